@@ -1,0 +1,208 @@
+"""What every agent is, what it is given, and what it gives back.
+
+An agent is a pure online detector over one partition of the stream. The same sequence of events gives bit-equal
+signals whatever the chunk boundaries are, so that replay, recovery and the live run agree: state is advanced in event
+order, and every kernel treats one event (or one text) at a time with a fixed order of summation (no BLAS products over
+a chunk: their rounding depends on its shape).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
+
+State: TypeAlias = Mapping[str, "NDArray[Any] | int | float | str | bytes | list[Any] | dict[str, Any]"]
+"""An agent's state: arrays and JSON-able values by name. Written as npz-like buffers, never pickled."""
+
+
+class Segment(NamedTuple):
+    """The keys that a baseline is kept for."""
+
+    tenant: str
+    app: str
+    model: str
+    prompt_version: str
+
+
+class Role(IntEnum):
+    """Who wrote a text."""
+
+    SYSTEM = 0
+    USER = 1
+    TOOL = 2
+    DOCUMENT = 3
+    ASSISTANT = 4
+    RESPONSE = 5
+
+
+_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "tool": Role.TOOL, "assistant": Role.ASSISTANT}
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """All texts of a chunk, columnar: text ``k`` is ``buffer[start[k]:start[k + 1]]``, UTF-8.
+
+    Attributes
+    ----------
+    event
+        int64[m], index into the chunk's events; ascending.
+    role
+        uint8[m], a `Role`.
+    start
+        int64[m + 1], byte offsets.
+    buffer
+        uint8[bytes].
+    strings
+        The same texts as str, length m.
+    """
+
+    event: NDArray[np.int64]
+    role: NDArray[np.uint8]
+    start: NDArray[np.int64]
+    buffer: NDArray[np.uint8]
+    strings: Sequence[str]
+
+
+class Chunk:
+    """Consecutive events of one partition, with the features that agents share, each computed once when first asked.
+
+    Parameters
+    ----------
+    events
+        Whole calls, in offset order.
+    offsets
+        int64[n], the source offset that completed each event (ascending, repeats allowed: one record may release
+        several events).
+    """
+
+    def __init__(self, events: Sequence[LLMEvent], offsets: NDArray[np.int64] | None = None) -> None:
+        self.events = events
+        self.offsets = np.arange(len(events), dtype=np.int64) if offsets is None else offsets
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @cached_property
+    def segments(self) -> list[Segment]:
+        """The segment of each event, length n."""
+        return [Segment(e.tenant, e.app, e.response_model or e.request_model, e.prompt_version) for e in self.events]
+
+    @cached_property
+    def times(self) -> NDArray[np.int64]:
+        """int64[n], event time in milliseconds since 1970."""
+        return np.fromiter((int(e.time.timestamp() * 1000) for e in self.events), np.int64, len(self.events))
+
+    @cached_property
+    def texts(self) -> Texts:
+        """Every non-empty message, document and first choice of the chunk, in event order."""
+        owner: list[int] = []
+        role: list[int] = []
+        strings: list[str] = []
+        for i, event in enumerate(self.events):
+            parts = [(_ROLES[m.role], m.content) for m in event.messages if m.content]
+            parts += [(Role.DOCUMENT, d.text) for d in event.documents if d.text]
+            if event.choices and event.choices[0].content:
+                parts.append((Role.RESPONSE, event.choices[0].content))
+            for who, text in parts:
+                owner.append(i)
+                role.append(who)
+                strings.append(text)
+        encoded = [s.encode("utf-8", "replace") for s in strings]
+        start = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(b) for b in encoded], out=start[1:])
+        return Texts(
+            np.array(owner, np.int64), np.array(role, np.uint8), start, np.frombuffer(b"".join(encoded), np.uint8), strings
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A finding about a stream of events, not about one of them: a rate or a distribution moved.
+
+    Attributes
+    ----------
+    index
+        Index in the chunk of the event at which it was seen.
+    signal
+        Dotted name, for example ``injection.rate`` or ``drift.latency_ms``.
+    segment
+        Whose baseline: key name to value, for example ``{"tenant": ..., "app": ...}``.
+    since_offset, since_time_ms
+        Estimated begin.
+    before, after
+        The level on either side, in the signal's unit.
+    score
+        The detection statistic over its threshold (>= 1).
+    terms_gained, terms_lost
+        Words whose share moved most; empty for scalars.
+    slices
+        Slice (for example ``prompt_version=v2``) to its share (before, after).
+    event_ids
+        Examples.
+    """
+
+    index: int
+    signal: str
+    segment: Mapping[str, str]
+    since_offset: int
+    since_time_ms: int
+    before: float
+    after: float
+    score: float
+    terms_gained: Sequence[str] = ()
+    terms_lost: Sequence[str] = ()
+    slices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    event_ids: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What an agent says of a chunk.
+
+    Attributes
+    ----------
+    signals
+        Length n; a frozen slotted dataclass per event (serialised as it stands), or None where the agent has nothing to say.
+    changes
+        Findings about the stream, in event order.
+    """
+
+    signals: Sequence[Any]
+    changes: Sequence[Change] = ()
+
+
+class Agent(Protocol):
+    """One signal over one partition.
+
+    ``score`` may not raise on any valid chunk and never learns labels. ``learn`` is given feedback after its event was
+    scored by the same instance (or before, or never, or twice: ignored and counted). ``state`` returns arrays that are
+    copies; ``restore`` of it continues bit-equal. Memory is bounded for any stream.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def score(self, chunk: Chunk) -> Scores:
+        """Judge each event and advance the state by it."""
+        ...
+
+    def learn(self, feedback: Feedback) -> bool:
+        """Apply one label; False if its event is not (or no longer) known here or the label was seen before."""
+        ...
+
+    def state(self) -> State:
+        """Everything needed to continue, as arrays and JSON-able values."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Continue from a state of the same version; raise `schemas.errors.StateError` if it does not fit."""
+        ...

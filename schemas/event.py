@@ -1,0 +1,145 @@
+"""One LLM call as services publish it: whole, or as a request and a response half joined by ``call_id``."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+
+def _in_store_range(value: datetime) -> datetime:
+    """Reject times ClickHouse's DateTime64(3) would wrap or clamp silently."""
+    if not 1970 < value.year < 2200:
+        raise ValueError("time must lie between 1971 and 2199; give an ISO 8601 time with its zone")
+    return value.astimezone(UTC)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number; leave the field out where it is unknown")
+    return value
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_store_range)]
+Finite = Annotated[float, AfterValidator(_finite)]
+Milliseconds = Annotated[float, Field(ge=0, le=86_400_000), AfterValidator(_finite)]
+Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Contract(BaseModel):
+    """What all published models share: frozen, and fields from a newer version are kept, not lost."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="null")
+
+
+class ToolCall(Contract):
+    """A tool the model asked for."""
+
+    id: str = ""
+    name: str
+    arguments: str = Field("", description="JSON text, as the model wrote it")
+
+
+class Message(Contract):
+    """One message of the prompt."""
+
+    role: Role
+    content: str = ""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = Field(None, description="on role=tool: the call this is the result of")
+
+
+class Document(Contract):
+    """A passage retrieved for the prompt."""
+
+    id: str = ""
+    text: str
+    score: Finite | None = None
+    source: str | None = None
+
+
+class Choice(Contract):
+    """One answer of the model."""
+
+    content: str = ""
+    finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[Finite, ...] | None = Field(None, description="natural-log probability of each token")
+
+
+class Usage(Contract):
+    """Token counts. Cached tokens are part of ``input_tokens``, reasoning tokens of ``output_tokens``."""
+
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cached_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
+
+
+class CallError(Contract):
+    """Why the call failed."""
+
+    type: str
+    message: str = ""
+    status: int | None = None
+
+
+class LLMEvent(Contract):
+    """An LLM call (``kind=call``) or one half of it (``request``, ``response``).
+
+    Examples
+    --------
+    >>> event = LLMEvent(event_id="e1", call_id="c1", time="2026-01-01T00:00:00Z", tenant="acme", app="triage",
+    ...                  messages=[{"role": "user", "content": "hello"}])
+    >>> event.prompt_version, event.text("user")
+    ('', 'hello')
+    """
+
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    kind: Literal["call", "request", "response"] = "call"
+    event_id: Id
+    call_id: Id
+    time: Time = Field(description="when the call began (request, call) or ended (response)")
+    tenant: Id
+    app: Id
+    environment: str = "production"
+    conversation_id: str | None = None
+    user_id: str | None = None
+    prompt_name: str = ""
+    prompt_version: str = ""
+    provider: str = ""
+    request_model: str = ""
+    response_model: str = ""
+    system_fingerprint: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict, description="temperature, top_p, max_tokens, ...")
+    messages: tuple[Message, ...] = ()
+    documents: tuple[Document, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    usage: Usage | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=1e6), AfterValidator(_finite)] | None = None
+    latency_ms: Milliseconds | None = None
+    ttft_ms: Milliseconds | None = Field(None, description="time to first token")
+    error: CallError | None = None
+    groups: dict[str, str] = Field(default_factory=dict, description="declared groups, for disparity checks")
+    labels: dict[str, str] = Field(default_factory=dict, description="the service's own tags")
+
+    @model_validator(mode="after")
+    def _halves_carry_their_half(self) -> LLMEvent:
+        if self.kind == "request" and self.choices:
+            raise ValueError("choices: a request half has none; publish kind=call or a response half")
+        return self
+
+    def text(self, role: str) -> str:
+        """All text of one role, joined by newlines; ``response`` is the first choice, ``document`` the retrieved."""
+        if role == "response":
+            return self.choices[0].content if self.choices else ""
+        if role == "document":
+            return "\n".join(d.text for d in self.documents)
+        return "\n".join(m.content for m in self.messages if m.role == role)

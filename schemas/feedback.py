@@ -1,0 +1,31 @@
+"""A label for an event: thumbs, annotator or judge."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.event import Contract, Id, Time
+
+
+class Feedback(Contract):
+    """A label that arrives after its event.
+
+    Examples
+    --------
+    >>> Feedback(feedback_id="f1", call_id="c1", time="2026-01-01T00:00:00Z", tenant="acme", app="triage",
+    ...          signal="injection", label=True, source="annotator").label
+    True
+    """
+
+    kind: Literal["feedback"] = "feedback"
+    feedback_id: Id
+    call_id: Id
+    time: Time
+    tenant: Id
+    app: Id
+    conversation_id: str | None = None
+    signal: Literal["injection", "hallucination"]
+    label: bool
+    source: Literal["thumbs", "annotator", "judge", "user"] = "annotator"
+    user_id: str | None = None
+    comment: str = ""
