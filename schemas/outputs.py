@@ -1,0 +1,89 @@
+"""What the monitor writes: scored events, alerts, aggregates and dead letters."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from schemas.event import Contract, Time
+
+
+class Scored(Contract):
+    """One whole call with the signals the agents gave it (topic ``llm.scored``, at the source's partition number).
+
+    ``source_offset`` and ``source_seq`` say which record completed the call: together with the partition they are
+    unique and ascending, which is what lets the sink drop what a replay repeats.
+    """
+
+    event: dict[str, Any] = Field(description="the LLMEvent as judged; halves joined")
+    signals: dict[str, dict[str, Any] | None] = Field(description="by agent: what it said, null if nothing")
+    source_partition: int
+    source_offset: int
+    source_seq: int = Field(0, description="nth call released by that record")
+
+
+class Alert(Contract):
+    """A change of state of one alert (topic ``llm.alerts``, key ``fingerprint``, compacted: the latest state stays)."""
+
+    alert_id: str = Field(description="the same from firing to resolved; a hash of fingerprint and the firing event")
+    fingerprint: str = Field(description="hash of rule, segment and source partition")
+    state: Literal["firing", "resolved"]
+    rule: str
+    severity: Literal["info", "warning", "critical"]
+    signal: str
+    segment: dict[str, str]
+    summary: str = Field(description="one sentence for the on-call engineer")
+    value: float = Field(description="what was measured, in the signal's unit")
+    threshold: float
+    started_at: Time = Field(description="event time at which it fired")
+    changed_at: Time = Field(description="event time of this state")
+    since: Time | None = Field(None, description="estimated begin of the change, where the signal gives one")
+    evidence: tuple[str, ...] = Field((), description="event ids")
+    details: dict[str, Any] = Field(default_factory=dict, description="drift: before, after, terms, slices")
+    source_partition: int
+    source_offset: int = Field(description="the record that caused this state; later states have higher ones")
+
+
+class Aggregate(Contract):
+    """Absolute values of one minute of one segment, from one source partition (an idempotent upsert).
+
+    Parts of several partitions and minutes merge by adding every count, sum and histogram. Histogram buckets are
+    logarithmic (Masson et al. 2019, DDSketch): bucket ``k`` holds values in (g**(k-1), g**k], g = 1.02/0.98, so a
+    quantile read from them is within 2 %.
+    """
+
+    window_start: Time
+    tenant: str
+    app: str
+    model: str
+    prompt_version: str
+    source_partition: int
+    version: int = Field(description="source offset of the last event included: the highest wins")
+    events: int
+    errors: int
+    refusals: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_nanousd: int
+    injection_flags: int
+    hallucination_flags: int
+    grounded: int = Field(description="events that had a context and were scored for grounding")
+    latency_ms: dict[int, int] = Field(description="log bucket to count")
+    ttft_ms: dict[int, int]
+    grounding: dict[int, int] = Field(description="twentieth of the unit interval (0..19) to count")
+
+
+class DeadLetter(Contract):
+    """A record that could not be judged, whole, with the reason and where it came from (topic ``llm.deadletter``)."""
+
+    dead_letter_id: str = Field(description="hash of topic, partition and offset")
+    reason: str = Field(description="decode, contract, or sink")
+    error: str = Field(description="names the field and the fix")
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    key: str | None = None
+    raw: str = Field(description="the record's bytes in base64")

@@ -1,0 +1,140 @@
+"""Every setting, in one frozen tree: YAML file (``STREAMGAUGE_CONFIG``), then environment (``STREAMGAUGE_KAFKA__BROKERS``)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from schemas.errors import SettingsError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kafka(_Part):
+    """The broker."""
+
+    brokers: str = Field("127.0.0.1:9092", description="host:port, comma-separated")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    topic_prefix: str = Field("llm", description="topics are <prefix>.events, <prefix>.alerts, ...")
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
+    replication_factor: Annotated[int, Field(ge=1)] = 1
+    session_timeout_s: Annotated[float, Field(ge=6)] = Field(10.0, description="a killed worker's partitions move after it")
+    heartbeat_s: Annotated[float, Field(gt=0)] = 2.0
+
+    def topic(self, name: str) -> str:
+        """Return the full name of a topic."""
+        return f"{self.topic_prefix}.{name}"
+
+
+class Worker(_Part):
+    """The worker."""
+
+    group: str = "streamgauge-worker"
+    chunk_records: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="most records handled as one unit")
+    snapshot_interval_s: Annotated[float, Field(gt=0)] = Field(5.0, description="how much is replayed after a crash")
+    buffer_bytes: Annotated[int, Field(ge=1 << 20)] = Field(64 << 20, description="most bytes of records waiting in memory")
+    join_pending_max: Annotated[int, Field(ge=1)] = Field(10_000, description="halves waiting for the other, per partition")
+    join_timeout_s: Annotated[float, Field(gt=0)] = Field(600.0, description="event time a half waits for the other")
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 6066
+    drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+
+class Sink(_Part):
+    """The writer into ClickHouse."""
+
+    group: str = "streamgauge-sink"
+    batch_rows: Annotated[int, Field(ge=1)] = 20_000
+    linger_s: Annotated[float, Field(gt=0)] = Field(1.0, description="longest a row waits for its batch")
+    retry_max_s: Annotated[float, Field(gt=0)] = Field(15.0, description="longest pause between tries while ClickHouse is away")
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 6067
+
+
+class ClickHouse(_Part):
+    """The store: a server, or the same engine in this process where ``path`` is given."""
+
+    host: str = "127.0.0.1"
+    port: int = 8123
+    secure: bool = False
+    username: str = "default"
+    password: SecretStr = SecretStr("")
+    database: str = "streamgauge"
+    path: Path | None = Field(None, description="folder of an embedded engine (chDB); host and port are not used then")
+    cluster: str | None = Field(None, description="ON CLUSTER name; tables become Replicated*")
+    events_days: Annotated[int, Field(ge=1)] = 90
+    alerts_days: Annotated[int, Field(ge=1)] = 730
+    aggregates_days: Annotated[int, Field(ge=1)] = 730
+    dead_letters_days: Annotated[int, Field(ge=1)] = 30
+    feedback_days: Annotated[int, Field(ge=1)] = 730
+
+
+class Aggregates(_Part):
+    """One-minute windows."""
+
+    lateness_s: Annotated[float, Field(ge=0)] = Field(120.0, description="event time a window stays open after its end")
+    flush_interval_s: Annotated[float, Field(gt=0)] = Field(2.0, description="how often open windows are published")
+
+
+class Alerts(_Part):
+    """Rules."""
+
+    rules_file: Path | None = Field(None, description="YAML; the built-in rules where none is given")
+
+
+class Drift(_Part):
+    """The drift agent."""
+
+    events_per_false_alarm: Annotated[int, Field(ge=100)] = 10_000
+    reference_events: Annotated[int, Field(ge=50)] = 300
+
+
+class Settings(BaseSettings):
+    """The tree."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="STREAMGAUGE_", env_nested_delimiter="__")
+
+    kafka: Kafka = Kafka()
+    worker: Worker = Worker()
+    sink: Sink = Sink()
+    clickhouse: ClickHouse = ClickHouse()
+    aggregates: Aggregates = Aggregates()
+    alerts: Alerts = Alerts()
+    drift: Drift = Drift()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names them
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order: arguments, environment, secrets, YAML."""
+        sources = [init_settings, env_settings, file_secret_settings]
+        if path := os.environ.get("STREAMGAUGE_CONFIG"):
+            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=Path(path)))
+        return tuple(sources)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; raise `SettingsError` naming the field and the remedy."""
+    path = os.environ.get("STREAMGAUGE_CONFIG")
+    if path and not Path(path).is_file():
+        raise SettingsError(f"STREAMGAUGE_CONFIG={path}: no such file; correct the path or unset it")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise SettingsError("settings: " + "; ".join(lines)) from error
