@@ -1,0 +1,37 @@
+"""Every metric of the monitor, with what it says. Names are made nowhere else.
+
+prometheus_client adds ``_total`` to counters; the names here carry it so that they can be searched as dashboards
+write them.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_BYTES = tuple(float(4**n) for n in range(5, 15))
+
+# The worker
+WORKER_RECORDS = Counter("worker_records_total", "Records taken from source topics", ["topic"])
+WORKER_EVENTS = Counter("worker_events_total", "Whole calls scored")
+WORKER_DEAD_LETTERS = Counter("worker_dead_letters_total", "Records that could not be judged", ["reason"])
+WORKER_CHUNK_SECONDS = Histogram("worker_chunk_seconds", "Time to score one chunk of a partition", buckets=_SECONDS)
+WORKER_SNAPSHOT_SECONDS = Histogram("worker_snapshot_seconds", "Time to write one partition's state", buckets=_SECONDS)
+WORKER_SNAPSHOT_BYTES = Histogram("worker_snapshot_bytes", "Compressed size of one agent's state", buckets=_BYTES)
+WORKER_COLD_STARTS = Counter("worker_cold_starts_total", "States that did not fit and were begun anew", ["agent"])
+WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records dropped: the state includes them already")
+JOIN_ORPHANS = Counter("join_orphans_total", "Halves whose other half did not come in time", ["kind"])
+JOIN_LATE = Counter("join_late_total", "Halves that came after their other half was given up")
+JOIN_PENDING = Gauge("join_pending", "Halves waiting for their other half")
+AGGREGATES_LATE = Counter("aggregates_late_total", "Events too late for their one-minute window")
+ALERTS = Counter("alerts_total", "Changes of state of alerts", ["rule", "state"])
+AGENT_SECONDS = Counter("agent_seconds_total", "Time spent in each agent", ["agent"])
+
+# The sink
+SINK_ROWS = Counter("sink_rows_total", "Rows inserted into ClickHouse", ["table"])
+SINK_REPEATS_DROPPED = Counter("sink_repeats_dropped_total", "Scored records dropped: the worker had repeated them")
+SINK_ERRORS = Counter(
+    "sink_errors_total", "Inserts that failed; kind is retry (tried again) or bad_row (set aside)", ["kind"]
+)
+SINK_LAG = Gauge("sink_lag", "Records between the sink and the end of the partition", ["topic", "partition"])
+SINK_PAUSED = Gauge("sink_paused", "Partitions held back while ClickHouse does not take their rows")
