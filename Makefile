@@ -1,0 +1,74 @@
+# Needs Python 3.11 and make; `test-kafka` and `bench` also Java 17 and Maven.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+VENV := .venv
+BENCH_VENV := .venv-bench
+BIN := $(VENV)/bin
+# make test ARGS="-k snapshot" narrows a run.
+ARGS ?=
+
+ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
+PYTHON := python3
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-kafka check bench docs lint types format setup lock clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: setup  ## watch four incidents being caught, without Docker or servers
+	$(BIN)/streamgauge demo $(ARGS)
+
+test: setup  ## every test but those that need a real Kafka
+	$(BIN)/pytest -m "not kafka" $(ARGS)
+
+test-kafka: setup  ## the tests on Apache Kafka itself (Java 17, Maven)
+	$(BIN)/pytest -m kafka $(ARGS)
+
+check: lint types  ## format, lint, layers, types, unit tests
+	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
+
+bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams and Bytewax, on real Kafka
+	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
+
+docs: setup  ## write the generated references (settings, schemas, metrics) anew
+	$(BIN)/python -m docs.generate
+
+lint: setup  ## format check, ruff, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup  ## mypy, strict, tests too
+	$(BIN)/mypy
+
+format: setup  ## format, and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: $(VENV)/.installed  ## make .venv; again only when pyproject.toml or a lock changed
+
+# uv where it can be had, pip where not: both install the very same pinned versions.
+$(VENV)/.installed: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(VENV) is not Python 3.11: make clean, then make setup PYTHON=/path/to/python3.11"; exit 1; }
+	$(BIN)/pip install --quiet uv==$(UV_VERSION) || echo "no uv for this machine; going on with pip"
+	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python $(BIN)/python"; else installer="$(BIN)/pip install"; fi; \
+	  set -ex; $$installer --quiet -r requirements.lock; $$installer --quiet --no-deps --editable .
+	touch $@
+
+# An environment of its own: Quix Streams wants an older confluent-kafka and pydantic-settings than we do.
+$(BENCH_VENV)/.installed: requirements-bench.lock $(VENV)/.installed
+	test -x $(BENCH_VENV)/bin/python || $(BIN)/python -m venv $(BENCH_VENV)
+	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python $(BENCH_VENV)/bin/python"; else installer="$(BENCH_VENV)/bin/pip install"; fi; \
+	  set -ex; $$installer --quiet -r requirements-bench.lock
+	touch $@
+
+lock: setup  ## pin anew after pyproject.toml changed
+	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file requirements.lock --quiet
+	$(BIN)/uv pip compile requirements-bench.in --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file requirements-bench.lock --quiet
+
+clean:  ## remove environments, caches and test brokers (Kafka's jars stay)
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .demo dist build *.egg-info
+	find .kafka -mindepth 1 -maxdepth 1 ! -name libs -exec rm -rf {} + 2>/dev/null || true
