@@ -1,0 +1,257 @@
+"""When did the share of flagged events of a segment rise: a CUSUM on flags, one per (tenant, app).
+
+Agents that flag events share it: few attacks among many events move no mean, but they do move a CUSUM.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from agents.base import Change, State
+from schemas.errors import StateError
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RateConfig:
+    """How the rate of flags is watched.
+
+    Attributes
+    ----------
+    reference_events
+        Events of a segment from which its usual rate is learned, at first and again after each change of level.
+    events_per_false_alarm
+        Events of one segment, all at its usual rate, between two false alarms (average run length).
+    odds_ratio
+        The rise it is tuned to find soonest: flagged : unflagged multiplied by this.
+    min_rate, max_rate
+        Bounds of the usual rate; below ``min_rate`` a first flag would be an alarm.
+    max_segments
+        Segments kept; the least recently seen is forgotten, and counted, when there are more.
+    """
+
+    reference_events: int = 200
+    events_per_false_alarm: int = 100_000
+    odds_ratio: float = 3.0
+    min_rate: float = 0.002
+    max_rate: float = 0.5
+    max_segments: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class RateChange:
+    """A rise of the rate, with its estimated begin; the fields are those of `agents.base.Change`."""
+
+    since_offset: int
+    since_time_ms: int
+    before: float
+    after: float
+    score: float
+    event_ids: tuple[str, ...]
+
+    def as_change(self, index: int, signal: str, key: tuple[str, str]) -> Change:
+        """Name the signal and the segment it was found in."""
+        return Change(
+            index,
+            signal,
+            {"tenant": key[0], "app": key[1]},
+            self.since_offset,
+            self.since_time_ms,
+            self.before,
+            self.after,
+            self.score,
+            event_ids=self.event_ids,
+        )
+
+
+@dataclass(slots=True)
+class _Segment:
+    seen: int = 0
+    flagged: int = 0
+    rate: float = 0.0
+    threshold: float = 0.0
+    up: float = 0.0
+    down: float = 0.0
+    since_offset: int = 0
+    since_time_ms: int = 0
+    run: int = 0
+    run_flagged: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+class RateCusum:
+    """Page's CUSUM on a Bernoulli sequence per segment, in bounded memory.
+
+    Each event adds the log-likelihood ratio of the raised rate to the usual rate; the sum never falls below zero, and
+    an alarm is given where it passes the threshold. The usual rate is the upper end of a one-sigma Wilson interval over
+    the first events, so that the error of that estimate does not itself alarm. After a rise the new level is learned
+    and so is reported once; a fall (found by the mirrored sum) is learned silently, so that the next rise is seen.
+
+    Parameters
+    ----------
+    config
+        See `RateConfig`.
+
+    Attributes
+    ----------
+    evicted
+        Segments forgotten because there were more than ``max_segments``.
+
+    Examples
+    --------
+    >>> cusum = RateCusum(RateConfig(reference_events=50))
+    >>> key = ("acme", "triage")
+    >>> found = [i for i in range(200) if cusum.update(key, i >= 100, i, 1000 * i, f"e{i}")]
+    >>> found[0] - 100 < 10, len(found)
+    (True, 1)
+
+    References
+    ----------
+    Page, E. S. (1954). Continuous inspection schemes. Biometrika 41, 100-115.
+    Reynolds, M. R. and Stoumbos, Z. G. (1999). A CUSUM chart for monitoring a proportion when inspecting
+    continuously. Journal of Quality Technology 31, 87-108.
+    """
+
+    def __init__(self, config: RateConfig | None = None) -> None:
+        self.config = config or RateConfig()
+        self.evicted = 0
+        self._segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def update(self, key: tuple[str, str], flag: bool, offset: int, time_ms: int, event_id: str) -> RateChange | None:
+        """Count one event of a segment; returns the rise where this event completes the proof of one."""
+        segment = self._touch(key)
+        if segment.seen < self.config.reference_events:
+            self._learn(segment, flag)
+            return None
+        if segment.up <= 0.0:
+            segment.since_offset, segment.since_time_ms = offset, time_ms
+            segment.run = segment.run_flagged = 0
+            segment.examples.clear()
+        segment.run += 1
+        if flag:
+            segment.run_flagged += 1
+            if len(segment.examples) < EXAMPLES:
+                segment.examples.append(event_id)
+        return self._advance(segment, flag)
+
+    def _touch(self, key: tuple[str, str]) -> _Segment:
+        segment = self._segments.get(key)
+        if segment is not None:
+            self._segments.move_to_end(key)
+            return segment
+        if len(self._segments) >= self.config.max_segments:
+            self._segments.popitem(last=False)
+            self.evicted += 1
+        return self._segments.setdefault(key, _Segment())
+
+    def _learn(self, segment: _Segment, flag: bool) -> None:
+        segment.seen += 1
+        segment.flagged += flag
+        if segment.seen == self.config.reference_events:
+            upper = wilson_upper(segment.flagged, segment.seen)
+            segment.rate = min(max(upper, self.config.min_rate), self.config.max_rate)
+            segment.threshold = cusum_threshold(
+                segment.rate, self.config.odds_ratio, self.config.events_per_false_alarm
+            )
+
+    def _advance(self, segment: _Segment, flag: bool) -> RateChange | None:
+        segment.up = max(0.0, segment.up + _evidence(segment.rate, self.config.odds_ratio, flag))
+        segment.down = max(0.0, segment.down + _evidence(segment.rate, 1.0 / self.config.odds_ratio, flag))
+        if segment.up >= segment.threshold:
+            change = _describe(segment)
+            _forget(segment)
+            return change
+        if segment.down >= segment.threshold:
+            _forget(segment)
+        return None
+
+    def state(self) -> State:
+        """Every segment, least recently seen first, by columns."""
+        rows = list(self._segments.values())
+        columns: dict[str, Any] = {
+            f.name: np.array([getattr(r, f.name) for r in rows], np.float64 if f.type == "float" else np.int64)
+            for f in fields(_Segment)
+            if f.name != "examples"
+        }
+        names: dict[str, Any] = {
+            "keys": [list(k) for k in self._segments],
+            "examples": [list(r.examples) for r in rows],
+        }
+        return {"config": asdict(self.config), "evicted": self.evicted, **columns, **names}
+
+    def restore(self, state: State) -> None:
+        """Continue from `state`; raise `StateError` if it was made with other settings or is not whole."""
+        try:
+            self._segments = _rows(state, self.config)
+            self.evicted = int(state["evicted"])  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise StateError(f"rate: {error!r}; start cold") from error
+
+
+def wilson_upper(flagged: int, seen: int) -> float:
+    """Upper end of the one-sigma Wilson score interval of a share."""
+    share = flagged / seen
+    centre = share + 0.5 / seen
+    half = math.sqrt(share * (1.0 - share) / seen + 0.25 / (seen * seen))
+    return (centre + half) / (1.0 + 1.0 / seen)
+
+
+def cusum_threshold(rate: float, odds_ratio: float, events_per_false_alarm: int) -> float:
+    """Threshold at which the average run length without a change is at least the one asked for.
+
+    Solves ``(exp(h) - h - 1) / |E[step]| = events`` (Wald's approximation without the overshoot, hence cautious).
+    """
+    down = rate * _evidence(rate, odds_ratio, True) + (1.0 - rate) * _evidence(rate, odds_ratio, False)
+    low, high = 0.0, 50.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if math.expm1(middle) - middle < events_per_false_alarm * -down:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _evidence(rate: float, odds_ratio: float, flag: bool) -> float:
+    raised = odds_ratio * rate / (1.0 - rate + odds_ratio * rate)
+    return math.log(raised / rate) if flag else math.log((1.0 - raised) / (1.0 - rate))
+
+
+def _describe(segment: _Segment) -> RateChange:
+    return RateChange(
+        segment.since_offset,
+        segment.since_time_ms,
+        round(segment.flagged / segment.seen, 6),
+        round(segment.run_flagged / segment.run, 6),
+        round(segment.up / segment.threshold, 6),
+        tuple(segment.examples),
+    )
+
+
+def _forget(segment: _Segment) -> None:
+    segment.seen = segment.flagged = segment.run = segment.run_flagged = 0
+    segment.rate = segment.threshold = segment.up = segment.down = 0.0
+    segment.examples.clear()
+
+
+def _rows(state: Mapping[str, Any], config: RateConfig) -> OrderedDict[tuple[str, str], _Segment]:
+    if state["config"] != asdict(config):
+        raise ValueError("made with other settings")
+    columns = [state[f.name] if f.name == "examples" else state[f.name].tolist() for f in fields(_Segment)]
+    if any(len(column) != len(state["keys"]) for column in columns):
+        raise ValueError("columns of unequal length")
+    names = [f.name for f in fields(_Segment)]
+    rows = [_Segment(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+    for row in rows:
+        row.examples = list(row.examples)
+    return OrderedDict(((str(k[0]), str(k[1])), row) for k, row in zip(state["keys"], rows, strict=True))
