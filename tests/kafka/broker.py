@@ -1,0 +1,68 @@
+"""Apache Kafka itself, for tests: one node that can be stopped, killed and brought back with its data."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+SCRIPT = Path(__file__).with_name("kafka.sh")
+
+
+class KafkaBroker:
+    """One broker over one data folder.
+
+    Parameters
+    ----------
+    folder
+        Where its data, its log (``kafka.log``) and its ports are kept.
+
+    Attributes
+    ----------
+    brokers
+        ``host:port``; the same after every `start`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.brokers = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        pid = self.folder / "pid"
+        return pid.is_file() and Path("/proc", pid.read_text().strip()).is_dir()
+
+    def start(self) -> None:
+        """Start it, the first time or again, and wait until it serves requests; nothing to do if it runs."""
+        if not self.running:
+            self.brokers = self._run("start").strip()
+            # An open port is not yet a working broker: answered metadata is.
+            AdminClient({"bootstrap.servers": self.brokers}).list_topics(timeout=60)
+
+    def stop(self) -> None:
+        """End it cleanly and wait until it is gone."""
+        self._run("stop")
+
+    def kill(self) -> None:
+        """SIGKILL it and wait until it is gone."""
+        self._run("kill")
+
+    def _run(self, verb: str) -> str:
+        done = subprocess.run([str(SCRIPT), verb, str(self.folder)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"kafka.sh {verb} {self.folder}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+
+def create_topics(
+    brokers: str, names: list[str], *, partitions: int = 4, config: Mapping[str, str] | None = None
+) -> None:
+    """Create topics and wait until the broker has confirmed each of them."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+    new = [NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {})) for name in names]
+    for created in admin.create_topics(new, operation_timeout=30).values():
+        created.result(30)
