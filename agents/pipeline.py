@@ -1,0 +1,160 @@
+"""The whole judgement of one partition: join halves, run the agents, aggregate, raise alerts.
+
+One `Pipeline` per source partition, in the worker, in replay and in tests alike. What comes out depends only on the
+sequence of records that went in, never on how they were cut into chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import numpy as np
+import orjson
+
+from agents.aggregates import Aggregator
+from agents.alerts import AlertEngine
+from agents.base import Agent, Chunk, State
+from agents.join import Joiner
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
+from schemas.rules import RuleSet
+
+Record: TypeAlias = "tuple[int, LLMEvent | Feedback, bytes]"
+"""Source offset, what was decoded, and the bytes it was decoded from."""
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a run of records gives: serialised rows, ready to be produced."""
+
+    scored: list[bytes] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    aggregates: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Pipeline:
+    """The agents of one partition and what surrounds them.
+
+    Parameters
+    ----------
+    partition
+        The source partition; part of every identity that is published.
+    agents
+        Fresh agents; this pipeline owns them.
+    rules
+        Alert rules.
+    lateness_ms, join_pending_max, join_timeout_ms
+        See `schemas.settings`.
+
+    Attributes
+    ----------
+    offset
+        The last source offset included in the state; -1 before the first.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        agents: Sequence[Agent],
+        rules: RuleSet,
+        *,
+        lateness_ms: int = 120_000,
+        join_pending_max: int = 10_000,
+        join_timeout_ms: int = 600_000,
+    ) -> None:
+        self.partition = partition
+        self.agents = tuple(agents)
+        self.aggregator = Aggregator(lateness_ms, partition)
+        self.alert_engine = AlertEngine(rules, partition)
+        self.joiner = Joiner(join_pending_max, join_timeout_ms)
+        self.offset = -1
+
+    def process(self, records: Sequence[Record]) -> Outputs:
+        """Judge records in offset order; those the state already includes are dropped."""
+        out = Outputs()
+        fresh = [r for r in records if r[0] > self.offset]
+        for is_feedback, run in groupby(fresh, key=lambda r: isinstance(r[1], Feedback)):
+            if is_feedback:
+                for _, item, _ in run:
+                    self._learn(item)
+            else:
+                self._judge(list(run), out)
+        if fresh:
+            self.offset = fresh[-1][0]
+        return out
+
+    def open_aggregates(self, *, force: bool = False) -> list[dict[str, Any]]:
+        """Return absolute values of the open windows that changed since they were last returned."""
+        return self.aggregator.dirty(force=force)
+
+    def _learn(self, item: LLMEvent | Feedback) -> None:
+        if isinstance(item, Feedback):
+            for agent in self.agents:
+                if agent.name == item.signal:
+                    agent.learn(item)
+
+    def _judge(self, run: list[Record], out: Outputs) -> None:
+        events: list[LLMEvent] = []
+        offsets: list[int] = []
+        raws: list[bytes] = []
+        for offset, event, raw in self._whole_calls(run):
+            events.append(event)
+            offsets.append(offset)
+            raws.append(raw)
+        if not events:
+            return
+        chunk = Chunk(events, np.array(offsets, np.int64))
+        scores = {agent.name: agent.score(chunk) for agent in self.agents}
+        signals = {name: s.signals for name, s in scores.items()}
+        changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
+        out.scored += self._scored_rows(offsets, raws, signals)
+        out.aggregates += self.aggregator.add(chunk, signals)
+        out.alerts += self.alert_engine.process(chunk, signals, changes)
+
+    def _whole_calls(self, run: list[Record]) -> Iterator[tuple[int, LLMEvent, bytes]]:
+        for offset, event, raw in run:
+            if not isinstance(event, LLMEvent):
+                continue
+            for released in self.joiner.add(event, offset):
+                # A whole call goes on as the very bytes it came in; only joined halves are written anew.
+                yield offset, released, raw if released is event else released.model_dump_json(exclude_unset=True).encode()
+
+    def _scored_rows(
+        self, offsets: Sequence[int], raws: Sequence[bytes], signals: Mapping[str, Sequence[Any]]
+    ) -> Iterator[bytes]:
+        names = tuple(signals)
+        columns = tuple(signals.values())
+        previous, seq = -1, 0
+        for i, (offset, raw) in enumerate(zip(offsets, raws, strict=True)):
+            seq = seq + 1 if offset == previous else 0
+            previous = offset
+            said = orjson.dumps({name: column[i] for name, column in zip(names, columns, strict=True)})
+            tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
+            yield b'{"event":' + raw + b',"signals":' + said + tail
+
+    def state(self) -> dict[str, State]:
+        """Everything needed to continue after `offset`, by part."""
+        parts: dict[str, State] = {agent.name: agent.state() for agent in self.agents}
+        parts["aggregates"] = self.aggregator.state()
+        parts["alerts"] = self.alert_engine.state()
+        parts["join"] = self.joiner.state()
+        return parts
+
+    def restore(self, parts: Mapping[str, State], offset: int) -> list[str]:
+        """Continue after ``offset``; returns the parts that had to start cold because their state does not fit."""
+        cold: list[str] = []
+        homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
+        homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine, "join": self.joiner}
+        for name, home in homes.items():
+            try:
+                if name not in parts:
+                    raise StateError(f"{name}: the snapshot has no such part")
+                home.restore(parts[name])
+            except StateError:
+                cold.append(name)
+        self.offset = offset
+        return cold

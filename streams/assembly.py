@@ -1,0 +1,40 @@
+"""Which agents a pipeline has, from the settings: the one place for worker, replay and tests."""
+
+from __future__ import annotations
+
+from agents.base import Agent
+from agents.drift import DriftAgent, DriftConfig
+from agents.hallucination import HallucinationAgent
+from agents.injection import InjectionAgent
+from agents.pipeline import Pipeline
+from schemas.rules import DEFAULT_RULES, load_rules
+from schemas.settings import Settings
+
+_CORE_VERSION = 1
+"""Version of the states of join, aggregates and alerts."""
+
+
+def build_agents(settings: Settings) -> list[Agent]:
+    """Return fresh agents."""
+    drift = DriftConfig(
+        events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
+    )
+    return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift)]
+
+
+def build_pipeline(partition: int, settings: Settings) -> Pipeline:
+    """Return a fresh pipeline for a source partition."""
+    return Pipeline(
+        partition,
+        build_agents(settings),
+        load_rules(settings.alerts.rules_file or DEFAULT_RULES),
+        lateness_ms=int(settings.aggregates.lateness_s * 1000),
+        join_pending_max=settings.worker.join_pending_max,
+        join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
+    )
+
+
+def versions(pipeline: Pipeline) -> dict[str, int]:
+    """Return the version of each part of the state."""
+    core = dict.fromkeys(("aggregates", "alerts", "join"), _CORE_VERSION)
+    return {**core, **{agent.name: agent.version for agent in pipeline.agents}}

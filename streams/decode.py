@@ -1,0 +1,48 @@
+"""From a record's bytes to an event or a feedback, or to the error that says what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from schemas.errors import ContractError, DecodeError, RecordError
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
+
+FEEDBACK_HEADER = ("kind", b"feedback")
+MAX_RECORD_BYTES = 16 << 20
+
+
+def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback:
+    """Decode one record of the events topic.
+
+    Parameters
+    ----------
+    raw
+        The record's value.
+    headers
+        The record's headers; ``kind: feedback`` marks a label that the worker forwarded into this log.
+
+    Raises
+    ------
+    RecordError
+        Naming the field and the fix.
+    """
+    if raw is None:
+        raise DecodeError("value: null; publish a JSON object")
+    if len(raw) > MAX_RECORD_BYTES:
+        raise ContractError(f"value: {len(raw)} bytes; the most that is judged is {MAX_RECORD_BYTES}; truncate texts")
+    model = Feedback if FEEDBACK_HEADER in headers else LLMEvent
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise explain(error) from error
+
+
+def explain(error: ValidationError) -> RecordError:
+    """Turn pydantic's error into ours: each field, what is wrong, the remedy."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)
+    text = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in first[:5])
+    kind = DecodeError if first[0]["type"] == "json_invalid" else ContractError
+    return kind(f"{text}; see the JSON Schema of LLMEvent in docs/contracts")

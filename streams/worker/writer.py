@@ -1,0 +1,124 @@
+"""What the worker writes: in order per partition, idempotent, and known to be written before a snapshot covers it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from agents.pipeline import Outputs
+from schemas.errors import RecordError
+from schemas.settings import Settings
+from streams.kafka import MAX_MESSAGE_BYTES, client_options
+from streams.metrics import ALERTS, WORKER_DEAD_LETTERS
+
+_NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
+
+
+class Writer:
+    """An idempotent producer that remembers, per source partition, what is not acknowledged yet."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka = settings.kafka
+        self._topic = kafka.topic
+        # 512 kB a batch: a chunk's scored rows are one or two; 5 ms of linger lets partitions share a request.
+        self._producer = AIOKafkaProducer(
+            **client_options(kafka),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            max_batch_size=512 << 10,
+            max_request_size=MAX_MESSAGE_BYTES,
+        )
+        self._waiting: dict[int, list[asyncio.Future[Any]]] = defaultdict(list)
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what is left and disconnect."""
+        await self._producer.stop()
+
+    async def write(self, partition: int, out: Outputs) -> None:
+        """Queue all outputs of a chunk; returns when they are queued, not when they are written."""
+        waiting = self._waiting[partition]
+        self._waiting[partition] = waiting = [f for f in waiting if not f.done() or f.exception()]
+        waiting += await self._batches(self._topic("scored"), partition, out.scored)
+        for alert in out.alerts:
+            ALERTS.labels(alert["rule"], alert["state"]).inc()
+            waiting.append(await self._send("alerts", alert["fingerprint"], alert))
+        waiting += await self.aggregates(out.aggregates)
+
+    async def aggregates(self, rows: Iterable[dict[str, Any]]) -> list[asyncio.Future[Any]]:
+        """Queue windows; an upsert each, so they need no order with anything else."""
+        return [await self._send("aggregates", window_key(row), row) for row in rows]
+
+    async def dead_letter(self, record: ConsumerRecord, error: RecordError) -> None:
+        """Queue a record that cannot be judged, whole; no snapshot passes it before it is written."""
+        WORKER_DEAD_LETTERS.labels(error.reason).inc()
+        origin = f"{record.topic}-{record.partition}-{record.offset}"
+        row = {
+            "dead_letter_id": hashlib.blake2b(origin.encode(), digest_size=16).hexdigest(),
+            "reason": error.reason,
+            "error": str(error),
+            "source_topic": record.topic,
+            "source_partition": record.partition,
+            "source_offset": record.offset,
+            "key": None if record.key is None else record.key.decode("utf-8", "replace"),
+            "raw": base64.b64encode(record.value or b"").decode(),
+        }
+        self._waiting[record.partition].append(await self._send("deadletter", origin, row))
+
+    async def forward(self, partition: int, records: Sequence[ConsumerRecord], headers: Sequence[tuple[str, bytes]]) -> None:
+        """Write labels into the log of the events they speak of, and wait until they are there."""
+        sent = [
+            await self._producer.send(
+                self._topic("events"), r.value, key=r.key, partition=partition, headers=[*r.headers, *headers]
+            )
+            for r in records
+        ]
+        await asyncio.gather(*sent)
+
+    async def snapshot(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write the pieces of a snapshot in order and wait until they are there."""
+        topic = self._topic("snapshots")
+        sent = [await self._producer.send(topic, value, key=key, partition=partition) for key, value in records]
+        await asyncio.gather(*sent)
+
+    async def settled(self, partition: int) -> None:
+        """Wait until everything queued so far for a source partition is written; raise what the broker refused."""
+        await asyncio.gather(*self._waiting.pop(partition, ()))
+
+    async def _send(self, topic: str, key: str, value: dict[str, Any]) -> asyncio.Future[Any]:
+        payload = orjson.dumps(value, option=_NUMERIC_KEYS)
+        sent: asyncio.Future[Any] = await self._producer.send(self._topic(topic), payload, key=key.encode())
+        return sent
+
+    async def _batches(self, topic: str, partition: int, rows: Sequence[bytes]) -> list[asyncio.Future[Any]]:
+        """Write rows as whole batches: 8-15 us a row, where a send each costs 22-34."""
+        sent: list[asyncio.Future[Any]] = []
+        batch, count = self._producer.create_batch(), 0
+        for row in rows:
+            if batch.append(key=None, value=row, timestamp=None) is None:
+                sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch, count = self._producer.create_batch(), 0
+                if batch.append(key=None, value=row, timestamp=None) is None:
+                    sent.append(await self._producer.send(topic, row, partition=partition))
+                    continue
+            count += 1
+        if count:
+            sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+        return sent
+
+
+def window_key(row: dict[str, Any]) -> str:
+    """Return the key of an aggregate: its window, its segment and the partition whose part it is."""
+    names = ("window_start", "tenant", "app", "model", "prompt_version", "source_partition")
+    return "|".join(str(row[n]) for n in names)
