@@ -1,0 +1,211 @@
+"""The command ``streamgauge``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from schemas.errors import BrokerError, SettingsError, StoreError, StreamgaugeError
+from schemas.settings import Settings, load_settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A gauge on the stream of LLM traffic: injection, hallucination and drift, online, over Kafka, in ClickHouse.\n\n"
+    "Begin with `streamgauge demo` (no server needed). Settings: YAML named by STREAMGAUGE_CONFIG, then environment "
+    "(STREAMGAUGE_KAFKA__BROKERS=...). Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
+    "3 Kafka or ClickHouse cannot be reached.",
+)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
+db_app = typer.Typer(no_args_is_help=True, help="The tables in ClickHouse.")
+alerts_app = typer.Typer(no_args_is_help=True, help="Alerts as they come.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(db_app, name="db")
+app.add_typer(alerts_app, name="alerts")
+console = Console()
+
+
+async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
+    """Run ``start`` until it returns or SIGTERM or SIGINT comes; then ``stop`` (which drains)."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    running = asyncio.ensure_future(start())
+    waiting = asyncio.create_task(asked.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    await stop()
+    waiting.cancel()
+    if running.done():
+        running.result()
+    else:
+        running.cancel()
+
+
+@app.command()
+def worker() -> None:
+    """Judge events: join the worker group, score each event, write signals, alerts and aggregates to Kafka."""
+    from streams.worker.service import run_worker
+
+    asyncio.run(run_worker(load_settings()))
+
+
+@app.command()
+def sink() -> None:
+    """Write scored events, alerts, aggregates, dead letters and feedback to ClickHouse, each exactly once."""
+    from streams.sink.service import run_sink
+
+    asyncio.run(run_sink(load_settings()))
+
+
+@app.command()
+def demo(
+    stay: Annotated[bool, typer.Option(help="keep serving afterwards: SQL over HTTP, metrics, topics")] = False,
+    seed: Annotated[int, typer.Option(help="of the simulated traffic")] = 7,
+) -> None:
+    """Watch it work, with an embedded broker and an embedded ClickHouse: three apps, four incidents, SQL."""
+    from streams.demo import run_demo
+
+    raise typer.Exit(asyncio.run(run_demo(console, seed=seed, stay=stay)))
+
+
+@topics_app.command("create")
+def topics_create() -> None:
+    """Create the topics that do not exist yet."""
+    from streams.kafka import create_topics
+
+    made = asyncio.run(create_topics(load_settings().kafka))
+    console.print(f"created: {', '.join(made) or 'nothing, all are there'}")
+
+
+@db_app.command("migrate")
+def db_migrate() -> None:
+    """Bring the tables in ClickHouse to this version."""
+    from streams.store import connect, migrate
+
+    settings = load_settings()
+    applied = migrate(connect(settings.clickhouse), settings)
+    console.print(f"applied: {', '.join(map(str, applied or [])) or 'nothing, up to date'}")
+
+
+@app.command()
+def sql(query: Annotated[str, typer.Argument(help="for example: SELECT app, count() FROM events GROUP BY app")]) -> None:
+    """Run a query in ClickHouse and print the result."""
+    from streams.store import connect
+
+    result = connect(load_settings().clickhouse).query(query)
+    console.print(table(list(result.column_names), result.result_rows))
+
+
+def table(columns: list[str], rows: Any, title: str | None = None) -> Table:
+    """Return rows as a table for the terminal."""
+    shown = Table(*columns, title=title)
+    for row in rows:
+        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
+    return shown
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSONL, may be gzipped")],
+    out: Annotated[Path, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl")],
+) -> None:
+    """Judge events from files, without a broker, exactly as the live worker does."""
+    from streams.replay import replay as run
+
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("replay", total=None)
+        report = run(files, out, load_settings(), lambda n: bar.update(task, completed=n))
+    console.print(
+        f"{report.scored:,} scored, {report.alerts:,} alert states, {report.dead_letters:,} bad lines, "
+        f"{report.events_per_second:,.0f} events/s, in {out}"
+    )
+
+
+@app.command("eval")
+def evaluate(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="labelled rows, JSONL, may be gzipped")],
+    signal_name: Annotated[str, typer.Option("--signal", help="injection, hallucination or drift")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+    feedback: Annotated[float, typer.Option(min=0, max=1, help="share of rows whose label is learned after scoring")] = 0.0,
+    seed: Annotated[int, typer.Option(help="of the choice of those rows")] = 7,
+) -> None:
+    """Measure a signal on labelled rows: AUC, recall at 1 % false positives, F1, microseconds, by source and language."""
+    from streams.evaluation import evaluate as run
+    from streams.evaluation.render import render
+
+    if signal_name not in {"injection", "hallucination", "drift"}:
+        raise SettingsError(f"--signal {signal_name}: choose injection, hallucination or drift")
+    report = run(file, signal_name, feedback, seed)
+    if as_json:
+        sys.stdout.write(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+    else:
+        render(report, console)
+
+
+@alerts_app.command("tail")
+def alerts_tail(
+    from_start: Annotated[bool, typer.Option(help="begin with the alerts that are already on the topic")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Print alerts as they come, until interrupted."""
+    from streams.tail import tail
+
+    asyncio.run(_interruptible(tail(load_settings().kafka, console, from_start=from_start, as_json=as_json)))
+
+
+async def _interruptible(work: Coroutine[Any, Any, None]) -> None:
+    async def nothing() -> None:
+        return None
+
+    await until_signalled(lambda: work, nothing)
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, broker, topics and ClickHouse; say what is wrong and what mends it."""
+    from streams.doctor import examine
+
+    findings = asyncio.run(examine())
+    for finding in findings:
+        mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
+        console.print(f"{mark} {finding.what}: {finding.detail}")
+    raise typer.Exit(0 if all(f.ok for f in findings) else 3)
+
+
+def exit_code(error: StreamgaugeError) -> int:
+    """Return the exit code that says what kind of error it was."""
+    if isinstance(error, SettingsError):
+        return 2
+    return 3 if isinstance(error, BrokerError | StoreError) else 1
+
+
+def main() -> None:
+    """Run the command; errors of ours become one line and an exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("faust", "mode", "aiokafka", "clickhouse_connect"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        app()
+    except StreamgaugeError as error:
+        Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False)
+        sys.exit(exit_code(error))
+
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""``streamgauge doctor``: what is wrong, and what mends it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas.errors import SettingsError, StreamgaugeError
+from schemas.rules import DEFAULT_RULES, load_rules
+from schemas.settings import Settings, load_settings
+from streams.kafka import TOPICS, client_options
+from streams.store import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+async def examine() -> list[Finding]:
+    """Look at everything, whatever fails before."""
+    try:
+        settings = load_settings()
+        rules = load_rules(settings.alerts.rules_file or DEFAULT_RULES)
+    except SettingsError as error:
+        return [Finding("settings", ok=False, detail=str(error))]
+    found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
+    found += await _broker(settings)
+    found.append(await asyncio.to_thread(_store, settings))
+    return found
+
+
+async def _broker(settings: Settings) -> list[Finding]:
+    kafka = settings.kafka
+    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
+    try:
+        await admin.start()
+        described = await admin.describe_topics([kafka.topic(t.name) for t in TOPICS])
+    except (KafkaError, OSError) as error:
+        detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
+        return [Finding("broker", ok=False, detail=detail)]
+    finally:
+        await admin.close()
+    partitions = {t["topic"]: len(t["partitions"]) for t in described if not t["error_code"]}
+    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions)]
+
+
+def _topics(settings: Settings, partitions: dict[str, int]) -> Finding:
+    names = [settings.kafka.topic(t.name) for t in TOPICS]
+    if missing := [n for n in names if n not in partitions]:
+        return Finding("topics", ok=False, detail=f"missing {', '.join(missing)}; run: streamgauge topics create")
+    # Scored rows, labels and snapshots go to the partition number of their event.
+    counts = {partitions[settings.kafka.topic(n)] for n in ("events", "feedback", "scored", "snapshots")}
+    if len(counts) > 1:
+        return Finding("topics", ok=False, detail="events, feedback, scored and snapshots differ in partitions; make them equal")
+    return Finding("topics", ok=True, detail=f"{len(names)} topics, {counts.pop()} partitions")
+
+
+def _store(settings: Settings) -> Finding:
+    where = settings.clickhouse.path or f"{settings.clickhouse.host}:{settings.clickhouse.port}"
+    try:
+        tables = connect(settings.clickhouse).query("SHOW TABLES").result_rows
+    except (StreamgaugeError, OSError) as error:
+        return Finding("clickhouse", ok=False, detail=f"{where}: {error}")
+    if not tables:
+        return Finding("clickhouse", ok=False, detail=f"{where}: no tables; run: streamgauge db migrate")
+    return Finding("clickhouse", ok=True, detail=f"{where}, {len(tables)} tables")

@@ -1,0 +1,60 @@
+"""``/health``, ``/ready`` and ``/metrics``, on loopback unless a setting says otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+_STUCK_S = 30.0
+
+
+class Readiness:
+    """Ready means: partitions are known, and where there is lag it moves.
+
+    One bad record on a state topic once stalled a worker in silence, with its process alive and its group stable; so
+    a lag that has not moved for 30 s is not ready, whatever else looks well.
+    """
+
+    def __init__(self, lag: Callable[[], Mapping[int, int]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._lag = lag
+        self._clock = clock
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def stuck(self) -> list[int]:
+        """Return the partitions whose lag is not zero and has not moved for 30 s."""
+        now = self._clock()
+        lag = self._lag()
+        for partition, behind in lag.items():
+            if behind == 0 or self._seen.get(partition, (None, now))[0] != behind:
+                self._seen[partition] = (behind, now)
+        return [p for p in lag if now - self._seen[p][1] > _STUCK_S]
+
+    def answer(self) -> tuple[int, dict[str, object]]:
+        """Return the HTTP status and what to say."""
+        lag = dict(self._lag())
+        stuck = self.stuck()
+        return (503 if stuck else 200), {"ready": not stuck, "lag": lag, "stuck": stuck}
+
+
+async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Readiness) -> web.AppRunner:
+    """Serve until the returned runner is cleaned up. Port 0 takes a free one."""
+    app = web.Application()
+
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response({"alive": alive()}, status=200 if alive() else 503)
+
+    async def ready(_: web.Request) -> web.Response:
+        status, body = readiness.answer()
+        return web.json_response(body, status=status)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.add_routes([web.get("/health", health), web.get("/ready", ready), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner

@@ -1,0 +1,20 @@
+"""The worker as a process: health pages, signals, exit."""
+
+from __future__ import annotations
+
+from schemas.settings import Settings
+from streams.cli import until_signalled
+from streams.web import Readiness, serve
+from streams.worker.app import Worker
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT (drains) or a failure (raises it)."""
+    worker = Worker(settings)
+    pages = await serve(
+        settings.worker.health_host, settings.worker.health_port, lambda: worker.error is None, Readiness(worker.lag)
+    )
+    try:
+        await until_signalled(worker.run, worker.stop)
+    finally:
+        await pages.cleanup()
