@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import aiohttp
+
+from streams.web import Readiness, serve
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_lag_that_does_not_move_for_half_a_minute_is_not_ready() -> None:
+    clock = Clock()
+    lag = {0: 0, 1: 5}
+    readiness = Readiness(lambda: lag, clock)
+    assert readiness.answer()[0] == 200
+    clock.now = 29
+    assert readiness.answer()[0] == 200
+    clock.now = 31
+    assert readiness.answer() == (503, {"ready": False, "lag": {0: 0, 1: 5}, "stuck": [1]})
+    lag[1] = 4
+    assert readiness.answer()[0] == 200
+
+
+async def test_the_pages_answer() -> None:
+    alive = True
+    runner = await serve("127.0.0.1", 0, lambda: alive, Readiness(dict))
+    host, port = runner.addresses[0]
+    try:
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
+            assert (await http.get("/health")).status == 200
+            assert (await (await http.get("/ready")).json())["ready"] is True
+            assert "worker_events_total" in await (await http.get("/metrics")).text()
+            alive = False
+            assert (await http.get("/health")).status == 503
+    finally:
+        await runner.cleanup()
