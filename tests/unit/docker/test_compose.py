@@ -1,0 +1,155 @@
+"""What can be checked of the Compose file without an engine: that its parts fit each other and our code."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from schemas.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[3]
+DOCKER = ROOT / "docker"
+LOG_FILE = DOCKER / "clickhouse" / "system_logs.xml"
+USERS_FILE = DOCKER / "clickhouse" / "users.xml"
+UNBOUNDED = (
+    "asynchronous_metric_log error_log metric_log opentelemetry_span_log part_log processors_profile_log query_metric_log "
+    "query_thread_log query_views_log session_log text_log trace_log"
+).split()
+
+
+@cache
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yml").read_text())
+    return loaded
+
+
+SERVICES: dict[str, dict[str, Any]] = compose()["services"]
+
+
+def one_shot(service: dict[str, Any]) -> bool:
+    return bool(service.get("restart") == "no")
+
+
+def mounts(service: dict[str, Any]) -> list[list[str]]:
+    return [volume.split(":") for volume in service.get("volumes", [])]
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(DOCKER / "streamgauge.yaml"))
+    monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__USERNAME", "streamgauge_sink")
+    monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__PASSWORD", "s3cret")
+    return load_settings()
+
+
+def test_the_services_are_those_of_the_design() -> None:
+    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink"}
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_a_health_check_or_ends_by_itself(name: str) -> None:
+    service = SERVICES[name]
+    assert one_shot(service) != ("healthcheck" in service)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_its_image_is_pinned(name: str) -> None:
+    assert re.fullmatch(r"[a-z/-]+:\d+\.\d+(\.\d+)?", SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_its_files_exist_and_its_volumes_are_named(name: str) -> None:
+    for source, *_ in mounts(SERVICES[name]):
+        if source.startswith("."):
+            assert (DOCKER / source).is_file(), source
+        else:
+            assert source in compose()["volumes"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_it_waits_for_services_that_can_become_what_it_waits_for(name: str) -> None:
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        ends = wait["condition"] == "service_completed_successfully"
+        assert ends == one_shot(SERVICES[other])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_is_published_beyond_this_host(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_a_stateful_service_keeps_its_data_in_a_named_volume() -> None:
+    targets = {source: target for name in ("kafka", "clickhouse") for source, target, *_ in mounts(SERVICES[name])}
+    assert targets["kafka-data"] == SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]
+    assert targets["clickhouse-data"] == "/var/lib/clickhouse"
+
+
+def test_what_is_built_from_exists() -> None:
+    build = SERVICES["worker"]["build"]
+    dockerfile = DOCKER / build["context"] / build["dockerfile"]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile.read_text(), re.MULTILINE)
+    allowed = Path(f"{dockerfile}.dockerignore").read_text()
+    for path in " ".join(copied).split():
+        assert (ROOT / path).exists(), path
+        assert f"!{path}\n" in allowed
+
+
+def test_the_settings_file_fits_the_settings_and_the_services(loaded: Settings) -> None:
+    internal = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")[0]
+    assert internal == f"INTERNAL://{loaded.kafka.brokers}"
+    assert loaded.clickhouse.host in SERVICES
+    assert loaded.clickhouse.password.get_secret_value() == "s3cret"  # the file does not hide the environment
+
+
+def test_health_checks_ask_where_the_services_answer(loaded: Settings) -> None:
+    for name, port in (("worker", loaded.worker.health_port), ("sink", loaded.sink.health_port)):
+        assert f"http://127.0.0.1:{port}/ready" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+def test_a_worker_may_drain_before_it_is_killed(loaded: Settings) -> None:
+    assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > loaded.worker.drain_timeout_s
+
+
+@pytest.mark.parametrize("log", UNBOUNDED)
+def test_clickhouse_keeps_no_unbounded_log(log: str) -> None:
+    entry = ET.parse(LOG_FILE).find(log)
+    assert entry is not None
+    assert entry.get("remove") == "1"
+
+
+def test_the_query_log_ends() -> None:
+    ttl = ET.parse(LOG_FILE).findtext("query_log/ttl")
+    assert ttl is not None
+    assert "DELETE" in ttl
+
+
+def grants(user: str) -> str:
+    return ET.parse(USERS_FILE).findtext(f"users/{user}/grants/query") or ""
+
+
+def test_each_clickhouse_user_may_do_what_it_does_and_no_more() -> None:
+    assert grants("streamgauge_sink") == "GRANT SELECT, INSERT ON streamgauge.*"
+    assert grants("streamgauge_reader") == "GRANT SELECT ON streamgauge.*"
+    assert ET.parse(USERS_FILE).findtext("profiles/streamgauge_reader/readonly") == "2"
+
+
+def test_passwords_come_by_environment_and_none_is_written_down() -> None:
+    users = ET.parse(USERS_FILE).find("users")
+    assert users is not None
+    given = SERVICES["clickhouse"]["environment"]
+    example = (DOCKER / ".env.example").read_text()
+    for user in users:
+        password = user.find("password")
+        assert password is not None
+        assert not password.text
+        variable = password.get("from_env")
+        assert variable in given
+        assert given[variable].startswith(f"${{{variable}:?")
+        assert f"{variable}=\n" in example
