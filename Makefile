@@ -33,7 +33,7 @@ bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
 
 docs: setup  ## write the generated references (settings, schemas, metrics) anew
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 lint: setup  ## format check, ruff, import-linter
 	$(BIN)/ruff format --check .

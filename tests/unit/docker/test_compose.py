@@ -17,10 +17,20 @@ ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
 LOG_FILE = DOCKER / "clickhouse" / "system_logs.xml"
 USERS_FILE = DOCKER / "clickhouse" / "users.xml"
-UNBOUNDED = (
-    "asynchronous_metric_log error_log metric_log opentelemetry_span_log part_log processors_profile_log query_metric_log "
-    "query_thread_log query_views_log session_log text_log trace_log"
-).split()
+UNBOUNDED = [
+    "asynchronous_metric_log",
+    "error_log",
+    "metric_log",
+    "opentelemetry_span_log",
+    "part_log",
+    "processors_profile_log",
+    "query_metric_log",
+    "query_thread_log",
+    "query_views_log",
+    "session_log",
+    "text_log",
+    "trace_log",
+]
 
 
 @cache
