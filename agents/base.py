@@ -44,7 +44,13 @@ class Role(IntEnum):
     RESPONSE = 5
 
 
-_ROLES = {"system": Role.SYSTEM, "developer": Role.SYSTEM, "user": Role.USER, "tool": Role.TOOL, "assistant": Role.ASSISTANT}
+_ROLES = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "tool": Role.TOOL,
+    "assistant": Role.ASSISTANT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,11 @@ class Chunk:
         start = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(b) for b in encoded], out=start[1:])
         return Texts(
-            np.array(owner, np.int64), np.array(role, np.uint8), start, np.frombuffer(b"".join(encoded), np.uint8), strings
+            np.array(owner, np.int64),
+            np.array(role, np.uint8),
+            start,
+            np.frombuffer(b"".join(encoded), np.uint8),
+            strings,
         )
 
 
@@ -171,7 +181,7 @@ class Scores:
     Attributes
     ----------
     signals
-        Length n; a frozen slotted dataclass per event (serialised as it stands), or None where the agent has nothing to say.
+        Length n; a frozen slotted dataclass per event (serialised as it stands), or None where there is nothing to say.
     changes
         Findings about the stream, in event order.
     """

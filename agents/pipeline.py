@@ -56,7 +56,7 @@ class Pipeline:
         The last source offset included in the state; -1 before the first.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one place builds it
         self,
         partition: int,
         agents: Sequence[Agent],
@@ -121,7 +121,11 @@ class Pipeline:
                 continue
             for released in self.joiner.add(event, offset):
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
-                yield offset, released, raw if released is event else released.model_dump_json(exclude_unset=True).encode()
+                yield (
+                    offset,
+                    released,
+                    raw if released is event else released.model_dump_json(exclude_unset=True).encode(),
+                )
 
     def _scored_rows(
         self, offsets: Sequence[int], raws: Sequence[bytes], signals: Mapping[str, Sequence[Any]]

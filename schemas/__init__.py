@@ -1,0 +1,1 @@
+"""Contracts: what goes in, what comes out, how it is set."""

@@ -1,4 +1,7 @@
-"""Every setting, in one frozen tree: YAML file (``STREAMGAUGE_CONFIG``), then environment (``STREAMGAUGE_KAFKA__BROKERS``)."""
+"""Every setting, in one frozen tree.
+
+A YAML file (named by ``STREAMGAUGE_CONFIG``), then the environment (``STREAMGAUGE_KAFKA__BROKERS=...``).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ class Kafka(_Part):
     topic_prefix: str = Field("llm", description="topics are <prefix>.events, <prefix>.alerts, ...")
     partitions: Annotated[int, Field(ge=1, le=1024)] = 4
     replication_factor: Annotated[int, Field(ge=1)] = 1
-    session_timeout_s: Annotated[float, Field(ge=6)] = Field(10.0, description="a killed worker's partitions move after it")
+    session_timeout_s: Annotated[float, Field(ge=6)] = Field(
+        10.0, description="a killed worker's partitions move after it"
+    )
     heartbeat_s: Annotated[float, Field(gt=0)] = 2.0
 
     def topic(self, name: str) -> str:
@@ -42,8 +47,12 @@ class Worker(_Part):
     group: str = "streamgauge-worker"
     chunk_records: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="most records handled as one unit")
     snapshot_interval_s: Annotated[float, Field(gt=0)] = Field(5.0, description="how much is replayed after a crash")
-    buffer_bytes: Annotated[int, Field(ge=1 << 20)] = Field(64 << 20, description="most bytes of records waiting in memory")
-    join_pending_max: Annotated[int, Field(ge=1)] = Field(10_000, description="halves waiting for the other, per partition")
+    buffer_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        64 << 20, description="most bytes of records waiting in memory"
+    )
+    join_pending_max: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="halves waiting for the other, per partition"
+    )
     join_timeout_s: Annotated[float, Field(gt=0)] = Field(600.0, description="event time a half waits for the other")
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6066
@@ -56,7 +65,9 @@ class Sink(_Part):
     group: str = "streamgauge-sink"
     batch_rows: Annotated[int, Field(ge=1)] = 20_000
     linger_s: Annotated[float, Field(gt=0)] = Field(1.0, description="longest a row waits for its batch")
-    retry_max_s: Annotated[float, Field(gt=0)] = Field(15.0, description="longest pause between tries while ClickHouse is away")
+    retry_max_s: Annotated[float, Field(gt=0)] = Field(
+        15.0, description="longest pause between tries while ClickHouse is away"
+    )
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6067
 

@@ -1,0 +1,1 @@
+"""The plumbing: Kafka, ClickHouse, files, the command."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from agents.base import Agent
 from agents.drift import DriftAgent, DriftConfig
-from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
+
+from agents.base import Agent
+from agents.hallucination import HallucinationAgent
 from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings

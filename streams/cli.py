@@ -17,12 +17,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from schemas.errors import BrokerError, SettingsError, StoreError, StreamgaugeError
-from schemas.settings import Settings, load_settings
+from schemas.settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="A gauge on the stream of LLM traffic: injection, hallucination and drift, online, over Kafka, in ClickHouse.\n\n"
+    help="A gauge on the stream of LLM traffic: injection, hallucination, drift; online, over Kafka, in ClickHouse.\n\n"
     "Begin with `streamgauge demo` (no server needed). Settings: YAML named by STREAMGAUGE_CONFIG, then environment "
     "(STREAMGAUGE_KAFKA__BROKERS=...). Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
     "3 Kafka or ClickHouse cannot be reached.",
@@ -100,7 +100,9 @@ def db_migrate() -> None:
 
 
 @app.command()
-def sql(query: Annotated[str, typer.Argument(help="for example: SELECT app, count() FROM events GROUP BY app")]) -> None:
+def sql(
+    query: Annotated[str, typer.Argument(help="for example: SELECT app, count() FROM events GROUP BY app")],
+) -> None:
     """Run a query in ClickHouse and print the result."""
     from streams.store import connect
 
@@ -140,7 +142,9 @@ def evaluate(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="labelled rows, JSONL, may be gzipped")],
     signal_name: Annotated[str, typer.Option("--signal", help="injection, hallucination or drift")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
-    feedback: Annotated[float, typer.Option(min=0, max=1, help="share of rows whose label is learned after scoring")] = 0.0,
+    feedback: Annotated[
+        float, typer.Option(min=0, max=1, help="share of rows whose label is learned, once scored")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="of the choice of those rows")] = 7,
 ) -> None:
     """Measure a signal on labelled rows: AUC, recall at 1 % false positives, F1, microseconds, by source and language."""
@@ -203,8 +207,6 @@ def main() -> None:
     except StreamgaugeError as error:
         Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False)
         sys.exit(exit_code(error))
-
-
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def _topics(settings: Settings, partitions: dict[str, int]) -> Finding:
     # Scored rows, labels and snapshots go to the partition number of their event.
     counts = {partitions[settings.kafka.topic(n)] for n in ("events", "feedback", "scored", "snapshots")}
     if len(counts) > 1:
-        return Finding("topics", ok=False, detail="events, feedback, scored and snapshots differ in partitions; make them equal")
+        return Finding(
+            "topics", ok=False, detail="events, feedback, scored and snapshots differ in partitions; make them equal"
+        )
     return Finding("topics", ok=True, detail=f"{len(names)} topics, {counts.pop()} partitions")
 
 

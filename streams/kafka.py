@@ -66,7 +66,9 @@ async def create_topics(kafka: Kafka) -> list[str]:
         finally:
             await admin.close()
     except (KafkaError, OSError) as error:
-        raise BrokerError(f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and may we create topics?") from error
+        raise BrokerError(
+            f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and may we create topics?"
+        ) from error
 
 
 async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]:

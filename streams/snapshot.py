@@ -1,6 +1,7 @@
 """A pipeline's state as bytes: versioned, explicit (no pickle: a state topic would be code), compressed, checksummed.
 
-Layout: magic, version, CRC-32 of the rest, zstd of (length of the index, index as JSON, array and byte buffers in turn).
+Layout: magic with version, CRC-32 of what follows the head, size unpacked; then zstd of the index's length, the index
+as JSON, and the buffers in turn.
 """
 
 from __future__ import annotations

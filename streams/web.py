@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+import streams.metrics  # noqa: F401 - registers what /metrics shows
+
 _STUCK_S = 30.0
 
 

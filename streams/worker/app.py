@@ -6,11 +6,11 @@ import asyncio
 import logging
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import faust
-from faust.types import TP
+from faust.transport.consumer import Consumer
+from faust.types import TP, StreamT
 
 from schemas.settings import Settings
 from streams.decode import FEEDBACK_HEADER
@@ -32,8 +32,6 @@ class Worker:
     ----------
     settings
         All settings.
-    embedded
-        True on librdkafka's mock cluster, whose topics come from a metadata request.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -113,11 +111,11 @@ class Worker:
         feedback = app.topic(self.feedback, schema=schema, acks=False)
         app.agent(events, name="judge")(self._judge)
         app.agent(feedback, name="forward")(self._forward)
-        app.on_partitions_revoked.connect(self._on_revoked)
-        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type] # takes what it is sent
+        app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type] # the same
         return app
 
-    async def _judge(self, runs: AsyncIterator[Held]) -> None:
+    async def _judge(self, runs: StreamT[Held]) -> None:
         async for held in runs:
             async with self._lock:
                 await self._guarded(self._judge_run(held))
@@ -128,7 +126,7 @@ class Worker:
         engine = await self._engine(held.partition)
         await engine.process(held.records)
 
-    async def _forward(self, runs: AsyncIterator[Held]) -> None:
+    async def _forward(self, runs: StreamT[Held]) -> None:
         """Write labels into the log of the events they speak of: one order for both (ADR 0005)."""
         async for held in runs:
             WORKER_RECORDS.labels("feedback").inc(len(held.records))
@@ -151,8 +149,9 @@ class Worker:
         return self.engines[partition]
 
     async def _commit(self, topic: str, partition: int, offset: int) -> None:
-        # Faust commits what was acked; chunks are not acked (they would stall or over-commit), so we say what to commit.
-        await self.app.consumer._commit({TP(topic, partition): offset})  # noqa: SLF001
+        # Faust commits what was acked; chunks are not (that would stall or over-commit), so we say what.
+        consumer = cast(Consumer, self.app.consumer)
+        await consumer._commit({TP(topic, partition): offset})  # noqa: SLF001
 
     async def _guarded(self, work: Any) -> None:
         """Stop the worker on any failure: Faust would swallow it and go on past the events."""
@@ -175,13 +174,13 @@ class Worker:
                 for engine in self.engines.values():
                     await self._guarded(engine.idle())
 
-    async def _on_revoked(self, _app: faust.App, revoked: set[TP], **_: Any) -> None:
+    async def _on_revoked(self, _app: Any, revoked: set[TP], *_: Any, **__: Any) -> None:
         partitions = {tp.partition for tp in revoked if tp.topic == self.events}
         async with self._lock:
             if self.error is None:
                 await asyncio.gather(*(e.save() for p, e in self.engines.items() if p in partitions))
 
-    async def _on_assigned(self, _app: faust.App, assigned: set[TP], **_: Any) -> None:
+    async def _on_assigned(self, _app: Any, assigned: set[TP], *_: Any, **__: Any) -> None:
         partitions = {tp.partition for tp in assigned if tp.topic == self.events}
         await self._budget.reset()
         for gone in set(self.engines) - partitions:

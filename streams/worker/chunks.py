@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka import ConsumerRecord
 from faust.events import Event
-from faust.types import TP, Message
+from faust.types import TP, AppT, EventT, Message
 
 _PER_RECORD_OVERHEAD = 200
 
@@ -46,7 +46,13 @@ def cut(records: list[ConsumerRecord], limit: int) -> Iterator[RecordRun]:
         last = part[-1]
         size = sum(len(r.value or b"") + _PER_RECORD_OVERHEAD for r in part)
         yield RecordRun(
-            last.topic, last.partition, last.offset, last.timestamp, last.timestamp_type, part, serialized_value_size=size
+            last.topic,
+            last.partition,
+            last.offset,
+            last.timestamp,
+            last.timestamp_type,
+            part,
+            serialized_value_size=size,
         )
 
 
@@ -118,20 +124,21 @@ class Held:
     era: int
 
 
-class ChunkSchema(faust.Schema):  # type: ignore[misc] # Faust is not typed
+class ChunkSchema(faust.Schema[bytes, bytes]):
     """Hands a run to the agent as it is, when the budget has room for it; decoding is the agent's, inside its guard."""
 
     def __init__(self, budget: ByteBudget) -> None:
         super().__init__(key_serializer="raw", value_serializer="raw")
         self.budget = budget
 
-    def compile(self, app: faust.App, **_: Any) -> Callable[..., Awaitable[Event]]:
+    def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[EventT[Any]]]:
         """Return what Faust calls for each message."""
         budget = self.budget
 
-        async def decode(message: Message, *, propagate: bool = False) -> Event:  # noqa: ARG001 - Faust's signature
+        async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:  # noqa: ARG001 - Faust's signature
             size = message.serialized_value_size
             era = await budget.acquire(size)
-            return Event(app, None, Held(message.value, message.topic, message.partition, size, era), None, message)
+            run = cast(list[ConsumerRecord], message.value)
+            return Event(app, None, Held(run, message.topic, message.partition, size, era), None, message)
 
         return decode

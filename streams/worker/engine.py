@@ -135,9 +135,7 @@ class Engine:
     def _begin_save(self) -> None:
         begin = time.monotonic()
         if self.pipeline.offset > self._saved:
-            snapshot = Snapshot(
-                self.partition, self.pipeline.offset, versions(self.pipeline), self.pipeline.state()
-            )
+            snapshot = Snapshot(self.partition, self.pipeline.offset, versions(self.pipeline), self.pipeline.state())
             records = pieces(snapshot, self._slot)
             self._slot ^= 1
             WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))

@@ -76,7 +76,9 @@ class Writer:
         }
         self._waiting[record.partition].append(await self._send("deadletter", origin, row))
 
-    async def forward(self, partition: int, records: Sequence[ConsumerRecord], headers: Sequence[tuple[str, bytes]]) -> None:
+    async def forward(
+        self, partition: int, records: Sequence[ConsumerRecord], headers: Sequence[tuple[str, bytes]]
+    ) -> None:
         """Write labels into the log of the events they speak of, and wait until they are there."""
         sent = [
             await self._producer.send(

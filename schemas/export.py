@@ -1,0 +1,105 @@
+"""Documents made from the models: JSON Schemas, AsyncAPI, the settings reference.
+
+``python -m schemas.export`` writes them; ``--check`` fails if those in ``docs/contracts`` are stale.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from schemas.event import SCHEMA_VERSION, LLMEvent
+from schemas.feedback import Feedback
+from schemas.outputs import Aggregate, Alert, DeadLetter, Scored
+from schemas.settings import Settings
+
+FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
+
+CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
+    "events": (LLMEvent, "receive", "key: tenant/app, or conversation_id where given"),
+    "feedback": (Feedback, "receive", "key: that of the event it labels"),
+    "scored": (Scored, "send", "partition number of the source"),
+    "alerts": (Alert, "send", "key: fingerprint; compacted"),
+    "aggregates": (Aggregate, "send", "key: window and segment"),
+    "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),
+}
+
+
+def documents() -> dict[str, str]:
+    """Return file name to content."""
+    models = [model for model, _, _ in CHANNELS.values()]
+    files = {f"{m.__name__}.schema.json": _pretty(m.model_json_schema()) for m in models}
+    return files | {"asyncapi.json": _pretty(asyncapi()), "settings.md": settings_reference()}
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the AsyncAPI 3.0 document of the topics."""
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
+    for name, (model, action, about) in CHANNELS.items():
+        title = model.__name__
+        messages[title] = {"contentType": "application/json", "payload": {"$ref": f"./{title}.schema.json"}}
+        reference = {"$ref": f"#/components/messages/{title}"}
+        channels[name] = {"address": f"llm.{name}", "description": about, "messages": {title: reference}}
+        operations[f"{action}-{name}"] = {"action": action, "channel": {"$ref": f"#/channels/{name}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "streamgauge", "version": str(SCHEMA_VERSION), "license": {"name": "Apache-2.0"}},
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages},
+    }
+
+
+def settings_reference() -> str:
+    """Return the table of all settings."""
+    rows = ["# Settings", "", "| setting | environment | default | what it does |", "|---|---|---|---|"]
+    for path, default, about in _leaves(Settings, ()):
+        shown = "" if default is None else f"`{default}`"
+        rows.append(f"| {'.'.join(path)} | `STREAMGAUGE_{'__'.join(path).upper()}` | {shown} | {about} |")
+    return "\n".join(rows) + "\n"
+
+
+def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    for name, field in model.model_fields.items():
+        here = (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _leaves(field.annotation, here)
+        else:
+            default = (
+                None if field.default is PydanticUndefined or isinstance(field.default, SecretStr) else field.default
+            )
+            yield here, default, field.description or ""
+
+
+def _pretty(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def stale() -> list[str]:
+    """Return the names of documents that differ from what the models give."""
+    return [n for n, text in documents().items() if not (FOLDER / n).is_file() or (FOLDER / n).read_text() != text]
+
+
+def main() -> int:
+    """Write, or with ``--check`` compare."""
+    if "--check" in sys.argv:
+        for name in stale():
+            sys.stderr.write(f"docs/contracts/{name} is stale; run: make docs\n")
+        return bool(stale())
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in documents().items():
+        (FOLDER / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The worker and the sink as the processes they are in production, restarted when they die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import SecretStr
+
+from schemas.settings import Settings
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return settings as the environment that gives them back."""
+    env: dict[str, str] = {}
+    for part, values in settings.model_dump().items():
+        for name, value in values.items():
+            if value is not None:
+                shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+                env[f"STREAMGAUGE_{part}__{name}".upper()] = str(shown)
+    return env
+
+
+class Service:
+    """``streamgauge <verb>`` in a process of its own.
+
+    Attributes
+    ----------
+    exits
+        Return codes so far: -9 is a SIGKILL that really happened.
+    """
+
+    def __init__(self, verb: str, settings: Settings, log: Path) -> None:
+        self._verb = verb
+        self._env = {**os.environ, **environment(settings)}
+        self._log = log.open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.exits: list[int] = []
+
+    def start(self, crash_at: str = "") -> None:
+        """Start it, to be killed at a named point if one is given."""
+        env = self._env | ({"STREAMGAUGE_CRASH_AT": crash_at} if crash_at else {})
+        command = [sys.executable, "-m", "streams.cli", self._verb]
+        self._process = subprocess.Popen(command, env=env, stdout=self._log, stderr=self._log)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is there; notes its exit if it is not."""
+        if self._process is not None and self._process.poll() is not None:
+            self.exits.append(self._process.returncode)
+            self._process = None
+        return self._process is not None
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM it and wait until it has drained."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self.running and self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            assert not self.running
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.running:
+            self._end(signal.SIGKILL)
+        self._log.close()

@@ -1,0 +1,188 @@
+"""The worker on Apache Kafka itself. Each test fails without the remedy it names."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from schemas.errors import RecordError
+from schemas.settings import Settings
+from streams.decode import decode_event
+from streams.kafka import create_topics
+from streams.worker.app import Worker
+from tests.conftest import MakeSettings
+from tests.kafka.broker import KafkaBroker
+from tests.traffic import lines
+
+
+async def publish(settings: Settings, raws: list[bytes], partition: int | None = None) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.brokers, linger_ms=5)
+    await producer.start()
+    for i, raw in enumerate(raws):
+        where = i % settings.kafka.partitions if partition is None else partition
+        await producer.send(settings.kafka.topic("events"), raw, partition=where)
+    await producer.stop()
+
+
+async def read_all(settings: Settings, topic: str) -> list[ConsumerRecord]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.brokers)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(settings.kafka.topic(topic), p) for p in range(settings.kafka.partitions)]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        await consumer.seek_to_beginning(*tps)
+        records: list[ConsumerRecord] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+            for part in (await consumer.getmany(timeout_ms=300)).values():
+                records += part
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 30) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+def judged(*workers: Worker) -> int:
+    return sum(e.pipeline.offset + 1 for w in workers for e in w.engines.values())
+
+
+async def test_a_rebalance_does_not_judge_kept_partitions_again(kafka: KafkaBroker, settings: MakeSettings) -> None:
+    """Faust seeks kept partitions back to the committed offset; what the state includes must be dropped."""
+    tree = settings(kafka.brokers, worker={"snapshot_interval_s": 3600.0})
+    await create_topics(tree.kafka)
+    first, second = Worker(tree), Worker(tree)
+    await first.start()
+    await publish(tree, lines(2000))
+    await until(lambda: judged(first) == 2000)
+    await second.start()
+    await until(lambda: len(second.engines) + len(second.lag()) > 0)
+    await publish(tree, lines(400, seed=2))
+    await until(lambda: sum(first.lag().values()) + sum(second.lag().values()) == 0 and len(second.engines) == 2)
+    await second.stop()
+    await first.stop()
+    sources = [
+        (r["source_partition"], r["source_offset"], r["source_seq"])
+        for r in map(_value, await read_all(tree, "scored"))
+    ]
+    assert len(sources) == len(set(sources))
+
+
+async def test_a_stop_leaves_nothing_for_the_next_worker_to_repeat(kafka: KafkaBroker, settings: MakeSettings) -> None:
+    tree = settings(kafka.brokers, worker={"snapshot_interval_s": 3600.0})
+    await create_topics(tree.kafka)
+    worker = Worker(tree)
+    await worker.start()
+    await publish(tree, lines(800))
+    await until(lambda: judged(worker) == 800)
+    await worker.stop()
+    before = len(await read_all(tree, "scored"))
+    again = Worker(tree)
+    await again.start()
+    await publish(tree, lines(40, seed=3))
+    await until(lambda: judged(again) == 840)
+    await again.stop()
+    sources = [
+        (r["source_partition"], r["source_offset"], r["source_seq"])
+        for r in map(_value, await read_all(tree, "scored"))
+    ]
+    assert len(sources) > before
+    assert len(sources) == len(set(sources))
+
+
+async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
+    kafka: KafkaBroker, settings: MakeSettings
+) -> None:
+    tree = settings(kafka.brokers)
+    await create_topics(tree.kafka)
+    bad = malformed()
+    good = [raw for raw in lines(10_000, step_ms=5) if b'"kind"' not in raw]
+    mixed: list[bytes] = []
+    for i in range(10_000):
+        mixed += [bad[i % len(bad)], good[i % len(good)]]
+    worker = Worker(tree)
+    await worker.start()
+    await publish(tree, mixed)
+    await until(lambda: judged(worker) == len(mixed), 90)
+    assert worker.error is None
+    await worker.stop()
+    letters = [_value(r) for r in await read_all(tree, "deadletter")]
+    origins = {(d["source_topic"], d["source_partition"], d["source_offset"]) for d in letters}
+    assert len(origins) == 10_000
+    assert {base64.b64decode(str(d["raw"])) for d in letters} == set(bad)
+    assert all(d["reason"] in {"decode", "contract"} and d["error"] for d in letters)
+    assert len(await read_all(tree, "scored")) == 10_000
+
+
+async def test_labels_go_into_the_log_of_their_events(kafka: KafkaBroker, settings: MakeSettings) -> None:
+    tree = settings(kafka.brokers)
+    await create_topics(tree.kafka)
+    worker = Worker(tree)
+    await worker.start()
+    label = {"feedback_id": "f", "call_id": "c1", "time": "2026-01-01T00:00:00Z", "tenant": "acme", "app": "app1"}
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.brokers)
+    await producer.start()
+    value = orjson.dumps(label | {"kind": "feedback", "signal": "injection", "label": True})
+    await producer.send(tree.kafka.topic("feedback"), value, partition=2)
+    await producer.stop()
+    await until(lambda: 2 in worker.engines and worker.engines[2].pipeline.offset == 0)
+    await worker.stop()
+    (forwarded,) = await read_all(tree, "events")
+    assert (forwarded.partition, forwarded.value, forwarded.headers) == (2, value, (("kind", b"feedback"),))
+
+
+async def test_a_full_buffer_does_not_stall_a_partition(kafka: KafkaBroker, settings: MakeSettings) -> None:
+    """With Faust's own bound on the buffer a slow agent stalls its partition for a second at a time."""
+    tree = settings(kafka.brokers, worker={"chunk_records": 16, "buffer_bytes": 1 << 20})
+    await create_topics(tree.kafka)
+    await publish(tree, lines(12_000, step_ms=5))
+    worker = Worker(tree)
+    await worker.start()
+    pauses: list[float] = []
+    last, at = 0, time.monotonic()
+    while judged(worker) < 12_000:
+        await asyncio.sleep(0.01)
+        if (now := judged(worker)) > last:
+            if last:
+                pauses.append(time.monotonic() - at)
+            last, at = now, time.monotonic()
+        assert time.monotonic() - at < 30
+    await worker.stop()
+    assert max(pauses) < 0.5
+
+
+def _value(record: ConsumerRecord) -> dict[str, object]:
+    value: dict[str, object] = orjson.loads(record.value)
+    return value
+
+
+def malformed() -> list[bytes]:
+    """Twenty kinds of records that are not events."""
+    base = orjson.loads(lines(1)[0])
+    wrong: list[tuple[str, object]] = [
+        ("event_id", ""), ("event_id", None), ("call_id", 5), ("time", "yesterday"), ("time", "1066-01-01T00:00:00Z"),
+        ("tenant", ""), ("app", None), ("messages", "x"), ("messages", [{"role": "alien", "content": "x"}]),
+        ("latency_ms", -1), ("cost_usd", "free"), ("usage", {"input_tokens": 2**40}), ("schema_version", 99),
+        ("kind", "whole"),
+    ]  # fmt: skip
+    broken = [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", b"null", orjson.dumps(base)[:-20]]
+    kinds = broken + [orjson.dumps(base | {field: value}) for field, value in wrong]
+    assert len(set(kinds)) == 20
+    return kinds
+
+
+@pytest.mark.parametrize("kind", range(20))
+def test_every_kind_is_malformed(kind: int) -> None:
+    with pytest.raises(RecordError):
+        decode_event(malformed()[kind])
