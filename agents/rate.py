@@ -31,13 +31,15 @@ class RateConfig:
         Events of one segment, all at its usual rate, between two false alarms (average run length).
     odds_ratio
         The rise it is tuned to find soonest: flagged : unflagged multiplied by this.
-    min_rate, max_rate
-        Bounds of the usual rate; below ``min_rate`` a first flag would be an alarm.
+    min_rate
+        Least usual rate assumed; below it a first flag would be an alarm.
+    max_rate
+        Where most events are flagged anyway there is no rise to report; only the way down is watched.
     max_segments
         Segments kept; the least recently seen is forgotten, and counted, when there are more.
     """
 
-    reference_events: int = 200
+    reference_events: int = 400
     events_per_false_alarm: int = 100_000
     odds_ratio: float = 3.0
     min_rate: float = 0.002
@@ -159,7 +161,7 @@ class RateCusum:
         segment.flagged += flag
         if segment.seen == self.config.reference_events:
             upper = wilson_upper(segment.flagged, segment.seen)
-            segment.rate = min(max(upper, self.config.min_rate), self.config.max_rate)
+            segment.rate = min(max(upper, self.config.min_rate), 0.99)
             segment.threshold = cusum_threshold(
                 segment.rate, self.config.odds_ratio, self.config.events_per_false_alarm
             )
@@ -167,7 +169,7 @@ class RateCusum:
     def _advance(self, segment: _Segment, flag: bool) -> RateChange | None:
         segment.up = max(0.0, segment.up + _evidence(segment.rate, self.config.odds_ratio, flag))
         segment.down = max(0.0, segment.down + _evidence(segment.rate, 1.0 / self.config.odds_ratio, flag))
-        if segment.up >= segment.threshold:
+        if segment.up >= segment.threshold and segment.rate <= self.config.max_rate:
             change = _describe(segment)
             _forget(segment)
             return change

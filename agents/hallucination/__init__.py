@@ -1,0 +1,7 @@
+"""Is the response supported by the context it was given: lexical grounding, learned online."""
+
+from agents.hallucination.agent import HallucinationAgent, HallucinationConfig
+from agents.hallucination.rows import score_rows
+from agents.hallucination.signal import GroundingSignal
+
+__all__ = ["GroundingSignal", "HallucinationAgent", "HallucinationConfig", "score_rows"]

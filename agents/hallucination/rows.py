@@ -1,0 +1,67 @@
+"""Score plain rows of context, question and response through the very path that events take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Chunk
+from agents.hallucination.agent import HallucinationAgent, HallucinationConfig, features
+from agents.hallucination.features import FEATURES
+from agents.hallucination.signal import GroundingSignal
+from schemas.event import Choice, Document, LLMEvent, Message
+
+CHUNK = 256
+
+
+def as_event(row: Mapping[str, Any], index: int = 0) -> LLMEvent:
+    """Make an event of ``{"context", "question", "response"}``; ``context`` is a string or several."""
+    context = row.get("context") or ()
+    passages = (context,) if isinstance(context, str) else tuple(context)
+    question = row.get("question")
+    return LLMEvent(
+        event_id=f"row-{index}",
+        call_id=f"row-{index}",
+        time="2026-01-01T00:00:00Z",
+        tenant="eval",
+        app="eval",
+        messages=(Message(role="user", content=question),) if question else (),
+        documents=tuple(Document(text=p) for p in passages),
+        choices=(Choice(content=row.get("response") or ""),),
+    )
+
+
+def score_rows(rows: Iterable[Mapping[str, Any]], agent: HallucinationAgent | None = None) -> list[GroundingSignal]:
+    """Return the signal of each row, without feedback in between.
+
+    Examples
+    --------
+    >>> good, bad = score_rows([
+    ...     {"context": "The bridge opened in 1932.", "response": "The bridge opened in 1932."},
+    ...     {"context": "The bridge opened in 1932.", "response": "Construction cost Sydney 47 million pounds."},
+    ... ])
+    >>> good.score < bad.score, bad.unsupported
+    (True, ('Sydney', '47'))
+    """
+    judge = agent or HallucinationAgent()
+    events = [as_event(row, i) for i, row in enumerate(rows)]
+    found: list[GroundingSignal] = []
+    for k in range(0, len(events), CHUNK):
+        found += judge.score(Chunk(events[k : k + CHUNK])).signals
+    return found
+
+
+def feature_rows(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Features of each row for training; NaN where an event would not be scored."""
+    events = [as_event(row, i) for i, row in enumerate(rows)]
+    out = np.full((len(events), len(FEATURES)), np.nan)
+    for k in range(0, len(events), CHUNK):
+        chunk = Chunk(events[k : k + CHUNK])
+        found = features(chunk.texts, len(chunk), HallucinationConfig())
+        for index, row, judged in zip(found.sides.events, found.rows, found.judged, strict=True):
+            if judged:
+                out[k + index] = row
+    return out
