@@ -32,8 +32,8 @@ check: lint types  ## format, lint, layers, types, unit tests
 bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams and Bytewax, on real Kafka
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
 
-docs: setup  ## write the generated references (settings, schemas, metrics) anew
-	$(BIN)/python docs/generate.py
+docs: setup  ## write the generated references (contracts, settings) anew
+	$(BIN)/python -m schemas.export
 
 lint: setup  ## format check, ruff, import-linter
 	$(BIN)/ruff format --check .
