@@ -119,7 +119,7 @@ class Pipeline:
         for offset, event, raw in run:
             if not isinstance(event, LLMEvent):
                 continue
-            for released in self.joiner.add(event, offset):
+            for released in self.joiner.add(event):
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
                 yield (
                     offset,

@@ -1,0 +1,191 @@
+"""One-minute windows by event time: absolute, versioned, integers only, so that merging and repeating are exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from agents.base import Chunk, Segment, State
+from agents.histogram import bucket
+from agents.refusal import is_refusal
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+
+WINDOW_MS = 60_000
+MAX_STEP_MS = 86_400_000
+"""An event this far ahead of the others is counted where it says, but does not close everybody else's windows."""
+
+_NANO = 1e9
+Key: TypeAlias = "tuple[int, Segment]"
+
+
+@dataclass(slots=True)
+class Window:
+    """What is counted; names are those of `schemas.outputs.Aggregate`."""
+
+    version: int = -1
+    events: int = 0
+    errors: int = 0
+    refusals: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nanousd: int = 0
+    injection_flags: int = 0
+    hallucination_flags: int = 0
+    grounded: int = 0
+    latency_ms: dict[int, int] = field(default_factory=dict)
+    ttft_ms: dict[int, int] = field(default_factory=dict)
+    grounding: dict[int, int] = field(default_factory=dict)
+
+
+_NAMES = tuple(f.name for f in fields(Window))
+
+
+class Aggregator:
+    """The windows of one partition.
+
+    A window closes when the partition's event time (the highest seen) is ``lateness_ms`` past its end. What comes
+    later is counted in `late` and in no window: a closed window's value never changes.
+
+    Parameters
+    ----------
+    lateness_ms
+        Event time a window stays open after its end.
+    partition
+        Part of each window's identity: parts of several partitions merge by addition.
+    windows_max
+        Most open windows; beyond it the oldest are closed early (counted in `evicted`).
+    """
+
+    def __init__(self, lateness_ms: int, partition: int, windows_max: int = 100_000) -> None:
+        self.lateness_ms = lateness_ms
+        self.partition = partition
+        self.windows_max = windows_max
+        self.late = 0
+        self.evicted = 0
+        self._now = 0
+        self._closed_before = 0
+        self._open: dict[Key, Window] = {}
+        self._dirty: set[Key] = set()
+
+    def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+        """Count a chunk; return the final values of the windows it closed."""
+        nothing: Sequence[Any] = [None] * len(chunk)
+        injection = signals.get("injection", nothing)
+        grounding = signals.get("hallucination", nothing)
+        out: list[dict[str, Any]] = []
+        times = chunk.times.tolist()
+        for event, at, segment, offset, *said in zip(
+            chunk.events, times, chunk.segments, chunk.offsets.tolist(), injection, grounding, strict=True
+        ):
+            start = at - at % WINDOW_MS
+            if start < self._closed_before:
+                self.late += 1
+                continue
+            key = (start, segment)
+            window = self._open.get(key)
+            if window is None:
+                window = self._open[key] = Window()
+            self._dirty.add(key)
+            window.version = offset
+            _count(window, event)
+            _count_signals(window, *said)
+            out += self._advance(at)
+        return out
+
+    def dirty(self, *, force: bool = False) -> list[dict[str, Any]]:
+        """Return absolute values of the open windows that changed since they were last returned (all, if forced)."""
+        keys = self._open.keys() if force else self._dirty
+        rows = [self._row(key, self._open[key]) for key in sorted(keys)]
+        self._dirty.clear()
+        return rows
+
+    def _advance(self, at: int) -> list[dict[str, Any]]:
+        if self._now == 0 or self._now < at <= self._now + MAX_STEP_MS:
+            self._now = at
+        edge = (self._now - self.lateness_ms) // WINDOW_MS * WINDOW_MS
+        out: list[dict[str, Any]] = []
+        if edge > self._closed_before:
+            self._closed_before = edge
+            out = self._close([k for k in self._open if k[0] + WINDOW_MS <= edge])
+        if len(self._open) > self.windows_max:
+            oldest = min(start for start, _ in self._open)
+            self._closed_before = max(self._closed_before, oldest + WINDOW_MS)
+            gone = [k for k in self._open if k[0] == oldest]
+            self.evicted += len(gone)
+            out += self._close(gone)
+        return out
+
+    def _close(self, keys: list[Key]) -> list[dict[str, Any]]:
+        self._dirty.difference_update(keys)
+        return [self._row(key, self._open.pop(key)) for key in sorted(keys)]
+
+    def _row(self, key: Key, window: Window) -> dict[str, Any]:
+        start, segment = key
+        at = datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        row = {"window_start": at, **segment._asdict(), "source_partition": self.partition}
+        for name in _NAMES:
+            value = getattr(window, name)
+            row[name] = dict(sorted(value.items())) if isinstance(value, dict) else value
+        return row
+
+    def state(self) -> State:
+        """Everything needed to continue."""
+        windows = [
+            [start, list(segment), [getattr(w, n) for n in _NAMES]] for (start, segment), w in self._open.items()
+        ]
+        marks = [self.late, self.evicted, self._now, self._closed_before]
+        return {"windows": windows, "marks": marks}
+
+    def restore(self, state: State) -> None:
+        """Continue from a state."""
+        values: Any = state
+        try:
+            windows = {(s, Segment(*g)): _window(w) for s, g, w in values["windows"]}
+            marks = [int(v) for v in values["marks"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"aggregates: {error}; they start cold") from error
+        # When a window was last published is no part of the state (it depends on the clock): publish all again.
+        self._open, self._dirty = windows, set(windows)
+        self.late, self.evicted, self._now, self._closed_before = marks
+
+
+def _window(values: list[Any]) -> Window:
+    # Dictionaries are copied: the window goes on counting in them.
+    return Window(*(dict(v) if isinstance(v, Mapping) else v for v in values))
+
+
+def _count(window: Window, event: LLMEvent) -> None:
+    window.events += 1
+    window.errors += event.error is not None
+    if event.choices:
+        window.refusals += is_refusal(event.choices[0].content)
+    if (usage := event.usage) is not None:
+        window.input_tokens += usage.input_tokens
+        window.output_tokens += usage.output_tokens
+        window.cached_tokens += usage.cached_tokens
+        window.reasoning_tokens += usage.reasoning_tokens
+    if event.cost_usd is not None:
+        window.cost_nanousd += round(event.cost_usd * _NANO)
+    if event.latency_ms is not None:
+        _bump(window.latency_ms, bucket(event.latency_ms))
+    if event.ttft_ms is not None:
+        _bump(window.ttft_ms, bucket(event.ttft_ms))
+
+
+def _count_signals(window: Window, injection: Any, hallucination: Any) -> None:
+    if injection is not None:
+        window.injection_flags += injection.flag
+    if hallucination is not None and hallucination.grounding is not None:
+        window.hallucination_flags += hallucination.flag
+        window.grounded += 1
+        _bump(window.grounding, min(19, math.floor(hallucination.grounding * 20)))
+
+
+def _bump(counts: dict[int, int], k: int) -> None:
+    counts[k] = counts.get(k, 0) + 1

@@ -1,0 +1,245 @@
+"""Rules against the stream, event by event, on event time: the same alerts live and in replay."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+from agents.alerts.active import Active, alert_id, as_row, fingerprint
+from agents.alerts.metrics import Column, check_metric, column
+from agents.alerts.summary import details, of_change, of_value
+from agents.alerts.window import SlidingWindow
+from agents.base import Change, Chunk, State
+from schemas.errors import StateError
+from schemas.rules import Rule, RuleSet
+
+_MAX_STEP_MS = 86_400_000
+_FIELDS = tuple(f.name for f in fields(Active))
+Row: TypeAlias = "dict[str, Any]"
+
+
+class AlertEngine:
+    """All rules over one partition.
+
+    Parameters
+    ----------
+    rules
+        What to look for.
+    partition
+        Part of each alert's identity.
+    windows_max
+        Most windows (rule, tenant, app) kept; the least recently used is forgotten.
+    """
+
+    def __init__(self, rules: RuleSet, partition: int, windows_max: int = 20_000) -> None:
+        self.rules = {rule.name: rule for rule in rules.rules}
+        for rule in rules.rules:
+            if rule.over != "change":
+                check_metric(rule.name, rule.metric)
+        self._events = [r for r in rules.rules if r.over == "event"]
+        self._windowed = [r for r in rules.rules if r.over in {"count", "rate", "quantile"}]
+        self._changes = [r for r in rules.rules if r.over == "change"]
+        self.partition = partition
+        self.windows_max = windows_max
+        self._windows: OrderedDict[tuple[str, str, str], SlidingWindow] = OrderedDict()
+        self._active: dict[str, Active] = {}
+        self._quiet_until: OrderedDict[str, int] = OrderedDict()
+        self._now = 0
+        self._due = math.inf
+
+    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:
+        """Take a chunk; return the changes of state it caused, in event order."""
+        columns = {r.name: column(r.metric, chunk, signals) for r in [*self._events, *self._windowed]}
+        hits = self._hits(columns)
+        windowed = [(r, columns[r.name]) for r in self._windowed]
+        by_index: dict[int, list[Change]] = {}
+        for change in changes:
+            by_index.setdefault(change.index, []).append(change)
+        out: list[Row] = []
+        for i, at in enumerate(chunk.times.tolist()):
+            if self._now == 0 or self._now < at <= self._now + _MAX_STEP_MS:
+                self._now = at
+            if self._now >= self._due:
+                out += self._resolve_due(int(chunk.offsets[i]))
+            for rule, values in windowed:
+                if (value := values[i]) is not None:
+                    out += self._in_window(rule, chunk, i, value)
+            for rule, value in hits.get(i, ()):
+                out += self._in_event(rule, chunk, i, value)
+            for change in by_index.get(i, ()):
+                out += self._in_change(chunk, change)
+        return out
+
+    def _hits(self, columns: Mapping[str, Column]) -> dict[int, list[tuple[Rule, float]]]:
+        hits: dict[int, list[tuple[Rule, float]]] = {}
+        for rule in self._events:
+            for i, value in enumerate(columns[rule.name]):
+                if value is not None and value > rule.above:
+                    hits.setdefault(i, []).append((rule, value))
+        return hits
+
+    def _in_event(self, rule: Rule, chunk: Chunk, i: int, value: float) -> list[Row]:
+        event = chunk.events[i]
+        segment = {"tenant": event.tenant, "app": event.app}
+        if not _applies(rule, segment):
+            return []
+        text = of_value(rule, segment, value, 1)
+        return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=text, evidence=[event.event_id])
+
+    def _in_window(self, rule: Rule, chunk: Chunk, i: int, value: float) -> list[Row]:
+        event = chunk.events[i]
+        segment = {"tenant": event.tenant, "app": event.app}
+        if not _applies(rule, segment):
+            return []
+        window = self._window(rule, event.tenant, event.app)
+        window.add(int(chunk.times[i]), value)
+        mark = fingerprint(rule.name, rule.metric, segment, self.partition) if self._active else ""
+        if mark in self._active:
+            return self._while_firing(rule, chunk, i, window, mark)
+        if window.n < rule.min_events or not _over(rule, window.n, window.hits_above):
+            return []
+        measured = _measure(rule, window)
+        text = of_value(rule, segment, measured, window.n)
+        return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
+
+    def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, mark: str) -> list[Row]:
+        active = self._active[mark]
+        hits = window.hits_below if rule.over == "quantile" else window.hits_above
+        if _over(rule, window.n, hits, resolving=True):
+            active.keep(self._now + rule.window_s * 1000, [chunk.events[i].event_id])
+            return []
+        return [self._resolve(mark, int(chunk.offsets[i]))]
+
+    def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
+        out: list[Row] = []
+        for rule in self._changes:
+            if fnmatchcase(change.signal, rule.metric) and _applies(rule, change.segment) and change.score > rule.above:
+                out += self._fire(
+                    rule,
+                    change.signal,
+                    dict(change.segment),
+                    chunk,
+                    change.index,
+                    value=change.after,
+                    summary=of_change(change),
+                    evidence=change.event_ids,
+                    since=change.since_time_ms,
+                    more=details(change),
+                )
+        return out
+
+    def _fire(  # noqa: PLR0913 - the parts of an alert
+        self,
+        rule: Rule,
+        signal: str,
+        segment: dict[str, str],
+        chunk: Chunk,
+        i: int,
+        *,
+        value: float,
+        summary: str,
+        evidence: Iterable[str],
+        since: int | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> list[Row]:
+        mark = fingerprint(rule.name, signal, segment, self.partition)
+        due = self._now + rule.window_s * 1000
+        if (active := self._active.get(mark)) is not None:
+            active.keep(due, evidence)
+            return []
+        if self._now < self._quiet_until.get(mark, 0):
+            return []
+        offset, event = int(chunk.offsets[i]), chunk.events[i]
+        name = alert_id(mark, offset, event.event_id)
+        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._now, due, since)
+        active.details = more or {}
+        active.keep(due, evidence)
+        self._active[mark] = active
+        self._due = min(self._due, due)
+        return [as_row(active, rule, "firing", self._now, self.partition, offset)]
+
+    def _resolve_due(self, offset: int) -> list[Row]:
+        out = [self._resolve(m, offset) for m, a in list(self._active.items()) if a.due <= self._now]
+        self._due = min((a.due for a in self._active.values()), default=math.inf)
+        return out
+
+    def _resolve(self, mark: str, offset: int) -> Row:
+        active = self._active.pop(mark)
+        rule = self.rules[active.rule]
+        self._quiet_until[mark] = self._now + rule.cooldown_s * 1000
+        if len(self._quiet_until) > self.windows_max:
+            self._quiet_until.popitem(last=False)
+        return as_row(active, rule, "resolved", self._now, self.partition, offset)
+
+    def _window(self, rule: Rule, tenant: str, app: str) -> SlidingWindow:
+        key = (rule.name, tenant, app)
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = _new_window(rule)
+            if len(self._windows) > self.windows_max:
+                self._windows.popitem(last=False)
+        else:
+            self._windows.move_to_end(key)
+        return window
+
+    def state(self) -> State:
+        """Everything needed to continue."""
+        return {
+            "windows": [[*key, w.state()] for key, w in self._windows.items()],
+            "active": [[getattr(a, name) for name in _FIELDS] for a in self._active.values()],
+            "quiet": list(self._quiet_until.items()),
+            "now": self._now,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from a state; what belongs to rules that are no more is left out."""
+        values: Any = state
+        try:
+            windows: OrderedDict[tuple[str, str, str], SlidingWindow] = OrderedDict()
+            for name, tenant, app, steps in values["windows"]:
+                if name in self.rules:
+                    windows[name, tenant, app] = _new_window(self.rules[name])
+                    windows[name, tenant, app].restore(steps)
+            active = [Active(*_copied(row)) for row in values["active"]]
+            quiet = OrderedDict((mark, int(until)) for mark, until in values["quiet"])
+            now = int(values["now"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"alerts: {error}; they start cold") from error
+        self._windows, self._quiet_until, self._now = windows, quiet, now
+        self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
+        self._due = min((a.due for a in self._active.values()), default=math.inf)
+
+
+def _copied(row: list[Any]) -> list[Any]:
+    return [list(v) if isinstance(v, list) else dict(v) if isinstance(v, dict) else v for v in row]
+
+
+def _applies(rule: Rule, segment: Mapping[str, str]) -> bool:
+    return rule.app in {"*", segment.get("app")}
+
+
+def _levels(rule: Rule) -> tuple[float, float]:
+    """Return the levels at which a rule fires and at which it resolves."""
+    return rule.above, 0.8 * rule.above if rule.resolve_below is None else rule.resolve_below
+
+
+def _new_window(rule: Rule) -> SlidingWindow:
+    above, below = _levels(rule) if rule.over == "quantile" else (0.0, 0.0)
+    return SlidingWindow(rule.window_s * 1000, above, below)
+
+
+def _over(rule: Rule, n: int, hits: int, *, resolving: bool = False) -> bool:
+    if rule.over == "quantile":
+        return hits > (1 - (rule.q or 0)) * n
+    level = _levels(rule)[resolving]
+    return (hits if rule.over == "count" else hits / max(n, 1)) > level
+
+
+def _measure(rule: Rule, window: SlidingWindow) -> float:
+    if rule.over == "quantile":
+        return window.quantile(rule.q or 0)
+    return float(window.hits_above) if rule.over == "count" else window.hits_above / window.n

@@ -1,0 +1,49 @@
+"""One sentence for the on-call engineer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agents.base import Change
+from schemas.rules import Rule
+
+
+def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> str:
+    """Say what a window or an event showed."""
+    where = "/".join(segment.values())
+    if rule.over == "event":
+        return f"{where}: {rule.metric} {value:.3g} in one event (above {rule.above:g})"
+    window = f"the last {rule.window_s} s ({n} events)"
+    if rule.over == "rate":
+        return f"{where}: {rule.metric} in {value:.1%} of {window}, above {rule.above:.1%}"
+    if rule.over == "quantile":
+        return f"{where}: p{100 * (rule.q or 0):g} of {rule.metric} {value:.4g} over {window}, above {rule.above:g}"
+    return f"{where}: {value:g} times {rule.metric} in {window}, above {rule.above:g}"
+
+
+def of_change(change: Change) -> str:
+    """Say what moved, from where to where, in which words and slices."""
+    where = "/".join(change.segment.values())
+    text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"
+    if change.terms_gained:
+        text += f"; more of: {', '.join(change.terms_gained[:5])}"
+    if change.terms_lost:
+        text += f"; less of: {', '.join(change.terms_lost[:5])}"
+    if change.slices:
+        name, (before, after) = max(change.slices.items(), key=lambda item: abs(item[1][1] - item[1][0]))
+        if before != after:
+            text += f"; {name} went from {before:.0%} to {after:.0%} of events"
+    return text
+
+
+def details(change: Change) -> dict[str, object]:
+    """Return what a change alert carries beside its sentence."""
+    return {
+        "before": change.before,
+        "after": change.after,
+        "score": change.score,
+        "since_offset": change.since_offset,
+        "terms_gained": list(change.terms_gained),
+        "terms_lost": list(change.terms_lost),
+        "slices": {name: list(shares) for name, shares in change.slices.items()},
+    }

@@ -1,0 +1,179 @@
+"""Request and response halves of one call, joined by tenant, app and call id, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from agents.base import State
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+
+Key: TypeAlias = "tuple[str, str, str]"
+_LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
+_REMEMBERED = 4096
+_OVERHEAD_BYTES = 1000
+
+
+@dataclass(slots=True)
+class JoinCounts:
+    """What became of halves."""
+
+    joined: int = 0
+    orphans: int = 0
+    late: int = 0
+    duplicates: int = 0
+
+
+class Joiner:
+    """Gives out whole calls: as they come, when their second half comes, or alone when it did not come in time.
+
+    Time is event time: the highest seen, so that replay gives up the same halves as the live run did.
+
+    Parameters
+    ----------
+    pending_max
+        Most halves waiting; beyond it the oldest is given up.
+    timeout_ms
+        Event time a half waits for the other.
+    pending_bytes
+        Most bytes of text waiting, about.
+
+    Examples
+    --------
+    >>> base = dict(call_id="c", time="2026-01-01T00:00:00Z", tenant="t", app="a")
+    >>> joiner = Joiner(10, 60_000)
+    >>> joiner.add(LLMEvent(kind="request", event_id="e1", messages=[{"role": "user", "content": "hi"}], **base))
+    []
+    >>> (call,) = joiner.add(LLMEvent(kind="response", event_id="e2", choices=[{"content": "ho"}], **base))
+    >>> call.kind, call.event_id, call.text("user"), call.text("response")
+    ('call', 'c', 'hi', 'ho')
+    """
+
+    def __init__(self, pending_max: int, timeout_ms: int, pending_bytes: int = 64 << 20) -> None:
+        self.pending_max = pending_max
+        self.timeout_ms = timeout_ms
+        self.pending_bytes = pending_bytes
+        self.counts = JoinCounts()
+        self._waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
+        self._bytes = 0
+        self._given_up: OrderedDict[Key, None] = OrderedDict()
+        self._now = 0
+
+    @property
+    def pending(self) -> int:
+        """Halves waiting now."""
+        return len(self._waiting)
+
+    def add(self, event: LLMEvent) -> list[LLMEvent]:
+        """Take an event; return the calls that can now be judged, the given-up ones first."""
+        self._now = max(self._now, _ms(event))
+        out = self._expired()
+        if event.kind == "call":
+            out.append(event)
+        else:
+            out += self._half(event)
+            out += self._beyond_bounds()
+        return out
+
+    def _half(self, event: LLMEvent) -> list[LLMEvent]:
+        key = (event.tenant, event.app, event.call_id)
+        if key in self._given_up:
+            self.counts.late += 1
+            return [event]
+        held = self._waiting.get(key)
+        if held is None:
+            size = _size(event)
+            self._waiting[key] = (event, self._now + self.timeout_ms, size)
+            self._bytes += size
+            return []
+        other = held[0]
+        if other.kind == event.kind:
+            self.counts.duplicates += 1
+            return []
+        self._forget(key)
+        self.counts.joined += 1
+        return [merge(other, event) if other.kind == "request" else merge(event, other)]
+
+    def _expired(self) -> list[LLMEvent]:
+        out = []
+        while self._waiting:
+            key, (_, deadline, _) = next(iter(self._waiting.items()))
+            if deadline > self._now:
+                break
+            out.append(self._give_up(key))
+        return out
+
+    def _beyond_bounds(self) -> list[LLMEvent]:
+        out = []
+        while len(self._waiting) > self.pending_max or (self._bytes > self.pending_bytes and len(self._waiting) > 1):
+            out.append(self._give_up(next(iter(self._waiting))))
+        return out
+
+    def _give_up(self, key: Key) -> LLMEvent:
+        event = self._forget(key)
+        self.counts.orphans += 1
+        self._given_up[key] = None
+        if len(self._given_up) > _REMEMBERED:
+            self._given_up.popitem(last=False)
+        return event
+
+    def _forget(self, key: Key) -> LLMEvent:
+        event, _, size = self._waiting.pop(key)
+        self._bytes -= size
+        return event
+
+    def state(self) -> State:
+        """Everything needed to continue."""
+        c = self.counts
+        waiting = [[e.model_dump_json(exclude_unset=True), deadline] for e, deadline, _ in self._waiting.values()]
+        return {
+            "waiting": waiting,
+            "given_up": [list(key) for key in self._given_up],
+            "now": self._now,
+            "counts": [c.joined, c.orphans, c.late, c.duplicates],
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from a state."""
+        waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
+        values: Any = state
+        try:
+            for raw, deadline in values["waiting"]:
+                event = LLMEvent.model_validate_json(raw)
+                waiting[event.tenant, event.app, event.call_id] = (event, deadline, _size(event))
+            given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
+            now, counts = int(values["now"]), JoinCounts(*values["counts"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"join: {error}; it starts cold") from error
+        self._waiting, self._given_up, self._now, self.counts = waiting, given_up, now, counts
+        self._bytes = sum(size for _, _, size in waiting.values())
+
+
+def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
+    """Return the whole call of two halves; what only one half has is kept, what both have is the request's.
+
+    Its event id is the call's id: neither half's id names the whole.
+    """
+    fields: dict[str, Any] = {name: getattr(response, name) for name in response.model_fields_set}
+    fields |= {name: getattr(request, name) for name in request.model_fields_set}
+    fields |= {name: getattr(response, name) for name in _LATER if name in response.model_fields_set}
+    fields |= {**(response.model_extra or {}), **(request.model_extra or {})}
+    for name in ("parameters", "groups", "labels"):
+        if both := {**getattr(response, name), **getattr(request, name)}:
+            fields[name] = both
+    fields |= {"kind": "call", "event_id": request.call_id}
+    latency = response.latency_ms
+    if latency is None:
+        latency = max(0.0, (response.time - request.time).total_seconds() * 1000)
+    return LLMEvent.model_construct(**fields | {"latency_ms": latency})
+
+
+def _ms(event: LLMEvent) -> int:
+    return int(event.time.timestamp() * 1000)
+
+
+def _size(event: LLMEvent) -> int:
+    texts = [m.content for m in event.messages] + [d.text for d in event.documents] + [c.content for c in event.choices]
+    return _OVERHEAD_BYTES + sum(map(len, texts))

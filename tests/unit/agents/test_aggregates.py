@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.aggregates import Aggregator
+from agents.base import Chunk
+from agents.histogram import bucket, quantile, value_of
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+from schemas.outputs import Aggregate
+from tests.traffic import events
+
+
+class Said(NamedTuple):
+    flag: bool
+    grounding: float | None = None
+
+
+def event(second: int, **more: Any) -> LLMEvent:
+    at = f"2026-01-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+    base = {"event_id": f"e{second}", "call_id": "c", "tenant": "t", "app": "a", "time": at}
+    return LLMEvent.model_validate(base | more)
+
+
+def test_a_window_counts_what_fell_into_it() -> None:
+    aggregator = Aggregator(0, 3)
+    usage = {"input_tokens": 10, "output_tokens": 5, "cached_tokens": 2, "reasoning_tokens": 1}
+    said = [{"content": "I'm sorry, but I cannot help with that."}]
+    chunk = Chunk(
+        [
+            event(1, usage=usage, cost_usd=0.1, latency_ms=100, ttft_ms=10, choices=said),
+            event(2, cost_usd=0.2, latency_ms=100, error={"type": "timeout"}),
+        ],
+        np.array([7, 9]),
+    )
+    signals = {"injection": [Said(flag=True), None], "hallucination": [Said(True, 0.99), Said(False)]}
+    assert aggregator.add(chunk, signals) == []
+    (row,) = aggregator.dirty()
+    window = Aggregate.model_validate_json(Aggregate.model_validate(row).model_dump_json())
+    assert (window.events, window.errors, window.refusals, window.version, window.source_partition) == (2, 1, 1, 9, 3)
+    assert (window.input_tokens, window.cached_tokens, window.cost_nanousd) == (10, 2, 300_000_000)
+    assert (window.injection_flags, window.hallucination_flags, window.grounded) == (1, 1, 1)
+    assert (window.latency_ms, window.grounding) == ({bucket(100): 2}, {19: 1})
+    assert aggregator.dirty() == []
+
+
+def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
+    aggregator = Aggregator(60_000, 0)
+    assert aggregator.add(Chunk([event(5), event(119)]), {}) == []
+    (closed,) = aggregator.add(Chunk([event(120)]), {})
+    assert (closed["window_start"], closed["events"]) == ("2026-01-01T00:00:00Z", 1)
+    aggregator.add(Chunk([event(6)]), {})
+    assert aggregator.late == 1
+
+
+def test_an_event_from_the_far_future_closes_nothing() -> None:
+    aggregator = Aggregator(0, 0)
+    assert (
+        aggregator.add(
+            Chunk([event(5), LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})]), {}
+        )
+        == []
+    )
+    aggregator.add(Chunk([event(7)]), {})
+    assert aggregator.late == 0
+
+
+def test_open_windows_are_bounded() -> None:
+    aggregator = Aggregator(10**9, 0, windows_max=3)
+    closed = aggregator.add(Chunk([event(60 * i) for i in range(10)]), {})
+    assert (len(closed), aggregator.evicted, len(aggregator.dirty(force=True))) == (7, 7, 3)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 7))
+def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> None:
+    calls = [LLMEvent.model_validate(e | {"kind": "call"}) for e in events(200, step_ms=2000)]
+    whole = Aggregator(30_000, 0)
+    expected = whole.add(Chunk(calls), {}) + whole.dirty(force=True)
+    pieces = Aggregator(30_000, 0)
+    got, at, turn = [], 0, 0
+    while at < len(calls):
+        size = cuts[turn % len(cuts)]
+        got += pieces.add(Chunk(calls[at : at + size], np.arange(at, min(at + size, len(calls)))), {})
+        at, turn = at + size, turn + 1
+        if turn == restart:
+            state, pieces = pieces.state(), Aggregator(30_000, 0)
+            pieces.restore(state)
+    assert got + pieces.dirty(force=True) == expected
+
+
+def test_a_state_that_does_not_fit_is_an_error() -> None:
+    with pytest.raises(StateError):
+        Aggregator(0, 0).restore({"windows": 1})
+
+
+@given(st.floats(1.0001, 1e12))
+def test_a_bucket_stands_for_its_values_within_two_percent(value: float) -> None:
+    assert abs(value_of(bucket(value)) - value) <= 0.0201 * value
+
+
+@given(st.lists(st.floats(2, 1e6), min_size=1), st.floats(0, 1))
+def test_quantiles_are_within_two_percent(values: list[float], q: float) -> None:
+    counts: dict[int, int] = {}
+    for value in values:
+        counts[bucket(value)] = counts.get(bucket(value), 0) + 1
+    exact = float(np.quantile(values, q, method="lower"))
+    assert abs(quantile(counts, q) - exact) <= 0.0201 * exact
