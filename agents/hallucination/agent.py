@@ -122,7 +122,7 @@ class HallucinationAgent:
             begin = len(_text(texts, start, int(found.worst[k, 0])))
             worst = (begin, begin + len(_text(texts, int(found.worst[k, 0]), int(found.worst[k, 1]))))
         unsupported = tuple(dict.fromkeys(strings))
-        return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst)  # noqa: FBT003, RUF100
+        return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst)
 
     def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
         event = chunk.events[i]
@@ -157,7 +157,7 @@ class HallucinationAgent:
         fresh = HallucinationAgent(self.config)
         try:
             fresh._load(state)
-        except (KeyError, TypeError, ValueError) as error:
+        except (StateError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"hallucination: {error!r}; start cold") from error
         self._model, self._memory, self._rate = fresh._model, fresh._memory, fresh._rate
 

@@ -1,0 +1,52 @@
+"""The compiled kernel says what its plain Python reference says, whatever the text and wherever the stream is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.base import Chunk
+from agents.hallucination import HallucinationAgent
+from agents.hallucination.reference import measure
+from agents.hallucination.rows import as_event, feature_rows
+
+WORDS = "The bridge not never opened Sydney Paris in 1932 1,932.50 7% 25th two thousand don't a-b 3. .5 1.,2 x U.S. EU"
+OTHERS = "Ünïcode Привет 결과 서울시 보고서 東京 。 ！ “quoted” 😀 http://a.b/c) me@x.org @ :// . ! ? , \x00 \u0301"
+PIECES = [*WORDS.split(" "), *OTHERS.split(" "), "\n"]
+PROSE = st.lists(st.sampled_from([*PIECES, " ", ". "]), max_size=40).map(" ".join)
+TEXT = PROSE | st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=60)
+ROW = st.fixed_dictionaries({"context": st.lists(TEXT, min_size=1, max_size=3), "question": TEXT, "response": TEXT})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(ROW, min_size=1, max_size=4))
+def test_kernel_equals_reference(rows: list[dict[str, Any]]) -> None:
+    for row, got in zip(rows, feature_rows(rows), strict=True):
+        context = [c for c in row["context"] if c]
+        question = [row["question"]] if row["question"] else []
+        expected = measure(context, question, [row["response"]]) if context and row["response"] else None
+        if expected is None:
+            assert np.isnan(got).all()
+        else:
+            assert got.tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ROW, min_size=1, max_size=6), st.data())
+def test_signals_do_not_depend_on_chunk_boundaries(rows: list[dict[str, Any]], data: st.DataObject) -> None:
+    events = [as_event(row, i) for i, row in enumerate(rows)]
+    cut = data.draw(st.integers(0, len(events)))
+    whole = HallucinationAgent().score(Chunk(events)).signals
+    parts = HallucinationAgent()
+    first, second = parts.score(Chunk(events[:cut])).signals, parts.score(Chunk(events[cut:])).signals
+    assert [*first, *second] == list(whole)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROW)
+def test_every_feature_is_a_share(row: dict[str, Any]) -> None:
+    found = feature_rows([row])
+    assert np.isnan(found).all() or ((found >= 0) & (found <= 1)).all()
