@@ -98,7 +98,7 @@ class RateCusum:
     and so is reported once; a fall (found by the mirrored sum) is learned silently, so that the next rise is seen.
 
     Measured with the defaults at steady rates of 2 to 45 %: 8 false alarms in a million events; a share of 2 % that
-    begins in a segment that had no flags is seen after about 350 events (median).
+    begins in a segment that had no flags is seen after 477 events (median of 101 runs; nine in ten within 1,046).
 
     Parameters
     ----------

@@ -47,7 +47,8 @@ evidence). Use the flag to rank and to watch rates; an application with another 
 (`HallucinationConfig.threshold`) or some labels.
 
 Threshold: {threshold}, the lowest with at most {limit:.0%} false positives on sources unseen in training, averaged
-over sources. The score is a probability where supported and unsupported answers are equally frequent; elsewhere it
+over sources. It does not carry over everywhere: the
+false positives by source below reach several times that where answers paraphrase freely. The score is a probability where supported and unsupported answers are equally frequent; elsewhere it
 ranks.
 
 Cost: {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared 2-core
