@@ -36,29 +36,31 @@ HEAD = """# Model card: hallucination
 Written by `benchmarks/train_hallucination.py`; change it there.
 
 What it is: logistic regression with sign constraints over {features} lexical features of a response against its
-documents and tool answers (`agents/hallucination/features.py` names them), updated online from feedback. Base weights
-are trained on `hallucination_train` (permissive licences); `hallucination_eval` is measured only.
+documents and tool answers (`agents/hallucination/features.py` names them), updated online from feedback. Base
+weights are trained on `hallucination_train` (permissive licences); `hallucination_eval` is measured only.
 
-What it is for: seeing answers that bring in words, numbers, names or addresses that the context lacks, and the share
-of them per application over time. It is not a fact checker. It cannot see a false statement made of the context's own
-words (a changed role, time or negation: summedits, bump, covidfact and fool_me_twice below, little better than
-chance) and it takes a free paraphrase for unsupported (climate_fever, fool_me_twice: claims written apart from their
-evidence). Use the flag to rank and to watch rates; an application with another style needs a threshold of its own
-(`HallucinationConfig.threshold`) or some labels.
+What it is for: seeing answers that bring in words, numbers, names or addresses that the context lacks, and the
+share of them per application over time. It is not a fact checker. It cannot see a false statement made of the
+context's own words (a changed role, time or negation: summedits, bump, covidfact and fool_me_twice below, little
+better than chance) and it takes a free paraphrase for unsupported (climate_fever, fool_me_twice: claims written
+apart from their evidence). Use the flag to rank and to watch rates; an application with another style needs a
+threshold of its own (`HallucinationConfig.threshold`) or some labels.
 
 Threshold: {threshold}, the lowest with at most {limit:.0%} false positives on sources unseen in training, averaged
-over sources. It does not carry over everywhere: the
-false positives by source below reach several times that where answers paraphrase freely. The score is a probability where supported and unsupported answers are equally frequent; elsewhere it
-ranks.
+over sources. It does not carry over everywhere: the false positives by source below reach several times that where
+answers paraphrase freely. The score is a probability where supported and unsupported answers are equally frequent;
+elsewhere it ranks.
 
-Cost: {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared 2-core
-machine, best of five).
+Cost: {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared
+2-core machine, best of five).
 
-No training row has a URL or e-mail address; an unsupported one is given the weight of an unsupported name (by hand).
+No training row has a URL or e-mail address; an unsupported one is given the weight of an unsupported name (by
+hand).
 
 Left out: response length (it solves halueval_qa, AUC .96, and nothing in production), negation in other languages
 than English, number words above fifteen other than round ones, synonyms, translation (context and response in
-different languages are compared only by names and numbers, and will be flagged).
+different languages are compared only by names and numbers, and will be flagged). A context over 64 KiB is sampled,
+so what it supports may be missed and be flagged.
 
 "AUC of word overlap" is the trivial baseline: one minus the share of response words that the context has.
 """
