@@ -70,7 +70,13 @@ async def load(kafka: Kafka, partition: int) -> Snapshot | None:
 
     Looks at the last few records first: the whole topic is read only where compaction left little else.
     """
-    consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, max_partition_fetch_bytes=16 << 20)
+    # "earliest", though every read seeks: a reset to the default, latest, may win over a seek that follows an assign.
+    consumer = AIOKafkaConsumer(
+        **client_options(kafka),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=16 << 20,
+    )
     await consumer.start()
     try:
         tp = TopicPartition(kafka.topic("snapshots"), partition)
