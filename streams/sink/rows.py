@@ -1,0 +1,239 @@
+"""From a record of an output topic to a row of its table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from schemas.errors import ContractError, DecodeError
+from schemas.feedback import Feedback
+from schemas.outputs import Aggregate, Alert, DeadLetter
+from streams.sink.ranges import Seen
+
+Row = tuple[Any, ...]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_NONE: Mapping[str, Any] = {}
+
+
+class Built(NamedTuple):
+    """A row, and for a scored record its place in the source."""
+
+    row: Row
+    place: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A topic's table: its columns, and how a record's value becomes a row of them.
+
+    Every table ends with ``received_at``, the broker's time of the record. Retention counts from it, not from the
+    event's time: history that is replayed today would be removed while it is inserted.
+    """
+
+    topic: str
+    name: str
+    fields: tuple[str, ...]
+    build: Callable[[bytes], Built]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names, in the order of a row."""
+        return (*self.fields, "received_at")
+
+
+def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
+    """Build one row.
+
+    Raises
+    ------
+    RecordError
+        If the record does not fit the table; says where.
+    """
+    if value is None:
+        raise ContractError("value: null; the sink stores JSON objects only")
+    try:
+        row, place = table.build(value)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"value: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ContractError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ContractError(f"value: {type(error).__name__}: {error}; see schemas/outputs.py") from error
+    return Built((*row, timestamp_ms if timestamp_ms > 0 else int(time.time() * 1000)), place)
+
+
+def milliseconds(value: str) -> int:
+    """Turn an ISO 8601 time into milliseconds since 1970.
+
+    Examples
+    --------
+    >>> milliseconds("1970-01-01T00:00:01.5Z")
+    1500
+    """
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(f"time {value!r} has no zone; append Z")
+    return _in_range(moment)
+
+
+def _in_range(moment: datetime) -> int:
+    if not 1970 < moment.year < 2200:
+        raise ValueError(f"time {moment.isoformat()}: must lie between 1971 and 2199")
+    return (moment - _EPOCH) // _MS
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(f"{number} is not a finite number")
+    return number
+
+
+def _count(value: Any, limit: int = 2**32) -> int:
+    number = 0 if value is None else value
+    if type(number) is not int or not 0 <= number < limit:
+        raise ValueError(f"{value!r} is not a count below {limit}")
+    return number
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if type(value) is not str:
+        raise TypeError(f"{str(value)[:40]!r} is not a text")
+    return value
+
+
+_EVENT_TEXTS = (
+    "environment", "conversation_id", "user_id", "prompt_name", "prompt_version", "provider", "request_model",
+    "response_model",
+)  # fmt: skip
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_SCORED_COLUMNS = (
+    "event_id", "call_id", "time", "tenant", "app", *_EVENT_TEXTS, *_TOKENS, "cost_usd", "latency_ms", "ttft_ms",
+    "error_type", "finish_reason", "injection_score", "injection_flag", "hallucination_score", "hallucination_flag",
+    "hallucination_reason", "drift_distance", "event", "signals", "source_partition", "source_offset", "source_seq",
+)  # fmt: skip
+
+
+def _reason(said: Mapping[str, Any]) -> str:
+    reason = said.get("reason")
+    return reason if type(reason) is str else "" if reason is None else orjson.dumps(reason).decode()
+
+
+def _scored(value: bytes) -> Built:
+    scored = orjson.loads(value)
+    event, signals = scored["event"], scored["signals"]
+    place = (_count(scored["source_offset"], 2**63), _count(scored.get("source_seq", 0)))
+    usage, error, choices = event.get("usage") or _NONE, event.get("error") or _NONE, event.get("choices")
+    injection, doubt = signals.get("injection") or _NONE, signals.get("hallucination") or _NONE
+    cost = event.get("cost_usd")
+    if cost is None:
+        cost = (signals.get("usage") or _NONE).get("cost_usd")
+    row = (
+        _text(event["event_id"]), _text(event["call_id"]), milliseconds(event["time"]),
+        _text(event["tenant"]), _text(event["app"]),
+        _text(event.get("environment", "production")), *[_text(event.get(name)) for name in _EVENT_TEXTS[1:]],
+        *[_count(usage.get(name)) for name in _TOKENS],
+        _number(cost), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
+        _text(error.get("type")), _text(choices[0].get("finish_reason")) if choices else "",
+        _number(injection.get("score")), bool(injection.get("flag")),
+        _number(doubt.get("score")), bool(doubt.get("flag")), _reason(doubt),
+        _number((signals.get("drift") or _NONE).get("distance")),
+        orjson.dumps(event).decode(), orjson.dumps(signals).decode(), _count(scored["source_partition"]), *place,
+    )  # fmt: skip
+    return Built(row, place)
+
+
+_ALERT_COLUMNS = (
+    "alert_id", "fingerprint", "state", "rule", "severity", "signal", "segment", "tenant", "app", "summary", "value",
+    "threshold", "started_at", "changed_at", "since", "evidence", "details", "source_partition", "source_offset",
+)  # fmt: skip
+
+
+def _alert(value: bytes) -> Built:
+    alert = Alert.model_validate_json(value)
+    derived = {
+        "tenant": alert.segment.get("tenant", ""), "app": alert.segment.get("app", ""),
+        "value": _number(alert.value), "threshold": _number(alert.threshold),
+        "started_at": _in_range(alert.started_at), "changed_at": _in_range(alert.changed_at),
+        "since": None if alert.since is None else _in_range(alert.since),
+        "evidence": list(alert.evidence), "details": orjson.dumps(alert.details).decode(),
+        "source_partition": _count(alert.source_partition), "source_offset": _count(alert.source_offset, 2**63),
+    }  # fmt: skip
+    return Built(tuple(derived[c] if c in derived else getattr(alert, c) for c in _ALERT_COLUMNS))
+
+
+_HISTOGRAMS = ("latency_ms", "ttft_ms", "grounding")
+_COUNTS = (
+    "version", "events", "errors", "refusals", *_TOKENS, "cost_nanousd", "injection_flags", "hallucination_flags",
+    "grounded",
+)  # fmt: skip
+_KEYS = ("tenant", "app", "model", "prompt_version")
+
+
+def _histogram(buckets: Mapping[int, int]) -> dict[int, int]:
+    return {_count(k, 2**16): _count(n, 2**63) for k, n in buckets.items()}
+
+
+def _aggregate(value: bytes) -> Built:
+    window = Aggregate.model_validate_json(value)
+    return Built(
+        (
+            _in_range(window.window_start), *[getattr(window, c) for c in _KEYS], _count(window.source_partition),
+            *[_count(getattr(window, c), 2**63) for c in _COUNTS],
+            *[_histogram(getattr(window, c)) for c in _HISTOGRAMS],
+        )
+    )  # fmt: skip
+
+
+_DEAD_LETTER_COLUMNS = (
+    "dead_letter_id", "reason", "error", "source_topic", "source_partition", "source_offset", "key", "raw",
+)  # fmt: skip
+
+
+def _dead_letter(value: bytes) -> Built:
+    letter = DeadLetter.model_validate_json(value)
+    _count(letter.source_partition)
+    _count(letter.source_offset, 2**63)
+    return Built(tuple(getattr(letter, c) for c in _DEAD_LETTER_COLUMNS))
+
+
+_FEEDBACK_TEXTS = (
+    "feedback_id",
+    "call_id",
+    "tenant",
+    "app",
+    "conversation_id",
+    "signal",
+    "source",
+    "user_id",
+    "comment",
+)
+
+
+def _feedback(value: bytes) -> Built:
+    said = Feedback.model_validate_json(value)
+    return Built((_in_range(said.time), said.label, *[getattr(said, c) or "" for c in _FEEDBACK_TEXTS]))
+
+
+TABLES = (
+    Table("scored", "events", _SCORED_COLUMNS, _scored),
+    Table("alerts", "alerts", _ALERT_COLUMNS, _alert),
+    Table(
+        "aggregates", "aggregates_1m", ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS), _aggregate
+    ),
+    Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
+    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback),
+)

@@ -1,0 +1,49 @@
+"""One way to reach ClickHouse: a server over HTTP, or the same engine in this process."""
+
+from __future__ import annotations
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas.errors import StoreError
+from schemas.settings import ClickHouse
+
+SEND_RECEIVE_TIMEOUT_S = 60
+
+
+def connect(settings: ClickHouse) -> Client:
+    """Open a client; the database need not exist yet.
+
+    Parameters
+    ----------
+    settings : ClickHouse
+        With ``path`` the engine runs in this process, where every client must name the same path.
+
+    Returns
+    -------
+    Client
+        Blocking: call it in a thread. One client serves one thread at a time.
+
+    Raises
+    ------
+    StoreError
+        If nothing answers.
+    """
+    try:
+        if settings.path is not None:
+            settings.path.mkdir(parents=True, exist_ok=True)
+            return clickhouse_connect.get_client(interface="chdb", path=str(settings.path))
+        return clickhouse_connect.get_client(
+            host=settings.host,
+            port=settings.port,
+            secure=settings.secure,
+            username=settings.username,
+            password=settings.password.get_secret_value(),
+            database="default",  # ours may not exist before migrate
+            autogenerate_session_id=False,
+            send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
+        )
+    except (ClickHouseError, OSError) as error:
+        where = settings.path or f"{settings.host}:{settings.port}"
+        raise StoreError(f"clickhouse {where}: {error}; is it running, are user and password right?") from error

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from schemas.errors import StoreError
+from schemas.settings import ClickHouse, Settings
+from streams.store import StoreServer, connect, migrate
+from streams.store.migrations import migration_files, statements, template_values
+
+pytest.importorskip("chdb")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ClickHouse:
+    return ClickHouse(path=tmp_path / "store")
+
+
+@asynccontextmanager
+async def serving(store: ClickHouse, **options: Any) -> AsyncIterator[StoreServer]:
+    server = StoreServer(store, port=0, **options)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def get(server: StoreServer, sql: str = "", body: bytes | None = None, **params: str) -> tuple[int, str, Any]:
+    url = f"http://127.0.0.1:{server.port}/"
+    query = params | ({"query": sql} if sql else {})
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request("GET" if body is None else "POST", url, params=query, data=body) as answer,
+    ):
+        return answer.status, await answer.text(), answer.headers
+
+
+def test_migrating_twice_does_nothing_the_second_time(store: ClickHouse) -> None:
+    client = connect(store)
+    try:
+        first = migrate(client, Settings(clickhouse=store))
+        assert first == [name for _, name, _ in migration_files()]
+        assert migrate(client, Settings(clickhouse=store)) == []
+    finally:
+        client.close()
+
+
+def test_retention_follows_the_settings(store: ClickHouse) -> None:
+    client = connect(store)
+    try:
+        migrate(client, Settings(clickhouse=store))
+        migrate(client, Settings(clickhouse=store.model_copy(update={"events_days": 7})))
+        assert "toIntervalDay(7)" in str(client.command("SHOW CREATE streamgauge.events"))
+    finally:
+        client.close()
+
+
+def test_a_file_changed_after_it_was_applied_is_an_error(store: ClickHouse) -> None:
+    client = connect(store)
+    try:
+        migrate(client, Settings(clickhouse=store))
+        client.insert(
+            "schema_migrations", [[1, "0001_events.sql", "other"]], ["number", "name", "checksum"], "streamgauge"
+        )
+        with pytest.raises(StoreError, match="put changes into a new file"):
+            migrate(client, Settings(clickhouse=store))
+    finally:
+        client.close()
+
+
+def test_every_column_has_a_comment(store: ClickHouse) -> None:
+    client = connect(store)
+    try:
+        migrate(client, Settings(clickhouse=store))
+        sql = """SELECT table, name FROM system.columns WHERE database = 'streamgauge' AND comment = ''
+                 AND table NOT IN (SELECT name FROM system.tables WHERE engine = 'View')"""
+        assert client.query(sql).result_rows == []
+    finally:
+        client.close()
+
+
+def test_a_cluster_gives_replicated_engines() -> None:
+    values = template_values(ClickHouse(cluster="main"))
+    sql = "\n".join(s for _, _, text in migration_files() for s in statements(text, values))
+    assert "ON CLUSTER 'main'" in sql
+    assert "ENGINE = ReplicatedReplacingMergeTree(version)" in sql
+    assert " replicated_deduplication_window" in sql
+    assert "${" not in sql
+
+
+def test_the_hourly_quantiles_come_from_merged_buckets_within_two_percent(store: ClickHouse) -> None:
+    client = connect(store)
+    try:
+        migrate(client, Settings(clickhouse=store))
+        growth = 1.02 / 0.98
+        for partition, values in enumerate([range(1, 501), range(501, 1001)]):
+            buckets: dict[int, int] = {}
+            for value in values:
+                k = math.ceil(math.log(value, growth))
+                buckets[k] = buckets.get(k, 0) + 1
+            text = ", ".join(f"{k}, {n}" for k, n in buckets.items())
+            client.command(
+                "INSERT INTO streamgauge.aggregates_1m (window_start, source_partition, latency_ms, received_at) VALUES "
+                f"('2026-01-01 00:01:00', {partition}, map({text}), now())"
+            )
+        found = client.query("SELECT latency_p50, latency_p95, latency_p99, ttft_p50 FROM streamgauge.aggregates_1h")
+        p50, p95, p99, none = found.first_row
+        assert p50 == pytest.approx(500, rel=0.021)
+        assert p95 == pytest.approx(950, rel=0.021)
+        assert p99 == pytest.approx(990, rel=0.021)
+        assert none is None
+    finally:
+        client.close()
+
+
+async def test_curl_reads_with_get_post_formats_and_parameters(store: ClickHouse) -> None:
+    async with serving(store.model_copy(update={"database": "system"})) as server:
+        assert (await get(server))[:2] == (200, "Ok.\n")
+        assert (await get(server, "SELECT 1"))[:2] == (200, "1\n")
+        assert (await get(server, "SELECT {a:Int64} + 1", param_a="4"))[1] == "5\n"
+        assert (await get(server, body=b"SELECT 2 AS x FORMAT JSONEachRow"))[1] == '{"x":2}\n'
+        assert (await get(server, "SELECT 3 AS x", default_format="CSVWithNames"))[1] == '"x"\n3\n'
+        assert (await get(server, "SELECT count() > 0 FROM tables", database="system"))[1] == "1\n"
+        status, text, headers = await get(server, "SELECT * FROM no_such_table")
+        assert (status, headers["X-ClickHouse-Exception-Code"]) == (404, "60")
+        assert "UNKNOWN_TABLE" in text
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO x VALUES (1)",
+        "CREATE TABLE t (x Int8) ENGINE = Memory",
+        "SET readonly = 0",
+        "SELECT 1 SETTINGS readonly = 0",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM `file`('/etc/passwd', 'LineAsString')",
+        "SELECT file/**/('/etc/passwd')",
+        "SELECT * FROM default.`/etc/passwd`",
+        "SELECT * FROM {d:Identifier}.x",
+        "SELECT 1 INTO OUTFILE '/tmp/streamgauge-should-not-exist'",
+        "SELECT 1; DROP DATABASE system",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')",
+        "SYSTEM SHUTDOWN",
+    ],
+)
+async def test_readers_only_read(store: ClickHouse, sql: str) -> None:
+    async with serving(store.model_copy(update={"database": "system"})) as server:
+        status, _, headers = await get(server, body=sql.encode())
+        assert status >= 400
+        assert headers["X-ClickHouse-Exception-Code"] in {"164", "497"}
+        assert (await get(server, "SELECT 1"))[1] == "1\n"
+
+
+async def test_a_foreign_host_name_is_refused(store: ClickHouse) -> None:
+    async with serving(store.model_copy(update={"database": "system"})) as server, aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{server.port}/", headers={"Host": "evil.example"}) as answer:
+            assert answer.status == 403
+
+
+async def test_clickhouse_connect_queries_and_inserts_where_inserts_are_allowed(store: ClickHouse) -> None:
+    def work(port: int) -> None:
+        client = clickhouse_connect.get_client(host="127.0.0.1", port=port)
+        client.command("CREATE TABLE t (a Int64, b String) ENGINE = MergeTree ORDER BY a")
+        client.insert("t", [[1, "x"], [2, "y"]], column_names=["a", "b"])
+        client.raw_insert("t", ["a", "b"], b'{"a": 3, "b": "z"}\n', fmt="JSONEachRow")
+        assert client.query("SELECT * FROM t WHERE a > {n:Int64} ORDER BY a", {"n": 1}).result_rows == [
+            (2, "y"),
+            (3, "z"),
+        ]
+        client.close()
+
+    client = connect(store)
+    client.command("CREATE DATABASE streamgauge")
+    async with serving(store, allow_inserts=True) as server:
+        await asyncio.to_thread(work, server.port)
+    client.close()
+
+
+async def test_clickhouse_connect_as_a_reader(store: ClickHouse) -> None:
+    def work(port: int) -> None:
+        client = clickhouse_connect.get_client(host="127.0.0.1", port=port, database="streamgauge")
+        assert client.query("SELECT number FROM numbers(3)").result_rows == [(0,), (1,), (2,)]
+        with pytest.raises(DatabaseError, match="readers"):
+            client.command("DROP TABLE events")
+        client.close()
+
+    client = connect(store)
+    migrate(client, Settings(clickhouse=store))
+    async with serving(store) as server:
+        await asyncio.to_thread(work, server.port)
+    client.close()
