@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -20,12 +21,12 @@ class Readiness:
     a lag that has not moved for 30 s is not ready, whatever else looks well.
     """
 
-    def __init__(self, lag: Callable[[], Mapping[int, int]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lag: Callable[[], Mapping[Any, int]], clock: Callable[[], float] = time.monotonic) -> None:
         self._lag = lag
         self._clock = clock
-        self._seen: dict[int, tuple[int, float]] = {}
+        self._seen: dict[Any, tuple[int, float]] = {}
 
-    def stuck(self) -> list[int]:
+    def stuck(self) -> list[Any]:
         """Return the partitions whose lag is not zero and has not moved for 30 s."""
         now = self._clock()
         lag = self._lag()
@@ -38,7 +39,11 @@ class Readiness:
         """Return the HTTP status and what to say."""
         lag = dict(self._lag())
         stuck = self.stuck()
-        return (503 if stuck else 200), {"ready": not stuck, "lag": lag, "stuck": stuck}
+        return (503 if stuck else 200), {
+            "ready": not stuck,
+            "lag": {str(p): n for p, n in lag.items()},
+            "stuck": [str(p) for p in stuck],
+        }
 
 
 async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Readiness) -> web.AppRunner:

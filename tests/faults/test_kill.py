@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.settings import Settings
@@ -91,7 +90,6 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-@pytest.mark.timeout(900)
 async def test_killed_at_every_point_nothing_is_lost_and_nothing_is_twice(
     kafka: KafkaBroker, settings: MakeSettings, tmp_path: Path
 ) -> None:

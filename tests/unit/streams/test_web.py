@@ -21,7 +21,7 @@ def test_lag_that_does_not_move_for_half_a_minute_is_not_ready() -> None:
     clock.now = 29
     assert readiness.answer()[0] == 200
     clock.now = 31
-    assert readiness.answer() == (503, {"ready": False, "lag": {0: 0, 1: 5}, "stuck": [1]})
+    assert readiness.answer() == (503, {"ready": False, "lag": {"0": 0, "1": 5}, "stuck": ["1"]})
     lag[1] = 4
     assert readiness.answer()[0] == 200
 
