@@ -76,8 +76,8 @@ def milliseconds(value: str) -> int:
 
     Examples
     --------
-    >>> milliseconds("1970-01-01T00:00:01.5Z")
-    1500
+    >>> milliseconds("1971-01-01T00:00:01.5Z")
+    31536001500
     """
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:

@@ -86,18 +86,8 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is unty
 
     def lag(self) -> dict[str, int]:
         """Return, by topic and partition, how many records are not in ClickHouse yet."""
-        found: dict[str, int] = {}
-        for tp, part in self._parts.items():
-            end = self._consumer.highwater(tp)
-            if end is not None and part.mark is not None:
-                found[f"{tp.topic}-{tp.partition}"] = max(0, end - part.mark.offset)
-        return found
-
-    def lag(self) -> dict[int, int]:
-        """Return how many records each partition has that are not in ClickHouse, keyed by topic and partition."""
-        topics = list(self._tables)
         return {
-            topics.index(tp.topic) * 10_000 + tp.partition: self._behind(tp, part.mark.offset)
+            f"{tp.topic}-{tp.partition}": self._behind(tp, part.mark.offset)
             for tp, part in self._parts.items()
             if part.mark is not None
         }

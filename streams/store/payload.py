@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
-import lz4.frame
+import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 
 _INSERT = re.compile(
@@ -45,12 +45,12 @@ def _lz4(data: bytes) -> bytes:
 
 
 def split_insert(statement: bytes, body: bytes) -> tuple[str, str, bytes] | None:
-    """Split an INSERT with data into ``INSERT INTO t (a, b)``, its format and the data; None for anything else.
+    r"""Split an INSERT with data into ``INSERT INTO t (a, b)``, its format and the data; None for anything else.
 
     Examples
     --------
-    >>> split_insert(b"", b"INSERT INTO t (a) FORMAT Native\\n\\x01\\x02")
-    ('INSERT INTO t (a)', 'Native', b'\\x01\\x02')
+    >>> split_insert(b"", b"INSERT INTO t (a) FORMAT Native\n\x01\x02")
+    ('INSERT INTO t (a)', 'Native', b'\x01\x02')
     >>> split_insert(b"INSERT INTO t FORMAT JSONEachRow", b"{}")
     ('INSERT INTO t', 'JSONEachRow', b'{}')
     >>> split_insert(b"INSERT INTO t VALUES (1)", b"")

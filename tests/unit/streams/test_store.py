@@ -110,11 +110,11 @@ def test_the_hourly_quantiles_come_from_merged_buckets_within_two_percent(store:
                 buckets[k] = buckets.get(k, 0) + 1
             text = ", ".join(f"{k}, {n}" for k, n in buckets.items())
             client.command(
-                "INSERT INTO streamgauge.aggregates_1m (window_start, source_partition, latency_ms, received_at) VALUES "
-                f"('2026-01-01 00:01:00', {partition}, map({text}), now())"
+                "INSERT INTO streamgauge.aggregates_1m (window_start, source_partition, latency_ms, received_at) "
+                f"VALUES ('2026-01-01 00:01:00', {partition}, map({text}), now())"
             )
         found = client.query("SELECT latency_p50, latency_p95, latency_p99, ttft_p50 FROM streamgauge.aggregates_1h")
-        p50, p95, p99, none = found.first_row
+        p50, p95, p99, none = found.result_rows[0]
         assert p50 == pytest.approx(500, rel=0.021)
         assert p95 == pytest.approx(950, rel=0.021)
         assert p99 == pytest.approx(990, rel=0.021)
@@ -163,9 +163,12 @@ async def test_readers_only_read(store: ClickHouse, sql: str) -> None:
 
 
 async def test_a_foreign_host_name_is_refused(store: ClickHouse) -> None:
-    async with serving(store.model_copy(update={"database": "system"})) as server, aiohttp.ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{server.port}/", headers={"Host": "evil.example"}) as answer:
-            assert answer.status == 403
+    async with (
+        serving(store.model_copy(update={"database": "system"})) as server,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{server.port}/", headers={"Host": "evil.example"}) as answer,
+    ):
+        assert answer.status == 403
 
 
 async def test_clickhouse_connect_queries_and_inserts_where_inserts_are_allowed(store: ClickHouse) -> None:
