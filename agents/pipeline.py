@@ -6,7 +6,8 @@ sequence of records that went in, never on how they were cut into chunks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ import orjson
 
 from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
-from agents.base import Agent, Chunk, State
+from agents.base import Agent, Chunk, Scores, State
 from agents.join import Joiner
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -49,11 +50,15 @@ class Pipeline:
         Alert rules.
     lateness_ms, join_pending_max, join_timeout_ms
         See `schemas.settings`.
+    timed
+        Given an agent's name, a context in which it scores: agents read no clock, who wants to know may.
 
     Attributes
     ----------
     offset
         The last source offset included in the state; -1 before the first.
+    learned, ignored
+        Labels that an agent took, and those that it did not know the event of or had seen before.
     """
 
     def __init__(  # noqa: PLR0913 - one place builds it
@@ -65,6 +70,7 @@ class Pipeline:
         lateness_ms: int = 120_000,
         join_pending_max: int = 10_000,
         join_timeout_ms: int = 600_000,
+        timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.partition = partition
         self.agents = tuple(agents)
@@ -72,6 +78,8 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.offset = -1
+        self.learned = self.ignored = 0
+        self._timed = timed
 
     def process(self, records: Sequence[Record]) -> Outputs:
         """Judge records in offset order; those the state already includes are dropped."""
@@ -95,7 +103,9 @@ class Pipeline:
         if isinstance(item, Feedback):
             for agent in self.agents:
                 if agent.name == item.signal:
-                    agent.learn(item)
+                    known = agent.learn(item)
+                    self.learned += known
+                    self.ignored += not known
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
         events: list[LLMEvent] = []
@@ -108,12 +118,16 @@ class Pipeline:
         if not events:
             return
         chunk = Chunk(events, np.array(offsets, np.int64))
-        scores = {agent.name: agent.score(chunk) for agent in self.agents}
+        scores = {agent.name: self._score(agent, chunk) for agent in self.agents}
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
         out.scored += self._scored_rows(offsets, raws, signals)
         out.aggregates += self.aggregator.add(chunk, signals)
         out.alerts += self.alert_engine.process(chunk, signals, changes)
+
+    def _score(self, agent: Agent, chunk: Chunk) -> Scores:
+        with self._timed(agent.name):
+            return agent.score(chunk)
 
     def _whole_calls(self, run: list[Record]) -> Iterator[tuple[int, LLMEvent, bytes]]:
         for offset, event, raw in run:

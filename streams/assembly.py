@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from agents.drift import DriftAgent, DriftConfig
-from agents.injection import InjectionAgent
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from agents.base import Agent
+from agents.drift import DriftAgent, DriftConfig
 from agents.hallucination import HallucinationAgent
+from agents.injection import InjectionAgent
 from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings
@@ -23,7 +25,9 @@ def build_agents(settings: Settings) -> list[Agent]:
     return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift)]
 
 
-def build_pipeline(partition: int, settings: Settings) -> Pipeline:
+def build_pipeline(
+    partition: int, settings: Settings, timed: Callable[[str], AbstractContextManager[object]] = nullcontext
+) -> Pipeline:
     """Return a fresh pipeline for a source partition."""
     return Pipeline(
         partition,
@@ -32,6 +36,7 @@ def build_pipeline(partition: int, settings: Settings) -> Pipeline:
         lateness_ms=int(settings.aggregates.lateness_s * 1000),
         join_pending_max=settings.worker.join_pending_max,
         join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
+        timed=timed,
     )
 
 

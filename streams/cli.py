@@ -104,9 +104,16 @@ def sql(
     query: Annotated[str, typer.Argument(help="for example: SELECT app, count() FROM events GROUP BY app")],
 ) -> None:
     """Run a query in ClickHouse and print the result."""
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
     from streams.store import connect
 
-    result = connect(load_settings().clickhouse).query(query)
+    settings = load_settings().clickhouse
+    client = connect(settings, settings.database)
+    try:
+        result = client.query(query)
+    except ClickHouseError as error:
+        raise SettingsError(f"query: {str(error).splitlines()[0]}") from error
     console.print(table(list(result.column_names), result.result_rows))
 
 
@@ -186,7 +193,7 @@ def doctor() -> None:
     findings = asyncio.run(examine())
     for finding in findings:
         mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
-        console.print(f"{mark} {finding.what}: {finding.detail}")
+        console.print(f"{mark} {finding.what}: {finding.detail}", soft_wrap=True)
     raise typer.Exit(0 if all(f.ok for f in findings) else 3)
 
 
@@ -205,7 +212,7 @@ def main() -> None:
     try:
         app()
     except StreamgaugeError as error:
-        Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(exit_code(error))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import SettingsError, StreamgaugeError
 from schemas.rules import DEFAULT_RULES, load_rules
@@ -68,9 +69,9 @@ def _topics(settings: Settings, partitions: dict[str, int]) -> Finding:
 def _store(settings: Settings) -> Finding:
     where = settings.clickhouse.path or f"{settings.clickhouse.host}:{settings.clickhouse.port}"
     try:
-        tables = connect(settings.clickhouse).query("SHOW TABLES").result_rows
-    except (StreamgaugeError, OSError) as error:
-        return Finding("clickhouse", ok=False, detail=f"{where}: {error}")
+        tables = connect(settings.clickhouse, settings.clickhouse.database).query("SHOW TABLES").result_rows
+    except (StreamgaugeError, ClickHouseError, OSError) as error:
+        return Finding("clickhouse", ok=False, detail=str(error).splitlines()[0])
     if not tables:
         return Finding("clickhouse", ok=False, detail=f"{where}: no tables; run: streamgauge db migrate")
     return Finding("clickhouse", ok=True, detail=f"{where}, {len(tables)} tables")

@@ -12,13 +12,15 @@ from schemas.settings import ClickHouse
 SEND_RECEIVE_TIMEOUT_S = 60
 
 
-def connect(settings: ClickHouse) -> Client:
-    """Open a client; the database need not exist yet.
+def connect(settings: ClickHouse, database: str = "default") -> Client:
+    """Open a client.
 
     Parameters
     ----------
     settings : ClickHouse
         With ``path`` the engine runs in this process, where every client must name the same path.
+    database : str
+        What unqualified names are looked up in; it must exist, and ours does not before `migrate`.
 
     Returns
     -------
@@ -33,17 +35,21 @@ def connect(settings: ClickHouse) -> Client:
     try:
         if settings.path is not None:
             settings.path.mkdir(parents=True, exist_ok=True)
-            return clickhouse_connect.get_client(interface="chdb", path=str(settings.path))
+            return clickhouse_connect.get_client(interface="chdb", path=str(settings.path), database=database)
         return clickhouse_connect.get_client(
             host=settings.host,
             port=settings.port,
             secure=settings.secure,
             username=settings.username,
             password=settings.password.get_secret_value(),
-            database="default",  # ours may not exist before migrate
+            database=database,
             autogenerate_session_id=False,
             send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
         )
     except (ClickHouseError, OSError) as error:
         where = settings.path or f"{settings.host}:{settings.port}"
-        raise StoreError(f"clickhouse {where}: {error}; is it running, are user and password right?") from error
+        if "UNKNOWN_DATABASE" in str(error):
+            remedy = f"no database {database}; run: streamgauge db migrate"
+        else:
+            remedy = f"{error}; is it running, are user and password right?"
+        raise StoreError(f"clickhouse {where}: {remedy}") from error

@@ -100,7 +100,7 @@ def statements(text: str, values: dict[str, str]) -> list[str]:
 def _apply_missing(client: Client, values: dict[str, str]) -> list[str]:
     database = values["database"]
     rows = client.query(f"SELECT number, checksum FROM {database}.schema_migrations FINAL").result_rows  # noqa: S608
-    known: dict[int, str] = {number: checksum for number, checksum in rows}
+    known: dict[int, str] = dict(rows)  # type: ignore[arg-type]  # rows of two columns
     applied = []
     for number, name, text in migration_files():
         checksum = hashlib.sha256(text.encode()).hexdigest()

@@ -24,6 +24,7 @@ from streams.metrics import (
     WORKER_SNAPSHOT_SECONDS,
 )
 from streams.snapshot import Snapshot
+from streams.worker.meters import Meters, timed
 from streams.worker.snapshots import load, pieces
 from streams.worker.writer import Writer
 
@@ -48,7 +49,7 @@ class Engine:
         self._settings = settings
         self._writer = writer
         self._commit = commit
-        self.pipeline: Pipeline = build_pipeline(partition, settings)
+        self._renew()
         self._slot = 0
         self._saved = -1
         self._saving: asyncio.Task[None] | None = None
@@ -65,13 +66,18 @@ class Engine:
             return
         if snapshot is None or snapshot.offset <= self.pipeline.offset:
             return
-        self.pipeline = build_pipeline(self.partition, self._settings)
+        self._renew()
         wanted = versions(self.pipeline)
         parts = {name: part for name, part in snapshot.parts.items() if snapshot.versions.get(name) == wanted.get(name)}
         for name in self.pipeline.restore(parts, snapshot.offset):
             log.error("partition %d: the state of %s does not fit this version; it starts cold", self.partition, name)
             WORKER_COLD_STARTS.labels(name).inc()
+        self._meters = Meters(self.pipeline)
         self._saved = snapshot.offset
+
+    def _renew(self) -> None:
+        self.pipeline: Pipeline = build_pipeline(self.partition, self._settings, timed)
+        self._meters = Meters(self.pipeline)
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Judge a run of records and queue what comes of it."""
@@ -94,6 +100,7 @@ class Engine:
             await self._writer.dead_letter(record, error)
         await self._writer.write(self.partition, out)
         WORKER_EVENTS.inc(len(out.scored))
+        self._meters.publish(self.pipeline)
         crash_point("worker.after_write")
 
     @staticmethod

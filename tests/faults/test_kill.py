@@ -28,6 +28,7 @@ WORKER_POINTS = ("after_judge", "after_write", "before_snapshot", "after_snapsho
 SINK_POINTS = ("before_intent", "after_intent", "after_insert", "after_commit")
 RANDOM_KILLS = 10
 EVENTS = 50_000
+_PLAIN = ("tenant", "app", "model", "prompt_version", "source_partition", "events", "cost_nanousd", "injection_flags")
 
 
 async def publish(settings: Settings, raws: list[bytes], rate: float) -> None:
@@ -128,14 +129,14 @@ async def same_as_uninterrupted(tree: Settings, raws: list[bytes], tmp_path: Pat
     source.write_bytes(b"\n".join(raws))
     replay([source], tmp_path / "replayed", tree)
     scored = rows(tmp_path / "replayed" / "scored.jsonl")
-    store = connect(tree.clickhouse)
+    store = connect(tree.clickhouse, tree.clickhouse.database)
 
     counted = store.query("SELECT count(), uniqExact(event_id) FROM events").result_rows[0]
     kept = {
         r[0]: (orjson.loads(r[1]), orjson.loads(r[2]))
         for r in store.query("SELECT event_id, event, signals FROM events").result_rows
     }
-    names = "window_start, tenant, app, model, prompt_version, source_partition, events, cost_nanousd, injection_flags, latency_ms"
+    names = ", ".join(("window_start", *_PLAIN, "latency_ms"))
     windows = store.query(f"SELECT {names} FROM aggregates_1m FINAL").result_rows
     alerts = store.query("SELECT DISTINCT alert_id, state FROM alerts").result_rows
     store.close()
@@ -151,17 +152,7 @@ async def same_as_uninterrupted(tree: Settings, raws: list[bytes], tmp_path: Pat
 def _window(row: dict[str, Any]) -> tuple[Any, ...]:
     histogram = tuple(sorted((int(k), v) for k, v in row["latency_ms"].items()))
     start = str(row["window_start"])[:16].replace("T", " ")
-    plain = (
-        "tenant",
-        "app",
-        "model",
-        "prompt_version",
-        "source_partition",
-        "events",
-        "cost_nanousd",
-        "injection_flags",
-    )
-    return (start, *(row[n] for n in plain), histogram)
+    return (start, *(row[n] for n in _PLAIN), histogram)
 
 
 async def same_state(tree: Settings, raws: list[bytes]) -> None:
