@@ -20,6 +20,7 @@ from schemas.feedback import Feedback
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import FEEDBACK_HEADER, decode_event
+from streams.warm import warm
 
 _CHUNK = 256
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
@@ -70,6 +71,7 @@ def replay(
     the outputs are those of a live run of the same lines.
     """
     out.mkdir(parents=True, exist_ok=True)
+    warm(settings)
     begin = time.perf_counter()
     with (out / "scored.jsonl").open("wb") as scored, (out / "alerts.jsonl").open("wb") as alerts:
         run = _Run(settings, scored, alerts)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from schemas.settings import Settings
 from streams.cli import until_signalled
+from streams.warm import warm
 from streams.web import Readiness, serve
 from streams.worker.app import Worker
 
 
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT (drains) or a failure (raises it)."""
+    warm(settings)
     worker = Worker(settings)
     pages = await serve(
         settings.worker.health_host, settings.worker.health_port, lambda: worker.error is None, Readiness(worker.lag)
