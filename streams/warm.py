@@ -11,7 +11,7 @@ from streams.assembly import build_pipeline
 _EVENT = LLMEvent(
     event_id="warm",
     call_id="warm",
-    time="2026-01-01T00:00:00Z",  # type: ignore[arg-type]  # parsed
+    time="2026-01-01T00:00:00Z",
     tenant="warm",
     app="warm",
     messages=(
