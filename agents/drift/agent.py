@@ -1,0 +1,155 @@
+"""Watch whether the traffic of each application is still what it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Change, Chunk, Scores, State
+from agents.drift.columns import Columns, columns
+from agents.drift.config import DriftConfig
+from agents.drift.kernel import advance
+from agents.drift.layout import SIGNALS
+from agents.drift.limits import text_limit
+from agents.drift.report import describe
+from agents.drift.segments import EXAMPLES, Segments
+from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
+from agents.drift.words import DIMENSIONS
+from schemas.errors import StateError
+from schemas.feedback import Feedback
+
+
+class Limits(NamedTuple):
+    """The settings as the kernels see them."""
+
+    reference: int
+    events: float
+    effect: float
+    odds: float
+    smoothing: float
+    text: float
+
+
+class DriftAgent:
+    """Scalars and text of each (tenant, app) against a reference learned from its own first events.
+
+    Scalars go through CUSUMs, text through a multivariate moving average of a cheap embedding; limits follow from the
+    stated number of events per false alarm. After a change the reference is learned anew, so each change is told once.
+    ``docs/models/drift.md`` says what it sees, how soon, and what it does not see.
+
+    Parameters
+    ----------
+    config
+        See `DriftConfig`.
+
+    Attributes
+    ----------
+    segments
+        The records of all segments; ``segments.evicted`` counts those given up.
+    """
+
+    name: ClassVar[str] = "drift"
+    version: ClassVar[int] = 1
+
+    def __init__(self, config: DriftConfig | None = None) -> None:
+        self.config = config or DriftConfig()
+        self.segments = Segments(self.config.max_segments)
+        self._limits = Limits(
+            self.config.reference_events,
+            float(self.config.events_per_false_alarm),
+            self.config.effect,
+            self.config.odds_ratio,
+            self.config.smoothing,
+            text_limit(2.0 * self.config.events_per_false_alarm, self.config.reference_events, self.config.smoothing),
+        )
+        self._white = np.zeros(DIMENSIONS)
+
+    def score(self, chunk: Chunk) -> Scores:
+        """Compare each event with its segment's reference and advance the state by it."""
+        distances = np.full(len(chunk), np.nan)
+        changes: list[Change] = []
+        if len(chunk):
+            data = columns(chunk, self.config.text_bytes)
+            for start, owner in self._runs(chunk):
+                changes += self._run(chunk, data, start, owner, distances)
+        return Scores([_signal(d) for d in distances.tolist()], changes)
+
+    def _runs(self, chunk: Chunk) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Stretches of events in which no row changes hands, each with the row of every event."""
+        start, owner, busy = 0, list[int](), set[int]()
+        for i, event in enumerate(chunk.events):
+            row = self.segments.touch((event.tenant, event.app), busy)
+            if row is None:
+                yield start, np.array(owner, np.int64)
+                start, owner, busy = i, [], set()
+                row = self.segments.touch((event.tenant, event.app), busy)
+            assert row is not None  # noqa: S101 - nothing is busy
+            owner.append(row)
+            busy.add(row)
+        yield start, np.array(owner, np.int64)
+
+    def _run(
+        self, chunk: Chunk, data: Columns, start: int, owner: NDArray[np.int64], distances: NDArray[np.float64]
+    ) -> Iterator[Change]:
+        padded = np.concatenate((np.zeros(start, np.int64), owner))
+        alarm, at, stop = np.zeros(3), start, start + len(owner)
+        told = start
+        while True:
+            at = advance(at, stop, self.segments.rows, padded, data, self._limits, self._white, distances, alarm)
+            self._remember(chunk, padded, told, min(at + 1, stop))
+            if at == stop:
+                return
+            row = int(padded[at])
+            event = chunk.events[at]
+            yield describe(
+                self.segments.rows[row], at, alarm.tolist(), (event.tenant, event.app), self.segments.recent(row)
+            )
+            self.segments.clear(row)
+            at = told = at + 1
+
+    def _remember(self, chunk: Chunk, owner: NDArray[np.int64], start: int, stop: int) -> None:
+        """Keep the last event ids of each row."""
+        ids: dict[int, list[str]] = {}
+        rows = owner[start:stop].tolist()
+        for row, event in zip(reversed(rows), reversed(chunk.events[start:stop]), strict=True):
+            kept = ids.setdefault(row, [])
+            if len(kept) < EXAMPLES:
+                kept.append(event.event_id)
+        for row, kept in ids.items():
+            self.segments.remember(row, kept[::-1])
+
+    def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - the protocol's; the stream itself is the teacher
+        """Return False: labels say nothing about what is usual."""
+        return False
+
+    def state(self) -> State:
+        """The records of all segments by columns."""
+        return {
+            "version": self.version,
+            "config": asdict(self.config),
+            "signals": list(SIGNALS),
+            "segments": self.segments.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from `state`; the agent is unchanged if it does not fit."""
+        fresh = Segments(self.config.max_segments)
+        try:
+            ours = (self.version, asdict(self.config), list(SIGNALS))
+            if (state["version"], state["config"], list(state["signals"])) != ours:  # type: ignore[arg-type]
+                raise ValueError("made by another version or with other settings")
+            fresh.restore(state["segments"])  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StateError(f"drift: {error!r}; start cold") from error
+        self.segments = fresh
+
+
+def _signal(distance: float) -> DriftSignal:
+    if math.isnan(distance):
+        return NO_TEXT
+    return LEARNING if distance < 0.0 else DriftSignal(round(distance, 6), learning=False)

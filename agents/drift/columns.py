@@ -1,0 +1,136 @@
+"""What the kernels need of a chunk, by columns."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Chunk, Role, Texts
+from agents.drift.languages import LANGUAGES
+from agents.drift.layout import CATEGORIES, NAME_BYTES, SCALARS
+from agents.drift.words import DIMENSIONS, embed
+from agents.refusal import is_refusal
+from schemas.event import LLMEvent
+
+_LANGUAGE = CATEGORIES.index("language")
+COST_UNIT = 1e-6
+"""Dollars that count as the 1 in log(1 + x): a millionth, so that cheap calls are told apart."""
+
+
+class Columns(NamedTuple):
+    """A chunk as the kernels see it.
+
+    Attributes
+    ----------
+    scalars
+        float64[n, features without the categories], logarithms where `layout.MEASURED`; NaN where not given.
+    values
+        int64[n, categories], index into ``codes`` and ``names``; 0 stands for none.
+    vectors
+        float64[n, dimensions], embedding of the last user message.
+    first, words, spans
+        Words of event i are ``first[i]`` to ``first[i + 1]``: hash, first byte in ``buffer`` and size (0: no term).
+    """
+
+    offsets: NDArray[np.int64]
+    times: NDArray[np.int64]
+    scalars: NDArray[np.float64]
+    values: NDArray[np.int64]
+    codes: NDArray[np.uint64]
+    names: NDArray[np.uint8]
+    vectors: NDArray[np.float64]
+    first: NDArray[np.int64]
+    words: NDArray[np.uint64]
+    spans: NDArray[np.int64]
+    buffer: NDArray[np.uint8]
+
+
+def columns(chunk: Chunk, text_bytes: int) -> Columns:
+    """Measure a chunk."""
+    texts, n = chunk.texts, len(chunk)
+    last = _last_of(texts, Role.USER, n)
+    begin, end = _bounds(texts, last, text_bytes)
+    room = int((end - begin).sum()) + 1
+    first, words, spans = np.zeros(n + 1, np.int64), np.empty(room, np.uint64), np.empty((room, 2), np.int64)
+    vectors, languages = np.zeros((n, DIMENSIONS)), np.zeros(n, np.int64)
+    embed(texts.buffer, begin, end, first, words, spans, vectors, languages)
+    values, codes, names = _values(chunk, languages.tolist())
+    scalars = _scalars(chunk.events, texts, last)
+    return Columns(
+        chunk.offsets, chunk.times, scalars, values, codes, names, vectors, first, words, spans, texts.buffer
+    )
+
+
+def _last_of(texts: Texts, role: Role, n: int) -> NDArray[np.int64]:
+    """Index of each event's last text of a role, or -1."""
+    found = np.full(n, -1, np.int64)
+    which = np.flatnonzero(texts.role == role)
+    found[texts.event[which]] = which
+    return found
+
+
+def _bounds(texts: Texts, which: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First byte and end of each text, cut at a character within ``limit`` bytes."""
+    begin = np.where(which >= 0, texts.start[which], 0)
+    end = np.where(which >= 0, texts.start[which + 1], 0)
+    for i in np.flatnonzero(end - begin > limit).tolist():
+        stop = int(begin[i]) + limit
+        while stop > begin[i] and texts.buffer[stop] & 0xC0 == 0x80:
+            stop -= 1
+        end[i] = stop
+    return begin, end
+
+
+def _scalars(events: Sequence[LLMEvent], texts: Texts, prompts: NDArray[np.int64]) -> NDArray[np.float64]:
+    n = len(events)
+    out = np.full((n, len(SCALARS) - len(CATEGORIES) + 1), np.nan)
+    sizes = [len(texts.strings[k]) if k >= 0 else math.nan for k in prompts.tolist()]
+    answers = [e.choices[0].content if e.choices else None for e in events]
+    out[:, 0] = sizes
+    out[:, 1] = [math.nan if a is None else len(a) for a in answers]
+    out[:, 2] = _numbers(e.latency_ms for e in events)
+    out[:, 3] = _numbers(e.ttft_ms for e in events)
+    out[:, 4] = [math.nan if e.usage is None else e.usage.input_tokens for e in events]
+    out[:, 5] = [math.nan if e.usage is None else e.usage.output_tokens for e in events]
+    out[:, 6] = _numbers(e.cost_usd for e in events)
+    out[:, 6] /= COST_UNIT
+    np.log1p(out[:, :7], out=out[:, :7])
+    out[:, 7] = [math.nan if a is None else is_refusal(a) for a in answers]
+    out[:, 8] = [e.error is not None for e in events]
+    return out
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [math.nan if v is None else v for v in values]
+
+
+def _values(chunk: Chunk, languages: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:
+    index = {"": 0}
+    rows = []
+    for event, language in zip(chunk.events, languages, strict=True):
+        given = (
+            LANGUAGES[language] if language >= 0 else "",
+            event.response_model or event.request_model,
+            (event.choices[0].finish_reason or "") if event.choices else "",
+            event.prompt_version,
+        )
+        rows.append([index.setdefault(v, len(index)) for v in given])
+    named = [_named(v) for v in index]
+    codes = np.array([c for c, _ in named], np.uint64)
+    codes[0] = 0
+    names = np.frombuffer(b"".join(b for _, b in named), np.uint8).reshape(len(named), NAME_BYTES)
+    return np.array(rows, np.int64).reshape(len(rows), len(CATEGORIES)), codes, names
+
+
+@lru_cache(maxsize=4096)
+def _named(value: str) -> tuple[int, bytes]:
+    """Hash (never 0) and the first bytes of a value."""
+    raw = value.encode("utf-8", "replace")
+    code = int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") | 1
+    return code, raw[:NAME_BYTES].decode("utf-8", "ignore").encode().ljust(NAME_BYTES, b"\0")

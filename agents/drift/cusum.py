@@ -1,0 +1,112 @@
+"""Scalars against their reference: two one-sided CUSUMs each, on log-likelihood ratios. Compiled.
+
+A measured value is compared on a log scale with the reference's mean, in its standard deviations, clipped at three:
+the sum adds the log-likelihood ratio of a shift by ``effect``. A share adds that of odds multiplied by ``odds_ratio``.
+Both are ``slope * value - drop``. The unfavourable end of the reference's 1.5-sigma interval is taken for its mean, so
+that the error of the estimate does not itself alarm.
+
+References
+----------
+Page, E. S. (1954). Continuous inspection schemes. Biometrika 41, 100-115.
+Siegmund, D. (1985). Sequential analysis. Springer (the average run length with its correction for overshoot).
+"""
+
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from agents.drift.layout import FIRST_SHARE
+
+UP, DOWN = 0, 1
+_SIGMA = 1.5
+_CLIP = 3.0
+_LEAST_RATE = 0.002
+
+
+@njit(cache=True, nogil=True)
+def learn(row, f, value):  # type: ignore[no-untyped-def]
+    """Add a value to the reference (Welford)."""
+    row.n[f] += 1
+    step = value - row.mean[f]
+    row.mean[f] += step / row.n[f]
+    row.spread[f] += step * (value - row.mean[f])
+
+
+@njit(cache=True, nogil=True)
+def threshold(per_alarm, excess):  # type: ignore[no-untyped-def]
+    """Height ``h`` with ``exp(h) - h - 1 == per_alarm``, less the mean excess over it at an alarm."""
+    low, high = 0.0, 60.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if math.expm1(middle) - middle < per_alarm:
+            low = middle
+        else:
+            high = middle
+    return max(high - excess, 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _upper(share, n):  # type: ignore[no-untyped-def]
+    """Upper end of the Wilson score interval."""
+    square = _SIGMA * _SIGMA / n
+    return (share + 0.5 * square + math.sqrt(square * (share * (1.0 - share) + 0.25 * square))) / (1.0 + square)
+
+
+@njit(cache=True, nogil=True)
+def _finish_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
+    share = row.mean[f] if side == UP else 1.0 - row.mean[f]
+    rate = min(max(_upper(share, row.n[f]), _LEAST_RATE), 0.999)
+    raised = odds * rate / (1.0 - rate + odds * rate)
+    hit, miss = math.log(raised / rate), math.log((1.0 - raised) / (1.0 - rate))
+    down = -(rate * hit + (1.0 - rate) * miss)
+    row.slope[side, f] = hit - miss if side == UP else miss - hit
+    row.drop[side, f] = -miss if side == UP else -hit
+    row.limit[side, f] = threshold(events * down, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _finish_measured(row, f, side, events, effect):  # type: ignore[no-untyped-def]
+    sd = row.spread[f]
+    sign = 1.0 if side == UP else -1.0
+    mean = row.mean[f] + sign * _SIGMA * sd / math.sqrt(row.n[f])
+    row.slope[side, f] = sign * effect / sd
+    row.drop[side, f] = sign * effect * mean / sd + 0.5 * effect * effect
+    row.limit[side, f] = threshold(0.5 * events * effect * effect, 1.166 * effect)
+
+
+@njit(cache=True, nogil=True)
+def finish(row, f, events, effect, odds):  # type: ignore[no-untyped-def]
+    """Turn what was learned into slopes and limits with ``events`` between two false alarms of each side."""
+    row.spread[f] = math.sqrt(row.spread[f] / row.n[f])
+    if f < FIRST_SHARE:
+        row.spread[f] = max(row.spread[f], 0.02, 0.01 * abs(row.mean[f]))
+    for side in (UP, DOWN):
+        if f < FIRST_SHARE:
+            _finish_measured(row, f, side, events, effect)
+        else:
+            _finish_share(row, f, side, events, odds)
+
+
+@njit(cache=True, nogil=True)
+def step(row, f, value, offset, time):  # type: ignore[no-untyped-def]
+    """Add a value; returns the greater of both sums in units of its limit, and its side."""
+    worst, which = 0.0, UP
+    bounded = value
+    if f < FIRST_SHARE:
+        reach = _CLIP * row.spread[f]
+        bounded = min(max(value, row.mean[f] - reach), row.mean[f] + reach)
+    for side in (UP, DOWN):
+        if row.sum[side, f] <= 0.0:
+            row.since_offset[side, f], row.since_time[side, f] = offset, time
+            row.run[side, f], row.run_total[side, f] = 0, 0.0
+        row.run[side, f] += 1
+        row.run_total[side, f] += value
+        row.sum[side, f] = max(row.sum[side, f] + row.slope[side, f] * bounded - row.drop[side, f], 0.0)
+        ratio = row.sum[side, f] / row.limit[side, f]
+        if ratio > worst:
+            worst, which = ratio, side
+    return worst, which

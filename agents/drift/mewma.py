@@ -1,0 +1,98 @@
+"""Text against its reference: a multivariate moving average of whitened embeddings. Compiled.
+
+References
+----------
+Lowry, C. A., Woodall, W. H., Champ, C. W. and Rigdon, S. E. (1992). A multivariate exponentially weighted moving
+average control chart. Technometrics 34, 46-53.
+Chen, Y., Wiesel, A., Eldar, Y. C. and Hero, A. O. (2010). Shrinkage algorithms for MMSE covariance estimation. IEEE
+Transactions on Signal Processing 58, 5016-5029 (the oracle approximating shrinkage).
+"""
+
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from agents.drift.words import DIMENSIONS
+
+_P = DIMENSIONS
+_RIDGE = 0.001
+
+
+@njit(cache=True, nogil=True)
+def learn(row, vector):  # type: ignore[no-untyped-def]
+    """Add a vector to mean and co-moments."""
+    row.text_n += 1
+    n = row.text_n
+    k = 0
+    weight = (n - 1.0) / n
+    for i in range(_P):
+        di = (vector[i] - row.text_mean[i]) * weight
+        for j in range(i + 1):
+            row.factor[k] += np.float32(di * (vector[j] - row.text_mean[j]))
+            k += 1
+    for i in range(_P):
+        row.text_mean[i] += (vector[i] - row.text_mean[i]) / n
+
+
+@njit(cache=True, nogil=True)
+def _shrinkage(cov, n):  # type: ignore[no-untyped-def]
+    trace = squares = 0.0
+    k = 0
+    for i in range(_P):
+        for j in range(i + 1):
+            squares += cov[k] * cov[k] * (1.0 if i == j else 2.0)
+            trace += cov[k] if i == j else 0.0
+            k += 1
+    spread = (n + 1.0 - 2.0 / _P) * (squares - trace * trace / _P)
+    rho = 1.0 if spread <= 0.0 else ((1.0 - 2.0 / _P) * squares + trace * trace) / spread
+    return min(rho, 1.0), trace / _P
+
+
+@njit(cache=True, nogil=True)
+def finish(row, limit):  # type: ignore[no-untyped-def]
+    """Turn the co-moments into the Cholesky factor of the shrunk covariance."""
+    n = row.text_n
+    cov = np.empty(len(row.factor))
+    for k in range(len(cov)):
+        cov[k] = row.factor[k] / (n - 1.0)
+    rho, level = _shrinkage(cov, n)
+    for i in range(_P):
+        at = i * (i + 1) // 2
+        for j in range(i + 1):
+            total = (1.0 - rho) * cov[at + j] + (rho * level + _RIDGE if i == j else 0.0)
+            other = j * (j + 1) // 2
+            for m in range(j):
+                total -= cov[at + m] * cov[other + m]
+            cov[at + j] = math.sqrt(total) if i == j else total / cov[other + j]
+    for k in range(len(cov)):
+        row.factor[k] = np.float32(cov[k])
+    row.average[:] = 0.0
+    row.text_limit = limit
+
+
+@njit(cache=True, nogil=True)
+def step(row, vector, smoothing, offset, time, white):  # type: ignore[no-untyped-def]
+    """Add a vector; returns its distance and the statistic in units of its limit."""
+    square = length = 0.0
+    k = 0
+    for i in range(_P):
+        total = vector[i] - row.text_mean[i]
+        for j in range(i):
+            total -= row.factor[k] * white[j]
+            k += 1
+        white[i] = total / row.factor[k]
+        k += 1
+        square += white[i] * white[i]
+        row.average[i] += smoothing * (white[i] - row.average[i])
+        length += row.average[i] * row.average[i]
+    statistic = length * (2.0 - smoothing) / smoothing
+    if statistic <= _P or row.text_run == 0:
+        row.text_offset, row.text_time, row.text_run, row.text_squares = offset, time, 0, 0.0
+    row.text_run += 1
+    row.text_squares += square
+    return math.sqrt(square / _P), statistic / row.text_limit

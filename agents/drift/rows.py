@@ -1,0 +1,47 @@
+"""Alarms on a stream of plain user texts through the very path that events take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.base import Change, Chunk
+from agents.drift.agent import DriftAgent
+from agents.drift.config import DriftConfig
+from schemas.event import LLMEvent, Message
+
+CHUNK = 256
+
+
+def as_event(text: str, index: int) -> LLMEvent:
+    """Make an event of a user's text."""
+    return LLMEvent(
+        event_id=f"row-{index}",
+        call_id=f"row-{index}",
+        time="2026-01-01T00:00:00Z",
+        tenant="eval",
+        app="eval",
+        messages=(Message(role="user", content=text),) if text else (),
+    )
+
+
+def changes_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[tuple[int, Change]]:
+    """Return each change with the index of the text at which it was seen."""
+    agent = DriftAgent(config)
+    found: list[tuple[int, Change]] = []
+    for k in range(0, len(texts), CHUNK):
+        chunk = Chunk([as_event(text, k + i) for i, text in enumerate(texts[k : k + CHUNK])])
+        found += [(k + c.index, c) for c in agent.score(chunk).changes]
+    return found
+
+
+def alarms_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[int]:
+    """Return the indices of the alarms on a stream of user texts.
+
+    Examples
+    --------
+    >>> calm = [f"what is the balance of account {i}" for i in range(400)]
+    >>> alarms = alarms_of(calm + [f"recipe {i} for bread with olives" for i in range(100)])
+    >>> len(alarms), 400 <= alarms[0] < 420
+    (1, True)
+    """
+    return [index for index, _ in changes_of(texts, config)]

@@ -1,0 +1,110 @@
+"""What explains a change: shares of models, prompt versions and languages, and the words that come and go. Compiled."""
+
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+
+from __future__ import annotations
+
+from numba import njit
+from numpy import float32, uint64
+
+from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES, VALUES
+from agents.hallucination.chars import mix
+
+NOTHING = 255
+MEMORY = 1.0 / 64.0
+_C = len(CATEGORIES)
+
+
+@njit(cache=True, nogil=True)
+def _weakest(row, c):  # type: ignore[no-untyped-def]
+    """Slot that is empty, or has the fewest events in reference and ring."""
+    best, least = 0, 1e30
+    for k in range(VALUES):
+        weight = row.value_count[c, k]
+        if row.value[c, k] != uint64(0):
+            weight += 1.0
+            for p in range(RING):
+                weight += row.ring[c, p] == k
+        if weight < least:
+            best, least = k, weight
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _slot(row, c, code, name):  # type: ignore[no-untyped-def]
+    for k in range(VALUES):
+        if row.value[c, k] == code:
+            return k
+    k = _weakest(row, c)
+    row.value[c, k], row.value_count[c, k] = code, 0.0
+    for p in range(RING):
+        if row.ring[c, p] == k:
+            row.ring[c, p] = NOTHING
+    for b in range(NAME_BYTES):
+        row.value_name[c, k, b] = name[b]
+    return k
+
+
+@njit(cache=True, nogil=True)
+def count_value(row, c, code, name, learning):  # type: ignore[no-untyped-def]
+    """Count a value (0: none) of a category; returns its slot."""
+    at = row.seen % RING
+    if code == uint64(0):
+        row.ring[c, at] = NOTHING
+        return NOTHING
+    k = _slot(row, c, code, name)
+    row.ring[c, at] = k
+    if learning:
+        row.value_count[c, k] += float32(1.0)
+    return k
+
+
+@njit(cache=True, nogil=True)
+def most_frequent(row, c):  # type: ignore[no-untyped-def]
+    """Slot with the largest count in the reference."""
+    best = 0
+    for k in range(1, VALUES):
+        if row.value_count[c, k] > row.value_count[c, best]:
+            best = k
+    return best
+
+
+@njit(cache=True, nogil=True)
+def count_terms(row, buffer, codes, spans, first, last, learning):  # type: ignore[no-untyped-def]
+    """Count each content word once per event in the cell of its hash.
+
+    A cell keeps the word that wins the majority vote of recent ones (Tang, L., Huang, Q. and Lee, P. P. C. (2019).
+    MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM).
+    """
+    row.term_weight += MEMORY * (1.0 - row.term_weight)
+    for k in range(CELLS):
+        row.term_after[k] *= float32(1.0 - MEMORY)
+        row.term_votes[k] *= float32(1.0 - MEMORY)
+    met = uint64(0)
+    for w in range(first, last):
+        if spans[w, 1] < 3:
+            continue
+        key = mix(codes[w], 2)
+        cell = int(key >> uint64(8)) % CELLS
+        bit = uint64(1) << uint64(cell)
+        if row.term[cell] == codes[w]:
+            if not met & bit:
+                row.term_votes[cell] += float32(1.0)
+                row.term_after[cell] += float32(MEMORY)
+                row.term_before[cell] += float32(1.0 if learning else 0.0)
+                met |= bit
+            continue
+        row.term_votes[cell] -= float32(1.0)
+        if row.term_votes[cell] < 0.0:
+            _replace(row, cell, buffer, codes[w], spans[w, 0], spans[w, 1], learning)
+            met |= bit
+
+
+@njit(cache=True, nogil=True)
+def _replace(row, cell, buffer, code, begin, size, learning):  # type: ignore[no-untyped-def]
+    row.term[cell], row.term_votes[cell] = code, 1.0
+    row.term_before[cell], row.term_after[cell] = float32(1.0 if learning else 0.0), float32(MEMORY)
+    while size > TERM_BYTES or (size and buffer[begin + size - 1] >= 0xC0):
+        size -= 1
+    for b in range(TERM_BYTES):
+        row.term_text[cell, b] = buffer[begin + b] if b < size else 0
