@@ -101,8 +101,8 @@ ADVISOR = App(
             "customer wants, then quote each rule of the policy given that bears on it, with its limits and its fees, "
             "then say what follows for this customer, and close with what they can do next. Be complete: leave "
             "out no exception. Keep the order of the policy. Do not guess amounts.",
-            16.0,
-            elaborate=2,
+            20.0,
+            elaborate=1,
         ),
     },
 )

@@ -12,11 +12,6 @@ from streams.simulator.apps import App, Version
 from streams.simulator.incidents import Kind
 from streams.simulator.texts import INJECTION_MARKER, Passage, attacks, off_topic, questions, whois
 
-_OFF_TOPIC_ANSWERS = (
-    "I answer questions about health. Is there a symptom or a treatment that I may look up for you?",
-    "That is outside of what I know: I have the hospital's health pages only.",
-    "My pages are about illnesses and their treatment. Please ask the reception about other matters.",
-)
 _REFUSAL = "I'm sorry, but I can't help with that."
 _LOOKUPS = ("Who registered the domain in this alert?", "Whois for the sender's domain, please.", "Who owns this host?")
 _BENIGN_FIELD = "Example Holdings"
@@ -93,8 +88,6 @@ class Caller:
 
     def _draft(self, version: Version, kind: Kind | None) -> Draft:
         rng = self._rng
-        if kind == "topic":
-            return Draft(rng.choice(off_topic()), rng.choice(_OFF_TOPIC_ANSWERS))
         if kind == "injection":
             return self._attack(rng.choice(attacks()))
         if rng.random() < self.app.lookups:
@@ -103,7 +96,9 @@ class Caller:
         answer = _elaborate(asked.passage, version.elaborate)
         if kind == "hallucination":
             answer = asked.passage.unsupported
-        return Draft(rng.choice(self.app.greetings) + asked.text, answer, self._retrieve(asked.passage))
+        # Retrievers find something for every question, and models answer from it: off topic, only the questions change.
+        text = rng.choice(off_topic()) if kind == "topic" else asked.text
+        return Draft(rng.choice(self.app.greetings) + text, answer, self._retrieve(asked.passage))
 
     def _attack(self, text: str) -> Draft:
         """Half of them come from the user, half hide in what a tool returns; most of both are declined."""

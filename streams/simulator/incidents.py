@@ -38,7 +38,7 @@ SCENARIOS = (
     Scenario("injection", "prompt-injection campaign", SOC, 0.26, 0.38, 0.25),
     Scenario("hallucination", "hallucination burst", TRIAGE, 0.38, 0.50, 0.3),
     Scenario("regression", "prompt v2: slower, dearer", ADVISOR, 0.54, 1.0, 1.0),
-    Scenario("topic", "topic drift: off-topic questions", TRIAGE, 0.76, 1.0, 0.5),
+    Scenario("topic", "topic drift: off-topic questions", TRIAGE, 0.76, 1.0, 0.4),
 )
 """They begin one after the other, each after its app has had at least 15 minutes of quiet."""
 

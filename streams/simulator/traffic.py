@@ -132,7 +132,7 @@ class _Run:
         if self.rng.random() >= _FEEDBACK:
             return
         kind = scenario.kind if scenario else None
-        later = at_ms + self.rng.randrange(30_000, 180_000)
+        later = at_ms + self.rng.randrange(5_000, 60_000)
         for signal in ("injection", "hallucination"):
             if signal == "injection" or call["documents"]:
                 self._put("feedback", "feedback", key, orjson.dumps(_label(call, signal, later, signal == kind)), later)
