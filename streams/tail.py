@@ -18,8 +18,7 @@ _COLOUR = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 def line(alert: Alert) -> str:
     """Return an alert as one line for the terminal."""
     colour = "green" if alert.state == "resolved" else _COLOUR[alert.severity]
-    segment = "/".join(alert.segment.values())
-    return f"{alert.changed_at:%H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {segment}: {alert.summary}"
+    return f"{alert.changed_at:%H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {alert.summary}"
 
 
 async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: bool) -> None:
