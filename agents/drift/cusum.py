@@ -11,7 +11,7 @@ Page, E. S. (1954). Continuous inspection schemes. Biometrika 41, 100-115.
 Siegmund, D. (1985). Sequential analysis. Springer (the average run length with its correction for overshoot).
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+
 
 from __future__ import annotations
 

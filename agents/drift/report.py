@@ -10,8 +10,7 @@ import numpy as np
 
 from agents.base import Change
 from agents.drift.columns import COST_UNIT
-from agents.drift.cusum import UP
-from agents.drift.layout import CATEGORIES, FIRST_SHARE, FIRST_USUAL, RING, SIGNALS, TEXT
+from agents.drift.layout import CATEGORIES, FIRST_SHARE, RING, SIGNALS, TEXT
 from agents.drift.segments import Key
 from agents.drift.words import DIMENSIONS
 

@@ -1,0 +1,93 @@
+"""The ADWIN kernel makes the cuts that river's ADWIN makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river.drift import ADWIN
+
+from agents.drift.adwin import LEVELS, TOTAL, VARIANCE, WIDTH, update
+
+PARAMETERS = st.fixed_dictionaries(
+    {
+        "delta": st.sampled_from([1e-6, 0.002, 0.05, 0.3]),
+        "clock": st.sampled_from([1, 3, 32]),
+        "max_buckets": st.integers(2, 8),
+        "min_window_length": st.integers(1, 20),
+        "grace_period": st.integers(0, 60),
+    }
+)
+
+
+class Kernel:
+    def __init__(self, given: dict[str, Any], levels: int = 24) -> None:
+        self.given = given
+        self.window = np.zeros(5)
+        self.totals = np.zeros((levels, given["max_buckets"] + 1))
+        self.variances = np.zeros_like(self.totals)
+        self.counts = np.zeros(levels, np.int64)
+        self.cut = False
+
+    def update(self, value: float) -> bool:
+        if self.cut:
+            for array in (self.window, self.totals, self.variances, self.counts):
+                array[...] = 0
+        of = self.given
+        self.cut = bool(
+            update(
+                self.window,
+                self.totals,
+                self.variances,
+                self.counts,
+                value,
+                of["delta"],
+                of["clock"],
+                of["min_window_length"],
+                of["grace_period"],
+            )
+        )
+        return self.cut
+
+
+def stream(seed: int, levels: list[float], run: int, kind: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    rng = np.random.default_rng(seed)
+    means = np.repeat(levels, run)
+    if kind == "flags":
+        return (rng.random(len(means)) < means).astype(np.float64)
+    return means + 0.1 * rng.standard_normal(len(means)) if kind == "noise" else means
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    PARAMETERS,
+    st.integers(0, 2**32 - 1),
+    st.lists(st.floats(0.0, 1.0), min_size=1, max_size=5),
+    st.integers(1, 700),
+    st.sampled_from(["flags", "noise", "constant"]),
+)
+def test_it_cuts_where_river_cuts(of: dict[str, Any], seed: int, levels: list[float], run: int, kind: str) -> None:
+    ours, theirs = Kernel(of), ADWIN(**of)
+    for value in stream(seed, levels, run, kind).tolist():
+        theirs.update(value)
+        assert ours.update(value) == theirs.drift_detected
+        assert (ours.window[WIDTH], ours.window[TOTAL]) == (theirs.width, theirs.total)
+        assert ours.window[VARIANCE] == theirs._helper.get_variance()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(2, 6))
+def test_with_few_levels_the_window_is_bounded_and_its_sums_are_those_of_its_events(
+    seed: int, buckets: int, levels: int
+) -> None:
+    of = {"delta": 1e-9, "clock": 32, "max_buckets": buckets, "min_window_length": 5, "grace_period": 10}
+    ours, values = Kernel(of, levels), stream(seed, [0.5], 2000, "noise")
+    for value in values.tolist():
+        ours.update(value)
+    width = int(ours.window[WIDTH])
+    assert width <= (buckets + 1) * (2**levels - 1)
+    assert ours.window[LEVELS] == levels
+    assert np.isclose(ours.window[TOTAL], values[-width:].sum())
+    assert np.isclose(ours.window[VARIANCE], values[-width:].var() * width)
