@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +15,13 @@ from agents.drift.columns import Columns, columns
 from agents.drift.config import DriftConfig
 from agents.drift.kernel import advance
 from agents.drift.layout import SIGNALS
-from agents.drift.limits import text_limit
+from agents.drift.limits import limits
 from agents.drift.report import describe
 from agents.drift.segments import EXAMPLES, Segments
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
 from agents.drift.words import DIMENSIONS
 from schemas.errors import StateError
 from schemas.feedback import Feedback
-
-
-class Limits(NamedTuple):
-    """The settings as the kernels see them."""
-
-    reference: int
-    events: float
-    effect: float
-    odds: float
-    smoothing: float
-    text: float
 
 
 class DriftAgent:
@@ -59,14 +48,7 @@ class DriftAgent:
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
         self.segments = Segments(self.config.max_segments)
-        self._limits = Limits(
-            self.config.reference_events,
-            float(self.config.events_per_false_alarm),
-            self.config.effect,
-            self.config.odds_ratio,
-            self.config.smoothing,
-            text_limit(2.0 * self.config.events_per_false_alarm, self.config.reference_events, self.config.smoothing),
-        )
+        self._limits = limits(self.config)
         self._white = np.zeros(DIMENSIONS)
 
     def score(self, chunk: Chunk) -> Scores:
@@ -107,7 +89,12 @@ class DriftAgent:
             row = int(padded[at])
             event = chunk.events[at]
             yield describe(
-                self.segments.rows[row], at, alarm.tolist(), (event.tenant, event.app), self.segments.recent(row)
+                self.segments.rows[row],
+                at,
+                alarm.tolist(),
+                (event.tenant, event.app),
+                self.segments.recent(row),
+                self.config.reference_events,
             )
             self.segments.clear(row)
             at = told = at + 1
@@ -128,7 +115,7 @@ class DriftAgent:
         return False
 
     def state(self) -> State:
-        """The records of all segments by columns."""
+        """Return the records of all segments by columns."""
         return {
             "version": self.version,
             "config": asdict(self.config),

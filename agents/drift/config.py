@@ -29,7 +29,7 @@ class DriftConfig:
 
     events_per_false_alarm: int = 10_000
     reference_events: int = 300
-    smoothing: float = 0.05
+    smoothing: float = 0.03
     effect: float = 0.5
     odds_ratio: float = 3.0
     max_segments: int = 10_000

@@ -1,17 +1,16 @@
 """Scalars against their reference: two one-sided CUSUMs each, on log-likelihood ratios. Compiled.
 
 A measured value is compared on a log scale with the reference's mean, in its standard deviations, clipped at three:
-the sum adds the log-likelihood ratio of a shift by ``effect``. A share adds that of odds multiplied by ``odds_ratio``.
-Both are ``slope * value - drop``. The unfavourable end of the reference's 1.5-sigma interval is taken for its mean, so
-that the error of the estimate does not itself alarm.
+the sum adds the log-likelihood ratio of a shift by ``effect``. A share adds that of odds multiplied by ``odds``. Both
+are ``slope * value - drop``. The unfavourable end of the reference's 1.5-sigma interval is taken for its mean, so that
+the error of the estimate does not itself alarm; while nothing is suspected the reference grows and the interval closes.
 
 References
 ----------
 Page, E. S. (1954). Continuous inspection schemes. Biometrika 41, 100-115.
 Siegmund, D. (1985). Sequential analysis. Springer (the average run length with its correction for overshoot).
+Hawkins, D. M. (1987). Self-starting CUSUM charts for location and scale. The Statistician 36, 299-316.
 """
-
-
 
 from __future__ import annotations
 
@@ -22,6 +21,8 @@ from numba import njit
 from agents.drift.layout import FIRST_SHARE
 
 UP, DOWN = 0, 1
+GROWTH = 4
+CALM = 0.5
 _SIGMA = 1.5
 _CLIP = 3.0
 _LEAST_RATE = 0.002
@@ -33,7 +34,7 @@ def learn(row, f, value):  # type: ignore[no-untyped-def]
     row.n[f] += 1
     step = value - row.mean[f]
     row.mean[f] += step / row.n[f]
-    row.spread[f] += step * (value - row.mean[f])
+    row.squares[f] += step * (value - row.mean[f])
 
 
 @njit(cache=True, nogil=True)
@@ -50,6 +51,12 @@ def threshold(per_alarm, excess):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def deviation(row, f):  # type: ignore[no-untyped-def]
+    """Standard deviation of the reference, but no less than a constant value's rounding."""
+    return max(math.sqrt(row.squares[f] / row.n[f]), 0.02, 0.01 * abs(row.mean[f]))
+
+
+@njit(cache=True, nogil=True)
 def _upper(share, n):  # type: ignore[no-untyped-def]
     """Upper end of the Wilson score interval."""
     square = _SIGMA * _SIGMA / n
@@ -57,7 +64,7 @@ def _upper(share, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _finish_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
+def _tune_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
     share = row.mean[f] if side == UP else 1.0 - row.mean[f]
     rate = min(max(_upper(share, row.n[f]), _LEAST_RATE), 0.999)
     raised = odds * rate / (1.0 - rate + odds * rate)
@@ -69,8 +76,8 @@ def _finish_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _finish_measured(row, f, side, events, effect):  # type: ignore[no-untyped-def]
-    sd = row.spread[f]
+def _tune_measured(row, f, side, events, effect):  # type: ignore[no-untyped-def]
+    sd = deviation(row, f)
     sign = 1.0 if side == UP else -1.0
     mean = row.mean[f] + sign * _SIGMA * sd / math.sqrt(row.n[f])
     row.slope[side, f] = sign * effect / sd
@@ -79,25 +86,22 @@ def _finish_measured(row, f, side, events, effect):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def finish(row, f, events, effect, odds):  # type: ignore[no-untyped-def]
-    """Turn what was learned into slopes and limits with ``events`` between two false alarms of each side."""
-    row.spread[f] = math.sqrt(row.spread[f] / row.n[f])
-    if f < FIRST_SHARE:
-        row.spread[f] = max(row.spread[f], 0.02, 0.01 * abs(row.mean[f]))
+def tune(row, f, events, effect, odds):  # type: ignore[no-untyped-def]
+    """Set slopes and limits by the reference, for ``events`` between two false alarms of each side."""
     for side in (UP, DOWN):
         if f < FIRST_SHARE:
-            _finish_measured(row, f, side, events, effect)
+            _tune_measured(row, f, side, events, effect)
         else:
-            _finish_share(row, f, side, events, odds)
+            _tune_share(row, f, side, events, odds)
 
 
 @njit(cache=True, nogil=True)
-def step(row, f, value, offset, time):  # type: ignore[no-untyped-def]
+def step(row, f, value, effect, offset, time):  # type: ignore[no-untyped-def]
     """Add a value; returns the greater of both sums in units of its limit, and its side."""
     worst, which = 0.0, UP
     bounded = value
     if f < FIRST_SHARE:
-        reach = _CLIP * row.spread[f]
+        reach = _CLIP * effect / row.slope[UP, f]
         bounded = min(max(value, row.mean[f] - reach), row.mean[f] + reach)
     for side in (UP, DOWN):
         if row.sum[side, f] <= 0.0:
@@ -110,3 +114,12 @@ def step(row, f, value, offset, time):  # type: ignore[no-untyped-def]
         if ratio > worst:
             worst, which = ratio, side
     return worst, which
+
+
+@njit(cache=True, nogil=True)
+def grow(row, f, value, reference, worst):  # type: ignore[no-untyped-def]
+    """Take a value into the reference while nothing is suspected; returns whether it is time to tune again."""
+    if worst >= CALM or row.n[f] >= GROWTH * reference:
+        return False
+    learn(row, f, value)
+    return row.n[f] == 2 * reference or row.n[f] == GROWTH * reference

@@ -9,58 +9,59 @@ import math
 from numba import njit
 from numpy import nan
 
-from agents.drift import cusum, mewma
-from agents.drift.layout import CATEGORIES, FIRST_USUAL, TEXT
-from agents.drift.tally import NOTHING, count_terms, count_value, most_frequent
+from agents.drift import mewma
+from agents.drift.layout import CATEGORIES, FIRST_USUAL, TEXT, USUAL
+from agents.drift.scalars import judge, judge_value, mark
+from agents.drift.tally import NOTHING, count_terms, count_value
 
-_C = len(CATEGORIES)
-_USUAL = TEXT - FIRST_USUAL
-LEARNING_DISTANCE = -1.0
+LEARNING = -1.0
+"""The distance of a text from which the reference was learned."""
 
-
-@njit(cache=True, nogil=True)
-def _monitored(row, reference):  # type: ignore[no-untyped-def]
-    count = 1
-    for f in range(TEXT):
-        count += row.n[f] * 2 >= reference
-    return count
+_C, _USUAL = len(CATEGORIES), len(USUAL)
 
 
 @njit(cache=True, nogil=True)
-def _scalar(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
-    if row.n[f] >= limits.reference:
-        return cusum.step(row, f, value, offset, time)
-    cusum.learn(row, f, value)
-    if row.n[f] == limits.reference:
-        events = limits.events * 2.0 * 2.0 * _monitored(row, limits.reference)
-        cusum.finish(row, f, events, limits.effect, limits.odds)
-    return 0.0, 0
+def _note(alarm, ratio, feature, side):  # type: ignore[no-untyped-def]
+    if ratio > alarm[0]:
+        alarm[0], alarm[1], alarm[2] = ratio, feature, side
 
 
 @njit(cache=True, nogil=True)
-def _usual(row, c, slot, offset, time, limits):  # type: ignore[no-untyped-def]
-    """Whether the value is the reference's most frequent one, once there is a reference."""
-    f = FIRST_USUAL + c
-    if row.n[f] >= limits.reference:
-        return cusum.step(row, f, 1.0 if slot == row.usual[c] else 0.0, offset, time)
-    row.n[f] += 1
-    if row.n[f] == limits.reference:
-        row.usual[c] = most_frequent(row, c)
-        row.mean[f] = row.value_count[c, row.usual[c]] / row.n[f]
-        row.spread[f] = row.n[f] * row.mean[f] * (1.0 - row.mean[f])
-        events = limits.events * 2.0 * 2.0 * _monitored(row, limits.reference)
-        cusum.finish(row, f, events, limits.effect, limits.odds)
-    return 0.0, 0
+def _scalars(row, i, data, limits, alarm):  # type: ignore[no-untyped-def]
+    for f in range(FIRST_USUAL):
+        value = data.scalars[i, f]
+        if not math.isnan(value):
+            ratio, side = judge(row, f, value, data.offsets[i], data.times[i], limits)
+            _note(alarm, ratio, f, side)
 
 
 @njit(cache=True, nogil=True)
-def _text(row, vector, offset, time, limits, white):  # type: ignore[no-untyped-def]
-    if row.text_n >= limits.reference:
-        return mewma.step(row, vector, limits.smoothing, offset, time, white)
-    mewma.learn(row, vector)
+def _values(row, i, data, limits, alarm):  # type: ignore[no-untyped-def]
+    for c in range(_C):
+        known = data.values[i, c]
+        learning = (row.n[FIRST_USUAL + c] if c < _USUAL else row.seen) < limits.reference
+        slot = count_value(row, c, data.codes[known], data.names[known], learning)
+        if c < _USUAL and slot != NOTHING:
+            ratio, side = judge_value(row, c, slot, data.offsets[i], data.times[i], limits)
+            _note(alarm, ratio, FIRST_USUAL + c, side)
+
+
+@njit(cache=True, nogil=True)
+def _text(row, i, data, limits, white, alarm):  # type: ignore[no-untyped-def]
+    """Distance of the event's text; NaN without one."""
+    first, last = data.first[i], data.first[i + 1]
+    if first == last:
+        return nan
+    learning = row.text_n < limits.reference
+    count_terms(row, data.buffer, data.words, data.spans, first, last, learning)
+    if not learning:
+        distance, ratio = mewma.step(row, data.vectors[i], limits, data.offsets[i], data.times[i], white)
+        _note(alarm, ratio, TEXT, 0)
+        return distance
+    mewma.learn(row, data.vectors[i])
     if row.text_n == limits.reference:
-        mewma.finish(row, limits.text)
-    return LEARNING_DISTANCE, 0.0
+        mewma.finish(row)
+    return LEARNING
 
 
 @njit(cache=True, nogil=True)
@@ -68,38 +69,12 @@ def advance(start, stop, rows, owner, data, limits, white, distances, alarm):  #
     """Take events ``start`` to ``stop``; returns the index of the first alarm (described in ``alarm``) or ``stop``."""
     for i in range(start, stop):
         row = rows[owner[i]]
-        offset, time = data.offsets[i], data.times[i]
-        worst, feature, side = 0.0, 0, 0
-        for f in range(FIRST_USUAL):
-            value = data.scalars[i, f]
-            if not math.isnan(value):
-                ratio, which = _scalar(row, f, value, offset, time, limits)
-                if ratio > worst:
-                    worst, feature, side = ratio, f, which
-        for c in range(_C):
-            learning = (row.n[FIRST_USUAL + c] if c < _USUAL else row.seen) < limits.reference
-            known = data.values[i, c]
-            slot = count_value(row, c, data.codes[known], data.names[known], learning)
-            if c < _USUAL and slot != NOTHING:
-                ratio, which = _usual(row, c, slot, offset, time, limits)
-                if ratio > worst:
-                    worst, feature, side = ratio, FIRST_USUAL + c, which
-        distances[i] = nan
-        if data.first[i + 1] > data.first[i]:
-            count_terms(
-                row,
-                data.buffer,
-                data.words,
-                data.spans,
-                data.first[i],
-                data.first[i + 1],
-                row.text_n < limits.reference,
-            )
-            distances[i], ratio = _text(row, data.vectors[i], offset, time, limits, white)
-            if ratio > worst:
-                worst, feature, side = ratio, TEXT, 0
+        alarm[:] = 0.0
+        mark(row, data.offsets[i], data.times[i])
+        _scalars(row, i, data, limits, alarm)
+        _values(row, i, data, limits, alarm)
+        distances[i] = _text(row, i, data, limits, white, alarm)
         row.seen += 1
-        if worst >= 1.0:
-            alarm[0], alarm[1], alarm[2] = worst, feature, side
+        if alarm[0] >= 1.0:
             return i
     return stop

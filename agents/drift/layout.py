@@ -21,40 +21,57 @@ SIGNALS = (*SCALARS, "text")
 FIRST_SHARE = len(MEASURED)
 FIRST_USUAL = len(MEASURED) + len(FLAGS)
 
+WINDOWED = tuple(SCALARS.index(name) for name in ("latency_ms", "output_tokens", "refusal", "error"))
+"""Also watched by ADWIN, which sees small lasting shifts that a CUSUM tuned to larger ones passes over."""
+
 CATEGORIES = ("language", "model", "finish_reason", "prompt_version")
 """Of which the shares of the most frequent values are kept; the first three are the features `USUAL`."""
 
-VALUES = 6
-NAME_BYTES = 32
+VALUES = 5
+NAME_BYTES = 24
 RING = 64
 CELLS = 64
-TERM_BYTES = 20
+TERM_BYTES = 16
 PACKED = DIMENSIONS * (DIMENSIONS + 1) // 2
 
-_F, _C = len(SCALARS), len(CATEGORIES)
+LEVELS, BUCKETS = 10, 2
+"""Of ADWIN: windows of up to 3 * (2**10 - 1) events."""
+
+MARKS, MARK_EVERY = 8, 256
+"""Every so many events offset and time are noted, so that a cut of ADWIN can be dated."""
+
+_F, _C, _W = len(SCALARS), len(CATEGORIES), len(WINDOWED)
 
 SEGMENT = np.dtype(
     [
         ("seen", "i8"),
-        # scalars: Welford while learning, then two one-sided sums (up, down) each
-        ("n", "i8", (_F,)),
+        # scalars: Welford, then two one-sided sums (up, down) each
+        ("n", "i4", (_F,)),
         ("mean", "f8", (_F,)),
-        ("spread", "f8", (_F,)),
-        ("slope", "f8", (2, _F)),
-        ("drop", "f8", (2, _F)),
-        ("limit", "f8", (2, _F)),
-        ("sum", "f8", (2, _F)),
-        ("run", "i8", (2, _F)),
-        ("run_total", "f8", (2, _F)),
+        ("squares", "f8", (_F,)),
+        ("slope", "f4", (2, _F)),
+        ("drop", "f4", (2, _F)),
+        ("limit", "f4", (2, _F)),
+        ("sum", "f4", (2, _F)),
+        ("run", "i4", (2, _F)),
+        ("run_total", "f4", (2, _F)),
         ("since_offset", "i8", (2, _F)),
         ("since_time", "i8", (2, _F)),
+        # ADWIN of some scalars: buckets, and what value is 0 and how much is 1
+        ("window", "f8", (_W, 5)),
+        ("totals", "f4", (_W, LEVELS, BUCKETS + 1)),
+        ("variances", "f4", (_W, LEVELS, BUCKETS + 1)),
+        ("counts", "u1", (_W, LEVELS)),
+        ("zero", "f4", (_W,)),
+        ("unit", "f4", (_W,)),
+        ("mark_offset", "i8", (MARKS,)),
+        ("mark_time", "i8", (MARKS,)),
         # text: mean and packed co-moments while learning, then the Cholesky factor and the moving average
-        ("text_n", "i8"),
-        ("text_mean", "f8", (DIMENSIONS,)),
+        ("text_n", "i4"),
+        ("text_mean", "f4", (DIMENSIONS,)),
         ("factor", "f4", (PACKED,)),
-        ("average", "f8", (DIMENSIONS,)),
-        ("text_limit", "f8"),
-        ("text_run", "i8"),
+        ("average", "f4", (DIMENSIONS,)),
+        ("text_run", "i4"),
         ("text_squares", "f8"),
         ("text_offset", "i8"),
         ("text_time", "i8"),
@@ -62,10 +79,10 @@ SEGMENT = np.dtype(
         ("value", "u8", (_C, VALUES)),
         ("value_count", "f4", (_C, VALUES)),
         ("value_name", "u1", (_C, VALUES, NAME_BYTES)),
-        ("usual", "i8", (_C,)),
+        ("usual", "i1", (_C,)),
         ("ring", "u1", (_C, RING)),
         # words by hash cell
-        ("term", "u8", (CELLS,)),
+        ("term", "u4", (CELLS,)),
         ("term_votes", "f4", (CELLS,)),
         ("term_before", "f4", (CELLS,)),
         ("term_after", "f4", (CELLS,)),

@@ -1,15 +1,57 @@
-"""The limit of the text statistic for a stated number of events per false alarm."""
+"""What the statistics are compared with for a stated number of events per false alarm.
+
+Half of the false alarms are allowed to the text, half to the scalars' charts in equal parts (Bonferroni). The constants
+were measured: ``benchmarks/eval_drift.py null``, ``docs/models/drift.md``.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-from agents.drift.words import DIMENSIONS
+from agents.drift.config import DriftConfig
+
+_TEXT, _PER_EVENTS, _PER_SMOOTHING = 62.5, 3.6, 2.0
+_MEASURED, _SHARE = 1.5e-5, 1.0e-4
+"""False alarms per event of an ADWIN with two buckets of a size, by its delta: on scaled normal values, on flags."""
 
 
-def text_limit(events: float, reference: int, smoothing: float) -> float:
-    """Limit of the MEWMA statistic with so many events per false alarm."""
-    p = DIMENSIONS
-    z = math.sqrt(2.0 * math.log(events * smoothing))
-    known = p * (1.0 - 2.0 / (9.0 * p) + z * math.sqrt(2.0 / (9.0 * p))) ** 3
-    return known * (1.0 + (2.0 - smoothing) / (smoothing * reference))
+class Limits(NamedTuple):
+    """The settings as the kernels see them.
+
+    Attributes
+    ----------
+    text
+        Limit of the text statistic.
+    delta_measured, delta_share
+        ADWIN's delta if it were the only chart; it is divided by their number.
+    """
+
+    reference: int
+    events: float
+    effect: float
+    odds: float
+    smoothing: float
+    text: float
+    delta_measured: float
+    delta_share: float
+
+
+def limits(config: DriftConfig) -> Limits:
+    """Derive the limits from the settings."""
+    events = float(config.events_per_false_alarm)
+    return Limits(
+        config.reference_events,
+        events,
+        config.effect,
+        config.odds_ratio,
+        config.smoothing,
+        text_limit(2.0 * events, config.smoothing),
+        1.0 / (events * _MEASURED),
+        1.0 / (events * _SHARE),
+    )
+
+
+def text_limit(events: float, smoothing: float) -> float:
+    """Limit of the text statistic with so many events per false alarm."""
+    return _TEXT + _PER_EVENTS * math.log(events / 20_000) + _PER_SMOOTHING * math.log(smoothing / 0.03)

@@ -21,6 +21,8 @@ from agents.drift.words import DIMENSIONS
 
 _P = DIMENSIONS
 _RIDGE = 0.001
+GROWTH = 4
+CALM = 0.7
 
 
 @njit(cache=True, nogil=True)
@@ -36,7 +38,7 @@ def learn(row, vector):  # type: ignore[no-untyped-def]
             row.factor[k] += np.float32(di * (vector[j] - row.text_mean[j]))
             k += 1
     for i in range(_P):
-        row.text_mean[i] += (vector[i] - row.text_mean[i]) / n
+        row.text_mean[i] += np.float32((vector[i] - row.text_mean[i]) / n)
 
 
 @njit(cache=True, nogil=True)
@@ -54,7 +56,7 @@ def _shrinkage(cov, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def finish(row, limit):  # type: ignore[no-untyped-def]
+def finish(row):  # type: ignore[no-untyped-def]
     """Turn the co-moments into the Cholesky factor of the shrunk covariance."""
     n = row.text_n
     cov = np.empty(len(row.factor))
@@ -72,13 +74,12 @@ def finish(row, limit):  # type: ignore[no-untyped-def]
     for k in range(len(cov)):
         row.factor[k] = np.float32(cov[k])
     row.average[:] = 0.0
-    row.text_limit = limit
 
 
 @njit(cache=True, nogil=True)
-def step(row, vector, smoothing, offset, time, white):  # type: ignore[no-untyped-def]
-    """Add a vector; returns its distance and the statistic in units of its limit."""
-    square = length = 0.0
+def _whiten(row, vector, white):  # type: ignore[no-untyped-def]
+    """Solve for the whitened difference from the mean; returns its squared length."""
+    square = 0.0
     k = 0
     for i in range(_P):
         total = vector[i] - row.text_mean[i]
@@ -88,11 +89,34 @@ def step(row, vector, smoothing, offset, time, white):  # type: ignore[no-untype
         white[i] = total / row.factor[k]
         k += 1
         square += white[i] * white[i]
-        row.average[i] += smoothing * (white[i] - row.average[i])
+    return square
+
+
+@njit(cache=True, nogil=True)
+def _noise(smoothing, n, reference):  # type: ignore[no-untyped-def]
+    """Expected inflation of the statistic by the errors of a mean of ``n`` and a covariance of ``reference`` events."""
+    return (1.0 + (2.0 - smoothing) / (smoothing * n)) * reference / (reference - _P - 2.0)
+
+
+@njit(cache=True, nogil=True)
+def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-def]
+    """Add a vector; returns its distance and the statistic in units of its limit.
+
+    While nothing is suspected the mean goes on being learned, up to `GROWTH` references.
+    """
+    smoothing = limits.smoothing
+    square = _whiten(row, vector, white)
+    length = 0.0
+    for i in range(_P):
+        row.average[i] += np.float32(smoothing * (white[i] - row.average[i]))
         length += row.average[i] * row.average[i]
-    statistic = length * (2.0 - smoothing) / smoothing
+    statistic = length * (2.0 - smoothing) / (smoothing * _noise(smoothing, row.text_n, limits.reference))
     if statistic <= _P or row.text_run == 0:
         row.text_offset, row.text_time, row.text_run, row.text_squares = offset, time, 0, 0.0
     row.text_run += 1
     row.text_squares += square
-    return math.sqrt(square / _P), statistic / row.text_limit
+    if row.text_n < GROWTH * limits.reference and statistic < CALM * limits.text:
+        row.text_n += 1
+        for i in range(_P):
+            row.text_mean[i] += np.float32((vector[i] - row.text_mean[i]) / row.text_n)
+    return math.sqrt(square / _P), statistic / limits.text

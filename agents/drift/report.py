@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from agents.base import Change
+from agents.drift.adwin import TOTAL, WIDTH
 from agents.drift.columns import COST_UNIT
-from agents.drift.layout import CATEGORIES, FIRST_SHARE, RING, SIGNALS, TEXT
+from agents.drift.layout import CATEGORIES, FIRST_SHARE, MARK_EVERY, MARKS, RING, SIGNALS, TEXT, WINDOWED
+from agents.drift.scalars import CUT
 from agents.drift.segments import Key
 from agents.drift.words import DIMENSIONS
 
@@ -19,46 +21,61 @@ _SLICES = ("language", "model", "prompt_version")
 _COST = SIGNALS.index("cost_usd")
 
 
-def describe(row: Any, index: int, alarm: Sequence[float], key: Key, event_ids: Sequence[str]) -> Change:
+def describe(  # noqa: PLR0913 - what the agent knows of an alarm
+    row: Any, index: int, alarm: Sequence[float], key: Key, event_ids: Sequence[str], reference: int
+) -> Change:
     """Make the finding of a segment's record at its alarm (statistic over limit, feature, side)."""
     score, feature, side = alarm[0], int(alarm[1]), int(alarm[2])
-    if feature == TEXT:
-        since, run = (int(row["text_offset"]), int(row["text_time"])), int(row["text_run"])
-        before, after = 1.0, math.sqrt(float(row["text_squares"]) / (run * DIMENSIONS))
-        gained, lost = terms(row)
-    else:
-        since = int(row["since_offset"][side, feature]), int(row["since_time"][side, feature])
-        run = int(row["run"][side, feature])
-        before, after = _levels(feature, float(row["mean"][feature]), float(row["run_total"][side, feature]) / run)
-        gained, lost = (), ()
-    segment = {"tenant": key[0], "app": key[1]}
-    moved = slices(row, run)
+    offset, time, run, before, after = _text_span(row) if feature == TEXT else _span(row, feature, side)
+    gained, lost = terms(row, reference) if feature == TEXT else ((), ())
     return Change(
         index,
         f"drift.{SIGNALS[feature]}",
-        segment,
-        *since,
-        before=round(before, 6),
-        after=round(after, 6),
-        score=round(score, 6),
-        terms_gained=gained,
-        terms_lost=lost,
-        slices=moved,
-        event_ids=tuple(event_ids),
+        {"tenant": key[0], "app": key[1]},
+        offset,
+        time,
+        round(before, 6),
+        round(after, 6),
+        round(score, 6),
+        gained,
+        lost,
+        slices(row, run),
+        tuple(event_ids),
     )
 
 
-def _levels(feature: int, *levels: float) -> tuple[float, ...]:
+def _text_span(row: Any) -> tuple[int, int, int, float, float]:
+    run = int(row["text_run"])
+    after = math.sqrt(float(row["text_squares"]) / (run * DIMENSIONS))
+    return int(row["text_offset"]), int(row["text_time"]), run, 1.0, after
+
+
+def _span(row: Any, feature: int, side: int) -> tuple[int, int, int, float, float]:
+    """Offset and time of the begin, events since, levels before and after."""
+    before = float(row["mean"][feature])
+    if side == CUT:
+        w = WINDOWED.index(feature)
+        run = int(row["window"][w, WIDTH])
+        after = float(row["window"][w, TOTAL]) / run * float(row["unit"][w]) + float(row["zero"][w])
+        at = max(0, int(row["seen"]) - run, int(row["seen"]) - MARK_EVERY * (MARKS - 1)) // MARK_EVERY % MARKS
+        return int(row["mark_offset"][at]), int(row["mark_time"][at]), run, *_levels(feature, before, after)
+    run = int(row["run"][side, feature])
+    after = float(row["run_total"][side, feature]) / run
+    since = int(row["since_offset"][side, feature]), int(row["since_time"][side, feature])
+    return *since, run, *_levels(feature, before, after)
+
+
+def _levels(feature: int, before: float, after: float) -> tuple[float, float]:
     """Levels in the signal's unit; of measured values the geometric mean."""
     if feature >= FIRST_SHARE:
-        return levels
+        return before, after
     unit = COST_UNIT if feature == _COST else 1.0
-    return tuple(math.expm1(level) * unit for level in levels)
+    return math.expm1(before) * unit, math.expm1(after) * unit
 
 
-def terms(row: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def terms(row: Any, reference: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Words whose share of events rose and fell most beyond chance."""
-    weight, n = float(row["term_weight"]), int(row["text_n"])
+    weight, n = float(row["term_weight"]), min(int(row["text_n"]), reference)
     before = row["term_before"].astype(np.float64) / max(n, 1)
     after = row["term_after"].astype(np.float64) / max(weight, 1e-9)
     pooled = np.clip((before + after) / 2.0, 1e-3, 1.0)

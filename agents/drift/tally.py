@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from numba import njit
-from numpy import float32, uint64
+from numpy import float32, uint32, uint64
 
 from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES, VALUES
 from agents.hallucination.chars import mix
@@ -87,7 +87,7 @@ def count_terms(row, buffer, codes, spans, first, last, learning):  # type: igno
         key = mix(codes[w], 2)
         cell = int(key >> uint64(8)) % CELLS
         bit = uint64(1) << uint64(cell)
-        if row.term[cell] == codes[w]:
+        if row.term[cell] == uint32(codes[w]):
             if not met & bit:
                 row.term_votes[cell] += float32(1.0)
                 row.term_after[cell] += float32(MEMORY)
@@ -102,7 +102,7 @@ def count_terms(row, buffer, codes, spans, first, last, learning):  # type: igno
 
 @njit(cache=True, nogil=True)
 def _replace(row, cell, buffer, code, begin, size, learning):  # type: ignore[no-untyped-def]
-    row.term[cell], row.term_votes[cell] = code, 1.0
+    row.term[cell], row.term_votes[cell] = uint32(code), 1.0
     row.term_before[cell], row.term_after[cell] = float32(1.0 if learning else 0.0), float32(MEMORY)
     while size > TERM_BYTES or (size and buffer[begin + size - 1] >= 0xC0):
         size -= 1

@@ -90,10 +90,10 @@ def _language(scripts, votes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _project(code, weight, vector):  # type: ignore[no-untyped-def]
+def _project(code, vector):  # type: ignore[no-untyped-def]
     bits = mix(code, 1) >> uint64(16)
     for d in range(DIMENSIONS):
-        vector[d] += weight if bits >> uint64(d) & uint64(1) else -weight
+        vector[d] += 1.0 if bits >> uint64(d) & uint64(1) else -1.0
 
 
 @njit(cache=True, nogil=True)
@@ -124,7 +124,7 @@ def read(buffer, begin, end, n, codes, spans, vector, scripts, votes):  # type: 
         known = meaning(code)
         for k in range(FIRST_SCRIPT):
             votes[k] += known >> k & 1
-        _project(code, 0.5 if known else 1.0, vector)
+        _project(code, vector)
         codes[n] = code
         spans[n, 0], spans[n, 1] = i, 0 if known or is_digit(char) else stop - i
         n += 1
