@@ -2,7 +2,8 @@
 
 A window of exponential buckets is cut wherever the means of its two parts differ by more than chance allows, and its
 oldest bucket dropped. Where river's list of levels grows without end, here the oldest bucket is dropped too once the
-last of ``len(counts)`` levels is full; up to that width all decisions are river's (0.26.1; ``tests/property/test_adwin.py``).
+last of ``len(counts)`` levels is full; up to that width all decisions are those of river 0.26.1
+(``tests/property/test_adwin.py``).
 
 References
 ----------

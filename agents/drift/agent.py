@@ -65,12 +65,12 @@ class DriftAgent:
         """Stretches of events in which no row changes hands, each with the row of every event."""
         start, owner, busy = 0, list[int](), set[int]()
         for i, event in enumerate(chunk.events):
-            row = self.segments.touch((event.tenant, event.app), busy)
-            if row is None:
+            key = (event.tenant, event.app)
+            row = self.segments.touch(key, busy)
+            if row < 0:
                 yield start, np.array(owner, np.int64)
                 start, owner, busy = i, [], set()
-                row = self.segments.touch((event.tenant, event.app), busy)
-            assert row is not None  # noqa: S101 - nothing is busy
+                row = self.segments.touch(key, busy)
             owner.append(row)
             busy.add(row)
         yield start, np.array(owner, np.int64)

@@ -12,6 +12,8 @@ Siegmund, D. (1985). Sequential analysis. Springer (the average run length with 
 Hawkins, D. M. (1987). Self-starting CUSUM charts for location and scale. The Statistician 36, 299-316.
 """
 
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+
 from __future__ import annotations
 
 import math
@@ -52,7 +54,7 @@ def threshold(per_alarm, excess):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def deviation(row, f):  # type: ignore[no-untyped-def]
-    """Standard deviation of the reference, but no less than a constant value's rounding."""
+    """Return the standard deviation of the reference, but no less than a constant value's rounding."""
     return max(math.sqrt(row.squares[f] / row.n[f]), 0.02, 0.01 * abs(row.mean[f]))
 
 
@@ -66,7 +68,10 @@ def _upper(share, n):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _tune_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
     share = row.mean[f] if side == UP else 1.0 - row.mean[f]
-    rate = min(max(_upper(share, row.n[f]), _LEAST_RATE), 0.999)
+    rate = max(_upper(share, row.n[f]), _LEAST_RATE)
+    if rate > 1.0 - _LEAST_RATE:  # no room to rise: the sum stays at zero
+        row.slope[side, f], row.drop[side, f], row.limit[side, f] = 0.0, 1.0, 1.0
+        return
     raised = odds * rate / (1.0 - rate + odds * rate)
     hit, miss = math.log(raised / rate), math.log((1.0 - raised) / (1.0 - rate))
     down = -(rate * hit + (1.0 - rate) * miss)

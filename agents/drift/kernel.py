@@ -52,16 +52,16 @@ def _text(row, i, data, limits, white, alarm):  # type: ignore[no-untyped-def]
     first, last = data.first[i], data.first[i + 1]
     if first == last:
         return nan
-    learning = row.text_n < limits.reference
-    count_terms(row, data.buffer, data.words, data.spans, first, last, learning)
-    if not learning:
+    distance, learning = LEARNING, row.text_n < limits.reference
+    if learning:
+        mewma.learn(row, data.vectors[i])
+        if row.text_n == limits.reference:
+            mewma.finish(row)
+    else:
         distance, ratio = mewma.step(row, data.vectors[i], limits, data.offsets[i], data.times[i], white)
         _note(alarm, ratio, TEXT, 0)
-        return distance
-    mewma.learn(row, data.vectors[i])
-    if row.text_n == limits.reference:
-        mewma.finish(row)
-    return LEARNING
+    count_terms(row, data.buffer, data.words, data.spans, first, last, learning)
+    return distance
 
 
 @njit(cache=True, nogil=True)

@@ -86,7 +86,6 @@ SEGMENT = np.dtype(
         ("term_votes", "f4", (CELLS,)),
         ("term_before", "f4", (CELLS,)),
         ("term_after", "f4", (CELLS,)),
-        ("term_weight", "f8"),
         ("term_text", "u1", (CELLS, TERM_BYTES)),
     ],
     align=True,

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from agents.drift.config import DriftConfig
 
-_TEXT, _PER_EVENTS, _PER_SMOOTHING = 62.5, 3.6, 2.0
+_TEXT, _PER_EVENTS, _PER_SMOOTHING = 69.0, 3.6, 2.0
 _MEASURED, _SHARE = 1.5e-5, 1.0e-4
 """False alarms per event of an ADWIN with two buckets of a size, by its delta: on scaled normal values, on flags."""
+_QUIET = 3.0
+"""How much quieter the scalars' charts were than their theory, which counts the reference's error as if at its end."""
 
 
 class Limits(NamedTuple):
@@ -21,6 +23,8 @@ class Limits(NamedTuple):
 
     Attributes
     ----------
+    events
+        Events per false alarm that all charts of scalars together may have, by theory.
     text
         Limit of the text statistic.
     delta_measured, delta_share
@@ -39,14 +43,15 @@ class Limits(NamedTuple):
 
 def limits(config: DriftConfig) -> Limits:
     """Derive the limits from the settings."""
-    events = float(config.events_per_false_alarm)
+    half = 2.0 * config.events_per_false_alarm
+    events = half / _QUIET
     return Limits(
         config.reference_events,
         events,
         config.effect,
         config.odds_ratio,
         config.smoothing,
-        text_limit(2.0 * events, config.smoothing),
+        text_limit(half, config.smoothing),
         1.0 / (events * _MEASURED),
         1.0 / (events * _SHARE),
     )

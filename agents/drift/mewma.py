@@ -93,12 +93,6 @@ def _whiten(row, vector, white):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _noise(smoothing, n, reference):  # type: ignore[no-untyped-def]
-    """Expected inflation of the statistic by the errors of a mean of ``n`` and a covariance of ``reference`` events."""
-    return (1.0 + (2.0 - smoothing) / (smoothing * n)) * reference / (reference - _P - 2.0)
-
-
-@njit(cache=True, nogil=True)
 def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-def]
     """Add a vector; returns its distance and the statistic in units of its limit.
 
@@ -110,7 +104,9 @@ def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-d
     for i in range(_P):
         row.average[i] += np.float32(smoothing * (white[i] - row.average[i]))
         length += row.average[i] * row.average[i]
-    statistic = length * (2.0 - smoothing) / (smoothing * _noise(smoothing, row.text_n, limits.reference))
+    # The average's own variance, and beside it that of the mean it is compared with.
+    variance = smoothing / (2.0 - smoothing) + 1.0 / row.text_n
+    statistic = length / variance
     if statistic <= _P or row.text_run == 0:
         row.text_offset, row.text_time, row.text_run, row.text_squares = offset, time, 0, 0.0
     row.text_run += 1

@@ -17,11 +17,13 @@ from agents.drift.segments import Key
 from agents.drift.words import DIMENSIONS
 
 TERMS = 8
+ERRORS = 1.0
+"""Standard errors from which a term is named."""
 _SLICES = ("language", "model", "prompt_version")
 _COST = SIGNALS.index("cost_usd")
 
 
-def describe(  # noqa: PLR0913 - what the agent knows of an alarm
+def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
     row: Any, index: int, alarm: Sequence[float], key: Key, event_ids: Sequence[str], reference: int
 ) -> Change:
     """Make the finding of a segment's record at its alarm (statistic over limit, feature, side)."""
@@ -74,15 +76,16 @@ def _levels(feature: int, before: float, after: float) -> tuple[float, float]:
 
 
 def terms(row: Any, reference: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words whose share of events rose and fell most beyond chance."""
-    weight, n = float(row["term_weight"]), min(int(row["text_n"]), reference)
-    before = row["term_before"].astype(np.float64) / max(n, 1)
-    after = row["term_after"].astype(np.float64) / max(weight, 1e-9)
-    pooled = np.clip((before + after) / 2.0, 1e-3, 1.0)
-    moved = np.where(row["term"] > 0, (after - before) / np.sqrt(pooled), 0.0)
+    """Words whose share of events rose and fell most, in standard errors, since the begin."""
+    run = max(int(row["text_run"]), 1)
+    before = row["term_before"].astype(np.float64) / reference
+    after = row["term_after"].astype(np.float64) / run
+    pooled = (row["term_before"] + row["term_after"]).astype(np.float64) / (reference + run)
+    error = np.sqrt(np.maximum(pooled * (1.0 - pooled), 1e-4) * (1.0 / reference + 1.0 / run))
+    moved = np.where(row["term"] > 0, (after - before) / error, 0.0)
     order = np.argsort(-moved, kind="stable").tolist()
-    gained = [_text(row["term_text"][k]) for k in order[:TERMS] if moved[k] > 0.1]
-    lost = [_text(row["term_text"][k]) for k in order[: -TERMS - 1 : -1] if moved[k] < -0.1]
+    gained = [_text(row["term_text"][k]) for k in order[:TERMS] if moved[k] > ERRORS and row["term_after"][k] > 1]
+    lost = [_text(row["term_text"][k]) for k in order[: -TERMS - 1 : -1] if moved[k] < -ERRORS]
     return tuple(gained), tuple(lost)
 
 

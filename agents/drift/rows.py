@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from agents.base import Change, Chunk
 from agents.drift.agent import DriftAgent
 from agents.drift.config import DriftConfig
@@ -29,7 +31,8 @@ def changes_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[
     agent = DriftAgent(config)
     found: list[tuple[int, Change]] = []
     for k in range(0, len(texts), CHUNK):
-        chunk = Chunk([as_event(text, k + i) for i, text in enumerate(texts[k : k + CHUNK])])
+        events = [as_event(text, k + i) for i, text in enumerate(texts[k : k + CHUNK])]
+        chunk = Chunk(events, np.arange(k, k + len(events), dtype=np.int64))
         found += [(k + c.index, c) for c in agent.score(chunk).changes]
     return found
 

@@ -34,8 +34,8 @@ def _charts(row, reference):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _tune(row, f, limits):  # type: ignore[no-untyped-def]
-    events = 2.0 * limits.events * _charts(row, limits.reference)
-    cusum.tune(row, f, 2.0 * events, limits.effect, limits.odds)
+    each_side = 2.0 * limits.events * _charts(row, limits.reference)
+    cusum.tune(row, f, each_side, limits.effect, limits.odds)
 
 
 @njit(cache=True, nogil=True)
@@ -53,8 +53,8 @@ def _window(row, f, value, limits):  # type: ignore[no-untyped-def]
     for w in range(_W):
         if WINDOWED[w] == f:
             scaled = min(max((value - row.zero[w]) / row.unit[w], 0.0), 1.0)
-            charts = 2.0 * _charts(row, limits.reference)
-            delta = min((limits.delta_measured if f < FIRST_SHARE else limits.delta_share) / charts, 0.9)
+            alone = limits.delta_measured if f < FIRST_SHARE else limits.delta_share
+            delta = min(alone / _charts(row, limits.reference), 0.9)
             return adwin.update(
                 row.window[w], row.totals[w], row.variances[w], row.counts[w], float32(scaled), delta, _CLOCK, _LEAST,
                 _GRACE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from agents.drift.layout import SEGMENT
 
 EXAMPLES = 5
+COLUMNS: tuple[str, ...] = SEGMENT.names or ()
 Key: TypeAlias = "tuple[str, str]"
 Rows: TypeAlias = "NDArray[np.void]"
 
@@ -48,8 +50,8 @@ class Segments:
     def __len__(self) -> int:
         return len(self._owner)
 
-    def touch(self, key: Key, busy: frozenset[int] | set[int]) -> int | None:
-        """Row of a segment, now the most recently seen; None if room could only be made of a ``busy`` row."""
+    def touch(self, key: Key, busy: AbstractSet[int]) -> int:
+        """Row of a segment, now the most recently seen; -1 if room could only be made of a ``busy`` row."""
         row = self._owner.get(key)
         if row is not None:
             self._owner.move_to_end(key)
@@ -61,7 +63,7 @@ class Segments:
         else:
             row = next(iter(self._owner.values()))
             if row in busy:
-                return None
+                return -1
             self._owner.popitem(last=False)
             self.evicted += 1
             self.clear(row)
@@ -88,29 +90,30 @@ class Segments:
         return tuple(self._recent[row])
 
     def state(self) -> dict[str, Any]:
-        """Columns, least recently seen first."""
-        order = list(self._owner.values())
-        used = self.rows[order]
+        """Return columns by row number, and whose row it is, least recently seen first."""
+        n = len(self._owner)
         return {
             "keys": [list(k) for k in self._owner],
-            "recent": [list(self._recent[r]) for r in order],
+            "row": list(self._owner.values()),
+            "recent": [list(ids) for ids in self._recent],
             "evicted": self.evicted,
-            "columns": {name: used[name].copy() for name in SEGMENT.names or ()},
+            "columns": {name: self.rows[name][:n].copy() for name in COLUMNS},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys, recent, given = state["keys"], state["recent"], state["columns"]
-        if len(keys) > self.size or len(recent) != len(keys) or set(given) != set(SEGMENT.names or ()):
-            raise ValueError(f"{len(keys)} segments of {len(recent)}, at most {self.size}")
-        rows = np.zeros(max(len(keys), 1), SEGMENT)
-        for name in SEGMENT.names or ():
+        keys, order, recent, given = state["keys"], state["row"], state["recent"], state["columns"]
+        n = len(keys)
+        if n > self.size or sorted(order) != list(range(n)) or len(recent) != n or set(given) != set(COLUMNS):
+            raise ValueError(f"{n} segments, {len(recent)} of examples, at most {self.size}")
+        rows = np.zeros(max(n, 1), SEGMENT)
+        for name in COLUMNS:
             column = np.asarray(given[name])
-            if column.shape != rows[name][: len(keys)].shape or column.dtype != rows[name].dtype:
+            if column.shape != rows[name][:n].shape or column.dtype != rows[name].dtype:
                 raise ValueError(f"{name} of shape {column.shape}, {column.dtype}")
-            rows[name][: len(keys)] = column
+            rows[name][:n] = column
         self.rows, self.evicted = rows, int(state["evicted"])
-        self._owner = OrderedDict(((str(a), str(b)), k) for k, (a, b) in enumerate(keys))
+        self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
         self._recent = [deque(map(str, ids), EXAMPLES) for ids in recent]
-        if len(self._owner) != len(keys):
+        if len(self._owner) != n:
             raise ValueError("a segment twice")

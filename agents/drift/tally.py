@@ -11,7 +11,9 @@ from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES,
 from agents.hallucination.chars import mix
 
 NOTHING = 255
-MEMORY = 1.0 / 64.0
+FADING = 1.0 / 32.0
+SHORTEST = 3
+"""Bytes of a term; shorter words say little."""
 _C = len(CATEGORIES)
 
 
@@ -71,40 +73,41 @@ def most_frequent(row, c):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def count_terms(row, buffer, codes, spans, first, last, learning):  # type: ignore[no-untyped-def]
-    """Count each content word once per event in the cell of its hash.
+    """Count each content word once per event in the cell of its hash: in the reference, or since the suspected begin.
 
     A cell keeps the word that wins the majority vote of recent ones (Tang, L., Huang, Q. and Lee, P. P. C. (2019).
-    MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM).
+    MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM), here a vote that fades.
     """
-    row.term_weight += MEMORY * (1.0 - row.term_weight)
     for k in range(CELLS):
-        row.term_after[k] *= float32(1.0 - MEMORY)
-        row.term_votes[k] *= float32(1.0 - MEMORY)
+        row.term_votes[k] *= float32(1.0 - FADING)
+        if row.text_run == 1:
+            row.term_after[k] = 0.0
     met = uint64(0)
     for w in range(first, last):
-        if spans[w, 1] < 3:
+        if spans[w, 1] < SHORTEST:
             continue
-        key = mix(codes[w], 2)
-        cell = int(key >> uint64(8)) % CELLS
+        cell = int(mix(codes[w], 2) >> uint64(8)) % CELLS
         bit = uint64(1) << uint64(cell)
-        if row.term[cell] == uint32(codes[w]):
-            if not met & bit:
-                row.term_votes[cell] += float32(1.0)
-                row.term_after[cell] += float32(MEMORY)
-                row.term_before[cell] += float32(1.0 if learning else 0.0)
-                met |= bit
-            continue
-        row.term_votes[cell] -= float32(1.0)
-        if row.term_votes[cell] < 0.0:
-            _replace(row, cell, buffer, codes[w], spans[w, 0], spans[w, 1], learning)
+        if row.term[cell] != uint32(codes[w]):
+            row.term_votes[cell] -= float32(1.0)
+            if row.term_votes[cell] >= 0.0:
+                continue
+            _replace(row, cell, buffer, codes[w], spans[w, 0], spans[w, 1])
+            met &= ~bit
+        if not met & bit:
+            row.term_votes[cell] += float32(1.0)
+            row.term_before[cell] += float32(1.0 if learning else 0.0)
+            row.term_after[cell] += float32(0.0 if learning else 1.0)
             met |= bit
 
 
 @njit(cache=True, nogil=True)
-def _replace(row, cell, buffer, code, begin, size, learning):  # type: ignore[no-untyped-def]
-    row.term[cell], row.term_votes[cell] = uint32(code), 1.0
-    row.term_before[cell], row.term_after[cell] = float32(1.0 if learning else 0.0), float32(MEMORY)
-    while size > TERM_BYTES or (size and buffer[begin + size - 1] >= 0xC0):
-        size -= 1
+def _replace(row, cell, buffer, code, begin, size):  # type: ignore[no-untyped-def]
+    row.term[cell], row.term_votes[cell] = uint32(code), 0.0
+    row.term_before[cell] = row.term_after[cell] = 0.0
+    if size > TERM_BYTES:
+        size = TERM_BYTES
+        while buffer[begin + size] & 0xC0 == 0x80:  # do not cut a character
+            size -= 1
     for b in range(TERM_BYTES):
         row.term_text[cell, b] = buffer[begin + b] if b < size else 0

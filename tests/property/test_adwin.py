@@ -69,9 +69,9 @@ def stream(seed: int, levels: list[float], run: int, kind: str) -> np.ndarray[An
     st.sampled_from(["flags", "noise", "constant"]),
 )
 def test_it_cuts_where_river_cuts(of: dict[str, Any], seed: int, levels: list[float], run: int, kind: str) -> None:
-    ours, theirs = Kernel(of), ADWIN(**of)
+    ours, theirs = Kernel(of), ADWIN(**of)  # type: ignore[no-untyped-call]
     for value in stream(seed, levels, run, kind).tolist():
-        theirs.update(value)
+        theirs.update(value)  # type: ignore[no-untyped-call]
         assert ours.update(value) == theirs.drift_detected
         assert (ours.window[WIDTH], ours.window[TOTAL]) == (theirs.width, theirs.total)
         assert ours.window[VARIANCE] == theirs._helper.get_variance()

@@ -1,0 +1,209 @@
+"""Measure the drift agent: false alarms, delays, cost. The figures of ``docs/models/drift.md``.
+
+    python benchmarks/eval_drift.py null|scalars|text|streams|cost DATA
+
+DATA is the folder with ``drift.jsonl.gz``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.base import Chunk
+from agents.drift import DriftAgent, DriftConfig, adwin
+from agents.drift.columns import Columns
+from agents.drift.kernel import advance
+from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, SEGMENT, SIGNALS
+from agents.drift.limits import limits
+from agents.drift.rows import changes_of
+from agents.drift.words import DIMENSIONS
+from schemas.event import LLMEvent
+
+Rows = list[dict[str, Any]]
+FLAG_RATES = (0.03, 0.01)
+
+
+def streams(data: Path) -> dict[int, Rows]:
+    """Rows by stream."""
+    found: dict[int, Rows] = defaultdict(list)
+    with gzip.open(data / "drift.jsonl.gz", "rt") as file:
+        for line in file:
+            row = json.loads(line)
+            found[row["stream"]].append(row)
+    return found
+
+
+def before(rows: Rows) -> list[str]:
+    return [r["text"] for r in rows[: rows[0]["change_at"] or len(rows)]]
+
+
+def null(data: Path) -> None:
+    """False alarms where nothing changes: each stream up to its change, shuffled ten times; all scalars, normal."""
+    for stated in (2_000, 10_000):
+        config = DriftConfig(events_per_false_alarm=stated)
+        monitored, signals = 0, Counter[str]()
+        for k, rows in streams(data).items():
+            texts = before(rows)
+            for seed in range(10):
+                order = np.random.default_rng((seed, k)).permutation(len(texts))
+                found = changes_of([texts[i] for i in order], config)
+                monitored += len(texts) - config.reference_events * (1 + len(found))
+                signals.update(c.signal for _, c in found)
+        _say("texts", stated, monitored, signals)
+        monitored, signals = 0, Counter()
+        for seed in range(60):
+            alarms = [name for _, name in scalar_alarms(synthetic(10_000, seed), config)]
+            monitored += 10_000 - config.reference_events * (1 + len(alarms))
+            signals.update(alarms)
+        _say("scalars", stated, monitored, signals)
+
+
+def _say(what: str, stated: int, monitored: int, signals: Counter[str]) -> None:
+    count = sum(signals.values())
+    print(f"{what}: stated {stated}, {monitored} events, {count} alarms, one in {monitored // max(count, 1)}", end="; ")
+    print(dict(signals.most_common()))
+
+
+def synthetic(n: int, seed: int, shift: float = 0.0, at: int = 0, feature: int = 2) -> Columns:
+    """Events without text: seven log-normal values, two flags, three categories; one value shifted from ``at`` on."""
+    rng = np.random.default_rng(seed)
+    scalars = np.empty((n, FIRST_USUAL))
+    scalars[:, :7] = 5.0 + 0.5 * rng.standard_normal((n, 7))
+    scalars[:, 7:9] = rng.random((n, 2)) < FLAG_RATES
+    scalars[at:, feature] += 0.5 * shift if feature < 7 else 0.0
+    if feature >= 7 and shift:
+        scalars[at:, feature] = rng.random(n - at) < shift
+    values = 1 + (rng.random((n, len(CATEGORIES))) < (0.02, 0.001, 0.05, 0.001)).astype(np.int64)
+    at_ms = np.arange(n, dtype=np.int64)
+    codes, names = np.array([0, 11, 13], np.uint64), np.zeros((3, NAME_BYTES), np.uint8)
+    none, no_words = np.zeros(n + 1, np.int64), np.zeros((1, 2), np.int64)
+    return Columns(
+        at_ms, at_ms, scalars, values, codes, names, np.zeros((n, DIMENSIONS)), none, codes, no_words, names[0]
+    )
+
+
+def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str]]:
+    """Index and signal of each alarm of one segment."""
+    rows, n, alarm, at = np.zeros(1, SEGMENT), len(data.times), np.zeros(3), 0
+    owner, distances, white = np.zeros(n, np.int64), np.zeros(n), np.zeros(DIMENSIONS)
+    while (at := advance(at, n, rows, owner, data, limits(config), white, distances, alarm)) < n:
+        yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
+        rows[0] = np.zeros((), SEGMENT)
+        at += 1
+
+
+def scalars(_: Path) -> None:
+    """Median delay (40 runs) after a change at event 1500, of the agent and of river-like ADWIN alone."""
+    cases = [(2, s) for s in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)] + [(7, p) for p in (0.05, 0.1, 0.3, 1.0)]
+    for feature, shift in cases:
+        delays, which, alone = [], Counter[str](), []
+        for seed in range(40):
+            data = synthetic(7_500, seed, shift, 1500, feature)
+            found = [(i, s) for i, s in scalar_alarms(data, DriftConfig()) if i >= 1500]
+            delays.append(found[0][0] - 1500 if found else np.inf)
+            which.update(s for _, s in found[:1])
+            values = data.scalars[:, feature]
+            alone.append(_adwin_delay((values - 3.0) / 4.0 if feature < 7 else values, 0.1 if feature < 7 else 0.03))
+        what = f"latency_ms +{shift} sd" if feature == 2 else f"refusal {FLAG_RATES[0]} -> {shift}"
+        print(f"{what}: agent {np.median(delays)} {dict(which)}, ADWIN alone {np.median(alone)}")
+
+
+def _adwin_delay(values: np.ndarray[Any, Any], delta: float) -> float:
+    window, totals, counts = np.zeros(5), np.zeros((24, 6)), np.zeros(24, np.int64)
+    variances = np.zeros_like(totals)
+    for i, value in enumerate(values.tolist()):
+        if adwin.update(window, totals, variances, counts, value, delta, 32, 5.0, 10.0) and i >= 1500:
+            return i - 1500
+    return np.inf
+
+
+def text(data: Path) -> None:
+    """Median delay per stream over 20 shuffles on either side of the change; and of a full change of topic."""
+    found = streams(data)
+    for k, rows in found.items():
+        if rows[0]["change_at"]:
+            old, new = before(rows), [r["text"] for r in rows[rows[0]["change_at"] :]]
+            _delays(f"stream {k} {rows[0]['kind']} {rows[0]['mix']}", old, new, gradual=rows[0]["kind"] == "gradual")
+    for a, b in ((10, 8), (8, 10)):
+        _delays(f"stream {a} -> stream {b}, all at once", before(found[a])[:1500], before(found[b])[:1500])
+
+
+def _delays(what: str, old: list[str], new: list[str], *, gradual: bool = False) -> None:
+    delays, signals = [], Counter[str]()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        head = [old[i] for i in rng.permutation(len(old))]
+        tail = new if gradual else [new[i] for i in rng.permutation(len(new))]
+        late = [(i - len(head), c.signal) for i, c in changes_of(head + tail) if i >= len(head)]
+        delays.append(late[0][0] if late else np.inf)
+        signals.update(s for _, s in late[:1])
+    low, middle, high = np.quantile(delays, (0.1, 0.5, 0.9), method="lower")
+    print(f"{what}: median {middle}, 10-90 % {low} to {high}, {dict(signals)}")
+
+
+def in_order(data: Path) -> None:
+    """Each stream as it stands."""
+    for k, rows in streams(data).items():
+        first = rows[0]
+        found = changes_of([r["text"] for r in rows])
+        print(f"{k} {first['kind']} {first['mix']} change at {first['change_at']}:", end=" ")
+        print([(i, c.signal, c.since_offset, c.terms_gained[:5], c.terms_lost[:5]) for i, c in found])
+
+
+def cost(_: Path) -> None:
+    """Microseconds per event of 2.4 kB on chunks of 256, best of six; bytes of a record; seconds of `state`."""
+    print(f"record: {SEGMENT.itemsize} bytes")
+    for apps in (10, 10_000):
+        agent, events = DriftAgent(), [_event(i, apps) for i in range(10_240)]
+        best = np.inf
+        for _ in range(6):
+            chunks = [Chunk(events[k : k + 256]) for k in range(0, len(events), 256)]
+            for chunk in chunks:
+                _ = chunk.texts, chunk.times
+            began = time.perf_counter()
+            for chunk in chunks:
+                agent.score(chunk)
+            best = min(best, (time.perf_counter() - began) / len(events))
+        began = time.perf_counter()
+        agent.state()
+        took = time.perf_counter() - began
+        print(f"{len(agent.segments)} segments: {best * 1e6:.1f} us per event, state in {took * 1e3:.0f} ms")
+
+
+WORDS = ("account", "balance", "card", "transfer", "limit", "fee", "dose", "tablet", "the", "of", "to", "how", "please")
+
+
+def _event(i: int, apps: int) -> LLMEvent:
+    rng = np.random.default_rng(i)
+    prompt, document, answer = (" ".join(rng.choice(WORDS, k)) for k in (170, 130, 90))
+    return LLMEvent.model_validate(
+        {
+            "event_id": f"e{i}",
+            "call_id": f"c{i}",
+            "time": "2026-01-01T00:00:00Z",
+            "tenant": "acme",
+            "app": f"app{i % apps}",
+            "request_model": "m",
+            "prompt_version": "v1",
+            "messages": [{"role": "system", "content": "You help."}, {"role": "user", "content": prompt}],
+            "documents": [{"text": document}],
+            "choices": [{"content": answer, "finish_reason": "stop"}],
+            "usage": {"input_tokens": int(rng.integers(50, 500)), "output_tokens": int(rng.integers(5, 200))},
+            "cost_usd": 0.001,
+            "latency_ms": rng.lognormal(6, 0.4),
+            "ttft_ms": 100.0,
+        }
+    )
+
+
+if __name__ == "__main__":
+    {"null": null, "scalars": scalars, "text": text, "streams": in_order, "cost": cost}[sys.argv[1]](Path(sys.argv[2]))
