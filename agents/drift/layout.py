@@ -71,6 +71,7 @@ SEGMENT = np.dtype(
         ("text_mean", "f4", (DIMENSIONS,)),
         ("factor", "f4", (PACKED,)),
         ("average", "f4", (DIMENSIONS,)),
+        ("text_level", "f8"),
         ("text_run", "i4"),
         ("text_squares", "f8"),
         ("text_offset", "i8"),

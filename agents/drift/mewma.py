@@ -74,6 +74,7 @@ def finish(row):  # type: ignore[no-untyped-def]
     for k in range(len(cov)):
         row.factor[k] = np.float32(cov[k])
     row.average[:] = 0.0
+    row.text_level = _P
 
 
 @njit(cache=True, nogil=True)
@@ -107,12 +108,13 @@ def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-d
     # The average's own variance, and beside it that of the mean it is compared with.
     variance = smoothing / (2.0 - smoothing) + 1.0 / row.text_n
     statistic = length / variance
-    if statistic <= _P or row.text_run == 0:
+    if statistic <= row.text_level or row.text_run == 0:
         row.text_offset, row.text_time, row.text_run, row.text_squares = offset, time, 0, 0.0
     row.text_run += 1
     row.text_squares += square
     if row.text_n < GROWTH * limits.reference and statistic < CALM * limits.text:
         row.text_n += 1
+        row.text_level += (square - row.text_level) / (row.text_n - limits.reference)
         for i in range(_P):
             row.text_mean[i] += np.float32((vector[i] - row.text_mean[i]) / row.text_n)
     return math.sqrt(square / _P), statistic / limits.text

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.base import Change
-from agents.drift.adwin import TOTAL, WIDTH
+from agents.drift.adwin import LEVELS
 from agents.drift.columns import COST_UNIT
 from agents.drift.layout import CATEGORIES, FIRST_SHARE, MARK_EVERY, MARKS, RING, SIGNALS, TEXT, WINDOWED
 from agents.drift.scalars import CUT
@@ -48,8 +48,9 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
 
 def _text_span(row: Any) -> tuple[int, int, int, float, float]:
     run = int(row["text_run"])
+    before = math.sqrt(float(row["text_level"]) / DIMENSIONS)
     after = math.sqrt(float(row["text_squares"]) / (run * DIMENSIONS))
-    return int(row["text_offset"]), int(row["text_time"]), run, 1.0, after
+    return int(row["text_offset"]), int(row["text_time"]), run, before, after
 
 
 def _span(row: Any, feature: int, side: int) -> tuple[int, int, int, float, float]:
@@ -57,14 +58,27 @@ def _span(row: Any, feature: int, side: int) -> tuple[int, int, int, float, floa
     before = float(row["mean"][feature])
     if side == CUT:
         w = WINDOWED.index(feature)
-        run = int(row["window"][w, WIDTH])
-        after = float(row["window"][w, TOTAL]) / run * float(row["unit"][w]) + float(row["zero"][w])
+        run, level = newest(row["totals"][w], row["counts"][w], int(row["window"][w, LEVELS]))
+        after = level * float(row["unit"][w]) + float(row["zero"][w])
         at = max(0, int(row["seen"]) - run, int(row["seen"]) - MARK_EVERY * (MARKS - 1)) // MARK_EVERY % MARKS
         return int(row["mark_offset"][at]), int(row["mark_time"][at]), run, *_levels(feature, before, after)
     run = int(row["run"][side, feature])
     after = float(row["run_total"][side, feature]) / run
     since = int(row["since_offset"][side, feature]), int(row["since_time"][side, feature])
     return *since, run, *_levels(feature, before, after)
+
+
+def newest(totals: Any, counts: Any, levels: int) -> tuple[int, float]:
+    """Size and mean of the newer part of an ADWIN window, split where the parts differ most in standard errors."""
+    buckets = [(1 << k, float(t)) for k in range(levels) for t in totals[k, : counts[k]][::-1]]
+    width, total = sum(n for n, _ in buckets), sum(t for _, t in buckets)
+    n, u, best, found = 0, 0.0, -1.0, (width, total / width)
+    for size, value in buckets[:-1]:
+        n, u = n + size, u + value
+        apart = abs(u / n - (total - u) / (width - n)) * math.sqrt(n * (width - n))
+        if apart > best:
+            best, found = apart, (n, u / n)
+    return found
 
 
 def _levels(feature: int, before: float, after: float) -> tuple[float, float]:

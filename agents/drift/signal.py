@@ -13,7 +13,8 @@ class DriftSignal:
     ----------
     distance
         Root mean square over the embedding's dimensions of the whitened difference from the reference's mean, in
-        standard deviations: about 1 for usual text. None while the reference is learned and where there is no text.
+        standard deviations: about 1 for usual text, less where few words are used. None while the reference is learned
+        and where there is no text.
     learning
         Whether the reference of the text is still being learned.
     """
