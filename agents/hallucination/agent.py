@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
 from agents.hallucination.features import EVIDENCE, FEATURES
-from agents.hallucination.memory import Memory
 from agents.hallucination.model import SignedLogistic, probability, shipped
 from agents.hallucination.overlap import measure
 from agents.hallucination.sides import Sides, split
 from agents.hallucination.signal import NO_CONTEXT, NO_RESPONSE, GroundingSignal
+from agents.memory import Memory
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
@@ -92,7 +92,7 @@ class HallucinationAgent:
         base = shipped()
         self.threshold = base.threshold if self.config.threshold is None else self.config.threshold
         self._model = SignedLogistic(base.weights, rate=self.config.rate, confidence=self.config.confidence)
-        self._memory = Memory(self.config.memory)
+        self._memory = Memory(self.config.memory, len(FEATURES))
         self._rate = RateCusum(self.config.cusum)
 
     def score(self, chunk: Chunk) -> Scores:

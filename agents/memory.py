@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from agents.hallucination.features import FEATURES
-
-Vector = NDArray[np.float64]
+Vector = NDArray[Any]
 CallKey = tuple[str, str, str]
 """Tenant, app and call: a label of one tenant cannot touch another's event."""
 
@@ -19,16 +17,25 @@ CallKey = tuple[str, str, str]
 class Memory:
     """The last ``size`` scored events and the last ``size`` feedback ids, oldest forgotten first.
 
+    Parameters
+    ----------
+    size
+        Events remembered.
+    width, dtype
+        Of the features of one event.
+
     Examples
     --------
-    >>> memory = Memory(1)
+    >>> memory = Memory(1, 13)
     >>> memory.keep(("t", "a", "c1"), np.zeros(13)); memory.keep(("t", "a", "c2"), np.zeros(13))
     >>> memory.take("f1", ("t", "a", "c1")) is None, memory.take("f2", ("t", "a", "c2")) is None
     (True, False)
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, width: int, dtype: DTypeLike = np.float64) -> None:
         self.size = size
+        self.width = width
+        self.dtype = np.dtype(dtype)
         self._rows: OrderedDict[CallKey, Vector] = OrderedDict()
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -50,13 +57,13 @@ class Memory:
 
     def state(self) -> dict[str, Any]:
         """Arrays and lists, oldest first."""
-        rows = np.array(list(self._rows.values()), np.float64).reshape(len(self._rows), len(FEATURES))
+        rows = np.array(list(self._rows.values()), self.dtype).reshape(len(self._rows), self.width)
         return {"rows": rows, "keys": [list(k) for k in self._rows], "seen": [list(k) for k in self._seen]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        rows, keys, seen = np.array(state["rows"], np.float64), state["keys"], state["seen"]
-        if rows.shape != (len(keys), len(FEATURES)) or max(len(keys), len(seen)) > self.size:
+        rows, keys, seen = np.array(state["rows"], self.dtype), state["keys"], state["seen"]
+        if rows.shape != (len(keys), self.width) or max(len(keys), len(seen)) > self.size:
             raise ValueError(f"memory of shape {rows.shape} for {len(keys)} events, at most {self.size}")
         self._rows = OrderedDict(((str(a), str(b), str(c)), row) for (a, b, c), row in zip(keys, rows, strict=True))
         self._seen = OrderedDict(((str(a), str(b)), None) for a, b in seen)

@@ -1,0 +1,194 @@
+"""Hashed features of text: character 3- to 5-grams, words and word pairs, in one pass over UTF-8.
+
+The text is folded first: case, width, ligatures, accents of Latin letters and mathematical alphabets go; characters
+that do not show (zero-width, bidirectional marks, variation selectors) are dropped, tag characters read as the ASCII
+they hide; a run of white space is one space, a digit is a zero. `agents.hashing_reference` is the same in plain Python; a
+property test holds the two equal.
+
+References
+----------
+Weinberger, K. et al. (2009). Feature hashing for large scale multitask learning. ICML.
+Unicode Standard Annex 15 (normalization forms) and Technical Standard 39 (invisible and confusable characters).
+"""
+
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+from numba import njit
+from numpy import int64, uint8, uint32
+from numpy.typing import NDArray
+
+from agents.hallucination.chars import decode
+
+BITS = 17
+SIZE = 1 << BITS
+OTHER, LATIN, IDEOGRAPH, HANGUL, CYRILLIC, LETTER = range(6)
+"""Kinds of characters; an ideograph or kana is a word of its own."""
+
+PLANE = 0x10000
+DROP = -1
+SPACE, _ZERO = 32, 48
+_IDEOGRAPHS = ((0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00))
+_SURROGATES = range(0xD800, 0xE000)
+_SELECTORS = range(0xFE00, 0xFE10)
+
+
+def _folded(code: int) -> int:
+    character = chr(code)
+    category = unicodedata.category(character)
+    if category == "Cf" or code in _SELECTORS:
+        return DROP
+    if category in {"Cc", "Zs", "Zl", "Zp"}:
+        return SPACE
+    if category == "Nd":
+        return _ZERO
+    folded = unicodedata.normalize("NFKC", character).casefold()
+    if unicodedata.name(character, "").startswith("LATIN"):
+        folded = unicodedata.normalize("NFKD", folded)
+    return ord(folded[0]) if folded and ord(folded[0]) < PLANE else code
+
+
+def _kind(code: int) -> int:
+    character = chr(code)
+    if unicodedata.category(character)[0] not in "LNM":
+        return OTHER
+    if any(low <= code < high for low, high in _IDEOGRAPHS):
+        return IDEOGRAPH
+    name = unicodedata.name(character, "")
+    for start, kind in (("LATIN", LATIN), ("DIGIT", LATIN), ("HANGUL", HANGUL), ("CYRILLIC", CYRILLIC)):
+        if name.startswith(start):
+            return kind
+    return LETTER
+
+
+def _tables() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    codes = [code for code in range(PLANE) if code not in _SURROGATES]
+    fold, kind = np.arange(PLANE, dtype=np.int32), np.zeros(PLANE, np.uint8)
+    fold[codes] = [_folded(code) for code in codes]
+    kind[codes] = [_kind(code) for code in codes]
+    return fold, kind
+
+
+FOLD, KIND = _tables()
+
+
+@njit(cache=True, nogil=True)
+def fold_one(c, table):  # type: ignore[no-untyped-def]
+    """Return the folded character, `DROP` for one that does not show, and whether it was hidden or in disguise."""
+    if c < 0x80:
+        return int64(table[c]), False
+    if c < PLANE:
+        f = int64(table[c])
+        return f, f == DROP or 0xFF01 <= c < 0xFF5F
+    if 0xE0020 <= c < 0xE007F:
+        return int64(table[c - 0xE0000]), True
+    if 0x1D400 <= c < 0x1D6A4:
+        return int64(97 + (c - 0x1D400) % 26), True
+    return c, False
+
+
+@njit(cache=True, nogil=True)
+def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-untyped-def]
+    """Write the folded characters of ``buffer[begin:end]``.
+
+    Parameters
+    ----------
+    out
+        int32[end - begin] at least.
+    stride, where
+        ``where[k]`` is given the byte at which folded character ``k * stride`` begins.
+
+    Returns
+    -------
+    tuple[int, int]
+        How many characters were written, and how many were hidden or in disguise.
+    """
+    n, hidden, last, i = 0, 0, int64(SPACE), begin
+    while i < end:
+        c, after = decode(buffer, i)
+        f, disguised = fold_one(c, table)
+        hidden += disguised
+        if f != DROP and not (f == SPACE and last == SPACE):
+            if n % stride == 0:
+                where[n // stride] = i
+            out[n] = f
+            last = f
+            n += 1
+        i = after
+    return n, hidden
+
+
+@njit(cache=True, nogil=True)
+def mix(h):  # type: ignore[no-untyped-def]
+    """Let every input bit reach every output bit (a finalizer of MurmurHash3's kind)."""
+    h = uint32(h ^ (h >> uint32(16)))
+    h = uint32(h * uint32(0x7FEB352D))
+    h = uint32(h ^ (h >> uint32(15)))
+    h = uint32(h * uint32(0x846CA68B))
+    return uint32(h ^ (h >> uint32(16)))
+
+
+@njit(cache=True, nogil=True)
+def _grams_at(text, n, i, out, g):  # type: ignore[no-untyped-def]
+    h = uint32(uint32(text[i]) * uint32(0x9E3779B1) + uint32(7))
+    for k in range(1, min(5, n - i)):
+        h = uint32(uint32(h * uint32(0x01000193)) ^ uint32(text[i + k]))
+        if k >= 2:
+            out[g] = mix(uint32(h + uint32(k))) & uint32(SIZE - 1)
+            g += 1
+    return g
+
+
+@njit(cache=True, nogil=True)
+def _word(previous, word, out, w):  # type: ignore[no-untyped-def]
+    out[w] = mix(uint32(word ^ uint32(0xA5A5A5A5))) & uint32(SIZE - 1)
+    out[w + 1] = mix(uint32(uint32(previous * uint32(31)) ^ word ^ uint32(0x5BD1E995))) & uint32(SIZE - 1)
+    return w + 2
+
+
+@njit(cache=True, nogil=True)
+def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  # type: ignore[no-untyped-def]
+    """Hash the features of a folded text, block by block.
+
+    A feature belongs to the block in which it begins (grams) or ends (words and pairs), so that two neighbouring blocks
+    together are a window of the text with nothing counted twice.
+
+    Parameters
+    ----------
+    text, n
+        Folded characters.
+    block
+        Characters in a block; what is left at the end joins the last one if it is less than half of one.
+    grams, words
+        uint32[3 * n] and uint32[2 * n]: are given the features, below `SIZE`.
+    gram_ends, word_ends
+        Are given where the features of each block end.
+
+    Returns
+    -------
+    int
+        Number of blocks, at least one.
+    """
+    blocks = max(1, (n + block // 2) // block)
+    g = w = b = 0
+    word, previous, within = uint32(0), uint32(1), False
+    for i in range(n):
+        if i == (b + 1) * block and b + 1 < blocks:
+            gram_ends[b], word_ends[b] = g, w
+            b += 1
+        g = _grams_at(text, n, i, grams, g)
+        kind = kinds[text[i]] if text[i] < PLANE else uint8(OTHER)
+        letter = kind not in (OTHER, IDEOGRAPH)
+        if within and not letter:
+            w, previous, within = _word(previous, word, words, w), word, False
+        if kind != OTHER:
+            word = uint32(uint32((word if within else uint32(0x811C9DC5)) ^ uint32(text[i])) * uint32(0x01000193))
+            within = letter
+        if kind == IDEOGRAPH or (within and i == n - 1):
+            w, previous, within = _word(previous, word, words, w), word, False
+    gram_ends[b], word_ends[b] = g, w
+    return blocks

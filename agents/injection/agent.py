@@ -1,0 +1,243 @@
+"""Judge how much each prompt, document and tool answer reads like an injection, and watch the rate of those that do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Change, Chunk, Role, Scores, State, Texts
+from agents.hashing import FOLD, KIND
+from agents.injection.obfuscation import decoded
+from agents.injection.scan import WIDTH, margins, scan, worst_of
+from agents.injection.signal import NOTHING, InjectionSignal
+from agents.injection.suspects import suspects_of
+from agents.injection.weights import GROUPS, HALF_WINDOW, MARGIN, MARGIN_UNIT, SCRIPTS, Learned, Shipped, shipped
+from agents.memory import Memory
+from agents.rate import RateConfig, RateCusum
+from schemas.errors import StateError
+from schemas.feedback import Feedback
+
+_HIDDEN_LEAST = 4
+"""Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
+_GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
+_BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionConfig:
+    """Settings of `InjectionAgent`.
+
+    Attributes
+    ----------
+    rate, limit
+        Step of one label and the most it may move a word, in log odds; see `Learned`.
+    memory
+        Scored events that can still be labelled.
+    cusum
+        How the rate of flags is watched.
+    """
+
+    rate: float = 0.3
+    limit: float = 8.0
+    memory: int = 2048
+    cusum: RateConfig = field(default_factory=RateConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Texts that were looked at, as they were or as decoded; columns of equal length.
+
+    Attributes
+    ----------
+    event, role
+        Whose.
+    margin
+        Log odds over the threshold; -inf where there was nothing to read.
+    hidden
+        Characters hidden or in disguise.
+    spans
+        Bytes of the worst window in the buffer that was scanned.
+    rows
+        What is remembered, see `scan`.
+    """
+
+    event: NDArray[np.int64]
+    role: NDArray[np.uint8]
+    margin: NDArray[np.float64]
+    hidden: NDArray[np.int64]
+    spans: NDArray[np.int64]
+    rows: NDArray[np.int32]
+
+
+class InjectionAgent:
+    """Linear odds over hashed n-grams, words and word pairs of every window of every text that the model is given.
+
+    It sees how attacks are worded, in any of the languages it was trained on and behind common disguises; it does not
+    see one that reads like an ordinary request (``docs/models/injection.md`` tells how often).
+
+    Parameters
+    ----------
+    config
+        See `InjectionConfig`.
+
+    Attributes
+    ----------
+    threshold
+        Score from which an event is flagged.
+
+    References
+    ----------
+    Weinberger, K. et al. (2009). Feature hashing for large scale multitask learning. ICML.
+    Andrews, S. et al. (2002). Support vector machines for multiple-instance learning. NIPS. (A text is as bad as its
+    worst window, in training as in use.)
+    """
+
+    name: ClassVar[str] = "injection"
+    version: ClassVar[int] = 1
+    threshold: ClassVar[float] = 0.5
+
+    def __init__(self, config: InjectionConfig | None = None) -> None:
+        self.config = config or InjectionConfig()
+        self._learned = Learned(shipped(), self.config.rate, self.config.limit)
+        self._memory = Memory(self.config.memory, WIDTH, np.int32)
+        self._rate = RateCusum(self.config.cusum)
+
+    def score(self, chunk: Chunk) -> Scores:
+        """Judge each event; remember its worst window for a label to come."""
+        texts = chunk.texts
+        chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
+        plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._learned)
+        tricks, variants = self._unmask(texts, chosen)
+        every = _joined(plain, variants)
+        best = np.empty(len(chunk), np.int64)
+        worst_of(every.event, every.margin, best)
+        signals: list[InjectionSignal] = []
+        changes: list[Change] = []
+        for i, k in enumerate(best.tolist()):
+            signal = NOTHING if k < 0 else self._signal(texts, chosen, every, k, tricks)
+            signals.append(signal)
+            if k >= 0:
+                self._keep(chunk, i, every, k)
+            changes += self._watch(chunk, i, flag=signal.flag)
+        return Scores(signals, changes)
+
+    def _unmask(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[list[tuple[str, str]], Candidates | None]:
+        """Decode what is disguised; return each (trick, text) and what was found in it."""
+        hints = np.empty(len(chosen), np.int64)
+        suspects_of(texts.buffer, texts.start, chosen, hints)
+        tricks: list[tuple[str, str]] = []
+        parents: list[int] = []
+        for k in np.flatnonzero(hints).tolist():
+            found = decoded(texts.strings[int(chosen[k])], int(hints[k]))
+            tricks += found
+            parents += [int(chosen[k])] * len(found)
+        if not tricks:
+            return [], None
+        encoded = [text.encode("utf-8", "replace") for _, text in tricks]
+        start = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(b) for b in encoded], out=start[1:])
+        buffer = np.frombuffer(b"".join(encoded), np.uint8)
+        every = np.arange(len(encoded))
+        return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._learned)
+
+    def _signal(
+        self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[tuple[str, str]]
+    ) -> InjectionSignal:
+        score = round(_logistic(self._learned.base.gain * float(found.margin[k])), 6)
+        if score < self.threshold:
+            return InjectionSignal(score, flag=False)
+        role = Role(int(found.role[k])).name.lower()
+        begin = int(found.spans[k, 0])
+        if k >= len(chosen):
+            trick, text = tricks[k - len(chosen)]
+            before = sum(len(t.encode("utf-8", "replace")) for _, t in tricks[: k - len(chosen)])
+            at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
+            return InjectionSignal(score, True, role, trick, at)
+        at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
+        return InjectionSignal(score, True, role, "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None, at)
+
+    def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int) -> None:
+        event = chunk.events[i]
+        row = found.rows[k].copy()
+        row[MARGIN] = round(max(-30.0, min(30.0, float(found.margin[k]))) * MARGIN_UNIT)
+        self._memory.keep((event.tenant, event.app, event.call_id), row)
+
+    def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
+        event = chunk.events[i]
+        key = (event.tenant, event.app)
+        found = self._rate.update(key, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
+        return () if found is None else (found.as_change(i, "injection.rate", key),)
+
+    def learn(self, feedback: Feedback) -> bool:
+        """Take one bounded step towards a label of a remembered event."""
+        if feedback.signal != self.name:
+            return False
+        row = self._memory.take(feedback.feedback_id, (feedback.tenant, feedback.app, feedback.call_id))
+        if row is None:
+            return False
+        self._learned.learn(row, label=feedback.label)
+        return True
+
+    def state(self) -> State:
+        """What was learned, remembered events, the rate's sums."""
+        return {
+            "version": self.version,
+            "config": asdict(self.config),
+            "base": _digest(self._learned.base),
+            "learned": self._learned.state(),
+            "memory": self._memory.state(),
+            "rate": dict(self._rate.state()),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from `state`; the agent is unchanged if it does not fit."""
+        fresh = InjectionAgent(self.config)
+        try:
+            ours = (self.version, asdict(self.config), _digest(self._learned.base))
+            if (state["version"], state["config"], state["base"]) != ours:
+                raise ValueError("made by another version, with other weights or with other settings")
+            fresh._learned.restore(state["learned"])  # type: ignore[arg-type]
+            fresh._memory.restore(state["memory"])  # type: ignore[arg-type]
+            fresh._rate.restore(state["rate"])  # type: ignore[arg-type]
+        except (StateError, KeyError, TypeError, ValueError) as error:
+            raise StateError(f"injection: {error!r}; start cold") from error
+        self._learned, self._memory, self._rate = fresh._learned, fresh._memory, fresh._rate
+
+
+def _look(
+    buffer: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    event: NDArray[np.int64],
+    role: NDArray[np.uint8],
+    learned: Learned,
+) -> Candidates:
+    m, base = len(chosen), learned.base
+    odds, margin = np.empty(m), np.empty(m)
+    windows, hidden = np.empty(m, np.int64), np.empty(m, np.int64)
+    spans, scripts = np.zeros((m, 2), np.int64), np.zeros((m, len(SCRIPTS) + 1), np.int64)
+    rows = np.empty((m, WIDTH), np.int32)
+    scan(buffer, start, chosen, _BLOCK_OF[role], learned.table, FOLD, KIND, odds, windows, spans, hidden, scripts, rows)
+    margins(odds, windows, scripts, _GROUP_OF[role], base.unit, base.bias, base.thresholds, base.tails, margin)
+    return Candidates(event, role, margin, hidden, spans, rows)
+
+
+def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:
+    if variants is None:
+        return plain
+    pairs = ((getattr(plain, name), getattr(variants, name)) for name in Candidates.__slots__)
+    return Candidates(*(np.concatenate(pair) for pair in pairs))
+
+
+def _logistic(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else 1.0 - 1.0 / (1.0 + math.exp(x))
+
+
+def _digest(base: Shipped) -> int:
+    """Tell one set of shipped weights from another: what was learned is relative to it."""
+    return int(base.table.astype(np.int64) @ np.arange(1, len(base.table) + 1))
