@@ -16,9 +16,7 @@ async def run_sink(settings: Settings) -> None:
     again, and is not ready.
     """
     sink = Sink(settings, lambda: connect(settings.clickhouse))
-    pages = await serve(
-        settings.sink.health_host, settings.sink.health_port, sink.ready.is_set, Readiness(sink.lag)
-    )
+    pages = await serve(settings.sink.health_host, settings.sink.health_port, sink.ready.is_set, Readiness(sink.lag))
     try:
         await until_signalled(sink.run, sink.stop)
     finally:
