@@ -157,7 +157,8 @@ class Aggregator:
 
 def _window(values: list[Any]) -> Window:
     # Dictionaries are copied: the window goes on counting in them.
-    return Window(*(dict(v) if isinstance(v, Mapping) else v for v in values))
+    copied: list[Any] = [dict(v) if isinstance(v, Mapping) else v for v in values]
+    return Window(*copied)
 
 
 def _count(window: Window, event: LLMEvent) -> None:

@@ -6,10 +6,11 @@ import re
 
 _LOOK = 200
 _PHRASES = (
-    r"i(?:'m| am) (?:really |very |so )?sorry,? but|i (?:can(?:'|no)t|am unable to|'m unable to|won't) (?:help|assist|comply|provide|do "
-    r"that|answer|fulfil)|i must decline|as an ai(?: language model)?,? i (?:can|am not)|i'm not able to|"
-    r"lo siento,? pero|no puedo (?:ayudar|proporcionar)|je suis désolée?,? mais|je ne peux pas|es tut mir leid|ich kann (?:dir |ihnen )?(?:"
-    r"dabei )?nicht|desculpe,? mas|não posso (?:ajudar|fornecer)|mi dispiace,? ma|non posso (?:aiutar|fornir)|"
+    r"i(?:'m| am) (?:really |very |so )?sorry,? but|i must decline|i'm not able to|"
+    r"i (?:can(?:'|no)t|am unable to|'m unable to|won't) (?:help|assist|comply|provide|do that|answer|fulfil)|"
+    r"as an ai(?: language model)?,? i (?:can|am not)|lo siento,? pero|no puedo (?:ayudar|proporcionar)|"
+    r"je suis désolée?,? mais|je ne peux pas|es tut mir leid|ich kann (?:dir |ihnen )?(?:dabei )?nicht|"
+    r"desculpe,? mas|não posso (?:ajudar|fornecer)|mi dispiace,? ma|non posso (?:aiutar|fornir)|"
     r"извините|я не могу|抱歉|对不起|我(?:无法|不能)|申し訳|お手伝いできません|죄송합니다|도와드릴 수 없"
 )
 _REFUSAL = re.compile(_PHRASES)

@@ -49,7 +49,9 @@ def alert_id(mark: str, offset: int, event_id: str) -> str:
     return _digest(mark, str(offset), event_id)
 
 
-def as_row(active: Active, rule: Rule, state: str, at: int, partition: int, offset: int) -> dict[str, Any]:
+def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
+    active: Active, rule: Rule, state: str, at: int, partition: int, offset: int
+) -> dict[str, Any]:
     """Return an alert as `schemas.outputs.Alert` has it."""
     return {
         "alert_id": active.alert_id,

@@ -69,10 +69,7 @@ class SlidingWindow:
             self.hits_below -= below
 
     def _find(self, number: int) -> list[Any] | None:
-        for step in reversed(self._steps):
-            if step[0] <= number:
-                return step
-        return None
+        return next((step for step in reversed(self._steps) if step[0] <= number), None)
 
     def state(self) -> list[Any]:
         """Everything needed to continue."""

@@ -38,7 +38,10 @@ def test_a_window_counts_what_fell_into_it() -> None:
         ],
         np.array([7, 9]),
     )
-    signals = {"injection": [Said(flag=True), None], "hallucination": [Said(True, 0.99), Said(False)]}
+    signals: dict[str, list[Said | None]] = {
+        "injection": [Said(flag=True), None],
+        "hallucination": [Said(True, 0.99), Said(False)],
+    }
     assert aggregator.add(chunk, signals) == []
     (row,) = aggregator.dirty()
     window = Aggregate.model_validate_json(Aggregate.model_validate(row).model_dump_json())

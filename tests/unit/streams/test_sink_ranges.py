@@ -68,7 +68,8 @@ def test_whatever_the_crash_each_record_is_inserted_under_one_range(data: st.Dat
     """A model of the sink: crash at any of its three writes, restart with another batch size; ranges never overlap."""
     log = sorted(data.draw(st.sets(st.integers(0, 60), min_size=1)))
     end = log[-1] + 1
-    mark, ranges, done = Mark(), {}, False
+    mark, done = Mark(), False
+    ranges: dict[tuple[int, int | None], list[int]] = {}
     for _ in range(500):
         offsets = [o for o in log if o >= mark.offset]
         step = decide(mark, offsets, end, due=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka import TopicPartition
 
 from schemas.errors import RecordError, StoreError
 from schemas.outputs import DeadLetter
 from schemas.settings import ClickHouse, Settings
-from streams.sink.inserter import Inserter, Outcome
+from streams.sink.inserter import Bad, Inserter
+from streams.sink.kafka import dead_letter
 from streams.sink.rows import TABLES, Table, build_row
 from streams.store import connect, migrate
 
@@ -78,8 +81,8 @@ def test_a_scored_event_fills_its_columns() -> None:
     [
         None, b"", b"{", b"[]", b"{}", b"null", b"\xff", scored(-1), scored(time="2026-01-01T00:00:00"),
         scored(time="1969-01-01T00:00:00Z"), scored(usage={"input_tokens": 2**40}), scored(usage={"input_tokens": 1.5}),
-        scored(user_id=7), scored(latency_ms="soon"), scored(usage=3), scored(event_id=None and 1, tenant=[]),
-        scored(signals={"injection": 3}),  # type: ignore[dict-item]
+        scored(user_id=7), scored(latency_ms="soon"), scored(usage=3), scored(event_id=None, tenant=[]),
+        scored(signals={"injection": 3}),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_a_record_error(value: bytes | None) -> None:
@@ -111,7 +114,9 @@ def inserter(settings: Settings, store: Any) -> Iterator[Inserter]:
     ("topic", "value"),
     [("alerts", ALERT), ("aggregates", WINDOW), ("deadletter", LETTER), ("feedback", FEEDBACK), ("scored", None)],
 )
-def test_every_topic_lands_in_its_table(inserter: Inserter, store: Any, topic: str, value: dict[str, Any] | None) -> None:
+def test_every_topic_lands_in_its_table(
+    inserter: Inserter, store: Any, topic: str, value: dict[str, Any] | None
+) -> None:
     raw = scored() if value is None else orjson.dumps(value)
     outcome = inserter.insert(TABLE[topic], "t-0-0-0", [Record(0, raw)], (-1, -1))
     assert (outcome.rows, outcome.bad) == (1, [])
@@ -156,14 +161,9 @@ def test_a_missing_table_is_the_stores_fault_not_the_rows(inserter: Inserter, st
 
 
 def test_a_dead_letter_holds_the_record_whole() -> None:
-    import base64
-
-    from aiokafka import TopicPartition
-
-    from streams.sink.inserter import Bad
-    from streams.sink.kafka import dead_letter
-
-    letter = DeadLetter.model_validate_json(dead_letter(TopicPartition("llm.scored", 2), Bad(Record(9, b"\xff{"), "why")))
+    letter = DeadLetter.model_validate_json(
+        dead_letter(TopicPartition("llm.scored", 2), Bad(Record(9, b"\xff{"), "why"))
+    )
     assert base64.b64decode(letter.raw) == b"\xff{"
-    assert (letter.reason, letter.source_topic, letter.source_partition, letter.source_offset) == ("sink", "llm.scored", 2, 9)
-    assert isinstance(Outcome((0, 0)), Outcome)
+    assert (letter.reason, letter.source_topic) == ("sink", "llm.scored")
+    assert (letter.source_partition, letter.source_offset) == (2, 9)
