@@ -59,12 +59,13 @@ def null(data: Path) -> None:
                 monitored += len(texts) - config.reference_events * (1 + len(found))
                 signals.update(c.signal for _, c in found)
         _say("texts", stated, monitored, signals)
-        monitored, signals = 0, Counter()
-        for seed in range(60):
-            alarms = [name for _, name in scalar_alarms(synthetic(10_000, seed), config)]
-            monitored += 10_000 - config.reference_events * (1 + len(alarms))
-            signals.update(alarms)
-        _say("scalars", stated, monitored, signals)
+        for waves in (0.0, 0.5, 0.8):
+            monitored, signals = 0, Counter()
+            for seed in range(60):
+                alarms = [name for _, name in scalar_alarms(_wavy(synthetic(10_000, seed), waves), config)]
+                monitored += 10_000 - config.reference_events * (1 + len(alarms))
+                signals.update(alarms)
+            _say(f"scalars, latency AR(1) of {waves}", stated, monitored, signals)
 
 
 def _say(what: str, stated: int, monitored: int, signals: Counter[str]) -> None:
@@ -89,6 +90,15 @@ def synthetic(n: int, seed: int, shift: float = 0.0, at: int = 0, feature: int =
     return Columns(
         at_ms, at_ms, scalars, values, codes, names, np.zeros((n, DIMENSIONS)), none, codes, no_words, names[0]
     )
+
+
+def _wavy(data: Columns, correlation: float) -> Columns:
+    """Make each latency like the one before it."""
+    values = data.scalars[:, 2]
+    for i in range(1, len(values)):
+        fresh = (values[i] - 5.0) * np.sqrt(1.0 - correlation**2)
+        values[i] = 5.0 + correlation * (values[i - 1] - 5.0) + fresh
+    return data
 
 
 def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str]]:

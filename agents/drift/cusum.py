@@ -4,6 +4,7 @@ A measured value is compared on a log scale with the reference's mean, in its st
 the sum adds the log-likelihood ratio of a shift by ``effect``. A share adds that of odds multiplied by ``odds``. Both
 are ``slope * value - drop``. The unfavourable end of the reference's 1.5-sigma interval is taken for its mean, so that
 the error of the estimate does not itself alarm; while nothing is suspected the reference grows and the interval closes.
+Where successive values are alike (load!) limits are raised by the inflation of their variance.
 
 References
 ----------
@@ -35,6 +36,8 @@ def learn(row, f, value):  # type: ignore[no-untyped-def]
     """Add a value to the reference (Welford)."""
     row.n[f] += 1
     step = value - row.mean[f]
+    if row.n[f] > 1:
+        row.products[f] += step * (row.last[f] - row.mean[f])
     row.mean[f] += step / row.n[f]
     row.squares[f] += step * (value - row.mean[f])
 
@@ -59,6 +62,18 @@ def deviation(row, f):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def inflation(row, f):  # type: ignore[no-untyped-def]
+    """How much more a mean of successive values varies than one of independent ones: (1 + r) / (1 - r) of AR(1).
+
+    Half a standard error is taken off the lag-1 correlation r, which would else be positive by chance half the time.
+    """
+    if row.squares[f] <= 0.0:
+        return 1.0
+    r = min(max(row.products[f] / row.squares[f] - 0.5 / math.sqrt(row.n[f]), 0.0), 0.9)
+    return (1.0 + r) / (1.0 - r)
+
+
+@njit(cache=True, nogil=True)
 def _upper(share, n):  # type: ignore[no-untyped-def]
     """Upper end of the Wilson score interval."""
     square = _SIGMA * _SIGMA / n
@@ -68,7 +83,8 @@ def _upper(share, n):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _tune_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
     share = row.mean[f] if side == UP else 1.0 - row.mean[f]
-    rate = max(_upper(share, row.n[f]), _LEAST_RATE)
+    more = inflation(row, f)
+    rate = max(_upper(share, row.n[f] / more), _LEAST_RATE)
     if rate > 1.0 - _LEAST_RATE:  # no room to rise: the sum stays at zero
         row.slope[side, f], row.drop[side, f], row.limit[side, f] = 0.0, 1.0, 1.0
         return
@@ -77,17 +93,18 @@ def _tune_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
     down = -(rate * hit + (1.0 - rate) * miss)
     row.slope[side, f] = hit - miss if side == UP else miss - hit
     row.drop[side, f] = -miss if side == UP else -hit
-    row.limit[side, f] = threshold(events * down, 0.0)
+    row.limit[side, f] = more * threshold(events * down, 0.0)
 
 
 @njit(cache=True, nogil=True)
 def _tune_measured(row, f, side, events, effect):  # type: ignore[no-untyped-def]
     sd = deviation(row, f)
     sign = 1.0 if side == UP else -1.0
-    mean = row.mean[f] + sign * _SIGMA * sd / math.sqrt(row.n[f])
+    more = inflation(row, f)
+    mean = row.mean[f] + sign * _SIGMA * sd * math.sqrt(more / row.n[f])
     row.slope[side, f] = sign * effect / sd
     row.drop[side, f] = sign * effect * mean / sd + 0.5 * effect * effect
-    row.limit[side, f] = threshold(0.5 * events * effect * effect, 1.166 * effect)
+    row.limit[side, f] = more * threshold(0.5 * events * effect * effect, 1.166 * effect)
 
 
 @njit(cache=True, nogil=True)

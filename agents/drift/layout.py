@@ -30,7 +30,7 @@ CATEGORIES = ("language", "model", "finish_reason", "prompt_version")
 VALUES = 5
 NAME_BYTES = 24
 RING = 64
-CELLS = 64
+CELLS = 60
 TERM_BYTES = 16
 PACKED = DIMENSIONS * (DIMENSIONS + 1) // 2
 
@@ -49,6 +49,8 @@ SEGMENT = np.dtype(
         ("n", "i4", (_F,)),
         ("mean", "f8", (_F,)),
         ("squares", "f8", (_F,)),
+        ("products", "f4", (_F,)),
+        ("last", "f4", (_F,)),
         ("slope", "f4", (2, _F)),
         ("drop", "f4", (2, _F)),
         ("limit", "f4", (2, _F)),
@@ -72,6 +74,9 @@ SEGMENT = np.dtype(
         ("factor", "f4", (PACKED,)),
         ("average", "f4", (DIMENSIONS,)),
         ("text_level", "f8"),
+        ("text_last", "f4", (DIMENSIONS,)),
+        ("text_products", "f8"),
+        ("text_energy", "f8"),
         ("text_run", "i4"),
         ("text_squares", "f8"),
         ("text_offset", "i8"),

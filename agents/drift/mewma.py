@@ -75,6 +75,7 @@ def finish(row):  # type: ignore[no-untyped-def]
         row.factor[k] = np.float32(cov[k])
     row.average[:] = 0.0
     row.text_level = _P
+    row.text_energy = _P * n
 
 
 @njit(cache=True, nogil=True)
@@ -94,6 +95,23 @@ def _whiten(row, vector, white):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _inflation(row):  # type: ignore[no-untyped-def]
+    """(1 + r) / (1 - r) for the lag-1 correlation r of the texts, taken for 0 until there is proof of another."""
+    r = min(max(row.text_products / row.text_energy, 0.0), 0.9)
+    return (1.0 + r) / (1.0 - r)
+
+
+@njit(cache=True, nogil=True)
+def _grow(row, vector, white, square, reference):  # type: ignore[no-untyped-def]
+    row.text_n += 1
+    row.text_level += (square - row.text_level) / (row.text_n - reference)
+    row.text_energy += square
+    for i in range(_P):
+        row.text_products += white[i] * row.text_last[i]
+        row.text_mean[i] += np.float32((vector[i] - row.text_mean[i]) / row.text_n)
+
+
+@njit(cache=True, nogil=True)
 def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-def]
     """Add a vector; returns its distance and the statistic in units of its limit.
 
@@ -107,14 +125,13 @@ def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-d
         length += row.average[i] * row.average[i]
     # The average's own variance, and beside it that of the mean it is compared with.
     variance = smoothing / (2.0 - smoothing) + 1.0 / row.text_n
-    statistic = length / variance
+    statistic = length / (variance * _inflation(row))
     if statistic <= row.text_level or row.text_run == 0:
         row.text_offset, row.text_time, row.text_run, row.text_squares = offset, time, 0, 0.0
     row.text_run += 1
     row.text_squares += square
     if row.text_n < GROWTH * limits.reference and statistic < CALM * limits.text:
-        row.text_n += 1
-        row.text_level += (square - row.text_level) / (row.text_n - limits.reference)
-        for i in range(_P):
-            row.text_mean[i] += np.float32((vector[i] - row.text_mean[i]) / row.text_n)
+        _grow(row, vector, white, square, limits.reference)
+    for i in range(_P):
+        row.text_last[i] = white[i]
     return math.sqrt(square / _P), statistic / limits.text

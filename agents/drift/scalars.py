@@ -18,6 +18,9 @@ _CLOCK, _LEAST, _GRACE = 32, 5.0, 10.0
 _SPAN = 8.0
 """A measured value's mean plus and minus four standard deviations is ADWIN's 0 to 1."""
 
+_LOG = 14.0
+"""Twice the logarithm of a usual window's width: with it ADWIN's bound grows as the variance does."""
+
 _W = len(WINDOWED)
 
 
@@ -55,6 +58,7 @@ def _window(row, f, value, limits):  # type: ignore[no-untyped-def]
             scaled = min(max((value - row.zero[w]) / row.unit[w], 0.0), 1.0)
             alone = limits.delta_measured if f < FIRST_SHARE else limits.delta_share
             delta = min(alone / _charts(row, limits.reference), 0.9)
+            delta = _LOG * (delta / _LOG) ** cusum.inflation(row, f)
             return adwin.update(
                 row.window[w], row.totals[w], row.variances[w], row.counts[w], float32(scaled), delta, _CLOCK, _LEAST,
                 _GRACE,
@@ -67,6 +71,7 @@ def judge(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
     """Learn a value or put it to its charts; returns the greatest statistic in units of its limit, and the side."""
     if row.n[f] < limits.reference:
         cusum.learn(row, f, value)
+        row.last[f] = value
         if row.n[f] == limits.reference:
             _tune(row, f, limits)
             _open_window(row, f)
@@ -74,6 +79,7 @@ def judge(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
     worst, side = cusum.step(row, f, value, limits.effect, offset, time)
     if cusum.grow(row, f, value, limits.reference, worst):
         _tune(row, f, limits)
+    row.last[f] = value
     if _window(row, f, value, limits) and worst < 1.0:
         return 1.0, CUT
     return worst, side

@@ -52,6 +52,13 @@ def test_a_steady_stream_is_quiet() -> None:
     assert watch([call(i) for i in range(3000)]) == []
 
 
+def test_latency_that_comes_in_waves_is_quiet() -> None:
+    waves, rng = np.zeros(3000), np.random.default_rng(1)
+    for i in range(1, 3000):
+        waves[i] = 0.7 * waves[i - 1] + 0.2 * rng.standard_normal()
+    assert watch([call(i, latency_ms=float(400 * np.exp(waves[i]))) for i in range(3000)]) == []
+
+
 def test_a_change_of_topic_is_found_and_named_by_its_words() -> None:
     ((index, change),) = changes_of([*texts(BANK, 600, 1), *texts(FOOD, 60, 2)], CONFIG)
     assert change.signal == "drift.text"
