@@ -12,6 +12,7 @@ from typing import NamedTuple
 from agents.drift.config import DriftConfig
 
 _TEXT, _PER_EVENTS, _PER_SMOOTHING = 69.0, 3.6, 2.0
+"""Limit at 20,000 events and a smoothing of 0.03, and what e times as many events, or e times the smoothing, add."""
 _MEASURED, _SHARE = 1.5e-5, 1.0e-4
 """False alarms per event of an ADWIN with two buckets of a size, by its delta: on scaled normal values, on flags."""
 _QUIET = 3.0
