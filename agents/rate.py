@@ -249,10 +249,17 @@ def _forget(segment: _Segment) -> None:
     segment.examples.clear()
 
 
+def _numbers(column: Any) -> list[Any]:
+    if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype.kind not in "if":
+        raise ValueError(f"a column of numbers was expected, not {type(column).__name__}")
+    values: list[Any] = column.tolist()
+    return values
+
+
 def _rows(state: Mapping[str, Any], config: RateConfig) -> OrderedDict[tuple[str, str], _Segment]:
     if state["config"] != asdict(config):
         raise ValueError("made with other settings")
-    columns = [state[f.name] if f.name == "examples" else state[f.name].tolist() for f in fields(_Segment)]
+    columns = [state[f.name] if f.name == "examples" else _numbers(state[f.name]) for f in fields(_Segment)]
     if any(len(column) != len(state["keys"]) for column in columns):
         raise ValueError("columns of unequal length")
     names = [f.name for f in fields(_Segment)]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Shipped:
 @cache
 def shipped() -> Shipped:
     """Read ``weights.npz``; the arrays are shared and not to be written."""
-    with files("agents.injection").joinpath("weights.npz").open("rb") as file, np.load(file) as data:
+    with np.load(BytesIO(files("agents.injection").joinpath("weights.npz").read_bytes())) as data:
         if data["table"].shape != (SIZE,):
             raise ValueError(f"weights.npz has {data['table'].shape} weights; run benchmarks/train_injection.py")
         arrays = [data[name] for name in ("table", "thresholds", "tails")]
