@@ -1,1 +1,14 @@
-"""The detectors: pure, online, bounded."""
+"""The detectors: pure, online, bounded.
+
+Their kernels are compiled by numba, which keeps what it compiled on disk and compiles anew when the file of a kernel
+changes, but not when a kernel that it calls does. So the place is named by all our sources: no version ever runs code
+of another.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+_SOURCES = hashlib.blake2b(b"".join(path.read_bytes() for path in sorted(_HERE.rglob("*.py"))), digest_size=8)
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()}"))

@@ -22,7 +22,7 @@ from numba import njit
 from numpy import int64, uint8, uint32
 from numpy.typing import NDArray
 
-from agents.hallucination.chars import decode
+from agents.chars import decode
 
 BITS = 17
 SIZE = 1 << BITS

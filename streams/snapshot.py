@@ -41,7 +41,7 @@ def encode(snapshot: Snapshot) -> bytes:
     >>> decode(encode(s)).parts["a"]["x"].tolist(), decode(encode(s)).offset
     ([0, 1, 2], 7)
     """
-    buffers: list[bytes] = []
+    buffers = _Buffers()
     index = json.dumps(
         {
             "partition": snapshot.partition,
@@ -51,7 +51,7 @@ def encode(snapshot: Snapshot) -> bytes:
         },
         separators=(",", ":"),
     ).encode()
-    body = struct.pack("<Q", len(index)) + index + b"".join(buffers)
+    body = struct.pack("<Q", len(index)) + index + b"".join(buffers.parts)
     packed = zstandard.ZstdCompressor(level=1).compress(body)
     return _HEAD.pack(_MAGIC, zlib.crc32(packed), len(body)) + packed
 
@@ -71,25 +71,31 @@ def decode(raw: bytes) -> Snapshot:
     return Snapshot(index["partition"], index["offset"], index["versions"], parts)
 
 
-def _strip(value: Any, buffers: list[bytes]) -> Any:
+class _Buffers:
+    """Bytes one after another, each known by where it begins."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, part: bytes) -> int:
+        begin = self.size
+        self.parts.append(part)
+        self.size += len(part)
+        return begin
+
+
+def _strip(value: Any, buffers: _Buffers) -> Any:
     """Replace arrays and bytes by a note of where they stand."""
     if isinstance(value, np.ndarray):
-        at = _end(buffers)
-        buffers.append(np.ascontiguousarray(value).tobytes())
-        return {"$nd": [at, value.dtype.str, list(value.shape)]}
+        return {"$nd": [buffers.add(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]}
     if isinstance(value, bytes):
-        at = _end(buffers)
-        buffers.append(value)
-        return {"$b": [at, len(value)]}
+        return {"$b": [buffers.add(value), len(value)]}
     if isinstance(value, Mapping):
         return {"$m": [[_strip(k, buffers), _strip(v, buffers)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
         return [_strip(v, buffers) for v in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _end(buffers: list[bytes]) -> int:
-    return sum(map(len, buffers))
 
 
 def _fill(value: Any, body: memoryview) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from agents.chars import fold, is_digit, is_wide, is_word
 from agents.drift.languages import BOUNDS, FIRST_SCRIPT, FUNCTION_WORDS, LANGUAGES, SCRIPTS, word_hash
 from agents.drift.words import DIMENSIONS
-from agents.hallucination.chars import fold, is_digit, is_wide, is_word
 
 _ALL = (1 << 64) - 1
 _KNOWN = [set(words.split()) for words in FUNCTION_WORDS.values()]

@@ -7,8 +7,8 @@ from __future__ import annotations
 from numba import njit
 from numpy import float32, uint32, uint64
 
+from agents.chars import mix
 from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES, VALUES
-from agents.hallucination.chars import mix
 
 NOTHING = 255
 FADING = 1.0 / 32.0

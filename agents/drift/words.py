@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy import int64, uint64
 
+from agents.chars import decode, fold, is_digit, is_wide, is_word, mix, step
 from agents.drift.languages import BOUNDS, FIRST_SCRIPT, SCRIPTS, function_word_table
-from agents.hallucination.chars import decode, fold, is_digit, is_wide, is_word, mix, step
 
 DIMENSIONS = 32
 _BASIS = uint64(0xCBF29CE484222325)

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy import uint64
 
+from agents.chars import step
 from agents.hallucination.align import align
-from agents.hallucination.chars import step
 from agents.hallucination.features import (
     ADDRESSES_ANY,
     ALIGNED,

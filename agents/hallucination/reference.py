@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from agents.chars import fold, is_upper, is_wide, is_word
 from agents.hallucination.align import MAX_SENTENCES
-from agents.hallucination.chars import fold, is_upper, is_wide, is_word
 from agents.hallucination.lexicon import NEGATION, NUMBER_SHIFT, STOP, meaning
 
 _fold: Callable[[int], int] = fold.py_func

@@ -7,7 +7,7 @@ from __future__ import annotations
 from numba import njit
 from numpy import int64, uint64
 
-from agents.hallucination.chars import decode, ends_sentence, fold, is_digit, is_upper, is_wide, is_word, step
+from agents.chars import decode, ends_sentence, fold, is_digit, is_upper, is_wide, is_word, step
 from agents.hallucination.lexicon import KEYS, NEGATION, NUMBER_HASHES, NUMBER_SHIFT, STOP, VALUES
 
 BEGIN, END, SENTENCE, BITS = 0, 1, 2, 3

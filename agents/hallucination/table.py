@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 from numpy import int64, uint64
 
-from agents.hallucination.chars import mix
+from agents.chars import mix
 
 
 @njit(cache=True, nogil=True)
