@@ -119,13 +119,13 @@ class _Demo:
         return 0 if good else 1
 
     def _greet(self) -> None:
-        truth = self._traffic.truth
+        truth, seconds = self._traffic.truth, len(self._traffic.records) / RATE
         self._say(
-            f"[bold]Three services[/bold] (health, finance, security) make {truth.calls:,} LLM calls in an hour, played "
-            f"in about {len(self._traffic.records) / RATE:.0f} s. {truth.kinds['request']:,} of them come as two halves, "
+            f"[bold]Three services[/bold] (health, finance, security) make {truth.calls:,} LLM calls in an hour, "
+            f"played in {seconds:.0f} s. {truth.kinds['request']:,} of them come as two halves, "
             f"{truth.kinds['malformed']} records are malformed, {truth.kinds['feedback']} labels come after. "
-            f"[bold]{len(truth.incidents)} incidents[/bold] are hidden in it.\n"
-            "Kafka broker, worker, sink and ClickHouse all run in this process, on nothing but loopback and a "
+            f"[bold]{len(truth.incidents)} incidents[/bold] "
+            "are hidden in it.\nKafka broker, worker, sink and ClickHouse all run in this process, on loopback and a "
             "temporary folder.\nThe texts are real; the attacks are from sources that the weights never saw "
             "(streams/simulator/samples/README.md).\n"
         )

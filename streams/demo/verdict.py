@@ -26,8 +26,8 @@ CAUGHT_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
 }
 """Rules and signals that name the incident; any other alert during it does not count.
 
-The drift agent tells one change once, by the feature that proved it first: for the regression that may be what is slower,
-what is dearer, or the longer answers that are the cause of both.
+The drift agent tells one change once, by the feature that proved it first: for the regression that may be what is
+slower, what is dearer, or the longer answers that are the cause of both.
 """
 
 _SINGLE_EVENT = "injection-attempt"
