@@ -1,0 +1,41 @@
+"""Faust as it is: an agent that is handed event by event."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import uuid
+
+import faust
+import orjson
+from meter import arguments
+
+broker, topic, meter = arguments()
+app = faust.App(
+    uuid.uuid4().hex,
+    broker=f"kafka://{broker}",
+    consumer_auto_offset_reset="earliest",
+    topic_allow_declare=False,
+    topic_disable_leader=True,
+    web_enabled=False,
+    datadir=tempfile.gettempdir(),
+)
+
+
+@app.agent(app.topic(topic, value_serializer="raw"))
+async def judge(values: faust.StreamT[bytes]) -> None:
+    async for value in values:
+        meter.begin()
+        orjson.loads(value)
+        meter.add(1)
+
+
+async def main() -> None:
+    app.finalize()
+    await app.start()
+    while not meter.done:  # noqa: ASYNC110 - an event would cost the agent time
+        await asyncio.sleep(0.05)
+    await app.stop()
+
+
+asyncio.run(main())

@@ -1,0 +1,85 @@
+"""Rows, bounds, the table and ``latest.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure and what it is measured against.
+
+    Attributes
+    ----------
+    value
+        The median over rounds; None where it could not be measured, and ``note`` says why.
+    ratio, to
+        ``value`` as a multiple of that of ``to``, in the same run.
+    spread
+        (largest - smallest) / median over rounds.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    ratio: float | None = None
+    to: str = ""
+    spread: float | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, name: str, found: Sequence[float], unit: str, to: str = "", base: float = 0.0) -> Row:
+        """Make a row of the values of all rounds."""
+        middle = median(found)
+        spread = (max(found) - min(found)) / middle if len(found) > 1 and middle else None
+        return cls(name, middle, unit, middle / base if base else None, to, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a row must hold, and whether it did."""
+
+    row: str
+    text: str
+    held: bool | None
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as one table."""
+    out = Table(show_edge=False, header_style="bold")
+    for name, justify in (
+        ("what", "left"),
+        ("value", "right"),
+        ("unit", "left"),
+        ("ratio", "right"),
+        ("spread", "right"),
+    ):
+        out.add_column(name, justify=justify)  # type: ignore[arg-type] # rich's Literal
+    for row in rows:
+        value = "-" if row.value is None else _figure(row.value)
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f} x {row.to}"
+        spread = "" if row.spread is None else f"{row.spread:.0%}"
+        out.add_row(row.name + (f"  ({row.note})" if row.note else ""), value, row.unit, ratio, spread)
+    return out
+
+
+def show(rows: Sequence[Row], bounds: Sequence[Bound], console: Console) -> None:
+    """Print the table, then each bound."""
+    console.print(table(rows))
+    for bound in bounds:
+        mark = {True: "[green]holds [/green]", False: "[red]BROKEN[/red]", None: "not measured"}[bound.held]
+        console.print(f"{mark} {bound.row}: {bound.text}", highlight=False)
+
+
+def as_json(rows: Sequence[Row], bounds: Sequence[Bound], machine: dict[str, object]) -> dict[str, object]:
+    """Return what ``latest.json`` holds."""
+    return {**machine, "rows": [asdict(r) for r in rows], "bounds": [asdict(b) for b in bounds]}
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
