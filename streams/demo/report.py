@@ -25,9 +25,9 @@ FROM events GROUP BY app ORDER BY app""",
     (
         "When was the copilot attacked?",
         """SELECT formatDateTime(time, '%H:%i') AS minute, count() AS calls,
-       countIf(injection_flag) AS flagged, bar(flagged, 0, 30, 30) AS chart
+       countIf(injection_flag) AS flagged, bar(flagged, 0, 10, 20) AS chart
 FROM events WHERE app = 'soc-copilot'
-GROUP BY minute HAVING flagged > 0 ORDER BY flagged DESC, minute LIMIT 8""",
+GROUP BY minute HAVING flagged > 0 ORDER BY minute LIMIT 10""",
     ),
     (
         "What did prompt v2 of the advisor change? (from aggregates, quantiles within 2 %)",
@@ -55,7 +55,7 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     console.print(table)
     console.print(
         f"[bold]{verdict.caught} of {len(verdict.catches)}[/bold] incidents caught. Other alerts: "
-        f"{len(verdict.other)} about the same incidents, {len(verdict.after)} as the traffic went back, "
+        f"{len(verdict.other)} during the same incidents, {len(verdict.after)} as the traffic went back, "
         f"{len(verdict.false)} false."
     )
     for alert in verdict.false:

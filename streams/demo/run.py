@@ -58,11 +58,19 @@ async def run_demo(console: Console, *, seed: int, stay: bool) -> int:
     StreamgaugeError
         If a part stops or the whole takes too long; says how far it was.
     """
-    main = asyncio.current_task()
-    if main is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
+    main = asyncio.ensure_future(_run(console, seed, stay=stay))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, main.cancel)
+    try:
+        return await main
+    except asyncio.CancelledError:
+        console.print("\nstopped before the end")
+        return 1
+
+
+async def _run(console: Console, seed: int, *, stay: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="streamgauge-demo-") as name, _quiet(Path(name) / "demo.log"):
         return await _Demo(console, Path(name), seed).run(stay=stay)
 
@@ -104,6 +112,7 @@ class _Demo:
             with self._screen:
                 await self._publish(stage)
                 checks = await self._settle(stage, listener)
+                await self._look(stage, self._screen.progress.sent)
         verdict = judge(self._traffic.truth, listener.alerts)
         self._say("")
         show_verdict(self._console, verdict)

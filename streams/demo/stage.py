@@ -99,15 +99,22 @@ class Stage:
 
     async def _end(self) -> None:
         """Drain the worker first: the sink then stores what it wrote last."""
-        for name, part in (("worker", self.worker), ("sink", self.sink)):
-            if not self._tasks[name].done():
-                try:
-                    await asyncio.wait_for(part.stop(), _STOP_S)
-                except Exception as error:  # noqa: BLE001 - the demo is over; what is left must stop too
-                    log.warning("%s did not stop: %r", name, error)
+        # A worker that failed waits for ever on purpose, so it is not asked to drain; but its app, left running, would
+        # restart its agents while the event loop closes.
+        failed = self.worker.error is not None
+        await self._stop("worker", self.worker.app.stop() if failed else self.worker.stop())
+        if not self._tasks["sink"].done():
+            await self._stop("sink", self.sink.stop())
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    @staticmethod
+    async def _stop(name: str, stopping: Awaitable[None]) -> None:
+        try:
+            await asyncio.wait_for(stopping, _STOP_S)
+        except Exception as error:  # noqa: BLE001 - the demo is over; what is left must stop too
+            log.warning("%s did not stop: %r", name, error)
 
     async def __aexit__(self, *_: object) -> None:
         await self._leaving.aclose()
