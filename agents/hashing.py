@@ -2,8 +2,8 @@
 
 The text is folded first: case, width, ligatures, accents of Latin letters and mathematical alphabets go; characters
 that do not show (zero-width, bidirectional marks, variation selectors) are dropped, tag characters read as the ASCII
-they hide; a run of white space is one space, a digit is a zero. `agents.hashing_reference` is the same in plain Python; a
-property test holds the two equal.
+they hide; a run of white space is one space, a digit is a zero. `agents.hashing_reference` is the same in plain
+Python; a property test holds the two equal.
 
 References
 ----------

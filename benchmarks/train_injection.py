@@ -45,7 +45,7 @@ LEAST_ROWS = 300
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows with their features: block ``b`` has features ``index[ends[b]:ends[b + 1]]``, row ``r`` blocks from ``rows[r]``."""
+    """Rows with features: block ``b`` has ``index[ends[b]:ends[b + 1]]``, row ``r`` blocks from ``rows[r]``."""
 
     index: NDArray[np.uint32]
     ends: NDArray[np.int64]
@@ -115,7 +115,9 @@ def odds_of(index, ends, first, last, table):
 
 
 @njit(cache=True)
-def descend(index, ends, rows, label, weight, order, table, squares, state, rate, ridge, worst):
+def descend(  # noqa: PLR0913, PLR0917 - a compiled kernel
+    index, ends, rows, label, weight, order, table, squares, state, rate, ridge, worst
+):
     """One pass of AdaGrad on the log loss of each row's worst window (of its first two blocks where not ``worst``)."""
     for r in order:
         first, last = rows[r], rows[r + 1]

@@ -184,7 +184,7 @@ class InjectionAgent:
         return True
 
     def state(self) -> State:
-        """What was learned, remembered events, the rate's sums."""
+        """Return what was learned, remembered events, the rate's sums."""
         return {
             "version": self.version,
             "config": asdict(self.config),
@@ -209,7 +209,7 @@ class InjectionAgent:
         self._learned, self._memory, self._rate = fresh._learned, fresh._memory, fresh._rate
 
 
-def _look(
+def _look(  # noqa: PLR0913, PLR0917 - columns of texts
     buffer: NDArray[np.uint8],
     start: NDArray[np.int64],
     chosen: NDArray[np.int64],

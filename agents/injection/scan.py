@@ -44,7 +44,7 @@ def _count_kinds(text, n, kinds, counts):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _worst_window(table, blocks, grams, gram_ends, words, word_ends):  # type: ignore[no-untyped-def]
-    """Return the highest sum over sqrt(features) of two neighbouring blocks (or of the only one), its block and size."""
+    """Return the highest sum over sqrt(features) of two neighbouring blocks or the only one, its block and size."""
     best, at, size = -np.inf, 0, 0
     before, before_n = 0, 0
     for b in range(blocks):
@@ -62,7 +62,7 @@ def _worst_window(table, blocks, grams, gram_ends, words, word_ends):  # type: i
 
 @njit(cache=True, nogil=True)
 def _keep_words(words, begin, end, size, row):  # type: ignore[no-untyped-def]
-    """Write the window's number of features and its words, evenly chosen where there are too many; -1 where there are too few."""
+    """Write the window's number of features and its words, evenly chosen where too many; -1 where too few."""
     row[:] = -1
     row[0] = size
     n = min(end - begin, KEPT)

@@ -1,4 +1,4 @@
-"""Which texts are worth decoding: one cheap pass over their bytes, so that plain text costs next to nothing. Compiled."""
+"""Which texts are worth decoding: one pass over their bytes, so that plain text costs next to nothing. Compiled."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _encoded(buffer, i, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _word(buffer, i, end):  # type: ignore[no-untyped-def]
-    """Return where the word at ``i`` ends, whether it has a digit or sign for a letter, and whether it mixes scripts."""
+    """Return where the word at ``i`` ends, whether it has digits for letters, whether it mixes scripts, its letters."""
     letters = foreign = leet = 0
     j = i
     while j < end and buffer[j] > 32 and buffer[j] not in (44, 46, 59, 58, 40, 41, 34, 45, 95, 47):

@@ -125,7 +125,7 @@ class Learned:
         return max(-32768, min(32767, int(self.base.table[word]) + round(move / self.base.unit)))
 
     def state(self) -> dict[str, Any]:
-        """Moves by word, as arrays."""
+        """Return the moves by word, as arrays."""
         return {
             "words": np.array(list(self._moves), np.int32),
             "moves": np.array(list(self._moves.values()), np.float64).reshape(len(self._moves), 2),
