@@ -276,10 +276,6 @@ def changed(state: Mapping[str, Any], path: tuple[Any, ...], *value: Any) -> dic
     return out
 
 
-def at(state: Any, path: tuple[Any, ...]) -> Any:
-    return at(state[path[0]], path[1:]) if path else state
-
-
 def garbled(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "empty", {}
     for path in paths(state):
