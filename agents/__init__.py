@@ -6,9 +6,10 @@ of another.
 """
 
 import hashlib
-import os
 from pathlib import Path
+
+from numba import config
 
 _HERE = Path(__file__).parent
 _SOURCES = hashlib.blake2b(b"".join(path.read_bytes() for path in sorted(_HERE.rglob("*.py"))), digest_size=8)
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()}"))
+config.CACHE_DIR = str(_HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()}")  # type: ignore[attr-defined]  # numba reads it when a kernel is declared

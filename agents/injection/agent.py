@@ -42,7 +42,7 @@ class InjectionConfig:
         How the rate of flags is watched.
     """
 
-    rate: float = 0.3
+    rate: float = 1.0
     limit: float = 8.0
     memory: int = 2048
     cusum: RateConfig = field(default_factory=RateConfig)

@@ -22,7 +22,7 @@ SCRIPTS = ("latin", "han", "hangul", "cyrillic", "other")
 """Groups that have thresholds of their own; `agents.hashing` kinds 1 to 5 in this order."""
 GROUPS = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
 """Roles that are judged, to the row of their thresholds."""
-HALF_WINDOW = {Role.USER: 320, Role.TOOL: 160, Role.DOCUMENT: 160, Role.SYSTEM: 160}
+HALF_WINDOW = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
 """Characters: an attack in a document is a sentence or two, one in a prompt may be all of it."""
 
 MARGIN, MARGIN_UNIT = 1, 1000
