@@ -228,8 +228,9 @@ def _levels(rule: Rule) -> tuple[float, float]:
 
 
 def _new_window(rule: Rule) -> SlidingWindow:
-    above, below = _levels(rule) if rule.over == "quantile" else (0.0, 0.0)
-    return SlidingWindow(rule.window_s * 1000, above, below)
+    of_quantile = rule.over == "quantile"
+    above, below = _levels(rule) if of_quantile else (0.0, 0.0)
+    return SlidingWindow(rule.window_s * 1000, above, below, histograms=of_quantile)
 
 
 def _over(rule: Rule, n: int, hits: int, *, resolving: bool = False) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from typing import Any
 
 from agents.histogram import bucket, quantile
 
 _STEPS = 10
+_COUNTS = 3
+"""Of each step: values, those above the one level, those above the other."""
 
 
 class SlidingWindow:
-    """Counts over the last ``width_ms`` of event time.
+    """Counts over the last ``width_ms`` of event time, in half a kilobyte.
 
     A quantile is above a level exactly when more than ``1 - q`` of the values are, so levels are compared by counting;
-    the histogram is there to say the value.
+    histograms, which take several times the memory, are kept only where a quantile is to be told.
 
     Parameters
     ----------
@@ -22,62 +24,77 @@ class SlidingWindow:
         The window.
     above, below
         The two levels whose exceedances are counted: that at which a rule fires and that at which it resolves.
+    histograms
+        Whether `quantile` will be asked for.
     """
 
-    __slots__ = ("_above", "_below", "_step_ms", "_steps", "hits_above", "hits_below", "n")
+    __slots__ = ("_above", "_below", "_counts", "_histograms", "_newest", "_step_ms", "hits_above", "hits_below", "n")
 
-    def __init__(self, width_ms: int, above: float, below: float) -> None:
+    def __init__(self, width_ms: int, above: float, below: float, *, histograms: bool = False) -> None:
         self._step_ms = max(1, width_ms // _STEPS)
         self._above = above
         self._below = below
-        self._steps: deque[list[Any]] = deque()
+        self._newest = -1
+        # Step number k lies at place k % 10: those from newest - 9 to newest are all there.
+        self._counts = array("q", [0] * (_STEPS * _COUNTS))
+        self._histograms: list[dict[int, int] | None] | None = [None] * _STEPS if histograms else None
         self.n = self.hits_above = self.hits_below = 0
 
     def add(self, at: int, value: float) -> None:
         """Count a value at an event time; one older than the window is left out."""
         number = at // self._step_ms
-        self._slide(number)
-        step = self._find(number)
-        if step is None:
+        if number > self._newest:
+            self._slide(number)
+        elif number <= self._newest - _STEPS:
             return
+        place = number % _STEPS
         above, below = value > self._above, value > self._below
-        step[1] += 1
-        step[2] += above
-        step[3] += below
-        k = bucket(value)
-        step[4][k] = step[4].get(k, 0) + 1
+        counts = self._counts
+        counts[place * _COUNTS] += 1
+        counts[place * _COUNTS + 1] += above
+        counts[place * _COUNTS + 2] += below
         self.n += 1
         self.hits_above += above
         self.hits_below += below
+        if self._histograms is not None:
+            histogram = self._histograms[place]
+            if histogram is None:
+                histogram = self._histograms[place] = {}
+            k = bucket(value)
+            histogram[k] = histogram.get(k, 0) + 1
 
     def quantile(self, q: float) -> float:
         """Return a quantile of the values in the window, within 2 %."""
         merged: dict[int, int] = {}
-        for step in self._steps:
-            for k, count in step[4].items():
+        for histogram in self._histograms or ():
+            for k, count in (histogram or {}).items():
                 merged[k] = merged.get(k, 0) + count
         return quantile(merged, q)
 
     def _slide(self, number: int) -> None:
-        if self._steps and number <= self._steps[-1][0]:
-            return
-        self._steps.append([number, 0, 0, 0, {}])
-        while self._steps[0][0] <= number - _STEPS:
-            _, n, above, below, _ = self._steps.popleft()
-            self.n -= n
-            self.hits_above -= above
-            self.hits_below -= below
-
-    def _find(self, number: int) -> list[Any] | None:
-        return next((step for step in reversed(self._steps) if step[0] <= number), None)
+        counts = self._counts
+        for passed in range(max(self._newest + 1, number - _STEPS + 1), number + 1):
+            place = passed % _STEPS
+            self.n -= counts[place * _COUNTS]
+            self.hits_above -= counts[place * _COUNTS + 1]
+            self.hits_below -= counts[place * _COUNTS + 2]
+            counts[place * _COUNTS : (place + 1) * _COUNTS] = array("q", [0] * _COUNTS)
+            if self._histograms is not None:
+                self._histograms[place] = None
+        self._newest = number
 
     def state(self) -> list[Any]:
         """Everything needed to continue."""
-        return [[number, n, above, below, dict(counts)] for number, n, above, below, counts in self._steps]
+        histograms = None if self._histograms is None else [None if h is None else dict(h) for h in self._histograms]
+        return [self._newest, self._counts.tolist(), histograms]
 
-    def restore(self, steps: list[Any]) -> None:
+    def restore(self, state: list[Any]) -> None:
         """Continue from a state."""
-        self._steps = deque([number, n, above, below, dict(counts)] for number, n, above, below, counts in steps)
-        self.n = sum(s[1] for s in self._steps)
-        self.hits_above = sum(s[2] for s in self._steps)
-        self.hits_below = sum(s[3] for s in self._steps)
+        newest, counts, histograms = state
+        if len(counts) != _STEPS * _COUNTS or (histograms is None) != (self._histograms is None):
+            raise ValueError("a window of another kind")
+        self._newest = int(newest)
+        self._counts = array("q", counts)
+        if histograms is not None:
+            self._histograms = [None if h is None else dict(h) for h in histograms]
+        self.n, self.hits_above, self.hits_below = (sum(counts[k::_COUNTS]) for k in range(_COUNTS))

@@ -37,16 +37,16 @@ class Meter:
             self.report(time.perf_counter() - self.first)
         return self.done
 
-    def report(self, seconds: float) -> None:
+    def report(self, seconds: float, **more: float) -> None:
         peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-        row = {"events": self.events, "seconds": seconds, "rss_mb": int(peak.split()[1]) / 1024}
+        row = {"events": self.events, "seconds": seconds, "rss_mb": int(peak.split()[1]) / 1024, **more}
         print(json.dumps(row), flush=True)
 
 
 def arguments() -> tuple[str, str, Meter]:
-    """Return broker, topic and the meter; ends the process if the count is not reached in two minutes."""
+    """Return broker, topic and the meter; ends the process if the count is not reached in ten minutes."""
     broker, topic, total = sys.argv[1:4]
-    watchdog = threading.Timer(120, lambda: os._exit(3))
+    watchdog = threading.Timer(600, lambda: os._exit(3))
     watchdog.daemon = True
     watchdog.start()
     return broker, topic, Meter(int(total))

@@ -10,13 +10,13 @@ import sys
 import uuid
 
 import orjson
+from aiokafka import ConsumerRecord
 from meter import Meter, arguments
 
 from schemas.settings import Settings
 from streams.decode import decode_event
 from streams.warm import spare_collector
 from streams.worker.app import Worker
-from streams.worker.chunks import Held
 
 
 class Transport(Worker):
@@ -27,14 +27,14 @@ class Transport(Worker):
         self.meter = meter
         self.validated = validated
 
-    async def _judge_run(self, held: Held) -> None:
+    async def _judge_run(self, _partition: int, records: list[ConsumerRecord]) -> None:
         self.meter.begin()
-        for record in held.records:
+        for record in records:
             if self.validated:
                 decode_event(record.value, record.headers)
             else:
                 orjson.loads(record.value)
-        self.meter.add(len(held.records))
+        self.meter.add(len(records))
 
 
 async def main() -> None:

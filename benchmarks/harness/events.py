@@ -21,15 +21,15 @@ _SYSTEM = (
 
 
 def events(count: int, *, seed: int = 1, apps: int = 5, step_ms: int = 10) -> Iterator[dict[str, Any]]:
-    """Yield whole calls in time order, of ``apps`` apps with two models each; one in a hundred holds an attack."""
+    """Yield whole calls in time order, of ``apps`` apps in turn, of one model each; one in a hundred is an attack."""
     rng = random.Random(seed)
     for i in range(count):
-        yield _event(rng, _BEGIN + timedelta(milliseconds=step_ms * i), rng.randrange(apps))
+        yield _event(rng, _BEGIN + timedelta(milliseconds=step_ms * i), i % apps)
 
 
-def lines(count: int, **options: Any) -> list[bytes]:
-    """Return events as JSON."""
-    return [orjson.dumps(event) for event in events(count, **options)]
+def lines(count: int, **options: Any) -> Iterator[bytes]:
+    """Yield events as JSON."""
+    return map(orjson.dumps, events(count, **options))
 
 
 def _event(rng: random.Random, at: datetime, app: int) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _event(rng: random.Random, at: datetime, app: int) -> dict[str, Any]:
     asked = rng.choice(attacks()) if rng.random() < 0.01 else question.text
     passage = question.passage
     answer = passage.unsupported or passage.answer if rng.random() < 0.03 else passage.answer
-    model = rng.choice(MODELS)
+    model = MODELS[app % len(MODELS)]
     return {
         "event_id": f"{rng.getrandbits(128):032x}",
         "call_id": f"{rng.getrandbits(128):032x}",

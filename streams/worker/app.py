@@ -9,6 +9,7 @@ import tempfile
 from typing import Any, cast
 
 import faust
+from aiokafka import ConsumerRecord
 from faust.transport.consumer import Consumer
 from faust.types import TP, StreamT
 
@@ -106,7 +107,7 @@ class Worker:
             web_enabled=False,
             datadir=tempfile.gettempdir(),
         )
-        schema = ChunkSchema(self._budget)
+        schema = ChunkSchema(self._budget, worker.chunk_records)
         events = app.topic(self.events, schema=schema, acks=False)
         feedback = app.topic(self.feedback, schema=schema, acks=False)
         app.agent(events, name="judge")(self._judge)
@@ -117,25 +118,27 @@ class Worker:
 
     async def _judge(self, runs: StreamT[Held]) -> None:
         async for held in runs:
-            async with self._lock:
-                await self._guarded(self._judge_run(held))
-            await self._budget.release(held.size, held.era)
+            if held.records:
+                async with self._lock:
+                    await self._guarded(self._judge_run(held.partition, held.take()))
+                await self._budget.release(held.size, held.era)
 
-    async def _judge_run(self, held: Held) -> None:
-        WORKER_RECORDS.labels("events").inc(len(held.records))
-        engine = await self._engine(held.partition)
-        await engine.process(held.records)
+    async def _judge_run(self, partition: int, records: list[ConsumerRecord]) -> None:
+        WORKER_RECORDS.labels("events").inc(len(records))
+        engine = await self._engine(partition)
+        await engine.process(records)
 
     async def _forward(self, runs: StreamT[Held]) -> None:
         """Write labels into the log of the events they speak of: one order for both (ADR 0005)."""
         async for held in runs:
-            WORKER_RECORDS.labels("feedback").inc(len(held.records))
-            await self._guarded(self._forward_run(held))
-            await self._budget.release(held.size, held.era)
+            if held.records:
+                await self._guarded(self._forward_run(held.partition, held.take()))
+                await self._budget.release(held.size, held.era)
 
-    async def _forward_run(self, held: Held) -> None:
-        await self._writer.forward(held.partition, held.records, [FEEDBACK_HEADER])
-        await self._commit(self.feedback, held.partition, held.records[-1].offset + 1)
+    async def _forward_run(self, partition: int, records: list[ConsumerRecord]) -> None:
+        WORKER_RECORDS.labels("feedback").inc(len(records))
+        await self._writer.forward(partition, records, [FEEDBACK_HEADER])
+        await self._commit(self.feedback, partition, records[-1].offset + 1)
 
     async def _engine(self, partition: int) -> Engine:
         if partition not in self.engines:

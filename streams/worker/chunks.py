@@ -115,30 +115,64 @@ class ByteBudget:
 
 @dataclass(slots=True)
 class Held:
-    """A run that holds a share of the budget."""
+    """A run that holds a share of the budget.
+
+    While it waits, what is fetched behind it joins it, and leaves in its own place a run of no records: a worker that
+    falls behind at one record a fetch would otherwise have to judge one record at a time, and never catch up.
+    """
 
     records: list[ConsumerRecord]
     topic: str
     partition: int
     size: int
     era: int
+    generation: int
+    taken: bool = False
+
+    def take(self) -> list[ConsumerRecord]:
+        """Return its records, which from now on are all."""
+        self.taken = True
+        records, self.records = self.records, []
+        return records
 
 
 class ChunkSchema(faust.Schema[bytes, bytes]):
-    """Hands a run to the agent as it is, when the budget has room for it; decoding is the agent's, inside its guard."""
+    """Hands runs to the agent as they are, when the budget has room; decoding is the agent's, inside its guard.
 
-    def __init__(self, budget: ByteBudget) -> None:
+    Parameters
+    ----------
+    budget
+        Shared by all topics.
+    limit
+        Most records that runs which wait are joined to.
+    """
+
+    def __init__(self, budget: ByteBudget, limit: int) -> None:
         super().__init__(key_serializer="raw", value_serializer="raw")
         self.budget = budget
+        self.limit = limit
+        self._last: dict[TP, Held] = {}
 
     def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[EventT[Any]]]:
         """Return what Faust calls for each message."""
-        budget = self.budget
 
         async def decode(message: Message, *, propagate: bool = False) -> EventT[Any]:  # noqa: ARG001 - Faust's signature
-            size = message.serialized_value_size
-            era = await budget.acquire(size)
-            run = cast(list[ConsumerRecord], message.value)
-            return Event(app, None, Held(run, message.topic, message.partition, size, era), None, message)
+            era = await self.budget.acquire(message.serialized_value_size)
+            return Event(app, None, self._hold(message, era), None, message)
 
         return decode
+
+    def _hold(self, message: Message, era: int) -> Held:
+        run, size = cast(list[ConsumerRecord], message.value), message.serialized_value_size
+        generation = cast(int, message.generation_id)
+        held = Held(run, message.topic, message.partition, size, era, generation)
+        last = self._last.get(message.tp)
+        # Faust drops runs of an earlier generation unseen: none of a later one may sit in them.
+        same = last is not None and not last.taken and (last.era, last.generation) == (era, generation)
+        if last is None or not same or len(last.records) + len(run) > self.limit:
+            self._last[message.tp] = held
+            return held
+        last.records += run
+        last.size += size
+        held.records, held.size = [], 0
+        return held

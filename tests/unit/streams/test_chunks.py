@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import faust
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from faust.types import TP, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.worker.chunks import ByteBudget, cut, scheduler
+from streams.worker.chunks import ByteBudget, ChunkSchema, Held, cut, scheduler
 
 
 def record(partition: int, offset: int, size: int = 10) -> ConsumerRecord:
@@ -71,3 +74,53 @@ async def test_a_cancelled_wait_takes_nothing() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert budget.used == 10
+
+
+def message(offsets: range, partition: int = 0, generation: int = 1) -> Message:
+    (run,) = cut([record(partition, o) for o in offsets], 1000)
+    told = Message(
+        "t", partition, run.offset, 0.0, 0, (), None, run.value, None, 0, run.serialized_value_size, TP("t", partition)
+    )
+    told.generation_id = generation
+    return told
+
+
+class Fetched:
+    """What the schema makes of messages, in the order in which they were fetched."""
+
+    def __init__(self, limit: int = 100) -> None:
+        self.budget = ByteBudget(1 << 20)
+        self._decode = ChunkSchema(self.budget, limit).compile(faust.App("test"))
+
+    async def put(self, *args: Any) -> Held:
+        held = (await self._decode(message(*args))).value
+        assert isinstance(held, Held)
+        return held
+
+
+async def test_what_is_fetched_while_a_run_waits_joins_it() -> None:
+    fetched = Fetched()
+    first, other, second = [await fetched.put(*m) for m in ((range(3),), (range(3), 1), (range(3, 4),))]
+    assert [r.offset for r in first.take()] == [0, 1, 2, 3]
+    assert len(other.take()) == 3
+    assert second.records == []
+    third = await fetched.put(range(4, 6))
+    assert [r.offset for r in third.take()] == [4, 5]
+    for held in (first, other, second, third):
+        await fetched.budget.release(held.size, held.era)
+    assert fetched.budget.used == 0
+
+
+async def test_joined_runs_do_not_exceed_the_limit() -> None:
+    fetched = Fetched(limit=4)
+    runs = [await fetched.put(range(3 * k, 3 * k + 3)) for k in range(3)]
+    assert [len(r.records) for r in runs] == [3, 3, 3]
+
+
+async def test_a_run_of_an_earlier_generation_takes_no_record_of_a_later_one() -> None:
+    fetched = Fetched()
+    old, new = await fetched.put(range(3), 0, 1), await fetched.put(range(3, 5), 0, 2)
+    assert [len(old.records), len(new.records)] == [3, 2]
+    await fetched.budget.reset()
+    after = await fetched.put(range(5, 6), 0, 2)
+    assert len(after.records) == 1

@@ -1,0 +1,64 @@
+"""The pipeline of one partition, without Kafka, over a stated number of apps: what an app costs in time and memory.
+
+Every app is past its drift reference when the clock starts, so each of its charts is at work.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+from meter import arguments
+
+from benchmarks.harness.events import lines
+from schemas.settings import Settings
+from streams.assembly import build_pipeline
+from streams.decode import decode_event
+from streams.warm import warm
+
+REFERENCE = 50
+CHUNK = 256
+FLUSH = 20_000
+"""Events between two publications of the open windows: two seconds of a busy worker."""
+
+
+def resident_mb() -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    _, _, meter = arguments()
+    apps = int(sys.argv[4])
+    settings = Settings(drift={"reference_events": REFERENCE})
+    warm(settings)
+    pipeline = build_pipeline(0, settings)
+    offset = 0
+    before = resident_mb()
+
+    def judge(raws: list[bytes]) -> float:
+        nonlocal offset
+        spent = 0.0
+        for k in range(0, len(raws), CHUNK):
+            begin = time.perf_counter()
+            pipeline.process([(offset + i, decode_event(r), r) for i, r in enumerate(raws[k : k + CHUNK])])
+            offset += len(raws[k : k + CHUNK])
+            if offset % FLUSH < CHUNK:
+                pipeline.open_aggregates()
+            spent += time.perf_counter() - begin
+        return spent
+
+    stream = lines(apps * (REFERENCE + 5) + meter.total, apps=apps, step_ms=1)
+    while warming := list(islice(stream, min(10_000, apps * (REFERENCE + 5) - offset))):
+        judge(warming)
+    grown = resident_mb() - before
+    meter.events = meter.total
+    seconds = 0.0
+    while raws := list(islice(stream, 10_000)):
+        seconds += judge(raws)
+    meter.report(seconds, kb_each=grown * 1024 / apps)
+
+
+main()

@@ -1,0 +1,38 @@
+"""Our sink as it runs, over a topic of scored events that is already full; ClickHouse is another process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+
+from meter import arguments
+
+from schemas.settings import Settings
+from streams.metrics import SINK_ROWS
+from streams.sink.sink import Sink
+from streams.store.connection import connect
+from streams.warm import spare_collector
+
+
+async def main() -> None:
+    broker, topic, meter = arguments()
+    settings = Settings(
+        kafka={"brokers": broker, "topic_prefix": topic.removesuffix(".scored")},
+        sink={"group": uuid.uuid4().hex},
+        clickhouse={"port": int(sys.argv[4]), "database": sys.argv[5]},
+    )
+    spare_collector()
+    sink = Sink(settings, lambda: connect(settings.clickhouse))
+    running = asyncio.create_task(sink.run())
+    await sink.ready.wait()
+    meter.begin()
+    stored = SINK_ROWS.labels("events")
+    while not meter.done:
+        await asyncio.sleep(0.02)
+        meter.add(int(stored._value.get()) - meter.events)  # noqa: SLF001 - the client offers no other way to read it
+    await sink.stop()
+    await running
+
+
+asyncio.run(main())
