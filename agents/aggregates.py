@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
@@ -90,6 +91,7 @@ class Aggregator:
             key = (start, segment)
             window = self._open.get(key)
             if window is None:
+                key = (start, Segment(*map(intern, segment)))
                 window = self._open[key] = Window()
             self._dirty.add(key)
             window.version = offset
@@ -98,12 +100,15 @@ class Aggregator:
             out += self._advance(at)
         return out
 
-    def dirty(self, *, force: bool = False) -> list[dict[str, Any]]:
-        """Return absolute values of the open windows that changed since they were last returned (all, if forced)."""
-        keys = self._open.keys() if force else self._dirty
-        rows = [self._row(key, self._open[key]) for key in sorted(keys)]
+    def dirty(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield absolute values of the open windows that changed since they were last yielded (all, if forced).
+
+        One at a time: of thousands of segments, all rows at once would be most of the memory they need.
+        """
+        keys = sorted(self._open.keys() if force else self._dirty)
         self._dirty.clear()
-        return rows
+        for key in keys:
+            yield self._row(key, self._open[key])
 
     def _advance(self, at: int) -> list[dict[str, Any]]:
         if self._now == 0 or self._now < at <= self._now + MAX_STEP_MS:

@@ -95,8 +95,8 @@ class Pipeline:
             self.offset = fresh[-1][0]
         return out
 
-    def open_aggregates(self, *, force: bool = False) -> list[dict[str, Any]]:
-        """Return absolute values of the open windows that changed since they were last returned."""
+    def open_aggregates(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield absolute values of the open windows that changed since they were last yielded; judge none meanwhile."""
         return self.aggregator.dirty(force=force)
 
     def _learn(self, item: LLMEvent | Feedback) -> None:

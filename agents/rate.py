@@ -9,6 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ class RateCusum:
         if len(self._segments) >= self.config.max_segments:
             self._segments.popitem(last=False)
             self.evicted += 1
-        return self._segments.setdefault(key, _Segment())
+        return self._segments.setdefault((intern(key[0]), intern(key[1])), _Segment())
 
     def _learn(self, segment: _Segment, flag: bool) -> None:
         segment.seen += 1

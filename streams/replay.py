@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -130,7 +130,7 @@ class _Run:
         self.alert_rows += len(outputs.alerts)
         self._keep(outputs.aggregates)
 
-    def _keep(self, rows: list[dict[str, object]]) -> None:
+    def _keep(self, rows: Iterable[dict[str, object]]) -> None:
         for row in rows:
             names = ("window_start", "tenant", "app", "model", "prompt_version", "source_partition")
             self._windows["|".join(str(row[n]) for n in names)] = orjson.dumps(row, option=_NUMERIC_KEYS)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from fnmatch import fnmatchcase
+from sys import intern
 from typing import Any, TypeAlias
 
 from agents.alerts.active import Active, alert_id, as_row, fingerprint
@@ -179,7 +180,7 @@ class AlertEngine:
         key = (rule.name, tenant, app)
         window = self._windows.get(key)
         if window is None:
-            window = self._windows[key] = _new_window(rule)
+            window = self._windows[rule.name, intern(tenant), intern(app)] = _new_window(rule)
             if len(self._windows) > self.windows_max:
                 self._windows.popitem(last=False)
         else:
@@ -230,7 +231,7 @@ def _levels(rule: Rule) -> tuple[float, float]:
 def _new_window(rule: Rule) -> SlidingWindow:
     of_quantile = rule.over == "quantile"
     above, below = _levels(rule) if of_quantile else (0.0, 0.0)
-    return SlidingWindow(rule.window_s * 1000, above, below, histograms=of_quantile)
+    return SlidingWindow(rule.window_s * 1000, above, below, histogram=of_quantile)
 
 
 def _over(rule: Rule, n: int, hits: int, *, resolving: bool = False) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from sys import intern
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,9 +44,10 @@ class Segments:
     def __init__(self, size: int) -> None:
         self.size = size
         self.evicted = 0
-        self.rows: Rows = np.zeros(min(size, 8), SEGMENT)
+        # All of them at once: pages of zeros take no memory until a row is used, and growing would leave holes.
+        self.rows: Rows = np.zeros(size, SEGMENT)
         self._owner: OrderedDict[Key, int] = OrderedDict()
-        self._recent: list[deque[str]] = []
+        self._recent: list[list[str]] = []
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -58,8 +60,7 @@ class Segments:
             return row
         if len(self._owner) < self.size:
             row = len(self._owner)
-            self._grow(row + 1)
-            self._recent.append(deque(maxlen=EXAMPLES))
+            self._recent.append([])
         else:
             row = next(iter(self._owner.values()))
             if row in busy:
@@ -68,14 +69,8 @@ class Segments:
             self.evicted += 1
             self.clear(row)
             self._recent[row].clear()
-        self._owner[key] = row
+        self._owner[intern(key[0]), intern(key[1])] = row
         return row
-
-    def _grow(self, needed: int) -> None:
-        if needed > len(self.rows):
-            more = np.zeros(min(max(2 * len(self.rows), needed), self.size), SEGMENT)
-            more[: len(self.rows)] = self.rows
-            self.rows = more
 
     def clear(self, row: int) -> None:
         """Forget the reference of a row."""
@@ -83,7 +78,7 @@ class Segments:
 
     def remember(self, row: int, event_ids: Sequence[str]) -> None:
         """Keep the latest event ids of a row as examples."""
-        self._recent[row].extend(event_ids)
+        self._recent[row] = [*self._recent[row], *event_ids][-EXAMPLES:]
 
     def recent(self, row: int) -> tuple[str, ...]:
         """Latest event ids of a row."""
@@ -106,7 +101,7 @@ class Segments:
         n = len(keys)
         if n > self.size or sorted(order) != list(range(n)) or len(recent) != n or set(given) != set(COLUMNS):
             raise ValueError(f"{n} segments, {len(recent)} of examples, at most {self.size}")
-        rows = np.zeros(max(n, 1), SEGMENT)
+        rows = np.zeros(self.size, SEGMENT)
         for name in COLUMNS:
             column = np.asarray(given[name])
             if column.shape != rows[name][:n].shape or column.dtype != rows[name].dtype:
@@ -114,6 +109,6 @@ class Segments:
             rows[name][:n] = column
         self.rows, self.evicted = rows, int(state["evicted"])
         self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
-        self._recent = [deque(map(str, ids), EXAMPLES) for ids in recent]
+        self._recent = [list(map(str, ids))[-EXAMPLES:] for ids in recent]
         if len(self._owner) != n:
             raise ValueError("a segment twice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 
 from meter import arguments
@@ -20,7 +21,13 @@ class Timed(JSONDeserializer):
         return super().__call__(value, ctx)
 
 
-app = Application(broker, consumer_group=uuid.uuid4().hex, auto_offset_reset="earliest", loglevel="WARNING")
+app = Application(
+    broker,
+    consumer_group=uuid.uuid4().hex,
+    auto_offset_reset="earliest",
+    loglevel="WARNING",
+    state_dir=tempfile.mkdtemp(),
+)
 
 
 def count(_value: object) -> None:

@@ -1,4 +1,4 @@
-"""Our worker as it runs, all agents on: from the first record in its hands until all outputs and its state are written."""
+"""Our worker as it runs, all agents on: from the first record it has until all outputs and its state are written."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ async def main() -> None:
 
 def _stages(events: int) -> dict[str, float]:
     """Return microseconds per event by stage."""
-    seconds = {s.labels["agent"]: s.value for m in AGENT_SECONDS.collect() for s in m.samples if s.name.endswith("_total")}
+    seconds = {
+        s.labels["agent"]: s.value for m in AGENT_SECONDS.collect() for s in m.samples if s.name.endswith("_total")
+    }
     chunk = next(s.value for m in WORKER_CHUNK_SECONDS.collect() for s in m.samples if s.name.endswith("_sum"))
     return {name: value / events * 1e6 for name, value in {**seconds, "decode and judge": chunk}.items()}
 

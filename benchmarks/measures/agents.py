@@ -17,12 +17,11 @@ from tests.faults.clickhouse import ClickHouseProcess
 ALL = "our worker: all agents, outputs written"
 SINK = "our sink: scored events into ClickHouse"
 FEW, MANY = 10, 10_000
+COST, EACH = f"pipeline: {MANY:,} segments", f"memory: each of {MANY:,} segments"
 STAGES = ("injection", "hallucination", "drift", "decode and judge")
 
 
-def measure(
-    bed: Bed, total: int, rounds: int, transport: tuple[str, float], say: Callable[[str], None]
-) -> list[Row]:
+def measure(bed: Bed, total: int, rounds: int, transport: tuple[str, float], say: Callable[[str], None]) -> list[Row]:
     """Return rows of the worker and its stages, then of the sink reading what the worker wrote.
 
     Every round has topics of its own: a worker that found its own snapshots would have nothing to do.
@@ -72,19 +71,18 @@ def sink(bed: Bed, total: int, rounds: int, worker: float, say: Callable[[str], 
 def segments(bed: Bed, total: int, rounds: int, say: Callable[[str], None]) -> list[Row]:
     """Return microseconds per event with few and with many apps, and the memory of one."""
     cost: dict[int, list[float]] = {FEW: [], MANY: []}
-    kilobytes: list[float] = []
+    resident: dict[int, float] = {}
     for turn in range(rounds):
         for apps, found in cost.items():
             got = bed.contend("ours", "segments.py", "-", total, str(apps))
             found.append(got["seconds"] / got["events"] * 1e6)
-            if apps == MANY:
-                kilobytes.append(got["kb_each"])
+            resident[apps] = got["kb_each"] * apps
             say(f"round {turn + 1}/{rounds} {apps:,} segments: {found[-1]:.1f} us/event")
     few = f"pipeline: {FEW} segments"
     return [
         Row.of(few, cost[FEW], "us/event"),
-        Row.of(f"pipeline: {MANY:,} segments", cost[MANY], "us/event", few, median(cost[FEW])),
-        Row.of(f"memory: each of {MANY:,} segments", kilobytes, "kB"),
+        Row.of(COST, cost[MANY], "us/event", few, median(cost[FEW])),
+        Row.of(EACH, [(resident[MANY] - resident[FEW]) / (MANY - FEW)], "kB"),
     ]
 
 

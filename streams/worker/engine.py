@@ -118,7 +118,7 @@ class Engine:
         now = time.monotonic()
         if now >= self._next_flush:
             self._next_flush = now + self._settings.aggregates.flush_interval_s
-            await self._writer.write(self.partition, Outputs(aggregates=self.pipeline.open_aggregates()))
+            await self._writer.windows(self.partition, self.pipeline.open_aggregates())
         if self._saving is not None and self._saving.done():
             self._saving.result()
             self._saving = None
@@ -134,7 +134,7 @@ class Engine:
         if self._saving is not None:
             await self._saving
             self._saving = None
-        await self._writer.write(self.partition, Outputs(aggregates=self.pipeline.open_aggregates()))
+        await self._writer.windows(self.partition, self.pipeline.open_aggregates())
         if self.pipeline.offset > self._saved:
             self._begin_save()
             await self._saving  # type: ignore[misc] # set by the line above

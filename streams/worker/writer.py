@@ -54,11 +54,13 @@ class Writer:
         for alert in out.alerts:
             ALERTS.labels(alert["rule"], alert["state"]).inc()
             waiting.append(await self._send("alerts", alert["fingerprint"], alert))
-        waiting += await self.aggregates(out.aggregates)
+        await self.windows(partition, out.aggregates)
 
-    async def aggregates(self, rows: Iterable[dict[str, Any]]) -> list[asyncio.Future[Any]]:
+    async def windows(self, partition: int, rows: Iterable[dict[str, Any]]) -> None:
         """Queue windows; an upsert each, so they need no order with anything else."""
-        return [await self._send("aggregates", window_key(row), row) for row in rows]
+        waiting = self._waiting[partition]
+        for row in rows:
+            waiting.append(await self._send("aggregates", window_key(row), row))
 
     async def dead_letter(self, record: ConsumerRecord, error: RecordError) -> None:
         """Queue a record that cannot be judged, whole; no snapshot passes it before it is written."""

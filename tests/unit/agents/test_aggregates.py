@@ -49,7 +49,7 @@ def test_a_window_counts_what_fell_into_it() -> None:
     assert (window.input_tokens, window.cached_tokens, window.cost_nanousd) == (10, 2, 300_000_000)
     assert (window.injection_flags, window.hallucination_flags, window.grounded) == (1, 1, 1)
     assert (window.latency_ms, window.grounding) == ({bucket(100): 2}, {19: 1})
-    assert aggregator.dirty() == []
+    assert list(aggregator.dirty()) == []
 
 
 def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
@@ -76,14 +76,14 @@ def test_an_event_from_the_far_future_closes_nothing() -> None:
 def test_open_windows_are_bounded() -> None:
     aggregator = Aggregator(10**9, 0, windows_max=3)
     closed = aggregator.add(Chunk([event(60 * i) for i in range(10)]), {})
-    assert (len(closed), aggregator.evicted, len(aggregator.dirty(force=True))) == (7, 7, 3)
+    assert (len(closed), aggregator.evicted, len(list(aggregator.dirty(force=True)))) == (7, 7, 3)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 7))
 def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> None:
     calls = [LLMEvent.model_validate(e | {"kind": "call"}) for e in events(200, step_ms=2000)]
     whole = Aggregator(30_000, 0)
-    expected = whole.add(Chunk(calls), {}) + whole.dirty(force=True)
+    expected = whole.add(Chunk(calls), {}) + list(whole.dirty(force=True))
     pieces = Aggregator(30_000, 0)
     got, at, turn = [], 0, 0
     while at < len(calls):
@@ -93,7 +93,7 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
         if turn == restart:
             state, pieces = pieces.state(), Aggregator(30_000, 0)
             pieces.restore(state)
-    assert got + pieces.dirty(force=True) == expected
+    assert got + list(pieces.dirty(force=True)) == expected
 
 
 def test_a_state_that_does_not_fit_is_an_error() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import faust
 import pytest
@@ -78,9 +78,10 @@ async def test_a_cancelled_wait_takes_nothing() -> None:
 
 def message(offsets: range, partition: int = 0, generation: int = 1) -> Message:
     (run,) = cut([record(partition, o) for o in offsets], 1000)
-    told = Message(
-        "t", partition, run.offset, 0.0, 0, (), None, run.value, None, 0, run.serialized_value_size, TP("t", partition)
-    )
+    # Faust's annotation knows bytes only; a run takes their place.
+    value = cast(bytes, run.value)
+    told = Message("t", partition, run.offset, 0.0, 0, [], None, value, None, 0, run.serialized_value_size)
+    told.tp = TP("t", partition)
     told.generation_id = generation
     return told
 
