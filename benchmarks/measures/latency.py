@@ -21,9 +21,11 @@ from benchmarks.harness.events import events
 from benchmarks.harness.report import Row
 
 RATE = 1_000
-EVERY = 100
-"""One event in so many raises an alert: each is of an app that has none yet."""
-RULES = "rules: [{name: slow-call, over: event, metric: latency_ms, above: 1000000}]"
+EVERY = 101
+"""One event in so many raises an alert, on each partition in turn."""
+APPS = 200
+"""The apps that take turns to raise it: by the time it is its turn again, an app's alert has resolved."""
+RULES = "rules: [{name: slow-call, over: event, metric: latency_ms, above: 1000000, window_s: 10, cooldown_s: 0}]"
 PREFIX = "latency"
 P50, P99, LONGEST = "produce -> alert, p50", "produce -> alert, p99", "produce -> scored, longest"
 _ID = slice(len('{"event":{"event_id":"'), len('{"event":{"event_id":"') + 32)
@@ -54,7 +56,7 @@ class Publisher(threading.Thread):
                 time.sleep(ahead)
             event = next(self._pool)
             if i % EVERY == 0:
-                event = event | {"app": f"marked-{i}", "latency_ms": 2e6}
+                event = event | {"app": f"marked-{i // EVERY % APPS}", "latency_ms": 2e6}
             # When it should have been sent: if we were late ourselves, that is delay too (coordinated omission).
             self.sent[i] = begin + i / RATE
             self._send(event, f"{i:032x}", i % PARTITIONS)
@@ -90,7 +92,7 @@ def measure(bed: Bed, seconds: int, say: Callable[[str], None]) -> list[Row]:
     finally:
         worker.send_signal(signal.SIGTERM)
         worker.wait(60)
-    if not (len(scored) == seconds * RATE and len(alerts) == seconds * RATE // EVERY):
+    if not (len(scored) == seconds * RATE and len(alerts) == len(range(0, seconds * RATE, EVERY))):
         raise RuntimeError(f"latency: {len(scored)} scored events and {len(alerts)} alerts came of {seconds * RATE}")
     return [
         Row(P50, float(np.quantile(alerts, 0.5)), "ms"),
