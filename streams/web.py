@@ -15,33 +15,36 @@ _STUCK_S = 30.0
 
 
 class Readiness:
-    """Ready means: partitions are known, and where there is lag it moves.
+    """Ready means: the consumer has started, and where there is lag it moves.
 
     One bad record on a state topic once stalled a worker in silence, with its process alive and its group stable; so
     a lag that has not moved for 30 s is not ready, whatever else looks well.
     """
 
-    def __init__(self, lag: Callable[[], Mapping[Any, int]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lag: Callable[[], Mapping[Any, int] | None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._lag = lag
         self._clock = clock
         self._seen: dict[Any, tuple[int, float]] = {}
 
-    def stuck(self) -> list[Any]:
+    def _stuck(self, lag: Mapping[Any, int]) -> list[Any]:
         """Return the partitions whose lag is not zero and has not moved for 30 s."""
         now = self._clock()
-        lag = self._lag()
         for partition, behind in lag.items():
             if behind == 0 or self._seen.get(partition, (None, now))[0] != behind:
                 self._seen[partition] = (behind, now)
         return [p for p in lag if now - self._seen[p][1] > _STUCK_S]
 
     def answer(self) -> tuple[int, dict[str, object]]:
-        """Return the HTTP status and what to say."""
-        lag = dict(self._lag())
-        stuck = self.stuck()
-        return (503 if stuck else 200), {
-            "ready": not stuck,
-            "lag": {str(p): n for p, n in lag.items()},
+        """Return the HTTP status and what to say; a lag of None is one that is not known yet."""
+        lag = self._lag()
+        known = lag or {}
+        stuck = self._stuck(known)
+        ready = lag is not None and not stuck
+        return (200 if ready else 503), {
+            "ready": ready,
+            "lag": {str(p): n for p, n in known.items()},
             "stuck": [str(p) for p in stuck],
         }
 

@@ -38,9 +38,14 @@ class Meter:
         return self.done
 
     def report(self, seconds: float, **more: float) -> None:
-        peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-        row = {"events": self.events, "seconds": seconds, "rss_mb": int(peak.split()[1]) / 1024, **more}
+        row = {"events": self.events, "seconds": seconds, "rss_mb": resident_mb("VmHWM"), **more}
         print(json.dumps(row), flush=True)
+
+
+def resident_mb(which: str = "VmRSS") -> float:
+    """Return this process's memory: ``VmRSS`` now, ``VmHWM`` at its highest."""
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(which))
+    return int(line.split()[1]) / 1024
 
 
 def arguments() -> tuple[str, str, Meter]:

@@ -9,10 +9,9 @@ import gc
 import sys
 import time
 from itertools import islice
-from pathlib import Path
 
 import orjson
-from meter import arguments
+from meter import arguments, resident_mb
 
 from benchmarks.harness.events import lines
 from schemas.settings import Settings
@@ -28,11 +27,6 @@ STEP_MS = 4
 
 FLUSH = 2_000 // STEP_MS
 """Events between two publications of the open windows."""
-
-
-def resident_mb() -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from confluent_kafka import Producer
 
@@ -47,6 +48,7 @@ class Bed:
 
     def __init__(self, folder: Path, peers_python: str) -> None:
         self.cores = Cores.split()
+        folder.mkdir(parents=True, exist_ok=True)
         # Before the broker starts: its threads inherit this.
         os.sched_setaffinity(0, self.cores.others)
         self.folder = folder
@@ -54,7 +56,12 @@ class Bed:
         self.broker.start()
         self._pythons = {"ours": sys.executable, "peers": peers_python}
 
-    def close(self) -> None:
+    def __enter__(self) -> Bed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.broker.stop()
 
     def topics(self, prefix: str) -> None:

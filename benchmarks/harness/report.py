@@ -61,7 +61,7 @@ def table(rows: Sequence[Row]) -> Table:
     ):
         out.add_column(name, justify=justify)  # type: ignore[arg-type] # rich's Literal
     for row in rows:
-        value = "-" if row.value is None else _figure(row.value)
+        value = "-" if row.value is None else figure(row.value)
         ratio = "" if row.ratio is None else f"{row.ratio:.2f} x {row.to}"
         spread = "" if row.spread is None else f"{row.spread:.0%}"
         out.add_row(row.name + (f"  ({row.note})" if row.note else ""), value, row.unit, ratio, spread)
@@ -81,5 +81,6 @@ def as_json(rows: Sequence[Row], bounds: Sequence[Bound], machine: dict[str, obj
     return {**machine, "rows": [asdict(r) for r in rows], "bounds": [asdict(b) for b in bounds]}
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a value with three significant digits, or whole where it is large."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from statistics import median
 
@@ -13,6 +12,7 @@ from schemas.settings import Settings
 from streams.store.connection import connect
 from streams.store.migrations import migrate
 from tests.faults.clickhouse import ClickHouseProcess
+from tests.faults.processes import free_port
 
 ALL = "our worker: all agents, outputs written"
 SINK = "our sink: scored events into ClickHouse"
@@ -48,7 +48,7 @@ def measure(bed: Bed, total: int, rounds: int, transport: tuple[str, float], say
 
 def sink(bed: Bed, total: int, rounds: int, worker: float, say: Callable[[str], None]) -> list[Row]:
     """Return rows/s into a ClickHouse process that shares the other core with the broker."""
-    with ClickHouseProcess(bed.folder / "clickhouse", _free_port()) as clickhouse:
+    with ClickHouseProcess(bed.folder / "clickhouse", free_port()) as clickhouse:
         clickhouse.start()
         rates: list[float] = []
         memory = 0.0
@@ -84,9 +84,3 @@ def segments(bed: Bed, total: int, rounds: int, say: Callable[[str], None]) -> l
         Row.of(COST, cost[MANY], "us/event", few, median(cost[FEW])),
         Row.of(EACH, [(resident[MANY] - resident[FEW]) / (MANY - FEW)], "kB"),
     ]
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.harness.bed import Bed
+from benchmarks.harness.events import lines
 from benchmarks.harness.report import Row
 
 BARE = "aiokafka getmany + orjson"
 OURS = "our worker: transport, orjson"
+VALIDATED = "our worker: transport, validated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,19 @@ CONTENDERS = (
     Contender(BARE, "ours", "getmany.py"),
     Contender("Quix Streams", "peers", "quix.py"),
     Contender("Bytewax", "peers", "bytewax_flow.py"),
-    Contender("our worker: transport, validated", "ours", "worker_transport.py", ("validated",), 2),
+    Contender(VALIDATED, "ours", "worker_transport.py", ("validated",), 2),
     Contender("Faust, event by event", "ours", "faust_event.py", (), 10),
 )
 
 
-def measure(bed: Bed, topic: str, total: int, rounds: int, say: Callable[[str], None]) -> list[Row]:
+def measure(bed: Bed, total: int, rounds: int, say: Callable[[str], None]) -> list[Row]:
     """Return a row for each contender: events/s, as a ratio to bare aiokafka; then its memory."""
+    bed.topics("transport")
+    bed.fill(topic := "transport.events", lines(total))
     rates: dict[str, list[float]] = {c.name: [] for c in CONTENDERS}
     memory: dict[str, float] = {}
     for turn in range(rounds):
-        for contender in [*CONTENDERS[turn:], *CONTENDERS[:turn]]:
+        for contender in [*CONTENDERS[turn % len(CONTENDERS) :], *CONTENDERS[: turn % len(CONTENDERS)]]:
             events = total // contender.share
             got = bed.contend(contender.python, contender.script, topic, events, *contender.arguments)
             rates[contender.name].append(got["events"] / got["seconds"])

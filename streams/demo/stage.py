@@ -95,7 +95,7 @@ class Stage:
             "worker": asyncio.create_task(self.worker.run()),
         }
         self._leaving.push_async_callback(self._end)
-        await self.until(lambda: self.sink.ready.is_set() and len(self.worker.lag()) == PARTITIONS)
+        await self.until(lambda: self.sink.ready.is_set() and len(self.worker.lag() or ()) == PARTITIONS)
 
     async def _end(self) -> None:
         """Drain the worker first: the sink then stores what it wrote last."""
@@ -137,7 +137,7 @@ class Stage:
 
     def backlog(self) -> int:
         """Return the records that wait in the fullest partition of what worker and sink read."""
-        return max([*self.worker.lag().values(), *self.sink.lag().values()], default=0)
+        return max([*(self.worker.lag() or {}).values(), *self.sink.lag().values()], default=0)
 
     def _migrate(self) -> None:
         migrate(self._sql, self.settings)

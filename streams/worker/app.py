@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import faust
 from aiokafka import ConsumerRecord
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer
 from faust.types import TP, StreamT
 
@@ -77,15 +78,20 @@ class Worker:
         await self.app.stop()
         await self._writer.stop()
 
-    def lag(self) -> dict[int, int]:
-        """Return, by events partition assigned here, how many records are not judged yet."""
+    def lag(self) -> dict[int, int] | None:
+        """Return, by events partition assigned here, how many records are not judged yet; None before the start."""
         consumer = self.app.consumer
         found: dict[int, int] = {}
-        for tp in consumer.assignment():
-            if tp.topic == self.events:
-                end = consumer.highwater(TP(tp.topic, tp.partition)) or 0
-                engine = self.engines.get(tp.partition)
-                found[tp.partition] = max(0, end - 1 - engine.pipeline.offset) if engine else end
+        try:
+            for tp in consumer.assignment():
+                if tp.topic == self.events:
+                    end = consumer.highwater(TP(tp.topic, tp.partition)) or 0
+                    engine = self.engines.get(tp.partition)
+                    found[tp.partition] = max(0, end - 1 - engine.pipeline.offset) if engine else end
+        except (ConsumerNotStarted, AssertionError):
+            # The pages are served before the consumer runs; and it runs in a thread of its own, where a rebalance may
+            # take a partition away between the two calls (aiokafka asserts that it is assigned).
+            return None
         return found
 
     def _build_app(self) -> faust.App:

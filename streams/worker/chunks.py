@@ -127,11 +127,9 @@ class Held:
     size: int
     era: int
     generation: int
-    taken: bool = False
 
     def take(self) -> list[ConsumerRecord]:
         """Return its records, which from now on are all."""
-        self.taken = True
         records, self.records = self.records, []
         return records
 
@@ -168,11 +166,11 @@ class ChunkSchema(faust.Schema[bytes, bytes]):
         held = Held(run, message.topic, message.partition, size, era, generation)
         last = self._last.get(message.tp)
         # Faust drops runs of an earlier generation unseen: none of a later one may sit in them.
-        same = last is not None and not last.taken and (last.era, last.generation) == (era, generation)
-        if last is None or not same or len(last.records) + len(run) > self.limit:
+        waits = last is not None and last.records and (last.era, last.generation) == (era, generation)
+        if last is None or not waits or len(last.records) + len(run) > self.limit:
             self._last[message.tp] = held
-            return held
-        last.records += run
-        last.size += size
-        held.records, held.size = [], 0
+        else:
+            last.records += run
+            last.size += size
+            held.records, held.size = [], 0
         return held

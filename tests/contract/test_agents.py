@@ -127,12 +127,19 @@ def test_a_hostile_event_is_judged_alone_and_among_others(make: Make, what: str)
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
 def test_a_message_of_one_megabyte_is_judged(make: Make, role: str) -> None:
-    drive(make(), [event(0, messages=(Message.model_validate({"role": role, "content": LARGE["words"]}),))])
+    large = event(0, messages=(Message.model_validate({"role": role, "content": LARGE["words"]}),))
+    assert_judged(make(), large)
 
 
 def test_a_document_and_an_answer_of_one_megabyte_are_judged(make: Make) -> None:
     text = LARGE["words"]
-    drive(make(), [event(0, documents=(Document(text=text),), choices=(Choice(content=text[::-1]),))])
+    assert_judged(make(), event(0, documents=(Document(text=text),), choices=(Choice(content=text[::-1]),)))
+
+
+def assert_judged(agent: Agent, item: LLMEvent) -> None:
+    (signal,) = agent.score(Chunk([item])).signals
+    assert signal is not None
+    assert all(map(math.isfinite, numbers(dataclasses.asdict(signal))))
 
 
 @pytest.mark.parametrize("what", LARGE)

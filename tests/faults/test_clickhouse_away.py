@@ -14,9 +14,8 @@ from streams.kafka import create_topics
 from streams.store import connect, migrate
 from tests.conftest import MakeSettings
 from tests.faults.clickhouse import ClickHouseProcess
-from tests.faults.processes import Service
+from tests.faults.processes import Service, free_port
 from tests.faults.test_kill import drained, publish
-from tests.faults.test_takeover import free_port
 from tests.kafka.broker import KafkaBroker
 from tests.traffic import lines
 

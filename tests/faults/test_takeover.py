@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from schemas.settings import Settings
 from streams.kafka import create_topics
 from tests.conftest import MakeSettings
-from tests.faults.processes import Service
+from tests.faults.processes import Service, free_port
 from tests.kafka.broker import KafkaBroker
 from tests.traffic import lines
 
@@ -90,12 +89,6 @@ async def partitions_of(settings: Settings, limit_s: float = 60) -> set[int]:
                         return {int(partition) for partition in lag}
             assert time.monotonic() < deadline, "it was never assigned a partition"
             await asyncio.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(("way", "limit_s"), [("kill", 15.0), ("stop", 3.0)])

@@ -129,6 +129,9 @@ async def test_nothing_is_lost_while_clickhouse_is_away(broker: Any, settings: S
             if any(part.failures for part in sink._parts.values()):
                 break
             await asyncio.sleep(0.05)
+        else:
+            pytest.fail("the sink never noticed that ClickHouse is away")
         publish(broker, "llm.scored", [scored(i) for i in range(120, 200)])
         away = False
         await until(store, COUNT, 200)
+    assert store.command("SELECT uniqExact(event_id) FROM streamgauge.events") == 200

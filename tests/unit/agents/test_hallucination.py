@@ -103,7 +103,9 @@ def test_korean_is_compared_by_its_characters() -> None:
     "text", ["", "a", "\ud800".encode("utf-8", "replace").decode(), "\x00" * 9, "@://@", "😀" * 999]
 )
 def test_odd_text_does_not_raise(text: str) -> None:
-    judge(event(choices=(Choice(content=text),)), event(documents=(Document(text=text),)))
+    signals = judge(event(choices=(Choice(content=text),)), event(documents=(Document(text=text),)))
+    assert len(signals) == 2
+    assert all(signal.score is None or 0 <= signal.score <= 1 for signal in signals)
 
 
 def test_a_megabyte_is_read_within_the_budget() -> None:

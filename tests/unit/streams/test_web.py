@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import aiohttp
 
+from schemas.settings import Settings
 from streams.web import Readiness, serve
+from streams.worker.app import Worker
 
 
 class Clock:
@@ -24,6 +26,21 @@ def test_lag_that_does_not_move_for_half_a_minute_is_not_ready() -> None:
     assert readiness.answer() == (503, {"ready": False, "lag": {"0": 0, "1": 5}, "stuck": ["1"]})
     lag[1] = 4
     assert readiness.answer()[0] == 200
+
+
+async def test_a_worker_that_does_not_consume_yet_says_so() -> None:
+    runner = await serve("127.0.0.1", 0, lambda: True, Readiness(lambda: None))
+    host, port = runner.addresses[0]
+    try:
+        async with aiohttp.ClientSession(f"http://{host}:{port}") as http, http.get("/ready") as answer:
+            assert answer.status == 503
+            assert await answer.json() == {"ready": False, "lag": {}, "stuck": []}
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_worker_before_its_start_knows_no_lag() -> None:
+    assert Worker(Settings()).lag() is None
 
 
 async def test_the_pages_answer() -> None:

@@ -1,0 +1,81 @@
+"""``docs/budget.md``: what an event costs, by stage, written from the rows of a full run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.harness.report import Bound, Row, figure
+from benchmarks.measures import agents, transport
+
+_TARGET, _LIMIT = 7_000, 5_000
+_DETECTORS = ("injection", "hallucination", "drift")
+_PAGE = """# What an event costs
+
+Written by `make bench`, {at}: {cores} cores (the worker has one, broker and clients the other),
+Python {python}, events of 2.4 kB with two documents, 4 partitions. The same figures are in
+`benchmarks/results/latest.json`. The machine is shared and other runs differ by a fifth: compare ratios.
+
+## Where {whole:.0f} us of a core go
+
+| stage | us per event | share |
+|---|---|---|
+{stages}
+
+The target is {target:.0f} us (7,000 events/s); {limit:.0f} us (5,000 events/s) is the limit.
+
+## All rows
+
+| what | value | ratio |
+|---|---|---|
+{rows}
+
+## Promises
+
+{bounds}
+
+Memory of a segment is resident memory with 10,000 apps less that with 10, divided by their difference: the drift
+record, about four open one-minute windows, two alert windows of five minutes, keys, and what the allocators lose
+between them.
+
+At a steady 1,000 events/s a fetch brings one or two records, so the fixed cost of a chunk is what counts: about 1 ms,
+most of it the wait for the batch written before. What comes meanwhile joins the run that waits
+(`streams/worker/chunks.py`).
+"""
+
+
+def budget(rows: Sequence[Row], bounds: Sequence[Bound], machine: Mapping[str, object]) -> str:
+    """Return the page."""
+    found = {row.name: row.value or 0.0 for row in rows}
+    whole = 1e6 / found[agents.ALL]
+    carried = 1e6 / found[transport.OURS]
+    validation = 1e6 / found[transport.VALIDATED] - carried
+    judged = found["of it: decode and judge"]
+    detectors = {name: found[f"of it: {name}"] for name in _DETECTORS}
+    stages = {
+        "transport (Faust, chunks), with orjson": carried,
+        "validation (beyond orjson)": validation,
+        **detectors,
+        "segments, rows, aggregates, rules": judged - validation - sum(detectors.values()),
+        "outputs written, snapshots, the rest": whole - judged - carried,
+    }
+    return _PAGE.format(
+        **machine,
+        whole=whole,
+        target=1e6 / _TARGET,
+        limit=1e6 / _LIMIT,
+        stages="\n".join(f"| {name} | {us:.1f} | {us / whole:.0%} |" for name, us in stages.items()),
+        rows="\n".join(f"| {r.name} | {_value(r)} | {_ratio(r)} |" for r in rows),
+        bounds="\n".join(f"- {b.row}, {b.text}: {_verdict(b)}" for b in bounds),
+    )
+
+
+def _value(row: Row) -> str:
+    return row.note if row.value is None else f"{figure(row.value)} {row.unit}"
+
+
+def _ratio(row: Row) -> str:
+    return "" if row.ratio is None else f"{row.ratio:.2f} x {row.to}"
+
+
+def _verdict(bound: Bound) -> str:
+    return {True: "holds", False: "does not hold", None: "not measured"}[bound.held]
