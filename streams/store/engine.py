@@ -72,7 +72,7 @@ class Engine:
 
     def open(self) -> None:
         """Start the engine and learn the names of its table functions."""
-        self._keeper = chdb.connect(self._path)  # type: ignore[no-untyped-call]
+        self._keeper = chdb.connect(self._path)
         names = self._keeper.query("SELECT lower(name) FROM system.table_functions", "TSV").bytes().decode().split()
         self._forbidden = frozenset(names) - HARMLESS_TABLE_FUNCTIONS
 
@@ -94,7 +94,7 @@ class Engine:
         sql = query.sql if self._allow_inserts and query.writable else _text(query)
         if not (self._allow_inserts and query.writable):
             check_read(sql, query.parameters, self._forbidden)
-        handle = chdb.connect(self._path)  # type: ignore[no-untyped-call]
+        handle = chdb.connect(self._path)
         try:
             self._prepare(handle, query)
             return self._execute(handle, query)

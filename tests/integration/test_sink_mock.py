@@ -17,8 +17,6 @@ from schemas.settings import Sink as SinkSettings
 from streams.sink import Sink
 from streams.store import connect, migrate
 
-pytest.importorskip("chdb")
-
 
 @pytest.fixture
 def broker() -> Iterator[Any]:

@@ -17,8 +17,6 @@ from schemas.settings import ClickHouse, Settings
 from streams.store import StoreServer, connect, migrate
 from streams.store.migrations import migration_files, statements, template_values
 
-pytest.importorskip("chdb")
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> ClickHouse:
