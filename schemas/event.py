@@ -29,6 +29,7 @@ Finite = Annotated[float, AfterValidator(_finite)]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000), AfterValidator(_finite)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
+Part = Literal["span", "messages", "choices"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -83,6 +84,20 @@ class Usage(Contract):
     reasoning_tokens: Tokens = 0
 
 
+class GuardVerdict(Contract):
+    """What a guardrail of the service said of the call, before or after it; a signal beside ours."""
+
+    name: str = Field(max_length=256)
+    verdict: Literal["pass", "flag", "block", "error"] = Field(
+        description="flag: found something and let it through, or changed it; error: the guardrail itself failed"
+    )
+    mode: Literal["pre", "post"] | None = Field(None, description="what it looked at: the prompt or the answer")
+    score: Finite | None = None
+    categories: tuple[str, ...] = Field((), max_length=64, description="what it found, in its own words")
+    latency_ms: Milliseconds | None = None
+    provider: str = ""
+
+
 class CallError(Contract):
     """Why the call failed."""
 
@@ -92,7 +107,10 @@ class CallError(Contract):
 
 
 class LLMEvent(Contract):
-    """An LLM call (``kind=call``) or one half of it (``request``, ``response``).
+    """An LLM call (``kind=call``), one half of it (``request``, ``response``), or some of its OpenTelemetry parts.
+
+    A ``part`` says in ``parts`` what it brings: the span, the messages, the choices. Parts of one call come in any
+    order; the call is whole when its span and its choices are there.
 
     Examples
     --------
@@ -103,7 +121,8 @@ class LLMEvent(Contract):
     """
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
-    kind: Literal["call", "request", "response"] = "call"
+    kind: Literal["call", "request", "response", "part"] = "call"
+    parts: tuple[Part, ...] = Field((), max_length=3, description="kind=part: what of the call this brings")
     event_id: Id
     call_id: Id
     time: Time = Field(description="when the call began (request, call) or ended (response)")
@@ -127,6 +146,7 @@ class LLMEvent(Contract):
     latency_ms: Milliseconds | None = None
     ttft_ms: Milliseconds | None = Field(None, description="time to first token")
     error: CallError | None = None
+    guardrails: tuple[GuardVerdict, ...] = Field((), max_length=64, description="verdicts of the service's guardrails")
     groups: dict[str, str] = Field(default_factory=dict, description="declared groups, for disparity checks")
     labels: dict[str, str] = Field(default_factory=dict, description="the service's own tags")
 
@@ -134,6 +154,8 @@ class LLMEvent(Contract):
     def _halves_carry_their_half(self) -> LLMEvent:
         if self.kind == "request" and self.choices:
             raise ValueError("choices: a request half has none; publish kind=call or a response half")
+        if (self.kind == "part") != bool(self.parts):
+            raise ValueError("parts: goes with kind=part, and kind=part needs it, for example parts: [span]")
         return self
 
     def text(self, role: str) -> str:
