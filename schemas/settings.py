@@ -35,6 +35,12 @@ class Kafka(_Part):
         10.0, description="a killed worker's partitions move after it"
     )
     heartbeat_s: Annotated[float, Field(gt=0)] = 2.0
+    otlp: bool = Field(False, description="read OTLP from the two topics that an OpenTelemetry Collector writes")
+    otlp_spans_topic: str = Field("otlp_spans", description="its name in full, without the prefix")
+    otlp_logs_topic: str = Field("otlp_logs", description="its name in full, without the prefix")
+    otlp_encoding: Literal["auto", "proto", "json"] = Field(
+        "auto", description="otlp_proto or otlp_json of the Collector; auto: JSON where the first byte is a brace"
+    )
 
     def topic(self, name: str) -> str:
         """Return the full name of a topic."""
@@ -57,6 +63,9 @@ class Worker(_Part):
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6066
     drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    repeats_remembered: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        50_000, description="events per partition among which one that comes again is judged once; 0: never looked"
+    )
 
 
 class Sink(_Part):
@@ -70,6 +79,29 @@ class Sink(_Part):
     )
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6067
+
+
+class Ingest(_Part):
+    """The way in over HTTP: native events, feedback, OTLP."""
+
+    host: str = Field("127.0.0.1", description="without keys_file only a loopback address is allowed")
+    port: Annotated[int, Field(ge=0, le=65535)] = 6068
+    keys_file: Path | None = Field(None, description="YAML with hashes of API keys; `streamgauge ingest-key create`")
+    allow_anonymous: bool = Field(False, description="accept anyone without keys_file, on any address")
+    tls_cert_file: Path | None = Field(None, description="PEM, with its chain; HTTPS where given")
+    tls_key_file: Path | None = Field(None, description="PEM; may be in tls_cert_file")
+    body_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = Field(
+        16 << 20, description="most bytes of one body, unpacked"
+    )
+    body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="most events of one body")
+    in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        128 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
+    )
+    read_timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="longest a body may take to arrive")
+    write_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="longest wait for Kafka's acknowledgement; then 503"
+    )
+    drain_timeout_s: Annotated[float, Field(gt=0)] = 15.0
 
 
 class ClickHouse(_Part):
@@ -118,6 +150,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     worker: Worker = Worker()
     sink: Sink = Sink()
+    ingest: Ingest = Ingest()
     clickhouse: ClickHouse = ClickHouse()
     aggregates: Aggregates = Aggregates()
     alerts: Alerts = Alerts()

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from schemas.errors import SettingsError, StreamgaugeError
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings, load_settings
-from streams.kafka import TOPICS, client_options
+from streams.kafka import TOPICS, client_options, otlp_topics, topics
 from streams.store import connect
 
 
@@ -43,14 +43,24 @@ async def _broker(settings: Settings) -> list[Finding]:
     admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
     try:
         await admin.start()
-        described = await admin.describe_topics([kafka.topic(t.name) for t in TOPICS])
+        described = await admin.describe_topics(list(topics(kafka)))
     except (KafkaError, OSError) as error:
         detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
         return [Finding("broker", ok=False, detail=detail)]
     finally:
         await admin.close()
     partitions = {t["topic"]: len(t["partitions"]) for t in described if not t["error_code"]}
-    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions)]
+    otlp = [_otlp(settings, partitions)] if kafka.otlp else []
+    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp]
+
+
+def _otlp(settings: Settings, partitions: dict[str, int]) -> Finding:
+    """Look at a Collector's topics; theirs may have any number of partitions."""
+    names = otlp_topics(settings.kafka)
+    if missing := [n for n in names if n not in partitions]:
+        remedy = "start the Collector with its Kafka exporter, run: streamgauge topics create, or set kafka.otlp=false"
+        return Finding("otlp topics", ok=False, detail=f"missing {', '.join(missing)}; {remedy}")
+    return Finding("otlp topics", ok=True, detail=", ".join(f"{n}, {partitions[n]} partitions" for n in names))
 
 
 def _topics(settings: Settings, partitions: dict[str, int]) -> Finding:

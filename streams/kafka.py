@@ -36,6 +36,17 @@ TOPICS = (
 )
 
 
+def topics(kafka: Kafka) -> dict[str, Topic]:
+    """Return every topic this installation has, by its full name; a Collector's only where they are read."""
+    ours = {kafka.topic(t.name): t for t in TOPICS}
+    return ours | {name: Topic(name, "OTLP") for name in otlp_topics(kafka)}
+
+
+def otlp_topics(kafka: Kafka) -> list[str]:
+    """Return the topics of a Collector that are read: none unless ``kafka.otlp`` is on."""
+    return [kafka.otlp_spans_topic, kafka.otlp_logs_topic] if kafka.otlp else []
+
+
 def client_options(kafka: Kafka) -> dict[str, Any]:
     """Return the connection arguments that every aiokafka client takes."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.brokers, "security_protocol": kafka.security_protocol}
@@ -73,19 +84,19 @@ async def create_topics(kafka: Kafka) -> list[str]:
 
 async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]:
     present = set(await admin.list_topics())
-    wanted = [t for t in TOPICS if kafka.topic(t.name) not in present]
+    wanted = {name: t for name, t in topics(kafka).items() if name not in present}
     new = [
         NewTopic(
-            kafka.topic(t.name),
+            name,
             kafka.partitions,
             kafka.replication_factor,
             topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES), **dict(t.config)},
         )
-        for t in wanted
+        for name, t in wanted.items()
     ]
     response = await admin.create_topics(new) if new else None
     for topic, code, *rest in response.topic_errors if response else ():
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise BrokerError(f"topic {topic}: {error.__name__} {rest}; create it by hand or grant us CREATE")
-    return [kafka.topic(t.name) for t in wanted]
+    return list(wanted)
