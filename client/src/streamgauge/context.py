@@ -1,0 +1,144 @@
+"""Which prompt, conversation and user the calls made here belong to; carried by a context variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from streamgauge.guard import quietly
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What `prompt` says of the calls inside it.
+
+    Attributes
+    ----------
+    tenant, app
+        ``None``: the publisher's.
+    outer
+        The context around this one.
+    scope
+        The `prompt` that made it.
+    """
+
+    prompt_name: str = ""
+    prompt_version: str = ""
+    conversation_id: str | None = None
+    user_id: str | None = None
+    tenant: str | None = None
+    app: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    documents: Sequence[Mapping[str, Any]] = ()
+    outer: Context | None = field(default=None, repr=False, compare=False)
+    scope: object = field(default=None, repr=False, compare=False)
+
+
+_NOTHING = Context()
+_current: ContextVar[Context] = ContextVar("streamgauge", default=_NOTHING)
+
+
+def current() -> Context:
+    """Return the innermost context; an empty one outside of every `prompt`."""
+    return _current.get()
+
+
+class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
+    """Name the prompt, its version, the conversation and the user of the calls inside, sync or async.
+
+    Contexts nest. The innermost name and version count; conversation, user, tenant, app and documents are inherited where
+    not given, labels and groups are merged. A new thread starts without a context unless the host copies its own
+    (``contextvars.copy_context().run``).
+
+    Parameters
+    ----------
+    name, version
+        As they are to appear in the monitor: ``("triage", version="v7")``.
+    conversation_id
+        Also the event's Kafka key: the calls of a conversation stay in order.
+    user_id
+        Whoever asked.
+    labels, groups
+        The service's own tags; groups declared for disparity checks.
+    documents
+        Passages retrieved for the prompt: ``{"text": ..., "id": ..., "score": ..., "source": ...}``.
+    tenant, app
+        Where they differ from the publisher's.
+
+    Examples
+    --------
+    >>> with prompt("triage", version="v7", conversation_id="c-1"):
+    ...     (current().prompt_name, current().prompt_version, current().conversation_id)
+    ('triage', 'v7', 'c-1')
+    >>> current().prompt_name
+    ''
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str = "",
+        conversation_id: str | None = None,
+        user_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        groups: Mapping[str, str] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        tenant: str | None = None,
+        app: str | None = None,
+    ) -> None:
+        self._name = name
+        self._version = version
+        self._conversation_id = conversation_id
+        self._user_id = user_id
+        self._labels = labels
+        self._groups = groups
+        self._documents = documents
+        self._tenant = tenant
+        self._app = app
+
+    @quietly("prompt")
+    def _enter(self) -> None:
+        outer = _current.get()
+        _current.set(
+            Context(
+                prompt_name=str(self._name),
+                prompt_version=str(self._version),
+                conversation_id=self._conversation_id or outer.conversation_id,
+                user_id=self._user_id or outer.user_id,
+                tenant=self._tenant or outer.tenant,
+                app=self._app or outer.app,
+                labels={**outer.labels, **(self._labels or {})},
+                groups={**outer.groups, **(self._groups or {})},
+                documents=outer.documents if self._documents is None else tuple(self._documents),
+                outer=outer,
+                scope=self,
+            )
+        )
+
+    def _exit(self) -> None:
+        # No token: a generator may leave in another context than it entered in, where a token would raise.
+        inner = _current.get()
+        if inner.scope is self:
+            _current.set(inner.outer or _NOTHING)
+
+    def __enter__(self) -> Context:
+        self._enter()
+        return _current.get()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._exit()
+
+    async def __aenter__(self) -> Context:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._exit()

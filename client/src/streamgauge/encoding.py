@@ -1,0 +1,54 @@
+"""From the host's objects to JSON bytes, whatever the host gave us.
+
+``orjson.dumps`` is also the cheapest copy there is: 0.8 us for a 3 kB event, where copying its dicts and lists in Python takes
+10 us. So the event is turned into bytes in the host's call, and what the host does to its lists later changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+
+MAX_OBJECT_CHARS = 10_000
+
+
+def encode(event: Mapping[str, Any]) -> tuple[bytes, bool]:
+    """Return the event as JSON bytes, and whether something in it had to be turned to text first."""
+    try:
+        return orjson.dumps(event), False
+    except TypeError:  # orjson's JSONEncodeError is one
+        return orjson.dumps(plain(event)), True
+
+
+def plain(value: Any, depth: int = 32) -> Any:
+    """Return the nearest thing to a value that JSON has: keys as text, sets as lists, unknown objects as their `str`."""
+    if value is None or type(value) in (bool, float):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, str):
+        return printable(value)
+    if depth <= 0:
+        return "[nested too deep]"
+    if isinstance(value, Mapping):
+        return {printable(str(key)): plain(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, depth - 1) for item in value]
+    return _object(value)
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"[{len(value)} bytes]"
+    try:
+        return orjson.loads(orjson.dumps(value))  # dates, UUIDs, enums, dataclasses
+    except TypeError:
+        return printable(str(value)[:MAX_OBJECT_CHARS])
+
+
+def printable(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 does not have."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else str(text)

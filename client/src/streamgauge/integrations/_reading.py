@@ -1,0 +1,139 @@
+"""Reading requests and answers that are dicts in one place and objects in another, without consuming or changing them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+Json = dict[str, Any]
+
+ROLES = {"function": "tool", "model": "assistant", "ai": "assistant", "human": "user"}
+KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+MARKERS = {"image_url": "image", "input_image": "image", "input_audio": "audio", "input_file": "file"}
+MAX_PARAMETER_CHARS = 100
+MAX_PARAMETER_ITEMS = 16
+
+
+def get(value: Any, *path: str) -> Any:
+    """Return what lies at a path of keys or attributes, or ``None``.
+
+    Examples
+    --------
+    >>> get({"usage": {"cached": 3}}, "usage", "cached"), get({"usage": None}, "usage", "cached")
+    (3, None)
+    """
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
+
+
+def rows(value: Any) -> Sequence[Any]:
+    """Return a list or tuple as it is, and nothing of anything else.
+
+    An iterator that the host gives a library can be read once, and that once is the library's.
+    """
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def text(value: Any) -> str:
+    """Return a string as it is, and nothing of anything else, such as an SDK's mark for "not given"."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int:
+    """Return a count of tokens; 0 for what is none."""
+    return value if type(value) is int and value >= 0 else 0
+
+
+def role(value: Any) -> str:
+    """Return a role that the monitor knows.
+
+    Examples
+    --------
+    >>> role("function"), role("critic")
+    ('tool', 'user')
+    """
+    name = text(value)
+    return name if name in KNOWN_ROLES else ROLES.get(name, "user")
+
+
+def flat(content: Any) -> str:
+    """Return the text of a message: its text parts joined by newlines, a marker such as ``[image]`` for the others.
+
+    Examples
+    --------
+    >>> flat([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:..."}}])
+    'What is this?\\n[image]'
+    """
+    if isinstance(content, str):
+        return content
+    return "\n".join(said for part in rows(content) if (said := _part(part)))
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    kind = text(get(part, "type"))
+    if kind in ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result"):
+        return ""  # not said to anybody, or told elsewhere in the event
+    said = get(part, "refusal") if kind == "refusal" else get(part, "text")
+    return said if isinstance(said, str) else f"[{MARKERS.get(kind, kind) or 'part'}]"
+
+
+def as_json(value: Any) -> str:
+    """Return the arguments of a tool call as JSON text, which they already are in some libraries."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def tool_names(tools: Any) -> list[str]:
+    """Return the names of the tools that a request offers; a built-in tool's type is its name."""
+    names = (get(tool, "function", "name") or get(tool, "custom", "name") or get(tool, "name") for tool in rows(tools))
+    kinds = (get(tool, "type") or getattr(tool, "__name__", "") for tool in rows(tools))
+    return [text(name) or text(kind) for name, kind in zip(names, kinds, strict=True)]
+
+
+def parameters(body: Mapping[str, Any], content: Collection[str]) -> Json:
+    """Return the settings of a request: numbers, flags and short words, also one level down; no text of the prompt.
+
+    Parameters
+    ----------
+    body
+        What is sent.
+    content
+        Names whose values are no settings.
+    """
+    found = {name: _setting(value, 1) for name, value in body.items() if name not in content}
+    kept = {name: value for name, value in found.items() if value is not None}
+    tools = tool_names(body.get("tools")) or tool_names(body.get("functions"))
+    return {**kept, "tools": tools} if tools else kept
+
+
+def _setting(value: Any, depth: int) -> Any:
+    if isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value if len(value) <= MAX_PARAMETER_CHARS else None
+    if depth and isinstance(value, (list, tuple)):
+        return _all_or_nothing(value)
+    if depth and isinstance(value, Mapping):
+        inner = {str(k): kept for k, v in value.items() if (kept := _setting(v, 0)) is not None}
+        return inner if 0 < len(inner) <= MAX_PARAMETER_ITEMS else None
+    return None
+
+
+def _all_or_nothing(values: Sequence[Any]) -> list[Any] | None:
+    kept = [_setting(value, 0) for value in values]
+    return kept if 0 < len(kept) <= MAX_PARAMETER_ITEMS and None not in kept else None
+
+
+def log_probabilities(tokens: Any) -> list[float]:
+    """Return the finite log-probabilities of a list of tokens (some servers write -inf, and null for the first)."""
+    values = (token if isinstance(token, (int, float)) else get(token, "logprob") for token in rows(tokens))
+    return [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]

@@ -1,0 +1,128 @@
+"""What a Gemini model answered: candidates, whole or in chunks, usage, and what the safety filters said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamgauge.integrations.google_genai_contents import Json, json_text, text_of
+
+BLOCKS = frozenset(
+    {"SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "MODEL_ARMOR"}
+)
+"""Finish reasons by which a filter, not the model, ended an answer."""
+
+
+@dataclass(slots=True)
+class _Choice:
+    texts: list[str] = field(default_factory=list)
+    calls: list[Json] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: str | None = None
+
+    def event(self) -> Json:
+        choice: Json = {"content": "".join(self.texts), "finish_reason": self.finish_reason}
+        if self.calls:
+            choice["tool_calls"] = [{**call, "arguments": json_text(call["arguments"])} for call in self.calls]
+        if self.logprobs:
+            choice["logprobs"] = self.logprobs
+        return choice
+
+
+class Answer:
+    """An answer, as its chunks come; one whole response is one chunk."""
+
+    def __init__(self) -> None:
+        self.choices: dict[int, _Choice] = {}
+        self._usage: Any = None
+        self._model = ""
+        self._id: str | None = None
+        self._documents: list[Json] = []
+        self._verdicts: list[Json] = []
+
+    def add(self, response: Any) -> None:
+        """Take in a response or a chunk of one."""
+        self._usage = response.usage_metadata or self._usage
+        self._model = response.model_version or self._model
+        self._id = response.response_id or self._id
+        if (feedback := response.prompt_feedback) and feedback.block_reason:
+            self._verdicts.append(_verdict("pre", feedback.block_reason, feedback.safety_ratings))
+        for position, candidate in enumerate(response.candidates or ()):
+            index = position if candidate.index is None else candidate.index
+            self._add_candidate(self.choices.setdefault(index, _Choice()), candidate)
+
+    def _add_candidate(self, choice: _Choice, candidate: Any) -> None:
+        for part in (candidate.content and candidate.content.parts) or ():
+            if part.function_call:
+                _add_call(choice.calls, part.function_call)
+            elif (text := text_of(part)) is not None:
+                choice.texts.append(text)
+        for token in (candidate.logprobs_result and candidate.logprobs_result.chosen_candidates) or ():
+            if token.log_probability is not None:
+                choice.logprobs.append(token.log_probability)
+        if candidate.finish_reason:
+            choice.finish_reason = _name(candidate.finish_reason)
+            if choice.finish_reason in BLOCKS:
+                self._verdicts.append(_verdict("post", candidate.finish_reason, candidate.safety_ratings))
+        self._documents += _retrieved(candidate.grounding_metadata)
+
+    def fields(self, *, abandoned: bool = False) -> Json:
+        """Return what `Call.finish` is to be given."""
+        found: Json = {
+            "choices": [choice.event() for _, choice in sorted(self.choices.items())],
+            "usage": _usage(self._usage),
+            "response_model": self._model,
+        }
+        if self._id:
+            found["response_id"] = self._id
+        if self._documents:
+            found["documents"] = self._documents
+        if self._verdicts:
+            found["guardrails"] = self._verdicts
+        if abandoned:
+            found["labels"] = {"stream": "abandoned"}
+        return found
+
+
+def _add_call(calls: list[Json], call: Any) -> None:
+    """Add a function call; Vertex AI may send its arguments piece by piece, its name with the first piece only."""
+    if call.name or not calls:
+        calls.append({"id": call.id or "", "name": call.name or "", "arguments": {}})
+    arguments = calls[-1]["arguments"]
+    arguments.update(call.args or {})
+    for piece in call.partial_args or ():
+        path = (piece.json_path or "$").removeprefix("$.")
+        if piece.string_value is None:
+            arguments[path] = piece.number_value if piece.bool_value is None else piece.bool_value
+        else:
+            arguments[path] = arguments.get(path, "") + piece.string_value
+
+
+def _name(reason: Any) -> str:
+    return str(getattr(reason, "value", reason))
+
+
+def _verdict(mode: str, reason: Any, ratings: Any) -> Json:
+    """Return the filter's verdict: the provider's safety settings are a guardrail beside the service's own."""
+    hit = [_name(rating.category) for rating in ratings or () if rating.blocked]
+    verdict = {"name": "gemini-safety", "verdict": "block", "mode": mode, "provider": "google"}
+    return {**verdict, "categories": [_name(reason), *hit]}
+
+
+def _usage(counted: Any) -> Json | None:
+    """Return the tokens as events count them: those of tool results are part of the input, thoughts of the output."""
+    if counted is None:
+        return None
+    thoughts = counted.thoughts_token_count or 0
+    return {
+        "input_tokens": (counted.prompt_token_count or 0) + (counted.tool_use_prompt_token_count or 0),
+        "output_tokens": (counted.candidates_token_count or 0) + thoughts,
+        "cached_tokens": counted.cached_content_token_count or 0,
+        "reasoning_tokens": thoughts,
+    }
+
+
+def _retrieved(grounding: Any) -> list[Json]:
+    """Return the passages a retrieval tool of the provider found; pages of a web search come without their text."""
+    found = [chunk.retrieved_context for chunk in (grounding and grounding.grounding_chunks) or ()]
+    return [{"id": c.title or "", "text": c.text, "source": c.uri} for c in found if c is not None and c.text]

@@ -1,0 +1,128 @@
+"""What a Gemini model is asked: ``contents`` and ``config`` in their many forms, as messages and parameters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+from google.genai import types
+
+Json = dict[str, Any]
+
+PARAMETERS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "candidate_count",
+    "max_output_tokens",
+    "stop_sequences",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "response_mime_type",
+    "response_logprobs",
+    "logprobs",
+    "cached_content",
+)
+
+
+def messages(contents: Any, config: Any) -> list[Json]:
+    """Return the messages of a request, the system instruction first."""
+    system = _get(config, "system_instruction")
+    told = [] if system is None else [m for _, parts in _turns(system) for m in _turn("system", parts)]
+    return told + [message for role, parts in _turns(contents) for message in _turn(role, parts)]
+
+
+def parameters(config: Any) -> Json:
+    """Return how the model was asked to answer; of the tools, their names."""
+    found = {name: value for name in PARAMETERS if (value := _get(config, name)) is not None}
+    if tools := [name for tool in _get(config, "tools") or () for name in _tool_names(tool)]:
+        found["tools"] = tools
+    return found
+
+
+def _get(config: Any, name: str) -> Any:
+    if isinstance(config, Mapping):
+        head, *rest = name.split("_")
+        return config.get(name, config.get(head + "".join(word.title() for word in rest)))
+    return getattr(config, name, None)
+
+
+def _tool_names(tool: Any) -> Iterable[str]:
+    if callable(tool):
+        return (getattr(tool, "__name__", type(tool).__name__),)
+    declared = _get(tool, "function_declarations")
+    if declared:
+        return (str(_get(function, "name")) for function in declared)
+    given = tool if isinstance(tool, Mapping) else getattr(tool, "__dict__", {})
+    return (name for name, value in given.items() if value is not None)
+
+
+def _turns(contents: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Yield role and parts of each turn; parts that stand alone beside each other are one turn of the user."""
+    items = contents if isinstance(contents, (list, tuple)) else [contents]
+    for is_turn, group in itertools.groupby(items, _is_turn):
+        if not is_turn:
+            yield "user", list(group)
+            continue
+        for item in group:
+            turn = types.Content.model_validate(item) if isinstance(item, Mapping) else item
+            yield ("assistant" if turn.role == "model" else "user"), list(turn.parts or ())
+
+
+def _is_turn(item: Any) -> bool:
+    # An uploaded file, a picture and a part have no parts of their own; a file's state has nothing to do with a turn.
+    return "parts" in item if isinstance(item, Mapping) else hasattr(item, "parts") and hasattr(item, "role")
+
+
+def _turn(role: str, parts: Iterable[Any]) -> Iterator[Json]:
+    """Yield the messages of a turn: each result of a tool is one of its own."""
+    texts: list[str] = []
+    calls: list[Json] = []
+    for part in map(_part, parts):
+        if response := getattr(part, "function_response", None):
+            yield {"role": "tool", "content": _result(response), "name": response.name, "tool_call_id": response.id}
+        elif call := getattr(part, "function_call", None):
+            calls.append({"id": call.id or "", "name": call.name or "", "arguments": json_text(call.args or {})})
+        elif (shown := text_of(part)) is not None:
+            texts.append(shown)
+    if texts or calls:
+        yield {"role": role, "content": "\n".join(texts), **({"tool_calls": calls} if calls else {})}
+
+
+def _part(part: Any) -> Any:
+    if isinstance(part, str):
+        return types.Part(text=part)
+    return types.Part.model_validate(part) if isinstance(part, Mapping) else part
+
+
+def _result(response: types.FunctionResponse) -> str:
+    """Return what a function gave: its text where that is all there is, JSON otherwise."""
+    given = response.response or {}
+    only = next(iter(given.values())) if len(given) == 1 and given.keys() & {"result", "output"} else given
+    return only if isinstance(only, str) else json_text(only)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON; what JSON has no word for, as text."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def text_of(part: Any) -> str | None:
+    """Return a part's text, ``[image]`` and the like for what is none, ``None`` for a thought of the model."""
+    if getattr(part, "thought", None):
+        return None
+    text = getattr(part, "text", None)
+    if isinstance(text, str):
+        return text
+    blob = getattr(part, "inline_data", None) or getattr(part, "file_data", None) or part
+    kind = str(getattr(blob, "mime_type", None) or "").partition("/")[0]
+    return f"[{kind or _field(part)}]"
+
+
+def _field(part: Any) -> str:
+    if not isinstance(part, types.Part):
+        return "image" if "Image" in type(part).__name__ else type(part).__name__.lower()
+    return next((name for name in part.model_fields_set if getattr(part, name) is not None), "part")

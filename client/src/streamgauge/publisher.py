@@ -1,0 +1,182 @@
+"""`EventPublisher`: what a service publishes through."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from streamgauge import lifecycle
+from streamgauge.counting import Counter
+from streamgauge.courier import Courier
+from streamgauge.encoding import encode
+from streamgauge.guard import integration_errors, note
+from streamgauge.inbox import Inbox
+from streamgauge.settings import ContentMode, read_settings
+from streamgauge.stats import Stats
+
+
+class EventPublisher:
+    """Publishes events in the background: `publish` never blocks and never raises.
+
+    Parameters
+    ----------
+    url
+        ``kafka://host:9092[,host2:9092]``, ``https://monitor:6068`` or ``memory://name``; ``STREAMGAUGE_URL`` where not
+        given. So for the others: ``STREAMGAUGE_TENANT``, ...
+    tenant, app, environment
+        Whose events these are.
+    topic_prefix
+        Topics are ``<prefix>.events`` and ``<prefix>.feedback``.
+    queue_size, queue_bytes
+        Most events, and bytes, that wait or are on their way; beyond, events are dropped and counted.
+    linger_ms
+        How long events are gathered before they are sent.
+    sample_rate
+        Share of calls published; both halves of a call are, or neither.
+    content
+        ``full``, ``redacted``, ``hash`` or ``none``: what leaves the process of the texts.
+    redact
+        Called with each text, in the background; gives the text to send.
+    max_field_chars, max_event_bytes
+        Longer texts are cut, with a marker that says how much and the hash of the whole.
+    flush_timeout_s
+        Longest that the exit of the process waits for the last events.
+    delivery_timeout_s
+        When an event that could not be delivered is given up.
+    kafka_options
+        librdkafka's settings: ``{"security.protocol": "SASL_SSL", ...}``.
+    api_key
+        For HTTP.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting is missing or wrong: here, and never later.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        tenant: str | None = None,
+        app: str | None = None,
+        environment: str | None = None,
+        topic_prefix: str | None = None,
+        queue_size: int | None = None,
+        queue_bytes: int | None = None,
+        linger_ms: float | None = None,
+        sample_rate: float | None = None,
+        content: ContentMode | None = None,
+        redact: Callable[[str], str] | None = None,
+        max_field_chars: int | None = None,
+        max_event_bytes: int | None = None,
+        flush_timeout_s: float | None = None,
+        delivery_timeout_s: float | None = None,
+        kafka_options: Mapping[str, Any] | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self.settings = read_settings(given)
+        self._reset()
+        lifecycle.register(self)
+
+    def _reset(self) -> None:
+        """Begin with nothing: also what a forked child does, whose queue is a copy of its parent's."""
+        self._inbox = Inbox()
+        self._courier = Courier(self.settings, self._inbox)
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._closed = False
+        self._published = Counter()
+        self._sampled_out = Counter()
+        self._repaired = Counter()
+        self._dropped = {reason: Counter() for reason in ("queue_full", "queue_bytes", "invalid", "closed")}
+
+    def publish(self, event: Mapping[str, Any]) -> bool:
+        """Queue one event; it is copied, so the host may go on using its parts.
+
+        Returns
+        -------
+        bool
+            ``False`` if it was dropped: the queue is full, the publisher closed, or it is no event. See `stats`.
+        """
+        try:
+            return self._put(event)
+        except Exception as error:  # noqa: BLE001 - the host's call
+            note("publish", error)
+            return self._drop("invalid")
+
+    offer = publish
+
+    def _put(self, event: Mapping[str, Any]) -> bool:
+        self._published.add()
+        settings, inbox, courier = self.settings, self._inbox, self._courier
+        if settings.sample_rate < 1.0 and not sampled(event, settings.sample_rate):
+            self._sampled_out.add()
+            return True
+        if self._closed:
+            return self._drop("closed")
+        if len(inbox) + courier.held >= settings.queue_size:
+            return self._drop("queue_full")
+        raw, repaired = encode(event)
+        if inbox.bytes + courier.held_bytes + len(raw) > settings.queue_bytes:
+            return self._drop("queue_bytes")
+        if repaired:
+            self._repaired.add()
+        inbox.put(len(raw), raw)
+        if self._thread is None:
+            self._start()
+        return True
+
+    def _drop(self, reason: str) -> bool:
+        self._dropped[reason].add()
+        return False
+
+    def _start(self) -> None:
+        if self._starting.acquire(blocking=False):  # whoever is second need not wait for the first
+            self._thread = threading.Thread(target=self._courier.run, name="streamgauge", daemon=True)
+            self._thread.start()
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was published before is delivered or given up; ``False`` if the time was not enough."""
+        if self._thread is None:
+            return True
+        return self._courier.flush(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
+
+    def close(self) -> None:
+        """Flush, then let go of thread and connections; events published later are dropped."""
+        self._closed = True
+        self.flush()
+        self._courier.close(0.0)
+        if self._thread is not None:
+            self._thread.join(self.settings.flush_timeout_s)
+
+    @property
+    def stats(self) -> Stats:
+        """What became of the events so far."""
+        courier = self._courier
+        dropped = {reason: counter.value() for reason, counter in self._dropped.items()}
+        for reason, count in courier.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+        return Stats(
+            published=self._published.value(),
+            delivered=courier.delivered,
+            dropped=dropped,
+            failed=dict(courier.failed),
+            sampled_out=self._sampled_out.value(),
+            queued=len(self._inbox) + courier.held,
+            queued_bytes=self._inbox.bytes + courier.held_bytes,
+            repaired=self._repaired.value() + courier.preparer.repaired,
+            truncated=courier.preparer.truncated,
+            redaction_errors=courier.preparer.redaction_errors,
+            integration_errors=integration_errors.value(),
+        )
+
+
+def sampled(event: Mapping[str, Any], rate: float) -> bool:
+    """Return whether a call is among those published: decided by its ``call_id``, so its halves agree."""
+    name = event.get("call_id") or event.get("event_id") or id(event)
+    digest = hashlib.blake2b(str(name).encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest) < rate * 2**64

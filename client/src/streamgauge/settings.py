@@ -1,0 +1,95 @@
+"""Every setting of a publisher, in one frozen place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from streamgauge.errors import ConfigurationError
+
+ContentMode = Literal["full", "redacted", "hash", "none"]
+SCHEMES = ("kafka", "http", "https", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `configure` and `EventPublisher` take; see the README for each."""
+
+    url: str
+    tenant: str = "default"
+    app: str = "default"
+    environment: str = "production"
+    topic_prefix: str = "llm"
+    queue_size: int = 10_000
+    queue_bytes: int = 64 << 20
+    linger_ms: float = 20
+    sample_rate: float = 1.0
+    content: ContentMode = "full"
+    redact: Callable[[str], str] | None = None
+    max_field_chars: int = 100_000
+    max_event_bytes: int = 900_000
+    flush_timeout_s: float = 5.0
+    delivery_timeout_s: float = 300.0
+    kafka_options: Mapping[str, Any] = field(default_factory=dict)
+    api_key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, naming the setting and the remedy."""
+        if urlsplit(self.url).scheme not in SCHEMES or not urlsplit(self.url).netloc and self.scheme != "memory":
+            raise ConfigurationError(f"url={self.url!r}: give kafka://host:9092[,host2:9092] or https://monitor:6068")
+        if self.content not in get_args(ContentMode):
+            raise ConfigurationError(f"content={self.content!r}: give one of {', '.join(get_args(ContentMode))}")
+        if not 0.0 <= self.sample_rate <= 1.0:
+            raise ConfigurationError(f"sample_rate={self.sample_rate!r}: give a share from 0 to 1")
+        for name, least in _LEAST.items():
+            if not getattr(self, name) >= least:
+                raise ConfigurationError(f"{name}={getattr(self, name)!r}: give at least {least}")
+
+    @property
+    def scheme(self) -> str:
+        """How events travel: ``kafka``, ``http``, ``https`` or ``memory``."""
+        return urlsplit(self.url).scheme
+
+
+_LEAST = {
+    "queue_size": 1,
+    "queue_bytes": 1 << 16,
+    "linger_ms": 0,
+    "max_field_chars": 200,
+    "max_event_bytes": 10_000,
+    "flush_timeout_s": 0,
+    "delivery_timeout_s": 1,
+}
+_TYPES = {"queue_size": int, "queue_bytes": int, "linger_ms": float, "sample_rate": float, "max_field_chars": int,
+    "max_event_bytes": int, "flush_timeout_s": float, "delivery_timeout_s": float}  # fmt: skip
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Take what is given, the rest from ``STREAMGAUGE_<NAME>`` in the environment, the rest from the defaults.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the setting and the remedy.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    for name in (f.name for f in fields(Settings)):
+        text = os.environ.get(f"STREAMGAUGE_{name.upper()}")
+        if text and name not in values and name not in {"redact", "kafka_options"}:
+            values[name] = _from_text(name, text)
+    if "url" not in values:
+        raise ConfigurationError("url: not given, and STREAMGAUGE_URL is not set; give kafka://host:9092 or https://...")
+    try:
+        return Settings(**values)
+    except TypeError as error:
+        raise ConfigurationError(f"{error}; see the settings in the README") from error
+
+
+def _from_text(name: str, text: str) -> Any:
+    try:
+        return _TYPES.get(name, str)(text)
+    except ValueError as error:
+        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: give a number") from error

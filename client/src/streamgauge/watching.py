@@ -1,0 +1,58 @@
+"""`watch`: from an object to the integration that knows it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TypeVar
+
+from streamgauge.guard import quiet
+from streamgauge.logs import seldom
+from streamgauge.publisher import EventPublisher
+
+T = TypeVar("T")
+
+INTEGRATIONS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "ollama": "ollama",
+    "google.genai": "google_genai",
+    "transformers": "transformers",
+}
+"""The module an object's class comes from (or one above it), and the integration's name."""
+
+
+def watch(obj: T, publisher: EventPublisher | None = None) -> T:
+    """Publish every call made through this object: an OpenAI, Anthropic, Ollama or Gemini client, a transformers pipeline.
+
+    Parameters
+    ----------
+    obj
+        The client. Only it is watched: neither its class nor other instances. A subclass of yours is known by its base.
+    publisher
+        ``None``: the default one, also if `configure` comes later.
+
+    Returns
+    -------
+    obj
+        The same object. Watching twice is watching once. An object that nobody here knows is said in the log and left
+        as it is.
+    """
+    with quiet("watch"):
+        name = integration_of(type(obj))
+        if name is None:
+            known = ", ".join(sorted(INTEGRATIONS))
+            seldom(f"watch.{name}", logging.WARNING, "watch: no integration for %s; known: %s", type(obj), known)
+        else:
+            importlib.import_module(f"streamgauge.integrations.{name}").watch(obj, publisher)
+    return obj
+
+
+def integration_of(kind: type) -> str | None:
+    """Return which integration knows objects of this class, or of the classes it is made from."""
+    for base in kind.__mro__:
+        parts = base.__module__.split(".")
+        for end in range(len(parts), 0, -1):
+            if (found := INTEGRATIONS.get(".".join(parts[:end]))) is not None:
+                return found
+    return None
