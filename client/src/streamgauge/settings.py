@@ -81,7 +81,9 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         if text and name not in values and name not in {"redact", "kafka_options"}:
             values[name] = _from_text(name, text)
     if "url" not in values:
-        raise ConfigurationError("url: not given, and STREAMGAUGE_URL is not set; give kafka://host:9092 or https://...")
+        raise ConfigurationError(
+            "url: not given, and STREAMGAUGE_URL is not set; give kafka://host:9092 or https://..."
+        )
     try:
         return Settings(**values)
     except TypeError as error:

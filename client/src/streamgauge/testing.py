@@ -40,4 +40,6 @@ class Recorder(EventPublisher):
 
     def _sent(self, topic: str) -> list[dict[str, Any]]:
         self.flush()
-        return [orjson.loads(record.value) for record in memory.sent.get(self.settings.url, ()) if record.topic == topic]
+        return [
+            orjson.loads(record.value) for record in memory.sent.get(self.settings.url, ()) if record.topic == topic
+        ]
