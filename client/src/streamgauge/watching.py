@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from streamgauge.guard import quiet
 from streamgauge.logs import seldom
@@ -22,7 +22,7 @@ INTEGRATIONS = {
 """The module an object's class comes from (or one above it), and the integration's name."""
 
 
-def watch(obj: T, publisher: EventPublisher | None = None) -> T:
+def watch(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
     """Publish every call made through this object: an OpenAI, Anthropic, Ollama or Gemini client, a transformers pipeline.
 
     Parameters
@@ -31,6 +31,8 @@ def watch(obj: T, publisher: EventPublisher | None = None) -> T:
         The client. Only it is watched: neither its class nor other instances. A subclass of yours is known by its base.
     publisher
         ``None``: the default one, also if `configure` comes later.
+    options
+        What the integration takes besides: ``provider="vllm"`` for a server that speaks OpenAI's protocol.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def watch(obj: T, publisher: EventPublisher | None = None) -> T:
             known = ", ".join(sorted(INTEGRATIONS))
             seldom(f"watch.{name}", logging.WARNING, "watch: no integration for %s; known: %s", type(obj), known)
         else:
-            importlib.import_module(f"streamgauge.integrations.{name}").watch(obj, publisher)
+            importlib.import_module(f"streamgauge.integrations.{name}").watch(obj, publisher, **options)
     return obj
 
 
