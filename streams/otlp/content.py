@@ -1,0 +1,169 @@
+"""Messages, answers and documents in the shapes of an event, from the many shapes that dialects give them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from schemas.errors import RecordError
+from streams.otlp.limits import MAX_MESSAGES, MAX_PARTS
+from streams.otlp.plain_json import loads
+from streams.otlp.values import TOO_DEEP, number
+
+_ROLES: Final = {
+    **{r: r for r in ("system", "developer", "user", "assistant", "tool")},
+    **dict.fromkeys(("human", "customer"), "user"),
+    **dict.fromkeys(("ai", "model", "bot", "agent", "chatbot"), "assistant"),
+    **dict.fromkeys(("function", "ipython"), "tool"),
+    **dict.fromkeys(("instruction", "instructions", "system_instruction"), "system"),
+}
+_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+_SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "compaction"})
+"""Said elsewhere in the event (tool calls), or not said to anybody."""
+
+
+@dataclass(slots=True)
+class Content:
+    """What a call was asked and what it answered.
+
+    Attributes
+    ----------
+    used
+        Attributes that it was read from.
+    finish_reasons
+        Of choices that say it elsewhere than in themselves.
+    """
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    choices: list[dict[str, Any]] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+
+    def add(self, other: Content) -> None:
+        """Take from another dialect what this one did not say."""
+        self.messages = self.messages or other.messages
+        self.choices = self.choices or other.choices
+        self.documents = self.documents or other.documents
+        self.used |= other.used
+
+
+def role(value: Any, default: str = "user") -> str:
+    """Return one of an event's roles."""
+    return _ROLES.get(value.lower(), default) if isinstance(value, str) else default
+
+
+def compact(value: Any) -> str:
+    """Return JSON text of a value; a string is itself, None nothing."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return TOO_DEEP
+
+
+def decoded(value: Any) -> Any:
+    """Return what JSON text says; text that is no JSON, and anything else, as it is."""
+    if isinstance(value, str) and value[:1] in {"[", "{", '"'}:
+        try:
+            return loads(value)
+        except RecordError:
+            return value
+    return value
+
+
+def flat(content: Any) -> str:
+    r"""Return content as one text: parts of text by lines, other parts as a marker such as ``[image]``.
+
+    Examples
+    --------
+    >>> flat([{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {}}])
+    'what is this?\n[image]'
+    """
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(text for part in content[:MAX_PARTS] if (text := _part(part)))
+    if isinstance(content, Mapping) and ("text" in content or "content" in content):
+        return _part(content)
+    return compact(content)
+
+
+def _part(part: Any) -> str:
+    if not isinstance(part, Mapping):
+        return compact(part)
+    kind = part.get("type", "text")
+    if not isinstance(kind, str) or kind in _SILENT_PARTS:
+        return ""
+    if kind in _TEXT_PARTS:
+        text = part.get("text", part.get("content"))
+        return text if isinstance(text, str) else compact(text)
+    modality = part.get("modality")
+    return f"[{(modality if isinstance(modality, str) else kind).removesuffix('_url')[:32]}]"
+
+
+def tool_calls(calls: Any) -> list[dict[str, str]]:
+    """Return tool calls, from OpenAI's shape (``function``) or the flat one of the semantic conventions."""
+    out = []
+    for call in calls[:MAX_PARTS] if isinstance(calls, list) else ():
+        if isinstance(call, Mapping):
+            inner = call.get("function")
+            said = inner if isinstance(inner, Mapping) else call
+            arguments = said.get("arguments", said.get("args", said.get("input")))
+            out.append(tool_call(call.get("id"), said.get("name"), arguments))
+    return out
+
+
+def tool_call(call_id: Any, name: Any, arguments: Any) -> dict[str, str]:
+    """Return one tool call."""
+    return {"id": compact(call_id), "name": compact(name), "arguments": compact(arguments)}
+
+
+def message(who: str, text: str, calls: list[dict[str, str]] | None = None, tool_call_id: Any = None) -> dict[str, Any]:
+    """Return one message."""
+    out: dict[str, Any] = {"role": who, "content": text}
+    if calls:
+        out["tool_calls"] = calls
+    if tool_call_id:
+        out["tool_call_id"] = compact(tool_call_id)
+    return out
+
+
+def choice(text: str, reason: Any, calls: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    """Return one answer."""
+    out: dict[str, Any] = {"content": text}
+    if reason:
+        out["finish_reason"] = compact(reason)
+    if calls:
+        out["tool_calls"] = calls
+    return out
+
+
+def document(text: Any, doc_id: Any = None, score: Any = None, source: Any = None) -> dict[str, Any]:
+    """Return one retrieved passage."""
+    out: dict[str, Any] = {"text": flat(text)}
+    if doc_id is not None:
+        out["id"] = compact(doc_id)
+    value = number(score)
+    if value is not None and math.isfinite(value):
+        out["score"] = value
+    if isinstance(source, str):
+        out["source"] = source
+    return out
+
+
+def openai_message(said: Mapping[str, Any], default: str = "user") -> dict[str, Any]:
+    """Return a message of OpenAI's shape (``role``, ``content``, ``tool_calls``)."""
+    who = role(said.get("role"), default)
+    return message(who, flat(said.get("content")), tool_calls(said.get("tool_calls")), said.get("tool_call_id"))
+
+
+def bounded(items: Any) -> Iterable[Any]:
+    """Return at most `MAX_MESSAGES` of a list; of what is no list, itself."""
+    return items[:MAX_MESSAGES] if isinstance(items, list) else (items,)

@@ -1,0 +1,80 @@
+"""Semantic conventions 1.37 and later: ``gen_ai.input.messages``, ``gen_ai.output.messages``, system instructions.
+
+A message is ``{role, parts: [{type, ...}], finish_reason}``, in JSON text (spans) or structured (spans, events). Some
+libraries put messages of OpenAI's shape there; these are read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from streams.otlp.content import (
+    Content,
+    bounded,
+    choice,
+    compact,
+    decoded,
+    flat,
+    message,
+    openai_message,
+    role,
+    tool_call,
+    tool_calls,
+)
+from streams.otlp.limits import MAX_PARTS
+
+INPUT: Final = "gen_ai.input.messages"
+OUTPUT: Final = "gen_ai.output.messages"
+SYSTEM: Final = "gen_ai.system_instructions"
+_CALLS: Final = frozenset({"tool_call", "server_tool_call"})
+_RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response"})
+
+
+def read(attributes: Mapping[str, Any]) -> Content:
+    """Return what these attributes say; empty where they are missing."""
+    out = Content()
+    if system := decoded(attributes.get(SYSTEM)):
+        out.messages.append(message("system", flat(system)))
+    for said in bounded(decoded(attributes.get(INPUT)) or []):
+        out.messages += _messages(said)
+    for said in bounded(decoded(attributes.get(OUTPUT)) or []):
+        out.choices.append(_choice(said))
+    return out
+
+
+def _messages(said: Any) -> list[dict[str, Any]]:
+    """Return one message, and one more for each tool result in it."""
+    if not isinstance(said, Mapping):
+        return [message("user", flat(said))]
+    parts = said.get("parts")
+    if not isinstance(parts, list):
+        return [openai_message(said)]
+    out = [_result(p) for p in parts[:MAX_PARTS] if isinstance(p, Mapping) and p.get("type") in _RESULTS]
+    rest = [p for p in parts if not (isinstance(p, Mapping) and p.get("type") in _RESULTS)] if out else parts
+    text, calls = flat(rest), _calls(rest)
+    if text or calls or not out:
+        out.append(message(role(said.get("role")), text, calls))
+    return out
+
+
+def _result(part: Mapping[str, Any]) -> dict[str, Any]:
+    response = part.get("response", part.get("result", part.get("server_tool_call_response")))
+    return message("tool", flat(response), None, part.get("id"))
+
+
+def _calls(parts: list[Any]) -> list[dict[str, str]]:
+    return [
+        tool_call(p.get("id"), p.get("name"), p.get("arguments", p.get("server_tool_call")))
+        for p in parts[:MAX_PARTS]
+        if isinstance(p, Mapping) and p.get("type") in _CALLS
+    ]
+
+
+def _choice(said: Any) -> dict[str, Any]:
+    if not isinstance(said, Mapping):
+        return choice(compact(said), None)
+    parts = said.get("parts")
+    if isinstance(parts, list):
+        return choice(flat(parts), said.get("finish_reason"), _calls(parts))
+    return choice(flat(said.get("content")), said.get("finish_reason"), tool_calls(said.get("tool_calls")))

@@ -1,0 +1,76 @@
+"""OpenInference (Arize): flattened lists under ``llm.*`` and ``retrieval.*``, the kind of span in an attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from streams.otlp.content import Content, choice, compact, decoded, document, flat, message, role, tool_call
+from streams.otlp.indexing import rows
+
+KIND: Final = "openinference.span.kind"
+
+
+def read(attributes: Mapping[str, Any]) -> Content:
+    """Return what these attributes say; empty where they are missing."""
+    out = Content()
+    out.messages = [_message(row) for row in rows(attributes, "llm.input_messages.", out.used)]
+    out.choices = [
+        choice(_text(row), row.get("message.finish_reason"), _calls(row))
+        for row in rows(attributes, "llm.output_messages.", out.used)
+    ]
+    if not out.messages:
+        prompts = rows(attributes, "llm.prompts.", out.used)
+        out.messages = [message("user", flat(row["prompt.text"])) for row in prompts if "prompt.text" in row]
+    if not out.choices:
+        texts = rows(attributes, "llm.choices.", out.used)
+        out.choices = [choice(flat(row["completion.text"]), None) for row in texts if "completion.text" in row]
+    out.documents = documents(attributes, "retrieval.documents.", out.used)
+    return out if out.messages or out.choices else _values(attributes, out)
+
+
+def _values(attributes: Mapping[str, Any], out: Content) -> Content:
+    """Fall back on ``input.value`` and ``output.value``, which every OpenInference span may have."""
+    if KIND in attributes:
+        if asked := attributes.get("input.value"):
+            out.messages = [message("user", flat(asked))]
+        if answered := attributes.get("output.value"):
+            out.choices = [choice(flat(answered), None)]
+    return out
+
+
+def documents(attributes: Mapping[str, Any], prefix: str, used: set[str] | None = None) -> list[dict[str, Any]]:
+    """Return the passages under a prefix."""
+    return [
+        document(row["document.content"], row.get("document.id"), row.get("document.score"), _source(row))
+        for row in rows(attributes, prefix, used)
+        if "document.content" in row
+    ]
+
+
+def _source(row: Mapping[str, Any]) -> str | None:
+    metadata = decoded(row.get("document.metadata"))
+    source = metadata.get("source") if isinstance(metadata, Mapping) else None
+    return source if isinstance(source, str) else row.get("document.url")
+
+
+def _message(row: Mapping[str, Any]) -> dict[str, Any]:
+    return message(role(row.get("message.role")), _text(row), _calls(row), row.get("message.tool_call_id"))
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    if (content := row.get("message.content")) is not None:
+        return flat(content)
+    parts = rows(row, "message.contents.")
+    return flat([{"type": p.get("message_content.type"), "text": p.get("message_content.text")} for p in parts])
+
+
+def _calls(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    calls = [
+        tool_call(r.get("tool_call.id"), r["tool_call.function.name"], r.get("tool_call.function.arguments"))
+        for r in rows(row, "message.tool_calls.")
+        if "tool_call.function.name" in r
+    ]
+    if not calls and (name := row.get("message.function_call_name")):
+        calls = [tool_call(None, compact(name), row.get("message.function_call_arguments_json"))]
+    return calls

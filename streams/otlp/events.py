@@ -1,0 +1,163 @@
+"""From a call's fields and content to an event of `schemas.event.LLMEvent`, valid by the way it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from streams.otlp.content import Content, compact, decoded
+from streams.otlp.fields import Fields
+from streams.otlp.limits import MAX_NAME_CHARS
+from streams.otlp.result import Normalised
+from streams.otlp.source import Source
+from streams.otlp.times import iso, milliseconds, nanoseconds
+from streams.otlp.usage import usage
+from streams.otlp.values import integer
+from streams.otlp.views import Happening, SpanView
+
+_FIRST_TOKENS: Final = frozenset(
+    {"First Token Stream Event", "llm.content.completion.chunk", "gen_ai.content.completion.chunk"}
+)
+_TEXTS: Final = (
+    "conversation_id",
+    "user_id",
+    "prompt_name",
+    "prompt_version",
+    "request_model",
+    "response_model",
+    "system_fingerprint",
+)
+_HIDDEN_PARAMETERS: Final = frozenset({"model", "messages", "tools", "input", "prompt", "functions", "extra_headers"})
+_MAX_PARAMETER_CHARS: Final = 1_000
+_MAX_PARAMETERS: Final = 64
+
+
+def call_name(trace_id: str, span_id: str) -> str:
+    """Return the name of a call, known from any of its signals."""
+    return f"{trace_id}-{span_id}"
+
+
+def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView | None) -> None:
+    """Add what a span or log record tells to an event that has its identity."""
+    provider = found.text("provider").lower()
+    for name in _TEXTS:
+        if name in found.plain:
+            event[name] = found.text(name)
+    cost = found.number("cost_usd")
+    told = {
+        "provider": provider,
+        "parameters": _parameters(found),
+        "messages": content.messages,
+        "documents": content.documents,
+        "choices": _choices(found, content),
+        "usage": usage(found, span, provider),
+        "labels": found.labels,
+        "cost_usd": cost if cost is not None and 0.0 <= cost <= 1e6 else None,
+    }
+    event.update({name: value for name, value in told.items() if value or value == 0.0})
+
+
+def time_and_fate(event: dict[str, Any], found: Fields, span: SpanView) -> None:
+    """Add what only the span knows: how long the call took, and whether it failed."""
+    if (latency := milliseconds(span.start_ns, span.end_ns)) is not None:
+        event["latency_ms"] = latency
+    if (ttft := _ttft(found, span)) is not None:
+        event["ttft_ms"] = ttft
+    if (error := _error(found, span)) is not None:
+        event["error"] = error
+    event["trace_id"], event["span_id"] = span.trace_id, span.span_id
+    if span.parent_id:
+        event["parent_span_id"] = span.parent_id
+
+
+def _ttft(found: Fields, span: SpanView) -> float | None:
+    seconds = found.number("ttft_s")
+    if seconds is not None and 0.0 <= seconds <= 86_400.0:
+        return round(seconds * 1e3, 3)
+    if (begun := nanoseconds(found.text("first_token_at"))) is not None:
+        return milliseconds(span.start_ns, begun)
+    first = next((event for event in span.happenings if event.name in _FIRST_TOKENS), None)
+    return None if first is None else milliseconds(span.start_ns, first.time_ns)
+
+
+def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
+    kind = found.text("error_type")
+    if not (span.failed or kind):
+        return None
+    raised = next((event for event in span.happenings if event.name == "exception"), Happening("", 0, {})).attributes
+    out: dict[str, Any] = {"type": kind or compact(raised.get("exception.type")) or "error"}
+    said = span.status or found.text("error_message") or compact(raised.get("exception.message"))
+    if said:
+        out["message"] = said
+    status = integer(found.plain.get("error_status"))
+    if status is None and kind.isdecimal():
+        status = integer(kind)
+    if status is not None:
+        out["status"] = status
+    return out
+
+
+def _parameters(found: Fields) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in ("llm.invocation_parameters", "langfuse.observation.model.parameters"):
+        if name in found.rest and isinstance(said := decoded(found.rest[name]), Mapping):
+            given |= said
+    given |= found.parameters
+    kept = [name for name in given if name not in _HIDDEN_PARAMETERS][:_MAX_PARAMETERS]
+    return {name[:MAX_NAME_CHARS]: _parameter(given[name]) for name in kept}
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, bool | int | None):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list) and len(value) <= 16 and all(isinstance(item, str) for item in value):
+        return value
+    return compact(value)[:_MAX_PARAMETER_CHARS]
+
+
+def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
+    """Return the answers, each with why it ended; an answer whose text was not recorded still ended."""
+    reasons = decoded(found.plain.get("finish_reasons"))
+    if reasons is not None:
+        listed = reasons if isinstance(reasons, list) else [reasons]
+        for said, reason in zip(content.choices, listed, strict=False):
+            if reason:
+                said.setdefault("finish_reason", compact(reason))
+        if not content.choices:
+            return [{"finish_reason": compact(reason)} for reason in listed[:16] if reason]
+    return content.choices
+
+
+def emit(event: dict[str, Any], source: Source, where: str, out: Normalised) -> None:
+    """Serialise an event under the key of its conversation, or else of its app."""
+    conversation = event.get("conversation_id")
+    key = conversation.encode("utf-8", "replace") if conversation else source.key
+    try:
+        out.events.append((key, orjson.dumps(event)))
+    except TypeError as error:
+        out.reject(where, f"it cannot be written as JSON: {str(error)[:200]}")
+
+
+def begin(trace_id: str, span_id: str, time_ns: int, source: Source) -> dict[str, Any]:
+    """Return an event that has nothing but its identity.
+
+    Raises
+    ------
+    ValueError
+        Naming the field, where the ids or the time are none.
+    """
+    if len(trace_id) != 32 or trace_id.strip("0") == "":
+        raise ValueError("trace_id: must be 16 bytes that are not all zero")
+    if len(span_id) != 16 or span_id.strip("0") == "":
+        raise ValueError("span_id: must be 8 bytes that are not all zero")
+    time = iso(time_ns)
+    if time is None:
+        raise ValueError("start_time_unix_nano: must lie between the years 1971 and 2199")
+    name = call_name(trace_id, span_id)
+    out = {"event_id": name, "call_id": name, "time": time, "tenant": source.tenant, "app": source.app}
+    return out | {"environment": source.environment}

@@ -1,0 +1,28 @@
+"""Lists flattened into attribute names: ``gen_ai.prompt.0.role``, ``llm.input_messages.1.message.content``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.otlp.limits import MAX_MESSAGES
+
+
+def rows(attributes: Mapping[str, Any], prefix: str, used: set[str] | None = None) -> list[dict[str, Any]]:
+    """Return the items under a prefix in order of their index, each as the rest of its names to its values.
+
+    Examples
+    --------
+    >>> rows({"p.1.role": "user", "p.0.role": "system", "p.0.content": "be brief", "q.0": 1}, "p.")
+    [{'role': 'system', 'content': 'be brief'}, {'role': 'user'}]
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for name, value in attributes.items():
+        if name.startswith(prefix):
+            index, _, rest = name[len(prefix) :].partition(".")
+            # Nobody counts beyond six digits; an index is a place in order, not a length, so gaps cost nothing.
+            if index.isdecimal() and len(index) <= 6:
+                found.setdefault(int(index), {})[rest] = value
+                if used is not None:
+                    used.add(name)
+    return [found[index] for index in sorted(found)[:MAX_MESSAGES]]

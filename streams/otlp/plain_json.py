@@ -1,0 +1,151 @@
+"""Export requests in JSON: ``otlp_json`` of the Collector's Kafka exporter, and OTLP/HTTP.
+
+Ids are hex, names camelCase, 64-bit numbers text (the protobuf JSON mapping, but for the ids).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from schemas.errors import ContractError, DecodeError
+from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_JSON_CONTAINERS, MAX_SPANS
+from streams.otlp.result import Normalised
+from streams.otlp.values import from_json, integer, pairs_from_json
+from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
+
+_MARKS: Final = ("gen_ai", "llm.", "openinference", "langfuse.")
+_ERRORS: Final = (2, "2", "STATUS_CODE_ERROR")
+
+
+def loads(raw: bytes | str) -> Any:
+    """Parse JSON of bounded size in memory.
+
+    Raises
+    ------
+    DecodeError, ContractError
+        Not JSON; or JSON of more objects and arrays than any trace has.
+    """
+    counted = raw.encode() if isinstance(raw, str) else raw
+    if counted.count(b"{") + counted.count(b"[") > MAX_JSON_CONTAINERS:
+        raise ContractError(f"over {MAX_JSON_CONTAINERS} objects and arrays; send smaller batches")
+    try:
+        return orjson.loads(counted)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"not JSON: {error.msg} at byte {error.pos}") from error
+
+
+def spans(raw: bytes, out: Normalised) -> Spans:
+    """Yield the spans of an ``ExportTraceServiceRequest``; those of foreign names as None."""
+    for record, scope, resource in _records(raw, out, "resourceSpans", "scopeSpans", "spans"):
+        yield _span_view(record, scope, resource, out) if _ours(record) else None
+
+
+def logs(raw: bytes, out: Normalised) -> Logs:
+    """Yield the records of an ``ExportLogsServiceRequest``; those of foreign names as None."""
+    for record, scope, resource in _records(raw, out, "resourceLogs", "scopeLogs", "logRecords"):
+        name = record.get("eventName")
+        ours = _ours(record) or (isinstance(name, str) and name.startswith("gen_ai"))
+        yield _log_view(record, scope, resource, out) if ours else None
+
+
+def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mapping[str, Any], str, dict[str, Any]]]:
+    body = loads(raw)
+    if body == {}:
+        return
+    if not isinstance(body, Mapping) or levels[0] not in body:
+        raise ContractError(f"{levels[0]}: missing; the body is no OTLP JSON export request of this signal")
+    count = 0
+    for outer in _objects(body[levels[0]]):
+        resource = pairs_from_json(_object(outer.get("resource")).get("attributes"))
+        for middle in _objects(outer.get(levels[1])):
+            scope = text(_object(middle.get("scope")).get("name"))
+            for record in _objects(middle.get(levels[2])):
+                count += 1
+                if count > MAX_SPANS:
+                    out.reject(f"{levels[2]} {count}", f"one request has over {MAX_SPANS}; send smaller batches")
+                else:
+                    yield record, scope, resource
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def text(value: Any) -> str:
+    """Return a string, or an empty one for what is none."""
+    return value if isinstance(value, str) else ""
+
+
+def _ours(record: Mapping[str, Any]) -> bool:
+    """Tell whether an attribute's or an event's name is one of GenAI's."""
+    for pair in _objects(record.get("attributes")):
+        if any(mark in text(pair.get("key")) for mark in _MARKS):
+            return True
+    return any(text(event.get("name")).startswith("gen_ai") for event in _objects(record.get("events")))
+
+
+def _attributes(value: Any, where: str, out: Normalised) -> dict[str, Any]:
+    if isinstance(value, list) and len(value) > MAX_ATTRIBUTES:
+        out.reject(where, f"{len(value)} attributes; at most {MAX_ATTRIBUTES} are read")
+        return {}
+    return pairs_from_json(value)
+
+
+def _nanoseconds(value: Any) -> int:
+    return integer(value) or 0
+
+
+def _hex(value: Any, digits: int) -> str:
+    """Return an id in lower case, or an empty string where it is none."""
+    found = text(value).lower()
+    return found if len(found) == digits and not found.strip("0123456789abcdef") else ""
+
+
+def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> SpanView:
+    status = _object(span.get("status"))
+    view = SpanView(
+        _hex(span.get("traceId"), 32),
+        _hex(span.get("spanId"), 16),
+        _hex(span.get("parentSpanId"), 16),
+        text(span.get("name")),
+        _nanoseconds(span.get("startTimeUnixNano")),
+        _nanoseconds(span.get("endTimeUnixNano")),
+        status.get("code") in _ERRORS,
+        text(status.get("message")),
+        {},
+        (),
+        scope,
+        resource,
+    )
+    view.attributes = _attributes(span.get("attributes"), view.where, out)
+    events = span.get("events")
+    view.happenings = [
+        Happening(
+            text(event.get("name")),
+            _nanoseconds(event.get("timeUnixNano")),
+            _attributes(event.get("attributes"), view.where, out),
+        )
+        for event in _objects(events[:MAX_EVENTS] if isinstance(events, list) else None)
+    ]
+    return view
+
+
+def _log_view(record: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> LogView:
+    attributes = _attributes(record.get("attributes"), "log record", out)
+    return LogView(
+        _hex(record.get("traceId"), 32),
+        _hex(record.get("spanId"), 16),
+        _nanoseconds(record.get("timeUnixNano")) or _nanoseconds(record.get("observedTimeUnixNano")),
+        text(record.get("eventName")) or text(attributes.get("event.name")),
+        from_json(record.get("body")),
+        attributes,
+        scope,
+        resource,
+    )

@@ -1,0 +1,121 @@
+"""Trace export requests: each LLM span is a call; retrievers and guardrails give theirs to the calls beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.otlp.content import Content
+from streams.otlp.dialects import events as by_event
+from streams.otlp.dialects import indexed, langfuse, messages, openinference
+from streams.otlp.evaluation import EVENT as EVALUATION
+from streams.otlp.events import begin, emit, fill, time_and_fate
+from streams.otlp.feedback import About, label
+from streams.otlp.fields import Fields, count_unmapped, sort
+from streams.otlp.guardrails import PREFIXES, Verdicts, of_call
+from streams.otlp.kinds import Kind, kind_of
+from streams.otlp.limits import MAX_DOCUMENTS, MAX_LABEL_CHARS
+from streams.otlp.result import Normalised
+from streams.otlp.retrieval import Retrievals, split
+from streams.otlp.source import Sources
+from streams.otlp.times import milliseconds
+from streams.otlp.views import SpanView
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one trace export request holds, before its calls are told."""
+
+    sources: Sources
+    out: Normalised
+    logs_follow: bool
+    calls: list[tuple[SpanView, Fields]] = field(default_factory=list)
+    retrievals: Retrievals = field(default_factory=Retrievals)
+    verdicts: Verdicts = field(default_factory=Verdicts)
+
+    def read(self, spans: Iterable[SpanView | None]) -> None:
+        """Sort all spans by what they are, then tell the calls: a retriever may stand after its call."""
+        for span in spans:
+            if span is None:
+                self.out.skipped += 1
+            else:
+                self._sort(span)
+        for span, found in self.calls:
+            self._tell(span, found)
+
+    def _sort(self, span: SpanView) -> None:
+        found = sort(span.attributes)
+        self._labels(span, found)
+        kind = kind_of(found)
+        if kind is Kind.CALL:
+            self.calls.append((span, found))
+        elif kind is Kind.RETRIEVAL:
+            self.retrievals.add(span)
+        elif kind is not Kind.GUARDRAIL:
+            self.out.skipped += 1
+        elif not self.verdicts.add(span, milliseconds(span.start_ns, span.end_ns)):
+            self.out.unknown("gen_ai.guardrail (no verdict)")
+
+    def _labels(self, span: SpanView, found: Fields) -> None:
+        for event in span.happenings:
+            if event.name == EVALUATION:
+                about = About(span.trace_id, span.span_id, found.text("conversation_id"))
+                source = self.sources.of(span.resource, found)
+                label(about, event.time_ns or span.end_ns, event.attributes, source, self.out)
+
+    def _tell(self, span: SpanView, found: Fields) -> None:
+        source = self.sources.of(span.resource, found)
+        try:
+            event = begin(span.trace_id, span.span_id, span.start_ns, source)
+        except ValueError as error:
+            self.out.reject(span.where, str(error))
+            return
+        content = _content(span)
+        langfuse.complete(found)
+        self._add_passages(span, found, content)
+        fill(event, found, content, span)
+        time_and_fate(event, found, span)
+        if said := of_call(found.rest, span.happenings) + self.verdicts.beside(span):
+            event["guardrails"] = said
+        if self.logs_follow:
+            event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)
+        emit(event, source, span.where, self.out)
+        rest = {name: value for name, value in found.rest.items() if not name.startswith(PREFIXES)}
+        count_unmapped(rest, content.used, self.out)
+
+    def _add_passages(self, span: SpanView, found: Fields, content: Content) -> None:
+        if not content.documents:
+            told, nameless = split(self.retrievals.before(span))
+            content.documents = told
+            if nameless:
+                found.labels["retrieval.document_ids"] = ",".join(nameless)[:MAX_LABEL_CHARS]
+        content.documents = content.documents[:MAX_DOCUMENTS]
+
+
+def _parts(content: Content, *, failed: bool) -> list[str]:
+    """Return what of the call its span brings; one that failed has no answer to wait for."""
+    answered = content.choices or failed
+    return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]
+
+
+def _content(span: SpanView) -> Content:
+    """Return what the call was asked and answered, by the first dialect that tells, the others filling what it left."""
+    attributes = span.attributes
+    content = messages.read(attributes)
+    if not (content.messages and content.choices):
+        for read in (openinference.read, indexed.read, langfuse.read):
+            content.add(read(attributes))
+        told: list[tuple[str, Any]] = [(e.name, e.attributes) for e in span.happenings if e.name in by_event.NAMES]
+        if told:
+            content.add(by_event.read(told))
+        content.add(_details(span))
+    return content
+
+
+def _details(span: SpanView) -> Content:
+    """Read the message attributes where they stand on a span event (``gen_ai.client.inference.operation.details``)."""
+    for event in span.happenings:
+        if messages.INPUT in event.attributes or messages.OUTPUT in event.attributes:
+            return messages.read(event.attributes)
+    return Content()

@@ -1,0 +1,60 @@
+"""Just enough of the protobuf wire format to find the records in an export request.
+
+Each span is then parsed alone by `google.protobuf`: a broken one leaves its neighbours whole, one of foreign names is
+never parsed, and no more than one is ever held unpacked (8 MB of empty submessages unpack to a hundred).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from schemas.errors import DecodeError
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
+
+
+def submessages(raw: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    r"""Yield field number, begin and end of each length-delimited field of the message at ``raw[begin:end]``.
+
+    Raises
+    ------
+    DecodeError
+        Where it is no protobuf message.
+
+    Examples
+    --------
+    >>> [(n, b"\x0a\x02hi\x10\x01"[i:j]) for n, i, j in submessages(b"\x0a\x02hi\x10\x01", 0, 6)]
+    [(1, b'hi')]
+    """
+    at = begin
+    while at < end:
+        tag, at = _varint(raw, at, end)
+        kind = tag & 7
+        if kind == _BYTES:
+            size, at = _varint(raw, at, end)
+            if size > end - at:
+                raise DecodeError(f"byte {at}: a field of {size} bytes in a message that ends after {end - at}")
+            yield tag >> 3, at, at + size
+            at += size
+        elif kind == _VARINT:
+            _, at = _varint(raw, at, end)
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            raise DecodeError(f"byte {at}: wire type {kind}; the body is no OTLP protobuf")
+    if at > end:
+        raise DecodeError(f"byte {end}: the message ends within a field")
+
+
+def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 64:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise DecodeError(f"byte {at}: a number that does not end; the body is cut, or no OTLP protobuf")
