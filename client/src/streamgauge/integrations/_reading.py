@@ -1,4 +1,4 @@
-"""Reading requests and answers that are dicts in one place and objects in another, without consuming or changing them."""
+"""Reading requests and answers, dicts in one place and objects in another, without consuming or changing them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def role(value: Any) -> str:
 
 
 def flat(content: Any) -> str:
-    """Return the text of a message: its text parts joined by newlines, a marker such as ``[image]`` for the others.
+    r"""Return the text of a message: its text parts joined by newlines, a marker such as ``[image]`` for the others.
 
     Examples
     --------

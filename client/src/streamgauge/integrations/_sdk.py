@@ -1,8 +1,8 @@
 """Watching an SDK client of the kind that OpenAI and Anthropic generate: every call passes its method ``request``.
 
 That one method is replaced on the instance. It sees the body as it is sent, whichever way the host went (``create``,
-``parse``, ``stream``, raw and streaming responses, resources taken from the client before it was watched), once per call
-however often the SDK retries.
+``parse``, ``stream``, raw and streaming responses, resources taken from the client before it was watched), and once
+per call however often the SDK retries.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Api:
     Parameters
     ----------
     request
-        From the body to what `Call.begin` takes. Under ``unless_given``: fields for which `streamgauge.prompt` comes first.
+        From the body to what `Call.begin` takes. Under ``unless_given``: fields that `streamgauge.prompt` may overrule.
     answer
         From a whole answer, an object of the SDK or a dict, to what `Call.finish` takes.
     gather

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streamgauge.guard import quiet, quietly
+from streamgauge.guard import quiet
 from streamgauge.integrations import _sdk_streams as streams
 from streamgauge.integrations._reading import get
+from streamgauge.integrations._taps import BodyTap, Tap, publish
 
 if TYPE_CHECKING:
     from streamgauge.calls import Call
@@ -30,17 +31,17 @@ def _settle(call: Call, api: Api, result: Any) -> None:
     if response is not None:
         _settle_raw(call, api, response)
     elif hasattr(result, "_iterator") and hasattr(result, "response"):
-        streams.watch_items(result, streams.Tap(call, api.gather()))
+        streams.watch_items(result, Tap(call, api.gather()))
     else:
-        call.finish(**api.answer(result))
+        publish(call, api.answer(result))
 
 
 def _settle_raw(call: Call, api: Api, response: Any) -> None:
     body = _read(response)
     if body is None:
-        streams.watch_body(response, streams.BodyTap(call, api, response))
+        streams.watch_body(response, BodyTap(call, api, response))
     else:
-        call.finish(**api.answer(orjson.loads(body)))
+        publish(call, api.answer(orjson.loads(body)))
 
 
 def _read(response: Any) -> bytes | None:

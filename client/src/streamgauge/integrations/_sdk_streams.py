@@ -1,134 +1,165 @@
 """Watching an SDK's streams where they are: the objects that the host holds stay the SDK's own.
 
-A ``Stream`` of OpenAI's and Anthropic's hands on what its iterator yields: the iterator is put behind a `_Items`. A
-response that the host reads itself, as bytes, lines or a stream of its own, has its body put behind a `_Body`. Helpers
-close the HTTP response rather than the stream, so the body is watched for that in both cases.
+A ``Stream`` of OpenAI's and Anthropic's hands on what its iterator yields, so the iterator is put behind one of ours.
+A response that the host reads itself, as bytes, lines or a stream of its own, has its body put behind one of ours.
+Helpers close the HTTP response rather than the stream, so the body of a ``Stream`` is watched for that too.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import orjson
-
-from streamgauge.guard import quietly
-from streamgauge.integrations._reading import Json, get, text
-
-if TYPE_CHECKING:
-    from streamgauge.calls import Call
-    from streamgauge.integrations._sdk import Api, Gathering
-
-MAX_BODY = 8 << 20
-ABANDONED = {"stream": "abandoned"}
+from streamgauge.integrations._taps import Tap
 
 
-class Tap:
-    """One streamed answer: what comes is gathered, and the first end publishes the call.
+def watch_items(stream: Any, tap: Tap) -> None:
+    """Tell the tap of the items of this ``Stream`` or ``AsyncStream``, and of its end."""
+    kind = _AsyncItems if hasattr(stream, "__anext__") else _Items
+    stream._iterator = kind(stream._iterator, tap)  # noqa: SLF001 - there is no public place; see `_sdk_answers`
+    _put(stream.response, tap, collect=False)
 
-    Attributes
+
+def watch_body(response: Any, tap: Tap) -> None:
+    """Tell the tap of the bytes of this ``httpx`` response as the host reads them, and of its end."""
+    _put(response, tap, collect=True)
+
+
+def _put(response: Any, tap: Tap, *, collect: bool) -> None:
+    inner = response.stream
+    response.stream = _body_class(type(response).__module__.partition(".")[0], type(inner))(inner, tap, collect)
+
+
+class _Items:
+    """An SDK's iterator of items, with a tap."""
+
+    def __init__(self, inner: Any, tap: Tap) -> None:
+        self._inner = inner
+        self._tap = tap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_inner"], name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        tap = self._tap
+        tap.busy = True
+        try:
+            item = next(self._inner)
+        except BaseException as error:
+            tap.busy = False
+            tap.ended(error)
+            raise
+        tap.busy = False
+        tap.item(item)
+        return item
+
+    def __del__(self) -> None:
+        self._tap.left()
+
+
+class _AsyncItems:
+    """An SDK's asynchronous iterator of items, with a tap."""
+
+    def __init__(self, inner: Any, tap: Tap) -> None:
+        self._inner = inner
+        self._tap = tap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_inner"], name)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        tap = self._tap
+        tap.busy = True
+        try:
+            item = await anext(self._inner)
+        except BaseException as error:
+            tap.busy = False
+            tap.ended(error)
+            raise
+        tap.busy = False
+        tap.item(item)
+        return item
+
+    def __del__(self) -> None:
+        self._tap.left()
+
+
+class _Body:
+    """The body of a response, with a tap; `_body_class` makes it one of httpx's.
+
+    Parameters
     ----------
-    busy
-        The SDK is fetching an item. It closes the response itself then, which says nothing of the host.
+    collect
+        Whether the tap wants the bytes, or only to know that the response was closed.
     """
 
-    __slots__ = ("busy", "call", "gathering")
+    def __init__(self, inner: Any, tap: Tap, collect: bool) -> None:
+        self._inner = inner
+        self._tap = tap
+        self._collect = collect
 
-    def __init__(self, call: Call, gathering: Gathering) -> None:
-        self.call = call
-        self.gathering = gathering
-        self.busy = False
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_inner"], name)
 
-    @quietly("sdk.stream")
-    def item(self, item: Any) -> None:
-        """Take what the host is about to get."""
-        if self.gathering.add(item):
-            self.call.first_token()
+    def __iter__(self) -> Iterator[bytes]:
+        return self._tapped() if self._collect else iter(self._inner)
 
-    @quietly("sdk.stream")
-    def end(self) -> None:
-        """The stream ran out."""
-        if not self.call.finished:
-            self.call.finish(**self.gathering.answer())
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._atapped() if self._collect else aiter(self._inner)
 
-    @quietly("sdk.stream")
-    def left(self) -> None:
-        """The host closed or lost the stream. What the model had not finished is an abandoned answer."""
-        if self.busy or self.call.finished:
-            return
-        so_far = self.gathering.answer()
-        if not self.gathering.complete:
-            so_far["labels"] = {**so_far.get("labels", {}), **ABANDONED}
-        self.call.finish(**so_far)
+    def close(self) -> None:
+        self._tap.left()
+        self._inner.close()
 
-    @quietly("sdk.stream")
-    def failed(self, error: BaseException) -> None:
-        """The stream broke off with this error, which the host gets too."""
-        if not self.call.finished:
-            self.call.finish(**{**self.gathering.answer(), "error": error})
+    async def aclose(self) -> None:
+        self._tap.left()
+        await self._inner.aclose()
 
+    def __del__(self) -> None:
+        if self._collect:
+            self._tap.left()
 
-class BodyTap(Tap):
-    """An answer that the host reads as bytes: they are collected, and read when the host is done with them."""
+    def _tapped(self) -> Iterator[bytes]:
+        try:
+            for part in self._inner:
+                self._tap.item(part)
+                yield part
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._tap.ended(error)
+            raise
+        self._tap.ended()
 
-    __slots__ = ("_api", "_parts", "_response_headers", "_response_kind", "_size")
-
-    def __init__(self, call: Call, api: Api, response: Any) -> None:
-        super().__init__(call, api.gather())
-        self._api = api
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._response_headers = response.headers
-        self._response_kind = type(response)
-
-    @quietly("sdk.stream")
-    def item(self, item: Any) -> None:
-        """Keep some bytes of the body."""
-        self._size += len(item)
-        if self._size <= MAX_BODY:
-            self._parts.append(item)
-        if self._is_stream():
-            self.call.first_token()
-
-    def end(self) -> None:
-        """The body ran out."""
-        if not self.call.finished:
-            self._read()
-            super().end()
-
-    def left(self) -> None:
-        """The host closed or lost the response."""
-        if not (self.busy or self.call.finished):
-            self._read()
-            super().left()
-
-    def failed(self, error: BaseException) -> None:
-        """Reading the body failed."""
-        if not self.call.finished:
-            self._read()
-            super().failed(error)
-
-    def _is_stream(self) -> bool:
-        return text(self._response_headers.get("content-type")).startswith("text/event-stream")
-
-    @quietly("sdk.stream")
-    def _read(self) -> None:
-        if self._size > MAX_BODY:
-            self.call.labels["answer"] = f"not recorded: over {MAX_BODY >> 20} MiB"
-            return
-        # The SDK's own response class undoes gzip and its kin.
-        whole = self._response_kind(200, headers=self._response_headers, content=b"".join(self._parts))
-        if self._is_stream():
-            for data in _events(whole.content):
-                self.gathering.add(data)
-        elif self._parts:
-            self.call.finish(**self._api.answer(orjson.loads(whole.content)))
+    async def _atapped(self) -> AsyncGenerator[bytes, None]:
+        parts = aiter(self._inner)
+        try:
+            async for part in parts:
+                self._tap.item(part)
+                yield part
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._tap.ended(error)
+            raise
+        finally:
+            # Left half read, it would be closed by the event loop later, in a task of its own.
+            if isinstance(parts, AsyncGenerator):
+                await parts.aclose()
+        self._tap.ended()
 
 
-def _events(body: bytes) -> Iterator[Json]:
-    for line in body.splitlines():
-        name, _, data = line.partition(b":")
-        if name == b"data" and data.strip().startswith(b"{"):
-            yield orjson.loads(data)
+@cache
+def _body_class(library: str, kind: Any) -> Any:
+    # httpx asks `isinstance` which of its two kinds of body it has; some are both.
+    module = sys.modules[library]
+    bases = tuple(base for base in (module.SyncByteStream, module.AsyncByteStream) if issubclass(kind, base))
+    return type("WatchedBody", (_Body, *bases), {})
