@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -45,6 +46,16 @@ _current: ContextVar[Context] = ContextVar("streamgauge", default=_NOTHING)
 def current() -> Context:
     """Return the innermost context; an empty one outside of every `prompt`."""
     return _current.get()
+
+
+@contextmanager
+def using(context: Context) -> Iterator[None]:
+    """Take up a context elsewhere: some libraries tell of a call on a thread of theirs, where there is none."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
