@@ -1,4 +1,4 @@
-"""The whole judgement of one partition: join halves, run the agents, aggregate, raise alerts.
+"""The whole judgement of one partition: drop repeats, join halves, run the agents, aggregate, raise alerts.
 
 One `Pipeline` per source partition, in the worker, in replay and in tests alike. What comes out depends only on the
 sequence of records that went in, never on how they were cut into chunks.
@@ -19,6 +19,7 @@ from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
 from agents.base import Agent, Chunk, Scores, State
 from agents.join import Joiner
+from agents.repeats import Repeats
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -48,7 +49,7 @@ class Pipeline:
         Fresh agents; this pipeline owns them.
     rules
         Alert rules.
-    lateness_ms, join_pending_max, join_timeout_ms
+    lateness_ms, join_pending_max, join_timeout_ms, repeats_remembered
         See `schemas.settings`.
     timed
         Given an agent's name, a context in which it scores: agents read no clock, who wants to know may.
@@ -70,6 +71,7 @@ class Pipeline:
         lateness_ms: int = 120_000,
         join_pending_max: int = 10_000,
         join_timeout_ms: int = 600_000,
+        repeats_remembered: int = 50_000,
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.partition = partition
@@ -77,6 +79,7 @@ class Pipeline:
         self.aggregator = Aggregator(lateness_ms, partition)
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
+        self.repeats = Repeats(repeats_remembered)
         self.offset = -1
         self.learned = self.ignored = 0
         self._timed = timed
@@ -131,7 +134,7 @@ class Pipeline:
 
     def _whole_calls(self, run: list[Record]) -> Iterator[tuple[int, LLMEvent, bytes]]:
         for offset, event, raw in run:
-            if not isinstance(event, LLMEvent):
+            if not isinstance(event, LLMEvent) or self.repeats.again(event):
                 continue
             for released in self.joiner.add(event):
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
@@ -160,13 +163,15 @@ class Pipeline:
         parts["aggregates"] = self.aggregator.state()
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
+        parts["repeats"] = self.repeats.state()
         return parts
 
     def restore(self, parts: Mapping[str, State], offset: int) -> list[str]:
         """Continue after ``offset``; returns the parts that had to start cold because their state does not fit."""
         cold: list[str] = []
         homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
-        homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine, "join": self.joiner}
+        homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
+        homes |= {"join": self.joiner, "repeats": self.repeats}
         for name, home in homes.items():
             try:
                 if name not in parts:

@@ -15,6 +15,7 @@ from schemas.settings import Settings
 
 _CORE_VERSION = 2
 """Version of the states of join, aggregates and alerts."""
+_REPEATS_VERSION = 1
 
 
 def build_agents(settings: Settings) -> list[Agent]:
@@ -36,6 +37,7 @@ def build_pipeline(
         lateness_ms=int(settings.aggregates.lateness_s * 1000),
         join_pending_max=settings.worker.join_pending_max,
         join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
+        repeats_remembered=settings.worker.repeats_remembered,
         timed=timed,
     )
 
@@ -43,4 +45,4 @@ def build_pipeline(
 def versions(pipeline: Pipeline) -> dict[str, int]:
     """Return the version of each part of the state."""
     core = dict.fromkeys(("aggregates", "alerts", "join"), _CORE_VERSION)
-    return {**core, **{agent.name: agent.version for agent in pipeline.agents}}
+    return {**core, "repeats": _REPEATS_VERSION, **{agent.name: agent.version for agent in pipeline.agents}}

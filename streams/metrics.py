@@ -23,6 +23,7 @@ WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records drop
 JOIN_ORPHANS = Counter("join_orphans_total", "Halves whose other half did not come in time")
 JOIN_LATE = Counter("join_late_total", "Halves that came after their other half was given up")
 JOIN_PENDING = Gauge("join_pending", "Halves waiting for their other half", ["partition"])
+REPEATS = Counter("repeats_total", "Events that came again and were not judged again")
 AGGREGATES_LATE = Counter("aggregates_late_total", "Events too late for their one-minute window")
 ALERTS = Counter("alerts_total", "Changes of state of alerts", ["rule", "state"])
 FEEDBACK = Counter(
@@ -38,3 +39,21 @@ SINK_ERRORS = Counter(
 )
 SINK_LAG = Gauge("sink_lag", "Records between the sink and the end of the partition", ["topic", "partition"])
 SINK_PAUSED = Gauge("sink_paused", "Partitions held back while ClickHouse does not take their rows")
+
+# The ways in
+OTLP_RECORDS = Counter(
+    "otlp_records_total",
+    "Spans and log records; outcome is event, feedback, skipped (not about a model) or rejected (see the reason)",
+    ["signal", "outcome"],
+)
+OTLP_UNMAPPED = Counter("otlp_unmapped_total", "Attributes that no field of an event took", ["attribute"])
+INGEST_REQUESTS = Counter("ingest_requests_total", "Requests answered", ["path", "status"])
+INGEST_RECORDS = Counter("ingest_records_total", "Records taken in, and records dead-lettered", ["path", "outcome"])
+INGEST_BYTES = Counter("ingest_bytes_total", "Bytes of bodies, unpacked", ["path"])
+INGEST_REFUSALS = Counter("ingest_refusals_total", "Bodies refused whole, by what they came up against", ["reason"])
+INGEST_SECONDS = Histogram(
+    "ingest_seconds", "From a request's headers to its answer, Kafka's acknowledgement in it", buckets=_SECONDS
+)
+INGEST_IN_FLIGHT = Gauge("ingest_in_flight_bytes", "Bytes received and not yet written to Kafka")
+INGEST_KEYS = Gauge("ingest_keys", "API keys known")
+INGEST_KEY_FILE_ERRORS = Counter("ingest_key_file_errors_total", "Key files that could not be read; the old keys hold")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from agents.pipeline import Pipeline
-from streams.metrics import AGENT_SECONDS, AGGREGATES_LATE, FEEDBACK, JOIN_LATE, JOIN_ORPHANS, JOIN_PENDING
+from streams.metrics import AGENT_SECONDS, AGGREGATES_LATE, FEEDBACK, JOIN_LATE, JOIN_ORPHANS, JOIN_PENDING, REPEATS
 
 
 @contextmanager
@@ -31,7 +31,8 @@ class Meters:
     def publish(self, pipeline: Pipeline) -> None:
         """Add what was counted since the last call."""
         now = _counts(pipeline)
-        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, FEEDBACK.labels("learned"), FEEDBACK.labels("ignored"))
+        learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
+        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, REPEATS)
         for metric, before, after in zip(metrics, self._last, now, strict=True):
             metric.inc(after - before)
         self._last = now
@@ -40,4 +41,5 @@ class Meters:
 
 def _counts(pipeline: Pipeline) -> tuple[int, ...]:
     joined = pipeline.joiner.counts
-    return (joined.orphans, joined.late, pipeline.aggregator.late, pipeline.learned, pipeline.ignored)
+    late, repeated = pipeline.aggregator.late, pipeline.repeats.dropped
+    return (joined.orphans, joined.late, late, pipeline.learned, pipeline.ignored, repeated)

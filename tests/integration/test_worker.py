@@ -111,7 +111,7 @@ async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
     tree = settings(kafka.brokers)
     await create_topics(tree.kafka)
     bad = malformed()
-    good = [raw for raw in lines(10_000, step_ms=5) if b'"kind"' not in raw]
+    good = [raw for raw in lines(13_000, step_ms=5) if b'"kind"' not in raw]
     mixed: list[bytes] = []
     for i in range(10_000):
         mixed += [bad[i % len(bad)], good[i % len(good)]]

@@ -1,0 +1,97 @@
+"""Events that came before: what a client or a forwarder sends again is judged once."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from agents.base import State
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+
+
+class Repeats:
+    """Knows the last ``size`` events of a partition.
+
+    No sender can promise to send once: a client whose answer got lost sends again, and so does a forwarder that was
+    killed between delivery and commit (ADR 0007). Both send the same bytes under the same key, so a repeat meets the
+    partition that judged the first. An event is what the store's sorting key says it is: tenant, app, time and id.
+
+    Parameters
+    ----------
+    size
+        Events remembered; 0 remembers none. 8 bytes each in a snapshot, about 90 in memory.
+
+    Attributes
+    ----------
+    dropped
+        How many came again.
+
+    Examples
+    --------
+    >>> event = LLMEvent(event_id="e", call_id="c", time="2026-01-01T00:00:00Z", tenant="t", app="a")
+    >>> repeats = Repeats(10)
+    >>> repeats.again(event), repeats.again(event), repeats.dropped
+    (False, True, 1)
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.dropped = 0
+        # Beside the set, a ring of the same identities in order of arrival: which is the oldest, and, as bytes, the
+        # whole state without sorting a set (13 ms for 100,000, every snapshot).
+        self._ring = array("Q")
+        self._at = 0
+        self._known: set[int] = set()
+
+    def again(self, event: LLMEvent) -> bool:
+        """Say whether an event came before; remember it, and forget the oldest for it."""
+        if self.size == 0:
+            return False
+        name = identity(event)
+        if name in self._known:
+            self.dropped += 1
+            return True
+        self._remember(name)
+        return False
+
+    def _remember(self, name: int) -> None:
+        self._known.add(name)
+        if len(self._ring) < self.size:
+            self._ring.append(name)
+            return
+        self._known.discard(self._ring[self._at])
+        self._ring[self._at] = name
+        self._at = (self._at + 1) % self.size
+
+    def state(self) -> State:
+        """Everything needed to continue: identities, the oldest first."""
+        names = np.frombuffer(self._ring, np.uint64)
+        return {"names": np.roll(names, -self._at), "dropped": self.dropped}
+
+    def restore(self, state: State) -> None:
+        """Continue from a state, of another size if the setting changed."""
+        values: Mapping[str, Any] = state
+        try:
+            names, dropped = _names(values["names"])[-self.size or len(values["names"]) :], int(values["dropped"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"repeats: {error}; it starts cold") from error
+        self._ring, self._at = array("Q", names.tobytes()), 0
+        self._known, self.dropped = set(self._ring), dropped
+
+
+def identity(event: LLMEvent) -> int:
+    """Return 64 bits that say which event it is: one in 10^14 events is by chance taken for one of 100,000 others."""
+    said = f"{event.tenant}\0{event.app}\0{event.kind}\0{event.event_id}\0{event.time.timestamp()}"
+    return int.from_bytes(hashlib.blake2b(said.encode(), digest_size=8).digest(), "little")
+
+
+def _names(value: Any) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    found = np.asarray(value)
+    if found.dtype != np.uint64 or found.ndim != 1:
+        raise ValueError(f"{found.dtype} of {found.ndim} dimensions where identities must be")
+    return found
