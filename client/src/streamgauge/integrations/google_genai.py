@@ -10,6 +10,7 @@ from google.genai.models import AsyncModels, Models
 
 from streamgauge.calls import Call
 from streamgauge.guard import quiet, quietly
+from streamgauge.integrations._taps import Tap, publish
 from streamgauge.integrations.google_genai_answers import Answer
 from streamgauge.integrations.google_genai_contents import messages, parameters
 from streamgauge.publisher import EventPublisher
@@ -114,7 +115,7 @@ def _finish(call: Call | None, response: Any) -> None:
     answer = Answer()
     with quiet("google_genai"):
         answer.add(response)
-    call.finish(**answer.fields())
+    publish(call, answer.answer())
 
 
 def _stream(original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
@@ -151,17 +152,5 @@ async def _awaited(stream: Any, call: Call) -> Any:
 
 def _eyes(call: Call) -> dict[str, Callable[..., object]]:
     """Return what looks at a stream: at each chunk, at its end, at its error."""
-    answer = Answer()
-
-    def on_item(chunk: Any) -> None:
-        answer.add(chunk)
-        if answer.choices:
-            call.first_token()
-
-    def on_end(abandoned: bool) -> None:
-        call.finish(**answer.fields(abandoned=abandoned))
-
-    def on_error(error: BaseException) -> None:
-        call.finish(**answer.fields(), error=error)
-
-    return {"on_item": on_item, "on_end": on_end, "on_error": on_error}
+    tap = Tap(call, Answer())
+    return {"on_item": tap.item, "on_end": lambda left: tap.left() if left else tap.ended(), "on_error": tap.ended}

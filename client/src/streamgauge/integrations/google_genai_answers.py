@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamgauge.integrations.google_genai_contents import Json, json_text, text_of
+from streamgauge.integrations._reading import Json, as_json
+from streamgauge.integrations.google_genai_contents import text_of
 
 BLOCKS = frozenset(
     {"SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "MODEL_ARMOR"}
@@ -23,7 +24,7 @@ class _Choice:
     def event(self) -> Json:
         choice: Json = {"content": "".join(self.texts), "finish_reason": self.finish_reason}
         if self.calls:
-            choice["tool_calls"] = [{**call, "arguments": json_text(call["arguments"])} for call in self.calls]
+            choice["tool_calls"] = [{**call, "arguments": as_json(call["arguments"])} for call in self.calls]
         if self.logprobs:
             choice["logprobs"] = self.logprobs
         return choice
@@ -40,8 +41,13 @@ class Answer:
         self._documents: list[Json] = []
         self._verdicts: list[Json] = []
 
-    def add(self, response: Any) -> None:
-        """Take in a response or a chunk of one."""
+    @property
+    def complete(self) -> bool:
+        """Whether every candidate has ended, or there will be none."""
+        return bool(self._verdicts) or (bool(self.choices) and all(c.finish_reason for c in self.choices.values()))
+
+    def add(self, response: Any) -> bool:
+        """Take in a response or a chunk of one; return whether the model said something in it."""
         self._usage = response.usage_metadata or self._usage
         self._model = response.model_version or self._model
         self._id = response.response_id or self._id
@@ -50,6 +56,7 @@ class Answer:
         for position, candidate in enumerate(response.candidates or ()):
             index = position if candidate.index is None else candidate.index
             self._add_candidate(self.choices.setdefault(index, _Choice()), candidate)
+        return any(candidate.content and candidate.content.parts for candidate in response.candidates or ())
 
     def _add_candidate(self, choice: _Choice, candidate: Any) -> None:
         for part in (candidate.content and candidate.content.parts) or ():
@@ -66,8 +73,8 @@ class Answer:
                 self._verdicts.append(_verdict("post", candidate.finish_reason, candidate.safety_ratings))
         self._documents += _retrieved(candidate.grounding_metadata)
 
-    def fields(self, *, abandoned: bool = False) -> Json:
-        """Return what `Call.finish` is to be given."""
+    def answer(self) -> Json:
+        """Return what `Call.finish` takes."""
         found: Json = {
             "choices": [choice.event() for _, choice in sorted(self.choices.items())],
             "usage": _usage(self._usage),
@@ -79,8 +86,6 @@ class Answer:
             found["documents"] = self._documents
         if self._verdicts:
             found["guardrails"] = self._verdicts
-        if abandoned:
-            found["labels"] = {"stream": "abandoned"}
         return found
 
 

@@ -6,26 +6,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import orjson
 from google.genai import types
+from pydantic import BaseModel
 
-Json = dict[str, Any]
+from streamgauge.integrations import _reading
+from streamgauge.integrations._reading import Json, as_json
 
-PARAMETERS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "candidate_count",
-    "max_output_tokens",
-    "stop_sequences",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "response_mime_type",
-    "response_logprobs",
-    "logprobs",
-    "cached_content",
-)
+NO_SETTINGS = frozenset({"system_instruction", "tools", "http_options", "response_schema", "response_json_schema"})
 
 
 def messages(contents: Any, config: Any) -> list[Json]:
@@ -37,10 +24,11 @@ def messages(contents: Any, config: Any) -> list[Json]:
 
 def parameters(config: Any) -> Json:
     """Return how the model was asked to answer; of the tools, their names."""
-    found = {name: value for name in PARAMETERS if (value := _get(config, name)) is not None}
-    if tools := [name for tool in _get(config, "tools") or () for name in _tool_names(tool)]:
-        found["tools"] = tools
-    return found
+    given = config if isinstance(config, Mapping) else vars(config) if config is not None else {}
+    plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in given.items()}
+    found = _reading.parameters(plain, NO_SETTINGS)
+    tools = [name for tool in _get(config, "tools") or () for name in _tool_names(tool)]
+    return {**found, "tools": tools} if tools else found
 
 
 def _get(config: Any, name: str) -> Any:
@@ -85,7 +73,7 @@ def _turn(role: str, parts: Iterable[Any]) -> Iterator[Json]:
         if response := getattr(part, "function_response", None):
             yield {"role": "tool", "content": _result(response), "name": response.name, "tool_call_id": response.id}
         elif call := getattr(part, "function_call", None):
-            calls.append({"id": call.id or "", "name": call.name or "", "arguments": json_text(call.args or {})})
+            calls.append({"id": call.id or "", "name": call.name or "", "arguments": as_json(call.args or {})})
         elif (shown := text_of(part)) is not None:
             texts.append(shown)
     if texts or calls:
@@ -102,12 +90,7 @@ def _result(response: types.FunctionResponse) -> str:
     """Return what a function gave: its text where that is all there is, JSON otherwise."""
     given = response.response or {}
     only = next(iter(given.values())) if len(given) == 1 and given.keys() & {"result", "output"} else given
-    return only if isinstance(only, str) else json_text(only)
-
-
-def json_text(value: Any) -> str:
-    """Return a value as JSON; what JSON has no word for, as text."""
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return only if isinstance(only, str) else as_json(only)
 
 
 def text_of(part: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The Gemini API as far as the integration uses it: generateContent, its stream, errors; at Google AI and at Vertex AI."""
+"""The Gemini API as far as the integration uses it: generateContent, its stream, errors; also by Vertex AI's paths."""
 
 from __future__ import annotations
 
