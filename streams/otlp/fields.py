@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.otlp.guardrails import PREFIXES as GUARDRAILS
 from streams.otlp.limits import MAX_LABEL_CHARS, MAX_LABELS, MAX_NAME_CHARS
-from streams.otlp.names import COUNTED, FIELDS, PARAMETER_PREFIX, PARAMETERS, PLACED
+from streams.otlp.names import COUNTED, FIELDS, LABELS, PARAMETER_PREFIX, PARAMETERS, PLACED
 from streams.otlp.result import Normalised
 from streams.otlp.values import integer, number
 
@@ -41,8 +42,11 @@ class Fields:
 
     def tokens(self, name: str) -> int | None:
         """Return a count of tokens, None where it is missing or is no count."""
-        value = integer(self.plain.get(name))
-        return value if value is not None and 0 <= value <= _MAX_TOKENS else None
+        value = self.plain.get(name)
+        if value is None:
+            return None
+        count = integer(value)
+        return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
     def number(self, name: str) -> float | None:
         """Return a number, None where it is missing or is none."""
@@ -52,6 +56,7 @@ class Fields:
 def sort(attributes: Mapping[str, Any]) -> Fields:
     """Return a span's attributes by where they go."""
     found = Fields()
+    plain = found.plain
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
         place = FIELDS.get(name)
@@ -59,15 +64,16 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
             _other(found, name, value)
         elif value is not None and value != "":
             to, rank = place
-            if rank < ranks.get(to, 99):
+            if to not in plain or rank < ranks[to]:
                 ranks[to] = rank
-                found.plain[to] = value
-    _move_labels(found)
+                plain[to] = value
     return found
 
 
 def _other(found: Fields, name: str, value: Any) -> None:
-    if name in PARAMETERS:
+    if name in LABELS:
+        label(found.labels, LABELS[name], value)
+    elif name in PARAMETERS:
         found.parameters.setdefault(PARAMETERS[name], value)
     elif name.startswith(PARAMETER_PREFIX):
         found.parameters[name[len(PARAMETER_PREFIX) :]] = value
@@ -75,11 +81,6 @@ def _other(found: Fields, name: str, value: Any) -> None:
         label(found.labels, name[len(_ASSOCIATION) :], value)
     else:
         found.rest[name] = value
-
-
-def _move_labels(found: Fields) -> None:
-    for name in [name for name in found.plain if name.startswith("label:")]:
-        label(found.labels, name[6:], found.plain.pop(name))
 
 
 def label(labels: dict[str, str], name: str, value: Any) -> None:
@@ -91,5 +92,5 @@ def label(labels: dict[str, str], name: str, value: Any) -> None:
 def count_unmapped(rest: Mapping[str, Any], used: set[str], out: Normalised) -> None:
     """Count the GenAI attributes that no dialect took."""
     for name in rest:
-        if name not in used and name not in PLACED and name.startswith(COUNTED):
+        if name not in used and name not in PLACED and name.startswith(COUNTED) and not name.startswith(GUARDRAILS):
             out.unknown(name)

@@ -76,17 +76,25 @@ _BY_FIELD: Final[dict[str, tuple[str, ...]]] = {
     "environment": ("streamgauge.environment", "langfuse.environment"),
     "operation": ("gen_ai.operation.name",),
     "kind": ("openinference.span.kind", "langfuse.observation.type", "llm.request.type", "traceloop.span.kind"),
-    "label:response_id": ("gen_ai.response.id",),
-    "label:server.address": ("server.address",),
-    "label:agent": ("gen_ai.agent.name", "agent.name"),
-    "label:workflow": ("gen_ai.workflow.name", "traceloop.workflow.name"),
-    "label:output_type": ("gen_ai.output.type",),
-    "label:service_tier": ("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
-    "label:release": ("langfuse.release", "langfuse.version"),
 }  # fmt: skip
 
 FIELDS: Final = {name: (field, rank) for field, names in _BY_FIELD.items() for rank, name in enumerate(names)}
 """Attribute to the field it fills; of several present the one of least rank counts."""
+
+LABELS: Final = {
+    "gen_ai.response.id": "response_id",
+    "server.address": "server.address",
+    "gen_ai.agent.name": "agent",
+    "agent.name": "agent",
+    "gen_ai.workflow.name": "workflow",
+    "traceloop.workflow.name": "workflow",
+    "gen_ai.output.type": "output_type",
+    "openai.response.service_tier": "service_tier",
+    "gen_ai.openai.response.service_tier": "service_tier",
+    "langfuse.release": "release",
+    "langfuse.version": "release",
+}
+"""Attribute to the label it becomes."""
 
 PARAMETERS: Final = {
     "gen_ai.request.choice.count": "n",

@@ -28,13 +28,17 @@ def loads(raw: bytes | str) -> Any:
     DecodeError, ContractError
         Not JSON; or JSON of more objects and arrays than any trace has.
     """
-    counted = raw.encode() if isinstance(raw, str) else raw
-    if counted.count(b"{") + counted.count(b"[") > MAX_JSON_CONTAINERS:
+    if len(raw) > MAX_JSON_CONTAINERS and _containers(raw) > MAX_JSON_CONTAINERS:
         raise ContractError(f"over {MAX_JSON_CONTAINERS} objects and arrays; send smaller batches")
     try:
-        return orjson.loads(counted)
+        return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"not JSON: {error.msg} at byte {error.pos}") from error
+
+
+def _containers(raw: bytes | str) -> int:
+    encoded = raw.encode() if isinstance(raw, str) else raw
+    return encoded.count(b"{") + encoded.count(b"[")
 
 
 def spans(raw: bytes, out: Normalised) -> Spans:

@@ -13,7 +13,7 @@ from streams.otlp.evaluation import EVENT as EVALUATION
 from streams.otlp.events import begin, emit, fill, time_and_fate
 from streams.otlp.feedback import About, label
 from streams.otlp.fields import Fields, count_unmapped, sort
-from streams.otlp.guardrails import PREFIXES, Verdicts, of_call
+from streams.otlp.guardrails import Verdicts, of_call
 from streams.otlp.kinds import Kind, kind_of
 from streams.otlp.limits import MAX_DOCUMENTS, MAX_LABEL_CHARS
 from streams.otlp.result import Normalised
@@ -71,7 +71,7 @@ class Trace:
         except ValueError as error:
             self.out.reject(span.where, str(error))
             return
-        content = _content(span)
+        content = _content(span, found.rest)
         langfuse.complete(found)
         self._add_passages(span, found, content)
         fill(event, found, content, span)
@@ -81,8 +81,7 @@ class Trace:
         if self.logs_follow:
             event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)
         emit(event, source, span.where, self.out)
-        rest = {name: value for name, value in found.rest.items() if not name.startswith(PREFIXES)}
-        count_unmapped(rest, content.used, self.out)
+        count_unmapped(found.rest, content.used, self.out)
 
     def _add_passages(self, span: SpanView, found: Fields, content: Content) -> None:
         if not content.documents:
@@ -99,13 +98,12 @@ def _parts(content: Content, *, failed: bool) -> list[str]:
     return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]
 
 
-def _content(span: SpanView) -> Content:
+def _content(span: SpanView, rest: dict[str, Any]) -> Content:
     """Return what the call was asked and answered, by the first dialect that tells, the others filling what it left."""
-    attributes = span.attributes
-    content = messages.read(attributes)
+    content = messages.read(rest)
     if not (content.messages and content.choices):
         for read in (openinference.read, indexed.read, langfuse.read):
-            content.add(read(attributes))
+            content.add(read(rest))
         told: list[tuple[str, Any]] = [(e.name, e.attributes) for e in span.happenings if e.name in by_event.NAMES]
         if told:
             content.add(by_event.read(told))

@@ -29,23 +29,37 @@ def submessages(raw: bytes, begin: int, end: int) -> Iterator[tuple[int, int, in
     [(1, b'hi')]
     """
     at = begin
-    while at < end:
-        tag, at = _varint(raw, at, end)
-        kind = tag & 7
-        if kind == _BYTES:
-            size, at = _varint(raw, at, end)
+    try:
+        while at < end:
+            # Tags are one byte in OTLP and sizes mostly two: read here, as a call costs more than the reading.
+            if (tag := raw[at]) < 0x80:
+                at += 1
+            else:
+                tag, at = _varint(raw, at, end)
+            if tag & 7 != _BYTES:
+                at = _passed(raw, at, end, tag & 7)
+                continue
+            if (size := raw[at]) < 0x80:
+                at += 1
+            else:
+                size, at = _varint(raw, at, end)
             if size > end - at:
                 raise DecodeError(f"byte {at}: a field of {size} bytes in a message that ends after {end - at}")
             yield tag >> 3, at, at + size
             at += size
-        elif kind == _VARINT:
-            _, at = _varint(raw, at, end)
-        elif kind in _FIXED:
-            at += _FIXED[kind]
-        else:
-            raise DecodeError(f"byte {at}: wire type {kind}; the body is no OTLP protobuf")
+    except IndexError as error:
+        raise DecodeError(f"byte {at}: the body ends within a field") from error
     if at > end:
         raise DecodeError(f"byte {end}: the message ends within a field")
+
+
+def _passed(raw: bytes, at: int, end: int, kind: int) -> int:
+    """Return where a field of another kind ends."""
+    if kind == _VARINT:
+        return _varint(raw, at, end)[1]
+    if kind in _FIXED:
+        return at + _FIXED[kind]
+    raise DecodeError(f"byte {at}: wire type {kind}; the body is no OTLP protobuf")
 
 
 def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:

@@ -37,6 +37,8 @@ def read(attributes: Mapping[str, Any]) -> Content:
 
 def complete(found: Fields) -> None:
     """Add the counts and the cost that stand in JSON to a span's fields."""
+    if _USAGE not in found.rest and _COST not in found.rest:
+        return
     counts, costs = decoded(found.rest.get(_USAGE)), decoded(found.rest.get(_COST))
     if isinstance(counts, Mapping):
         for name, aliases in _COUNTS.items():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from streams.otlp.content import Content, choice, compact, decoded, document, flat, message, role, tool_call
 from streams.otlp.indexing import rows
-
-KIND: Final = "openinference.span.kind"
 
 
 def read(attributes: Mapping[str, Any]) -> Content:
@@ -31,11 +29,10 @@ def read(attributes: Mapping[str, Any]) -> Content:
 
 def _values(attributes: Mapping[str, Any], out: Content) -> Content:
     """Fall back on ``input.value`` and ``output.value``, which every OpenInference span may have."""
-    if KIND in attributes:
-        if asked := attributes.get("input.value"):
-            out.messages = [message("user", flat(asked))]
-        if answered := attributes.get("output.value"):
-            out.choices = [choice(flat(answered), None)]
+    if asked := attributes.get("input.value"):
+        out.messages = [message("user", flat(asked))]
+    if answered := attributes.get("output.value"):
+        out.choices = [choice(flat(answered), None)]
     return out
 
 
