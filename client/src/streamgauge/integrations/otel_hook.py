@@ -63,7 +63,7 @@ class StreamgaugeHook:
         self._publisher = publisher
 
     @quietly("otel_hook")
-    def on_completion(
+    def on_completion(  # noqa: PLR0913 - OpenTelemetry's protocol
         self,
         *,
         inputs: Sequence[Any],
@@ -76,8 +76,8 @@ class StreamgaugeHook:
     ) -> None:
         """Publish the call that just ended, if it was one of a model.
 
-        A span that is not recorded (sampled away, or no tracer provider) has no attributes; the log record has the same,
-        if ``OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT=true``. Without either the event has its messages, but no model.
+        A span that is not recorded (sampled away, or no tracer provider) has no attributes. The log record has the same
+        ones if ``OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT=true``. Without either the event has its messages, but no model.
         """
         attributes = {**_attributes(log_record), **_attributes(span)}
         if attributes.get("gen_ai.operation.name", "chat") not in MODEL_CALLS:
@@ -134,7 +134,7 @@ def _clock(call: Call, span: Any) -> dict[str, Any]:
     return {"latency_ms": max(0.0, (time.time_ns() - began_ns) / 1e6)}
 
 
-def _ids(span: Any) -> dict[str, str]:
+def _ids(span: Any) -> dict[str, Any]:
     context = span.get_span_context() if hasattr(span, "get_span_context") else None
     if context is None or not context.is_valid:
         return {}
@@ -150,7 +150,7 @@ def _error(attributes: Attributes, span: Any) -> dict[str, Any] | None:
 
 
 def _class_name(kind: str) -> str:
-    """Return ``RateLimitError`` of ``openai.RateLimitError`` and of ``<class 'openai.RateLimitError'>``; both are written."""
+    """Return ``RateLimitError`` of ``openai.RateLimitError`` and ``<class 'openai.RateLimitError'>``: both are written."""
     found = re.fullmatch(r"(?:<class ')?(?:\w+\.)*([A-Za-z_]\w*)(?:'>)?", kind)
     return found[1] if found else kind
 

@@ -17,7 +17,7 @@ KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
 def messages(inputs: Iterable[Any], system_instruction: Sequence[Any]) -> list[Json]:
-    """Return the prompt: the system instruction first, then each input, the results of tools as messages of their own."""
+    """Return the prompt: the system instruction, then the inputs; results of tools are messages of their own."""
     instruction = [{"role": "system", "content": text(system_instruction)}] if system_instruction else []
     return instruction + [each for message in inputs for each in _split(message)]
 
@@ -44,7 +44,10 @@ def choices(outputs: Sequence[Any], wanted: int, reasons: Sequence[str], *, fail
 
 
 def left_early(outputs: Iterable[Any]) -> bool:
-    """Return whether an answer has the finish reason ``error``: of a call without an error, a stream left before its end."""
+    """Return whether an answer has the finish reason ``error``.
+
+    In a call without an error that is what the instrumentations write for a stream that was left before its end.
+    """
     return any(field(each, "finish_reason") == "error" for each in outputs)
 
 

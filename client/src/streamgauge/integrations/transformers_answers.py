@@ -1,6 +1,6 @@
 """What a transformers pipeline answered: label, confidence, entropy and scores, read from its logits.
 
-Words of the input or of the answer stand in ``choices`` only, never in the event's other fields: those are not redacted.
+Words of the input or the answer stand in ``messages`` and ``choices`` only: the event's other fields are not redacted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ MAX_SCORES = 100
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the pipeline's ``postprocess`` was given, and what it made of it."""
+    """What the pipeline was asked for, what its ``postprocess`` was given, and what it made of it."""
 
+    asked: Mapping[str, Any]
     outputs: Any
     params: Mapping[str, Any]
     result: Any
@@ -27,7 +28,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The parts of an event that one answer gives; ``more`` are ``confidence``, ``entropy`` (in nats) and ``scores``."""
+    """The parts of an event that one answer gives; ``more``: ``confidence``, ``entropy`` (in nats) and ``scores``."""
 
     choices: list[Json]
     more: Json = field(default_factory=dict)
@@ -66,7 +67,10 @@ def fill_mask(pipe: Any, seen: Seen) -> Answer:
     best = [mask[0] for mask in masks]
     masked = seen.outputs["input_ids"][0] == pipe.tokenizer.mask_token_id
     entropies = _row_entropies(seen.outputs["logits"][0][masked])
-    choice = {"content": " ".join(word["token_str"] for word in best), "logprobs": [_ln(word["score"]) for word in best]}
+    choice = {
+        "content": " ".join(word["token_str"] for word in best),
+        "logprobs": [_ln(word["score"]) for word in best],
+    }
     confidence = _mean(float(word["score"]) for word in best)
     return Answer([{**choice, "finish_reason": "stop"}], {"confidence": confidence, "entropy": _mean(entropies)})
 
@@ -77,7 +81,8 @@ def text_generation(pipe: Any, seen: Seen) -> Answer:
     prompt = seen.outputs["input_ids"]
     prompt_tokens = 0 if prompt is None else prompt.shape[-1]
     generated = [_unpadded(row[prompt_tokens:], pipe.tokenizer.pad_token_id, _ends(pipe)) for row in sequences]
-    choices = [_generated(pipe, tokens) for tokens in generated]
+    limit = seen.asked.get("max_new_tokens") or _default(pipe, "max_new_tokens")
+    choices = [_generated(pipe, tokens, limit) for tokens in generated]
     return Answer(choices, usage={"output_tokens": sum(map(len, generated))})
 
 
@@ -173,8 +178,14 @@ def _row_entropies(logits: Any) -> list[float]:
     return entropies
 
 
+def _default(pipe: Any, name: str) -> Any:
+    """Return what text is generated with where the call does not say: the pipeline's own default, then the model's."""
+    ours: Mapping[str, Any] = {**getattr(pipe, "_generation_defaults", {}), **getattr(pipe, "_generate_kwargs", {})}
+    return ours.get(name) or getattr(pipe.model.generation_config, name, None)
+
+
 def _ends(pipe: Any) -> frozenset[int]:
-    end = getattr(pipe.model.generation_config, "eos_token_id", None)
+    end = _default(pipe, "eos_token_id")
     return frozenset([end] if isinstance(end, int) else end or ())
 
 
@@ -187,7 +198,8 @@ def _unpadded(tokens: list[int], pad: int | None, ends: frozenset[int]) -> list[
     return kept
 
 
-def _generated(pipe: Any, tokens: list[int]) -> Json:
+def _generated(pipe: Any, tokens: list[int], limit: int | None) -> Json:
     ended = bool(tokens) and tokens[-1] in _ends(pipe)
-    text = pipe.tokenizer.decode(tokens, skip_special_tokens=True)
-    return {"content": text, "finish_reason": "stop" if ended else "length"}
+    full = limit is not None and len(tokens) >= limit
+    reason = "length" if full and not ended else "stop" if ended or limit is not None else None
+    return {"content": pipe.tokenizer.decode(tokens, skip_special_tokens=True), "finish_reason": reason}
