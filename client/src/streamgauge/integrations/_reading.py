@@ -109,6 +109,8 @@ def parameters(body: Mapping[str, Any], content: Collection[str]) -> Json:
     """
     found = {name: _setting(value, 1) for name, value in body.items() if name not in content}
     kept = {name: value for name, value in found.items() if value is not None}
+    if kept.get("stream") is False:  # some methods say so, some leave it out
+        del kept["stream"]
     tools = tool_names(body.get("tools")) or tool_names(body.get("functions"))
     return {**kept, "tools": tools} if tools else kept
 

@@ -39,6 +39,8 @@ class Reply:
     ----------
     chunks
         The body; with ``streamed`` each chunk is sent and flushed on its own.
+    arrived
+        Set when the request is here.
     hold
         Wait for this event before the last chunk: a stream that stands still.
     cut
@@ -50,6 +52,7 @@ class Reply:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     streamed: bool = False
+    arrived: threading.Event = field(default_factory=threading.Event)
     hold: threading.Event | None = None
     cut: bool = False
 
@@ -82,6 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, request: Request) -> None:
         self.server.requests.append(request)
         reply = self.server.queued.popleft() if self.server.queued else self.server.answer(request)
+        reply.arrived.set()
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
         for name, value in reply.headers.items():

@@ -116,15 +116,15 @@ def error(status: int, **more: Any) -> Reply:
 
 def answer(request: Request) -> Reply:
     """Answer any request of the API with something plausible."""
-    body = request.body
-    if request.path.endswith("/responses"):
+    body, path = request.body, request.path.partition("?")[0]
+    if path.endswith("/responses"):
         whole = response(model=body["model"])
         return Reply.stream(response_events(whole)) if body.get("stream") else Reply.of(whole)
-    if request.path.endswith("/chat/completions"):
+    if path.endswith("/chat/completions"):
         return chat(completion(model=body["model"]), body)
-    if request.path.endswith("/completions"):
+    if path.endswith("/completions"):
         return Reply.of(text_completion(body["model"]))
-    return Reply.of({"error": {"message": f"no route {request.path}", "type": "invalid_request_error"}}, 404)
+    return Reply.of({"error": {"message": f"no route {path}", "type": "invalid_request_error"}}, 404)
 
 
 def chat(whole: dict[str, Any], body: dict[str, Any]) -> Reply:
