@@ -134,7 +134,7 @@ class Pipeline:
 
     def _whole_calls(self, run: list[Record]) -> Iterator[tuple[int, LLMEvent, bytes]]:
         for offset, event, raw in run:
-            if not isinstance(event, LLMEvent) or self.repeats.again(event):
+            if not isinstance(event, LLMEvent) or self.repeats.again(event, raw):
                 continue
             for released in self.joiner.add(event):
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.

@@ -19,7 +19,8 @@ class Repeats:
 
     No sender can promise to send once: a client whose answer got lost sends again, and so does a forwarder that was
     killed between delivery and commit (ADR 0007). Both send the same bytes under the same key, so a repeat meets the
-    partition that judged the first. An event is what the store's sorting key says it is: tenant, app, time and id.
+    partition that judged the first. An event is what the store's sorting key says it is: tenant, app, time and id; a
+    part of a call is its bytes, since the parts of one call may share all of these.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class Repeats:
     --------
     >>> event = LLMEvent(event_id="e", call_id="c", time="2026-01-01T00:00:00Z", tenant="t", app="a")
     >>> repeats = Repeats(10)
-    >>> repeats.again(event), repeats.again(event), repeats.dropped
+    >>> repeats.again(event, b"{}"), repeats.again(event, b"{}"), repeats.dropped
     (False, True, 1)
     """
 
@@ -48,11 +49,11 @@ class Repeats:
         self._at = 0
         self._known: set[int] = set()
 
-    def again(self, event: LLMEvent) -> bool:
+    def again(self, event: LLMEvent, raw: bytes) -> bool:
         """Say whether an event came before; remember it, and forget the oldest for it."""
         if self.size == 0:
             return False
-        name = identity(event)
+        name = identity(event, raw)
         if name in self._known:
             self.dropped += 1
             return True
@@ -84,10 +85,13 @@ class Repeats:
         self._known, self.dropped = set(self._ring), dropped
 
 
-def identity(event: LLMEvent) -> int:
+def identity(event: LLMEvent, raw: bytes) -> int:
     """Return 64 bits that say which event it is: one in 10^14 events is by chance taken for one of 100,000 others."""
-    said = f"{event.tenant}\0{event.app}\0{event.kind}\0{event.event_id}\0{event.time.timestamp()}"
-    return int.from_bytes(hashlib.blake2b(said.encode(), digest_size=8).digest(), "little")
+    said = raw
+    if event.kind != "part":
+        named = f"{event.tenant}\0{event.app}\0{event.kind}\0{event.event_id}\0{event.time.timestamp()}"
+        said = named.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little")
 
 
 def _names(value: Any) -> np.ndarray[Any, np.dtype[np.uint64]]:

@@ -41,6 +41,9 @@ class Kafka(_Part):
     otlp_encoding: Literal["auto", "proto", "json"] = Field(
         "auto", description="otlp_proto or otlp_json of the Collector; auto: JSON where the first byte is a brace"
     )
+    otlp_logs_follow: bool = Field(
+        False, description="messages and answers come as log records: a span waits for them (worker.join_timeout_s)"
+    )
 
     def topic(self, name: str) -> str:
         """Return the full name of a topic."""
@@ -97,6 +100,7 @@ class Ingest(_Part):
     in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
         128 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
     )
+    otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
     read_timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="longest a body may take to arrive")
     write_timeout_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="longest wait for Kafka's acknowledgement; then 503"
