@@ -13,12 +13,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from streamgauge import context
 from streamgauge.calls import Call
+from streamgauge.defaults import default_publisher
 from streamgauge.guard import quietly
 from streamgauge.integrations import otel_parts
 from streamgauge.publisher import EventPublisher
 
 Attributes = Mapping[str, Any]
+
+UNNAMED = "default"
+"""The app of a publisher that was told none."""
 
 MODEL_CALLS = frozenset({"chat", "generate_content", "text_completion"})
 
@@ -89,8 +94,17 @@ class StreamgaugeHook:
             messages=otel_parts.messages(inputs, system_instruction),
             parameters=_parameters(attributes, tool_definitions),
             **_renamed(attributes, CONTEXT),
+            **self._app(span),
         )
         _finish(call, outputs, attributes, span)
+
+    def _app(self, span: Any) -> dict[str, Any]:
+        """Take the app from OpenTelemetry's ``service.name`` where streamgauge was told none."""
+        publisher = self._publisher or default_publisher()
+        if publisher is None or publisher.settings.app != UNNAMED or context.current().app:
+            return {}
+        service = str(_attributes(getattr(span, "resource", None)).get("service.name", ""))
+        return {} if not service or service.startswith("unknown_service") else {"app": service}
 
 
 def _finish(call: Call, outputs: Sequence[Any], attributes: Attributes, span: Any) -> None:
@@ -150,7 +164,7 @@ def _error(attributes: Attributes, span: Any) -> dict[str, Any] | None:
 
 
 def _class_name(kind: str) -> str:
-    """Return ``RateLimitError`` of ``openai.RateLimitError`` and ``<class 'openai.RateLimitError'>``: both are written."""
+    """Return ``RateLimitError`` of ``openai.RateLimitError`` and ``<class 'openai.RateLimitError'>``, as written."""
     found = re.fullmatch(r"(?:<class ')?(?:\w+\.)*([A-Za-z_]\w*)(?:'>)?", kind)
     return found[1] if found else kind
 
