@@ -11,20 +11,17 @@ from pathlib import Path
 from typing import IO
 
 import orjson
-from aiokafka.partitioner import DefaultPartitioner
 
 from agents.pipeline import Outputs, Pipeline, Record
 from schemas.errors import RecordError
-from schemas.event import LLMEvent
-from schemas.feedback import Feedback
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import FEEDBACK_HEADER, decode_event
+from streams.keying import event_key, partition_of
 from streams.warm import warm
 
 _CHUNK = 256
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
-_partition_of = DefaultPartitioner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +38,6 @@ class Report:
     def events_per_second(self) -> float:
         """Scored events a second, reading and writing included."""
         return self.scored / self.seconds if self.seconds else 0.0
-
-
-def event_key(item: LLMEvent | Feedback) -> bytes:
-    """Return the key a client gives: the conversation where there is one, tenant and app otherwise."""
-    return (item.conversation_id or f"{item.tenant}/{item.app}").encode()
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return Kafka's default partition (murmur2) of a key."""
-    all_partitions = list(range(partitions))
-    return int(_partition_of(key, all_partitions, all_partitions))
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

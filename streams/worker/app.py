@@ -6,7 +6,8 @@ import asyncio
 import logging
 import ssl
 import tempfile
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 import faust
 from aiokafka import ConsumerRecord
@@ -15,13 +16,16 @@ from faust.transport.consumer import Consumer
 from faust.types import TP, StreamT
 
 from schemas.settings import Settings
-from streams.decode import FEEDBACK_HEADER
 from streams.metrics import WORKER_RECORDS
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
 from streams.worker.engine import Engine
+from streams.worker.otlp import OtlpForwarder
 from streams.worker.writer import Writer
 
 log = logging.getLogger(__name__)
+
+Forward: TypeAlias = "Callable[[Sequence[ConsumerRecord]], Awaitable[None]]"
+"""Writes what a run says into the log of the events, and returns when it is there."""
 
 _BUFFERED_RUNS = 1 << 16
 """Never the bound: a full stream buffer stalls its partition for a second. `ByteBudget` is."""
@@ -106,6 +110,8 @@ class Worker:
             broker_max_poll_records=None,
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=4 << 20,
+            # A Collector's topic may be made after us: it is found within this time, not within Kafka's five minutes.
+            consumer_metadata_max_age_ms=30_000,
             stream_buffer_maxsize=_BUFFERED_RUNS,
             stream_wait_empty=False,
             topic_allow_declare=False,
@@ -115,12 +121,21 @@ class Worker:
         )
         schema = ChunkSchema(self._budget, worker.chunk_records)
         events = app.topic(self.events, schema=schema, acks=False)
-        feedback = app.topic(self.feedback, schema=schema, acks=False)
         app.agent(events, name="judge")(self._judge)
-        app.agent(feedback, name="forward")(self._forward)
+        for topic, forward in self._forwards().items():
+            app.agent(app.topic(topic, schema=schema, acks=False), name=topic)(self._forwarding(forward))
         app.on_partitions_revoked.connect(self._on_revoked)  # type: ignore[arg-type] # takes what it is sent
         app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type] # the same
         return app
+
+    def _forwards(self) -> dict[str, Forward]:
+        """Return how the records of each topic but that of the events get there."""
+        kafka = self.settings.kafka
+        forwards: dict[str, Forward] = {self.feedback: self._writer.feedback}
+        if kafka.otlp:
+            forwards[kafka.otlp_spans_topic] = OtlpForwarder("spans", self.settings, self._writer).forward
+            forwards[kafka.otlp_logs_topic] = OtlpForwarder("logs", self.settings, self._writer).forward
+        return forwards
 
     async def _judge(self, runs: StreamT[Held]) -> None:
         async for held in runs:
@@ -134,17 +149,21 @@ class Worker:
         engine = await self._engine(partition)
         await engine.process(records)
 
-    async def _forward(self, runs: StreamT[Held]) -> None:
-        """Write labels into the log of the events they speak of: one order for both (ADR 0005)."""
-        async for held in runs:
-            if held.records:
-                await self._guarded(self._forward_run(held.partition, held.take()))
-                await self._budget.release(held.size, held.era)
+    def _forwarding(self, forward: Forward) -> Callable[[StreamT[Held]], Awaitable[None]]:
+        """Return a Faust agent that writes into the log of the events: one order for all (ADR 0005, 0007)."""
 
-    async def _forward_run(self, partition: int, records: list[ConsumerRecord]) -> None:
-        WORKER_RECORDS.labels("feedback").inc(len(records))
-        await self._writer.forward(partition, records, [FEEDBACK_HEADER])
-        await self._commit(self.feedback, partition, records[-1].offset + 1)
+        async def agent(runs: StreamT[Held]) -> None:
+            async for held in runs:
+                if held.records:
+                    await self._guarded(self._forward_run(forward, held.topic, held.partition, held.take()))
+                    await self._budget.release(held.size, held.era)
+
+        return agent
+
+    async def _forward_run(self, forward: Forward, topic: str, partition: int, records: list[ConsumerRecord]) -> None:
+        WORKER_RECORDS.labels(topic.removeprefix(f"{self.settings.kafka.topic_prefix}.")).inc(len(records))
+        await forward(records)
+        await self._commit(topic, partition, records[-1].offset + 1)
 
     async def _engine(self, partition: int) -> Engine:
         if partition not in self.engines:

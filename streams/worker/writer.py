@@ -15,6 +15,8 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from agents.pipeline import Outputs
 from schemas.errors import RecordError
 from schemas.settings import Settings
+from streams.batches import send_batches, send_keyed
+from streams.decode import FEEDBACK_HEADER
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
 from streams.metrics import ALERTS, WORKER_DEAD_LETTERS
 
@@ -50,7 +52,8 @@ class Writer:
         """Queue all outputs of a chunk; returns when they are queued, not when they are written."""
         waiting = self._waiting[partition]
         self._waiting[partition] = waiting = [f for f in waiting if not f.done() or f.exception()]
-        waiting += await self._batches(self._topic("scored"), partition, out.scored)
+        scored = [(None, row) for row in out.scored]
+        waiting += await send_batches(self._producer, self._topic("scored"), partition, scored)
         for alert in out.alerts:
             ALERTS.labels(alert["rule"], alert["state"]).inc()
             waiting.append(await self._send("alerts", alert["fingerprint"], alert))
@@ -64,6 +67,10 @@ class Writer:
 
     async def dead_letter(self, record: ConsumerRecord, error: RecordError) -> None:
         """Queue a record that cannot be judged, whole; no snapshot passes it before it is written."""
+        self._waiting[record.partition].append(await self.set_aside(record, error))
+
+    async def set_aside(self, record: ConsumerRecord, error: RecordError) -> asyncio.Future[Any]:
+        """Queue a record that cannot be read, whole; return what says that it is written."""
         WORKER_DEAD_LETTERS.labels(error.reason).inc()
         origin = f"{record.topic}-{record.partition}-{record.offset}"
         row = {
@@ -76,19 +83,22 @@ class Writer:
             "key": None if record.key is None else record.key.decode("utf-8", "replace"),
             "raw": base64.b64encode(record.value or b"").decode(),
         }
-        self._waiting[record.partition].append(await self._send("deadletter", origin, row))
+        return await self._send("deadletter", origin, row)
 
-    async def forward(
-        self, partition: int, records: Sequence[ConsumerRecord], headers: Sequence[tuple[str, bytes]]
-    ) -> None:
+    async def feedback(self, records: Sequence[ConsumerRecord]) -> None:
         """Write labels into the log of the events they speak of, and wait until they are there."""
+        topic = self._topic("events")
         sent = [
             await self._producer.send(
-                self._topic("events"), r.value, key=r.key, partition=partition, headers=[*r.headers, *headers]
+                topic, r.value, key=r.key, partition=r.partition, headers=[*r.headers, FEEDBACK_HEADER]
             )
             for r in records
         ]
         await asyncio.gather(*sent)
+
+    async def keyed(self, topic: str, rows: Sequence[tuple[bytes, bytes]]) -> list[asyncio.Future[Any]]:
+        """Queue rows for the partitions of their keys; return what says that they are written."""
+        return await send_keyed(self._producer, self._topic(topic), rows)
 
     async def snapshot(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Write the pieces of a snapshot in order and wait until they are there."""
@@ -103,22 +113,6 @@ class Writer:
     async def _send(self, topic: str, key: str, value: dict[str, Any]) -> asyncio.Future[Any]:
         payload = orjson.dumps(value, option=_NUMERIC_KEYS)
         sent: asyncio.Future[Any] = await self._producer.send(self._topic(topic), payload, key=key.encode())
-        return sent
-
-    async def _batches(self, topic: str, partition: int, rows: Sequence[bytes]) -> list[asyncio.Future[Any]]:
-        """Write rows as whole batches: 8-15 us a row, where a send each costs 22-34."""
-        sent: list[asyncio.Future[Any]] = []
-        batch, count = self._producer.create_batch(), 0
-        for row in rows:
-            if batch.append(key=None, value=row, timestamp=None) is None:
-                sent.append(await self._producer.send_batch(batch, topic, partition=partition))
-                batch, count = self._producer.create_batch(), 0
-                if batch.append(key=None, value=row, timestamp=None) is None:
-                    sent.append(await self._producer.send(topic, row, partition=partition))
-                    continue
-            count += 1
-        if count:
-            sent.append(await self._producer.send_batch(batch, topic, partition=partition))
         return sent
 
 

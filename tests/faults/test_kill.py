@@ -15,7 +15,8 @@ from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import decode_event
 from streams.kafka import create_topics
-from streams.replay import event_key, partition_of, replay
+from streams.keying import event_key, partition_of
+from streams.replay import replay
 from streams.snapshot import Snapshot, encode
 from streams.store import connect, migrate
 from streams.worker.snapshots import load

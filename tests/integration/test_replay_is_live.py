@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaProducer
 from schemas.settings import Settings
 from streams.decode import FEEDBACK_HEADER, decode_event
 from streams.kafka import create_topics
-from streams.replay import event_key, replay
+from streams.keying import event_key
+from streams.replay import replay
 from streams.worker.app import Worker
 from streams.worker.writer import window_key
 from tests.conftest import MakeSettings

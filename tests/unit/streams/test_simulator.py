@@ -16,7 +16,7 @@ from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from streams.decode import FEEDBACK_HEADER, decode_event
 from streams.embedded import PARTITIONS
-from streams.replay import partition_of
+from streams.keying import partition_of
 from streams.simulator import Record, Traffic, simulate
 from streams.simulator.apps import APPS
 from streams.simulator.malformed import KINDS, spoil
