@@ -67,6 +67,17 @@ def usage(counted: Any) -> Json | None:
     }
 
 
+def answer(completion: Any) -> Json:
+    """Return what a whole chat completion says."""
+    return {
+        "choices": [choice(one) for one in rows(get(completion, "choices"))],
+        "usage": usage(get(completion, "usage")),
+        "response_model": text(get(completion, "model")),
+        "system_fingerprint": text(get(completion, "system_fingerprint")) or None,
+        "response_id": text(get(completion, "id")),
+    }
+
+
 class _Choice:
     """One choice as its pieces come."""
 

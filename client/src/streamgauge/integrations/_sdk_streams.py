@@ -29,7 +29,10 @@ def watch_body(response: Any, tap: Tap) -> None:
 
 def _put(response: Any, tap: Tap, *, collect: bool) -> None:
     inner = response.stream
-    response.stream = _body_class(type(response).__module__.partition(".")[0], type(inner))(inner, tap, collect)
+    library = sys.modules[type(response).__module__.partition(".")[0]]  # httpx2, or httpx if the host brought that
+    kinds = (library.SyncByteStream, library.AsyncByteStream)
+    bases = tuple(kind for kind in kinds if isinstance(inner, kind))
+    response.stream = _body_class(bases)(inner, tap, collect)
 
 
 class _Items:
@@ -158,8 +161,6 @@ class _Body:
 
 
 @cache
-def _body_class(library: str, kind: Any) -> Any:
+def _body_class(bases: tuple[type[Any], ...]) -> Any:
     # httpx asks `isinstance` which of its two kinds of body it has; some are both.
-    module = sys.modules[library]
-    bases = tuple(base for base in (module.SyncByteStream, module.AsyncByteStream) if issubclass(kind, base))
     return type("WatchedBody", (_Body, *bases), {})

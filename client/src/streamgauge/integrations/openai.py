@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamgauge.integrations import _sdk
-from streamgauge.integrations._chat import Gathered, choice, message, usage
+from streamgauge.integrations import _chat, _sdk
 from streamgauge.integrations._reading import Json, as_json, get, log_probabilities, parameters, rows, text
 from streamgauge.integrations.openai_responses import RESPONSES
 from streamgauge.publisher import EventPublisher
@@ -75,19 +74,9 @@ def guess_provider(client: Any) -> str:
 def _request(body: Mapping[str, Any]) -> Json:
     return {
         "request_model": text(body.get("model")),
-        "messages": [message(one) for one in rows(body.get("messages"))],
+        "messages": [_chat.message(one) for one in rows(body.get("messages"))],
         "parameters": parameters(body, CONTENT),
         "unless_given": {"user_id": text(body.get("safety_identifier")) or text(body.get("user"))},
-    }
-
-
-def _answer(completion: Any) -> Json:
-    return {
-        "choices": [choice(one) for one in rows(get(completion, "choices"))],
-        "usage": usage(get(completion, "usage")),
-        "response_model": text(get(completion, "model")),
-        "system_fingerprint": text(get(completion, "system_fingerprint")) or None,
-        "response_id": text(get(completion, "id")),
     }
 
 
@@ -107,11 +96,11 @@ def _text_answer(completion: Any) -> Json:
         }
         for one in rows(get(completion, "choices"))
     ]
-    return {**_answer(completion), "choices": choices}
+    return {**_chat.answer(completion), "choices": choices}
 
 
 APIS = {
-    "/chat/completions": _sdk.Api(_request, _answer, Gathered),
-    "/completions": _sdk.Api(_text_request, _text_answer, Gathered),
+    "/chat/completions": _sdk.Api(_request, _chat.answer, _chat.Gathered),
+    "/completions": _sdk.Api(_text_request, _text_answer, _chat.Gathered),
     "/responses": RESPONSES,
 }
