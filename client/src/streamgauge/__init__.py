@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streamgauge.context import prompt
     from streamgauge.defaults import configure
     from streamgauge.errors import ConfigurationError, StreamgaugeError, SubscriptionError
+    from streamgauge.integrations.decorator import call, observe
     from streamgauge.publisher import EventPublisher
     from streamgauge.watching import watch
 
@@ -25,7 +26,9 @@ _HOME = {
     "EventPublisher": "publisher",
     "StreamgaugeError": "errors",
     "SubscriptionError": "errors",
+    "call": "integrations.decorator",
     "configure": "defaults",
+    "observe": "integrations.decorator",
     "prompt": "context",
     "watch": "watching",
 }
@@ -35,7 +38,9 @@ __all__ = [
     "EventPublisher",
     "StreamgaugeError",
     "SubscriptionError",
+    "call",
     "configure",
+    "observe",
     "prompt",
     "watch",
 ]
