@@ -83,7 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: tests read the client's side."""
 
     def _answer(self, request: Request) -> None:
-        self.server.requests.append(request)
+        with self.server.arrived:
+            self.server.requests.append(request)
+            self.server.arrived.notify_all()
         reply = self.server.queued.popleft() if self.server.queued else self.server.answer(request)
         reply.arrived.set()
         self.send_response(reply.status)
@@ -130,6 +132,7 @@ class _Http(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer = answer
         self.requests: list[Request] = []
+        self.arrived = threading.Condition()
         self.queued: deque[Reply] = deque()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -159,6 +162,12 @@ class Server:
     def requests(self) -> list[Request]:
         """All that was received, oldest first."""
         return self._http.requests
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        with self._http.arrived:
+            if not self._http.arrived.wait_for(lambda: len(self.requests) >= count, 30):
+                raise TimeoutError(f"{len(self.requests)} of {count} requests arrived within 30 s")
 
     def will(self, *replies: Reply) -> Self:
         """Send these, in turn, to the next requests."""
