@@ -76,21 +76,22 @@ def _split(message: Any) -> list[Json]:
     parts = field(message, "parts") or []
     results = [_result(part) for part in parts if field(part, "type") == "tool_call_response"]
     rest = _message(field(message, "role"), parts)
-    return results + ([rest] if rest["content"] or rest["tool_calls"] or not results else [])
+    return results + ([rest] if rest["content"] or "tool_calls" in rest or not results else [])
 
 
 def _message(role: Any, parts: Sequence[Any]) -> Json:
     name = str(getattr(role, "value", role)).lower()
     known = name if name in KNOWN_ROLES else ROLES.get(name, "user")
-    return {"role": known, "content": text(parts), "tool_calls": _tool_calls(parts)}
+    return {"role": known, "content": text(parts), **_tool_calls(parts)}
 
 
 def _result(part: Any) -> Json:
     return {"role": "tool", "content": _as_text(field(part, "response")), "tool_call_id": field(part, "id")}
 
 
-def _tool_calls(parts: Iterable[Any]) -> list[Json]:
-    return [_tool_call(part) for part in parts if field(part, "type") in ("tool_call", "server_tool_call")]
+def _tool_calls(parts: Iterable[Any]) -> Json:
+    calls = [_tool_call(part) for part in parts if field(part, "type") in ("tool_call", "server_tool_call")]
+    return {"tool_calls": calls} if calls else {}
 
 
 def _tool_call(part: Any) -> Json:
@@ -110,4 +111,4 @@ def _reason(group: Sequence[Any]) -> str | None:
 
 def _choice(group: Iterable[Any], reason: str | None) -> Json:
     parts = [part for message in group for part in field(message, "parts") or []]
-    return {"content": text(parts), "finish_reason": reason, "tool_calls": _tool_calls(parts)}
+    return {"content": text(parts), "finish_reason": reason, **_tool_calls(parts)}
