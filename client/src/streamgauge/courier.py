@@ -6,13 +6,12 @@ import logging
 import threading
 import time
 from collections import Counter as Tally
-from collections import deque
-from typing import Any
 
+from streamgauge.flushing import Flushes
 from streamgauge.guard import note
-from streamgauge.inbox import Inbox, Item
+from streamgauge.inbox import Inbox, Mark
 from streamgauge.logs import seldom
-from streamgauge.preparing import Preparer
+from streamgauge.preparing import Preparer, Unpublishable
 from streamgauge.settings import Settings
 from streamgauge.transports import make_transport
 from streamgauge.transports.base import Batch, Record, Transport
@@ -20,12 +19,16 @@ from streamgauge.transports.base import Batch, Record, Transport
 _SLICE_S = 0.001
 """Longest run of our Python code at a time: the host's threads wait for the GIL meanwhile."""
 _BREATH_S = 0.001
+_WINDOW = 500
+"""Most records given to the transport: librdkafka serves the callbacks of all that it has in one go."""
+_WINDOW_BYTES = 16 << 20
 _RETRY_S = 5.0
-_IDLE_S = 60.0
+_AWAKE_S = 1.0
+"""How long we look for events by the clock before we sleep: waking us costs the host's thread up to 50 us."""
 
 
 class Courier:
-    """One publisher's thread and what it alone writes.
+    """One publisher's thread, and what it alone writes.
 
     Attributes
     ----------
@@ -39,12 +42,12 @@ class Courier:
         self._settings = settings
         self._inbox = inbox
         self._linger_s = settings.linger_ms / 1e3
-        self._batches: deque[Batch] = deque([Batch()])
-        self._flushes: deque[threading.Event] = deque()
-        self._waiting: list[tuple[list[Batch], threading.Event]] = []
+        self._flushes = Flushes()
         self._transport: Transport | None = None
         self._next_try = 0.0
-        self._closing: float | None = None
+        self._busy_until = 0.0
+        self._stopping = False
+        self._halted = False
         self.preparer = Preparer(settings)
         self.held = 0
         self.held_bytes = 0
@@ -55,38 +58,42 @@ class Courier:
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was put before is settled; ``False`` if the time was not enough. Any thread."""
         done = threading.Event()
-        self._flushes.append(done)
-        self._inbox.wake()
+        self._inbox.mark(done)
         return done.wait(timeout_s)
 
-    def close(self, timeout_s: float) -> None:
-        """Ask the thread to end within the time. Any thread."""
-        self._closing = timeout_s
+    def stop(self) -> None:
+        """End the thread; what it holds fails. Any thread."""
+        self._stopping = True
         self._inbox.wake()
 
+    def halt(self) -> None:
+        """Do nothing any more, and keep hold of everything: the interpreter is about to end. Any thread.
+
+        Letting go of a librdkafka handle while its broker is away takes seconds.
+        """
+        self._halted = True
+
     def run(self) -> None:
-        """Work until `close`."""
-        while self._closing is None:
+        """Work until `stop`."""
+        while not self._stopping:
             try:
                 self._round()
-            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens to one round
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens in one round
                 note("courier", error)
-                time.sleep(self._linger_s)
+                time.sleep(_BREATH_S + self._linger_s)
         if self._transport is not None:
-            self._transport.close(self._closing)
+            self._transport.close()
 
     def _round(self) -> None:
+        if self._halted:
+            threading.Event().wait()
         transport = self._connected()
-        if transport is None:
-            time.sleep(self._linger_s)
-            return
-        emptied = self._slice(transport)
-        transport.poll()
-        if emptied:
-            self._answer_flushes()
-            self._rest()
-        else:
-            time.sleep(_BREATH_S)
+        more = transport is not None and self._slice(transport)
+        if transport is not None:
+            transport.poll()
+            self._flushes.answer()
+        self._expire()
+        self._rest(more)
 
     def _connected(self) -> Transport | None:
         if self._transport is None and time.monotonic() >= self._next_try:
@@ -98,27 +105,38 @@ class Courier:
         return self._transport
 
     def _slice(self, transport: Transport) -> bool:
-        """Send what waits, for about a millisecond; return whether nothing is left."""
+        """Send what waits, for about a millisecond; return whether there is more to send now."""
         until = time.perf_counter() + _SLICE_S
-        while (item := self._inbox.take()) is not None:
-            self._forward(transport, item)
-            if time.perf_counter() >= until:
+        while self.held < _WINDOW and self.held_bytes < _WINDOW_BYTES:
+            what = self._inbox.take()
+            if what is None:
                 return False
-        return True
+            if isinstance(what, Mark):
+                self._flushes.ask(what.done)
+            else:
+                self._forward(transport, what)
+            if time.perf_counter() >= until:
+                return True
+        return False
 
-    def _forward(self, transport: Transport, item: Item) -> None:
+    def _forward(self, transport: Transport, raw: bytes) -> None:
         self.held += 1
         try:
-            topic, key, value = self.preparer.prepare(item[1])
+            topic, key, value = self.preparer.prepare(raw)
         except Exception as error:  # noqa: BLE001 - one bad event is one event
-            note("prepare", error)
-            self.dropped["invalid"] += 1
-            self.held -= 1
+            self._discard(error)
             return
-        batch = self._batches[-1]
-        batch.outstanding += 1
         self.held_bytes += len(value)
-        transport.send(Record(topic, key, value, batch))
+        transport.send(Record(topic, key, value, self._flushes.enter()))
+
+    def _discard(self, error: Exception) -> None:
+        self.held -= 1
+        if isinstance(error, Unpublishable):
+            self.dropped[error.reason] += 1
+            seldom(f"dropped.{error.reason}", logging.WARNING, "an event was dropped: %s", error)
+        else:
+            self.dropped["invalid"] += 1
+            note("prepare", error)
 
     def _settle(self, batch: Batch, size: int, failure: str | None) -> None:
         batch.outstanding -= 1
@@ -128,19 +146,25 @@ class Courier:
             self.delivered += 1
         else:
             self.failed[failure] += 1
+            seldom(f"failed.{failure}", logging.WARNING, "events are not delivered: %s", failure)
 
-    def _answer_flushes(self) -> None:
-        while self._flushes:
-            self._waiting.append(([b for b in self._batches if b.outstanding], self._flushes.popleft()))
-            self._batches.append(Batch())
-        self._batches = deque(b for b in self._batches if b.outstanding or b is self._batches[-1])
-        for wait in [w for w in self._waiting if not any(b.outstanding for b in w[0])]:
-            wait[1].set()
-            self._waiting.remove(wait)
+    def _expire(self) -> None:
+        """Give up what has waited too long: the transport is full, or there is none."""
+        born = time.monotonic() - self._settings.delivery_timeout_s
+        while self._inbox.oldest() < born:
+            what = self._inbox.take()
+            if isinstance(what, Mark):
+                self._flushes.ask(what.done)
+            elif what is not None:
+                self.failed["timed_out"] += 1
 
-    def _rest(self) -> None:
-        if self.held or self._flushes:
-            time.sleep(min(self._linger_s, 0.005) if self._waiting else self._linger_s)
+    def _rest(self, more: bool) -> None:
+        now = time.monotonic()
+        if self.held or len(self._inbox):
+            self._busy_until = now + _AWAKE_S
+        if more or self._flushes.waiting:
+            time.sleep(_BREATH_S)
+        elif now < self._busy_until:
+            self._inbox.pause(self._linger_s)
         else:
-            self._inbox.sleep(_IDLE_S)
-            time.sleep(self._linger_s if not self._flushes else 0)
+            self._inbox.sleep()

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import deque
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from threading import Event
 
-Item = tuple[int, bytes]
-"""Weight in bytes, and the event as JSON."""
+from streamgauge.counting import Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Stands in the queue where a flush was asked for: what is before it is older."""
+
+    done: Event
+
+
+Item = tuple[float, bytes | Mark]
+"""When it was put (monotonic), and an event as JSON, or a mark."""
 
 
 class Inbox:
@@ -15,49 +29,71 @@ class Inbox:
     Attributes
     ----------
     bytes
-        Weight of what waits. Threads that put at once may lose an addition; `take` makes it right whenever the queue
+        Size of what waits. Threads that put at once may lose an addition; `take` makes it right whenever the queue
         runs empty.
     """
 
-    __slots__ = ("_items", "_sleeping", "_wake", "bytes")
+    __slots__ = ("_items", "_marks", "_marks_taken", "_sleeping", "_wake", "bytes")
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
+        self._marks = Counter()
+        self._marks_taken = 0
         self._sleeping = False
         self.bytes = 0
 
     def __len__(self) -> int:
+        """Return how many wait, marks among them: a bound, cheap enough for every `put`."""
         return len(self._items)
 
-    def put(self, weight: int, event: bytes) -> None:
-        """Append, and wake our thread if it sleeps."""
-        self._items.append((weight, event))
-        self.bytes += weight
+    def events(self) -> int:
+        """Return how many events wait."""
+        return len(self._items) - (self._marks.value() - self._marks_taken)
+
+    def put(self, raw: bytes) -> None:
+        """Append an event, and wake our thread if it sleeps."""
+        self.bytes += len(raw)
+        self._items.append((time.monotonic(), raw))
         if self._sleeping:
             self.wake()
+
+    def mark(self, done: Event) -> None:
+        """Append a mark, and wake our thread."""
+        self._marks.add()
+        self._items.append((time.monotonic(), Mark(done)))
+        self.wake()
 
     def wake(self) -> None:
         """End our thread's sleep."""
         self._sleeping = False
         self._wake.put(None)
 
-    def take(self) -> Item | None:
+    def take(self) -> bytes | Mark | None:
         """Return the oldest, or ``None``. Our thread only."""
         try:
-            item = self._items.popleft()
+            _, what = self._items.popleft()
         except IndexError:
             self.bytes = 0
             return None
-        self.bytes -= item[0]
-        return item
+        if isinstance(what, Mark):
+            self._marks_taken += 1
+        else:
+            self.bytes -= len(what)
+        return what
 
-    def sleep(self, timeout_s: float) -> None:
+    def oldest(self) -> float:
+        """Return when the oldest was put; infinity if there is none. Our thread only."""
+        return self._items[0][0] if self._items else float("inf")
+
+    def pause(self, timeout_s: float) -> None:
+        """Wait for the time; only `mark` and `wake` end it before. Our thread only."""
+        with contextlib.suppress(Empty):
+            self._wake.get(timeout=timeout_s)
+
+    def sleep(self) -> None:
         """Wait until something is put. Our thread only."""
         self._sleeping = True
         if not self._items:  # looked at after the flag is up: what is put from here on wakes us
-            try:
-                self._wake.get(timeout=timeout_s)
-            except Empty:
-                pass
+            self._wake.get()
         self._sleeping = False

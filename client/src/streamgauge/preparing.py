@@ -10,6 +10,20 @@ from streamgauge.conform import conform, key_of
 from streamgauge.settings import Settings
 
 
+class Unpublishable(Exception):  # noqa: N818 - it never reaches the host
+    """This event cannot be sent.
+
+    Attributes
+    ----------
+    reason
+        How it is counted.
+    """
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(what)
+        self.reason = reason
+
+
 class Preparer:
     """Turns queued events into keys and values. Used by our thread only."""
 

@@ -13,8 +13,11 @@ from streamgauge.courier import Courier
 from streamgauge.encoding import encode
 from streamgauge.guard import integration_errors, note
 from streamgauge.inbox import Inbox
+from streamgauge.logs import log
 from streamgauge.settings import ContentMode, read_settings
 from streamgauge.stats import Stats
+
+_JOIN_S = 5.0
 
 
 class EventPublisher:
@@ -79,11 +82,11 @@ class EventPublisher:
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
         self.settings = read_settings(given)
-        self._reset()
+        self.renew()
         lifecycle.register(self)
 
-    def _reset(self) -> None:
-        """Begin with nothing: also what a forked child does, whose queue is a copy of its parent's."""
+    def renew(self) -> None:
+        """Begin with nothing: what a forked child does too, whose queue is a copy of its parent's."""
         self._inbox = Inbox()
         self._courier = Courier(self.settings, self._inbox)
         self._thread: threading.Thread | None = None
@@ -125,7 +128,7 @@ class EventPublisher:
             return self._drop("queue_bytes")
         if repaired:
             self._repaired.add()
-        inbox.put(len(raw), raw)
+        inbox.put(raw)
         if self._thread is None:
             self._start()
         return True
@@ -136,6 +139,7 @@ class EventPublisher:
 
     def _start(self) -> None:
         if self._starting.acquire(blocking=False):  # whoever is second need not wait for the first
+            lifecycle.arm()
             self._thread = threading.Thread(target=self._courier.run, name="streamgauge", daemon=True)
             self._thread.start()
 
@@ -145,13 +149,26 @@ class EventPublisher:
             return True
         return self._courier.flush(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
 
-    def close(self) -> None:
-        """Flush, then let go of thread and connections; events published later are dropped."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Flush, then let go of thread and connections; what is published later is dropped.
+
+        Returns
+        -------
+        bool
+            As `flush`.
+        """
         self._closed = True
-        self.flush()
-        self._courier.close(0.0)
+        flushed = self.flush(timeout_s)
+        self._courier.stop()
         if self._thread is not None:
-            self._thread.join(self.settings.flush_timeout_s)
+            self._thread.join(_JOIN_S)
+        return flushed
+
+    def leave(self, timeout_s: float) -> None:
+        """Do what the end of the process asks for: flush within the time, and say what was lost."""
+        if not self.flush(max(0.0, timeout_s)):
+            log.warning("%d events were not delivered before the process ended", self.stats.queued)
+        self._courier.halt()
 
     @property
     def stats(self) -> Stats:
@@ -166,7 +183,7 @@ class EventPublisher:
             dropped=dropped,
             failed=dict(courier.failed),
             sampled_out=self._sampled_out.value(),
-            queued=len(self._inbox) + courier.held,
+            queued=self._inbox.events() + courier.held,
             queued_bytes=self._inbox.bytes + courier.held_bytes,
             repaired=self._repaired.value() + courier.preparer.repaired,
             truncated=courier.preparer.truncated,

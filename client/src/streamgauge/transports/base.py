@@ -45,6 +45,6 @@ class Transport(Protocol):
         """Do what is due now: send, receive, settle."""
         ...
 
-    def close(self, timeout_s: float) -> None:
-        """Let go of everything within the time; what is outstanding is settled as failed."""
+    def close(self) -> None:
+        """Let go of everything now; what is outstanding is settled as failed."""
         ...

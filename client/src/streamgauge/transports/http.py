@@ -51,7 +51,7 @@ class HttpTransport:
             if self._pending[topic] and self._backoff.over():
                 self._post(topic)
 
-    def close(self, timeout_s: float) -> None:
+    def close(self) -> None:
         """Give up what is left."""
         for waiting in self._pending.values():
             while waiting:
@@ -135,3 +135,8 @@ class HttpTransport:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def make(settings: Settings, settle: Settle) -> HttpTransport:
+    """Return the transport."""
+    return HttpTransport(settings, settle)

@@ -26,5 +26,10 @@ class MemoryTransport:
     def poll(self) -> None:
         """Nothing waits."""
 
-    def close(self, timeout_s: float) -> None:
+    def close(self) -> None:
         """Nothing to let go of."""
+
+
+def make(settings: Settings, settle: Settle) -> MemoryTransport:
+    """Return the transport."""
+    return MemoryTransport(settings, settle)
