@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 VENV := .venv
 BENCH_VENV := .venv-bench
+# Each in an environment of its own: torch is 4 GB, and OpenTelemetry's instrumentations do not all fit into one.
+SIDE_VENVS := .venv-torch .venv-otel
 BIN := $(VENV)/bin
 # make test ARGS="-k snapshot" narrows a run.
 ARGS ?=
@@ -12,7 +14,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka check bench docs lint types format setup lock clean
+.PHONY: help demo test test-kafka test-client-torch test-client-otel check bench docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +30,12 @@ test-kafka: setup  ## the tests on Apache Kafka itself (Java 17, Maven)
 
 check: lint types  ## format, lint, layers, types, unit tests
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
+
+test-client-torch: .venv-torch/.installed  ## the client with transformers pipelines (downloads 2.4 GB once)
+	cd client && ../.venv-torch/bin/python -m pytest tests/torch $(ARGS)
+
+test-client-otel: .venv-otel/.installed  ## the client with OpenTelemetry's newest GenAI instrumentations
+	cd client && ../.venv-otel/bin/python -m pytest tests/integrations/test_otel_hook.py tests/integrations/test_otel_hook_newest.py tests/unit/test_otel_parts.py $(ARGS)
 
 bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams and Bytewax, on real Kafka
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
@@ -65,10 +73,22 @@ $(BENCH_VENV)/.installed: requirements-bench.lock $(VENV)/.installed
 	  set -ex; $$installer --quiet -r requirements-bench.lock
 	touch $@
 
+# --no-deps: the locks are whole, but for what of torch's dependencies is never loaded on a CPU (see LEFT_OUT).
+$(SIDE_VENVS:%=%/.installed): .venv-%/.installed: client/requirements-%.lock client/pyproject.toml $(VENV)/.installed
+	test -x .venv-$*/bin/python || $(BIN)/python -m venv .venv-$*
+	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python .venv-$*/bin/python"; else installer=".venv-$*/bin/pip install"; fi; \
+	  set -ex; $$installer --quiet --no-deps -r client/requirements-$*.lock; $$installer --quiet --no-deps --editable client
+	touch $@
+
+LEFT_OUT := triton nvidia-cusolver nvidia-cuda-cccl nvidia-nvtx cuda-bindings cuda-pathfinder cuda-toolkit
+
 lock: setup  ## pin anew after pyproject.toml changed
 	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file requirements.lock --quiet
 	$(BIN)/uv pip compile requirements-bench.in --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file requirements-bench.lock --quiet
+	for of in torch otel; do \
+	  $(BIN)/uv pip compile client/requirements-$$of.in $(LEFT_OUT:%=--no-emit-package %) --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file client/requirements-$$of.lock --quiet || exit 1; \
+	done
 
 clean:  ## remove environments, caches and test brokers (Kafka's jars stay)
-	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .demo dist build *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) $(SIDE_VENVS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .demo dist build *.egg-info
 	find .kafka -mindepth 1 -maxdepth 1 ! -name libs -exec rm -rf {} + 2>/dev/null || true

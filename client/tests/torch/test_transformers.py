@@ -12,12 +12,11 @@ import pytest
 
 pytest.importorskip("torch", reason="make test-client-torch has torch and transformers in an environment of its own")
 
-from torch.utils.data import Dataset
-from transformers import pipeline
-
 import streamgauge
 from streamgauge.testing import Recorder
 from tests.torch import models
+from torch.utils.data import Dataset
+from transformers import pipeline
 
 pytestmark = pytest.mark.filterwarnings("default")  # torch and transformers warn of their own parts
 
