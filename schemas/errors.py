@@ -7,6 +7,7 @@
     ├── RecordError          one record cannot be judged; it goes to the dead letters
     │   ├── DecodeError      not JSON, or not UTF-8
     │   └── ContractError    JSON, but not an event or a feedback
+    ├── RequestError         one HTTP request is refused whole; says the status and the remedy
     ├── StateError           a snapshot does not fit this code; its agent starts cold
     ├── BrokerError          Kafka does not answer, or a topic is not as it must be
     └── StoreError           ClickHouse does not answer, or a table is not as it must be
@@ -22,9 +23,21 @@ class SettingsError(StreamgaugeError):
 
 
 class RecordError(StreamgaugeError):
-    """One record cannot be judged; the worker dead-letters it and goes on."""
+    """One record cannot be judged; the worker dead-letters it and goes on.
+
+    Parameters
+    ----------
+    message
+        Names the field and the fix.
+    field
+        The field alone, dotted; empty where it is the whole.
+    """
 
     reason = "record"
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class DecodeError(RecordError):
@@ -37,6 +50,28 @@ class ContractError(RecordError):
     """The JSON is neither an event nor a feedback."""
 
     reason = "contract"
+
+
+class RequestError(StreamgaugeError):
+    """One HTTP request is refused whole.
+
+    Parameters
+    ----------
+    message
+        What is wrong with it, and the remedy.
+    status
+        The HTTP status.
+    reason
+        What it came up against, in a word or two: a label of a metric.
+    retry_after_s
+        When to try again; None where that would not help.
+    """
+
+    def __init__(self, message: str, status: int, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 class StateError(StreamgaugeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
 from pydantic import ValidationError
 
 from schemas.errors import ContractError, DecodeError, RecordError
@@ -33,6 +34,8 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
         raise DecodeError("value: null; publish a JSON object")
     if len(raw) > MAX_RECORD_BYTES:
         raise ContractError(f"value: {len(raw)} bytes; the most that is judged is {MAX_RECORD_BYTES}; truncate texts")
+    if b"NaN" in raw or b"Infinity" in raw:
+        _strict(raw)
     model = Feedback if FEEDBACK_HEADER in headers else LLMEvent
     try:
         return model.model_validate_json(raw)
@@ -40,9 +43,18 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
         raise explain(error) from error
 
 
+def _strict(raw: bytes) -> None:
+    """Refuse the numbers that JSON has not: pydantic reads them, and llm.scored hands on the bytes as they came."""
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise DecodeError(f"value: {error.msg} at byte {error.pos}; leave the field out where it is unknown") from error
+
+
 def explain(error: ValidationError) -> RecordError:
     """Turn pydantic's error into ours: each field, what is wrong, the remedy."""
     first = error.errors(include_url=False, include_context=False, include_input=False)
-    text = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in first[:5])
+    fields = [".".join(map(str, e["loc"])) for e in first[:5]]
+    text = "; ".join(f"{field or 'value'}: {e['msg']}" for field, e in zip(fields, first[:5], strict=True))
     kind = DecodeError if first[0]["type"] == "json_invalid" else ContractError
-    return kind(f"{text}; see the JSON Schema of LLMEvent in docs/contracts")
+    return kind(f"{text}; see the JSON Schema of {error.title} in docs/contracts", fields[0])

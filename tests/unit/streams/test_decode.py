@@ -29,6 +29,17 @@ def test_what_is_not_json_is_a_decode_error(raw: bytes | None) -> None:
         decode_event(raw)
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+def test_a_number_that_json_has_not_is_a_decode_error(number: bytes) -> None:
+    with pytest.raises(DecodeError, match="byte"):
+        decode_event(orjson.dumps(GOOD)[:-1] + b',"novel":' + number + b"}")
+
+
+def test_the_words_for_such_numbers_may_stand_in_a_text() -> None:
+    event = decode_event(orjson.dumps(GOOD | {"messages": [{"role": "user", "content": "NaN or Infinity?"}]}))
+    assert isinstance(event, LLMEvent)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -49,5 +60,6 @@ def test_what_is_not_json_is_a_decode_error(raw: bytes | None) -> None:
     ],
 )
 def test_a_broken_contract_names_the_field(field: str, value: object) -> None:
-    with pytest.raises(ContractError, match=field):
+    with pytest.raises(ContractError, match=field) as raised:
         decode_event(orjson.dumps(GOOD | {field: value}))
+    assert raised.value.field.split(".")[0] == field
