@@ -28,11 +28,6 @@ SAME_EVERYWHERE: dict[str, Any] = {
 PROMPT: dict[str, Any] = {"version": "v7", "conversation_id": "c-1", "user_id": "u-9"}
 
 
-def recorder() -> Recorder:
-    """Return a publisher that keeps what it would send."""
-    return Recorder(tenant="clinic", app="triage")
-
-
 def only(published: Recorder) -> dict[str, Any]:
     """Return the one event that was published."""
     (event,) = published.events

@@ -161,6 +161,7 @@ class _Observer:
                 publish(begun, dict((self.response or _response)(result)))
         begun.finish(error=error)  # unless it was finished
 
+    @quietly("observe.stream")
     def tap(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tap | None:
         """Begin the call of a generator."""
         begun = self.begin(args, kwargs)

@@ -109,6 +109,7 @@ def _async_method(original: Callable[..., Any], method: _Method) -> Callable[...
     return watched
 
 
+@quietly("ollama.stream")
 def _tap(call: Call | None) -> Tap | None:
     return None if call is None else Tap(call, Gathered())
 

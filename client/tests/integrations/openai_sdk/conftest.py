@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import streamgauge
 from openai import AsyncOpenAI, OpenAI
-from published import recorder
 from servers import openai as api
 from servers.local import Server
 from streamgauge.testing import Recorder
@@ -20,8 +19,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def published() -> Recorder:
-    return recorder()
+def published(recorder: Recorder) -> Recorder:
+    return recorder
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ FAILURES = {400: "BadRequestError", 401: "AuthenticationError", 429: "RateLimitE
 
 @pytest.mark.parametrize("use", [create, parse, raw, stream, stream_helper, streaming_response])
 @pytest.mark.parametrize("status", FAILURES)
-def test_an_http_error_is_published(
+def test_an_http_error_is_published(  # noqa: PLR0917
     server: Server,
     published: Recorder,
     client: OpenAI,

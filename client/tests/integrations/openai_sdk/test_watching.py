@@ -148,7 +148,7 @@ BREAKS = [
 
 @pytest.mark.parametrize("use", WHOLE + STREAMS)
 @pytest.mark.parametrize(("home", "name"), BREAKS)
-def test_an_error_of_ours_never_reaches_the_host(
+def test_an_error_of_ours_never_reaches_the_host(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
     client: OpenAI,
     unwatched: OpenAI,

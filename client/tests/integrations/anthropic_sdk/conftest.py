@@ -1,0 +1,47 @@
+"""Clients of the Anthropic SDK, watched and not, at a server that speaks Anthropic's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import streamgauge
+from anthropic import Anthropic, AsyncAnthropic
+from servers import anthropic as api
+from servers.local import Server
+from streamgauge.testing import Recorder
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with api.serve() as running:
+        yield running
+
+
+@pytest.fixture
+def published(recorder: Recorder) -> Recorder:
+    return recorder
+
+
+@pytest.fixture
+def unwatched(server: Server) -> Iterator[Anthropic]:
+    with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def client(server: Server, published: Recorder) -> Iterator[Anthropic]:
+    with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
+        yield streamgauge.watch(client, published)
+
+
+@pytest.fixture
+async def aunwatched(server: Server) -> AsyncIterator[AsyncAnthropic]:
+    async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncAnthropic]:
+    async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
+        yield streamgauge.watch(client, published)
