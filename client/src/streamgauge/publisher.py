@@ -52,6 +52,8 @@ class EventPublisher:
         librdkafka's settings: ``{"security.protocol": "SASL_SSL", ...}``.
     api_key
         For HTTP.
+    hash_key
+        A secret that keys the hashes: short texts cannot be guessed from them then.
 
     Raises
     ------
@@ -79,6 +81,7 @@ class EventPublisher:
         delivery_timeout_s: float | None = None,
         kafka_options: Mapping[str, Any] | None = None,
         api_key: str | None = None,
+        hash_key: str | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
         self.settings = read_settings(given)
@@ -186,8 +189,8 @@ class EventPublisher:
             queued=self._inbox.events() + courier.held,
             queued_bytes=self._inbox.bytes + courier.held_bytes,
             repaired=self._repaired.value() + courier.preparer.repaired,
-            truncated=courier.preparer.truncated,
-            redaction_errors=courier.preparer.redaction_errors,
+            truncated=courier.preparer.outgoing.truncated,
+            redaction_errors=courier.preparer.outgoing.redaction_errors,
             integration_errors=integration_errors.value(),
         )
 

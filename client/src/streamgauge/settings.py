@@ -35,6 +35,7 @@ class Settings:
     delivery_timeout_s: float = 300.0
     kafka_options: Mapping[str, Any] = field(default_factory=dict)
     api_key: str | None = field(default=None, repr=False)
+    hash_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting and the remedy."""

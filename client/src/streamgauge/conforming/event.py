@@ -1,0 +1,94 @@
+"""The event as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamgauge.conforming import parts
+from streamgauge.conforming.identity import MAX_ID, id_of, new_id, time_of
+from streamgauge.conforming.numbers import MAX_MS, MAX_USD, bounded
+from streamgauge.conforming.repairs import Json, Repairs
+from streamgauge.conforming.text import optional_text, text_of
+from streamgauge.settings import Settings
+
+_KINDS = frozenset({"call", "request", "response", "part"})
+_PARTS = frozenset({"span", "messages", "choices"})
+
+
+def conform_event(event: Json, settings: Settings) -> bool:
+    """Make an event fit ``LLMEvent``, in place: fill what is missing, repair what does not fit; return whether it was repaired."""
+    repairs = Repairs()
+    _identify(event, settings, repairs)
+    for name, fix in _FIELDS.items():
+        if name in event:
+            event[name] = fix(event[name], repairs)
+    _agree(event, repairs)
+    return repairs.made
+
+
+def _identify(event: Json, settings: Settings, repairs: Repairs) -> None:
+    event["schema_version"] = 1
+    event["event_id"] = id_of(event.get("event_id"), "", repairs) or new_id()
+    event["call_id"] = id_of(event.get("call_id"), event["event_id"], repairs)
+    event["time"] = time_of(event.get("time"), repairs)
+    event["tenant"] = id_of(event.get("tenant"), settings.tenant, repairs)
+    event["app"] = id_of(event.get("app"), settings.app, repairs)
+    event["environment"] = text_of(event.get("environment"), repairs) or settings.environment
+
+
+def _agree(event: Json, repairs: Repairs) -> None:
+    """Settle what depends on more than one field."""
+    kind = event.get("kind", "call")
+    named = event.get("parts") or []
+    known = [part for part in dict.fromkeys(named) if part in _PARTS] if type(named) is list else []
+    if kind not in _KINDS or (kind == "request" and event.get("choices")) or (kind == "part" and not known):
+        kind = repairs("call")
+    event["kind"] = kind
+    if "parts" in event:
+        event["parts"] = known if kind == "part" else []
+
+
+def _id(value: Any, repairs: Repairs) -> str | None:
+    text = optional_text(value, repairs)
+    return repairs(text[:MAX_ID]) if text and len(text) > MAX_ID else text
+
+
+def _mapping(value: Any, repairs: Repairs) -> Json:
+    return value if type(value) is dict else ({} if value is None else repairs({}))
+
+
+def _milliseconds(value: Any, repairs: Repairs) -> float | None:
+    return bounded(value, MAX_MS, repairs)
+
+
+def _usd(value: Any, repairs: Repairs) -> float | None:
+    return bounded(value, MAX_USD, repairs)
+
+
+def _each(one: Callable[[Any, Repairs], Json], most: int | None = None) -> Callable[[Any, Repairs], list[Json]]:
+    return lambda value, repairs: parts.many(value, one, repairs)[:most]
+
+
+_FIELDS: dict[str, Callable[[Any, Repairs], Any]] = {
+    "conversation_id": _id,
+    "user_id": optional_text,
+    "prompt_name": text_of,
+    "prompt_version": text_of,
+    "provider": text_of,
+    "request_model": text_of,
+    "response_model": text_of,
+    "system_fingerprint": optional_text,
+    "parameters": _mapping,
+    "messages": _each(parts.message),
+    "documents": _each(parts.document),
+    "choices": _each(parts.choice),
+    "usage": parts.usage,
+    "cost_usd": _usd,
+    "latency_ms": _milliseconds,
+    "ttft_ms": _milliseconds,
+    "error": parts.error,
+    "guardrails": _each(parts.verdict, parts.MAX_VERDICTS),
+    "groups": parts.tags,
+    "labels": parts.tags,
+}

@@ -1,0 +1,63 @@
+"""Who and when: ids, times, and the key that decides where a record goes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from streamgauge.conforming.repairs import Json, Repairs
+from streamgauge.conforming.text import text_of
+
+MAX_ID = 256
+
+
+def id_of(value: Any, default: str, repairs: Repairs) -> str:
+    """Return an id of 1 to 256 characters."""
+    text = text_of(value, repairs)
+    if not text:
+        return default
+    return text if len(text) <= MAX_ID else repairs(text[:MAX_ID])  # type: ignore[no-any-return]
+
+
+def new_id() -> str:
+    """Return an id that nothing else has."""
+    return uuid.uuid4().hex
+
+
+def now() -> str:
+    """Return the time as the contracts want it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def time_of(value: Any, repairs: Repairs) -> str:
+    """Return an ISO time with its zone, between 1971 and 2199; the present where nothing better is known.
+
+    A time without a zone is taken as UTC, a number as seconds since 1970.
+    """
+    if value is None:
+        return now()
+    try:
+        at = _read(value)
+        at = at.astimezone(UTC) if at.tzinfo else repairs(at.replace(tzinfo=UTC))
+        if 1970 < at.year < 2200:
+            return at.isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        pass
+    return repairs(now())  # type: ignore[no-any-return]
+
+
+def _read(value: Any) -> datetime:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    if type(value) in (int, float):
+        return datetime.fromtimestamp(value, UTC)
+    raise ValueError(type(value))
+
+
+def key_of(event: Json) -> bytes:
+    """Return the record's key: the conversation where there is one, tenant and app otherwise.
+
+    Labels take the key of the event they are about, by the same rule, so both meet in one partition.
+    """
+    return (event.get("conversation_id") or f"{event['tenant']}/{event['app']}").encode()  # type: ignore[no-any-return]

@@ -1,0 +1,44 @@
+"""Events too large for a record: long texts are cut shorter, then the middle of long lists is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from streamgauge.content.leaves import change_others, change_spoken
+
+Json = dict[str, Any]
+LEAST_CHARS = 200
+_KEEP = {"messages": (10, 40), "documents": (50, 0), "choices": (10, 0), "guardrails": (20, 0)}
+"""How many of a list stay: the first, the last."""
+
+
+def fit(event: Json, most: int, cut: Callable[[str, str, int], str], longest: int) -> bytes | None:
+    """Return an event as JSON of at most so many bytes, shortened in place where needed; ``None`` if even that is not enough."""
+    raw = orjson.dumps(event)
+    while len(raw) > most and longest > LEAST_CHARS:
+        longest = max(LEAST_CHARS, longest // 4)
+        raw = _shorten(event, cut, longest)
+    if len(raw) > most:
+        _thin(event)
+        raw = orjson.dumps(event)
+    return raw if len(raw) <= most else None
+
+
+def _shorten(event: Json, cut: Callable[[str, str, int], str], longest: int) -> bytes:
+    def change(text: str) -> str:
+        return text if len(text) <= longest else cut(text, text, longest)
+
+    change_spoken(event, change)
+    change_others(event, change)
+    return orjson.dumps(event)
+
+
+def _thin(event: Json) -> None:
+    for field, (first, last) in _KEEP.items():
+        items = event.get(field) or []
+        if len(items) > first + last:
+            event[field] = items[:first] + (items[-last:] if last else [])
+            event.setdefault("labels", {})[f"{field}_in_all"] = str(len(items))

@@ -1,0 +1,43 @@
+"""All built-in patterns, in the order that keeps them out of each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from streamgauge.redaction.emails import email_spans
+from streamgauge.redaction.keys import key_spans
+from streamgauge.redaction.numbers import card_spans, iban_spans, phone_spans
+
+Span = tuple[int, int]
+_KINDS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
+    ("[key]", key_spans),
+    ("[email]", email_spans),
+    ("[iban]", iban_spans),
+    ("[card]", card_spans),
+    ("[phone]", phone_spans),
+)
+
+
+def redact(text: str) -> str:
+    """Replace what is found by a marker that says what it was.
+
+    Examples
+    --------
+    >>> redact("Mail jane.doe@example.org or call +49 30 901820, card 4111 1111 1111 1111.")
+    'Mail [email] or call [phone], card [card].'
+    """
+    for marker, spans in _KINDS:
+        text = _replace(text, marker, spans(text))
+    return text
+
+
+def _replace(text: str, marker: str, spans: Iterator[Span]) -> str:
+    pieces = []
+    at = 0
+    for start, end in spans:
+        pieces += [text[at:start], marker]
+        at = end
+    if not at:
+        return text
+    pieces.append(text[at:])
+    return "".join(pieces)

@@ -1,0 +1,92 @@
+"""Numbers that belong to people: payment cards, IBANs, telephone numbers. Check digits keep other numbers out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+_DIGITS = re.compile(r"(?<![\w.])(?<!\d[ -])\d(?:[ -]?\d){12,18}")
+_BRANDS = (  # first digits, lengths
+    (re.compile(r"4"), (13, 16, 19)),
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
+    (re.compile(r"3[47]"), (15,)),
+    (re.compile(r"6011|64[4-9]|65|62"), (16, 17, 18, 19)),
+    (re.compile(r"352[89]|35[3-8]"), (16, 17, 18, 19)),
+    (re.compile(r"30[0-5]|36|38"), (14,)),
+)
+
+_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?= ?[A-Za-z0-9])")
+_IBAN_BODY = re.compile(r"(?:[ ]?[A-Za-z0-9]){11,30}")
+_IBAN_LENGTHS = {
+    **dict.fromkeys(("NO",), 15), **dict.fromkeys(("BE",), 16), **dict.fromkeys(("DK", "FI", "FO", "GL", "NL"), 18),
+    **dict.fromkeys(("MK", "SI"), 19), **dict.fromkeys(("AT", "BA", "EE", "KZ", "LT", "LU", "XK", "MN"), 20),
+    **dict.fromkeys(("CH", "CR", "HR", "LI", "LV"), 21), **dict.fromkeys(("BG", "BH", "DE", "GB", "GE", "IE", "ME", "RS"), 22),
+    **dict.fromkeys(("AE", "GI", "IL", "IQ", "OM", "SO", "TL"), 23),
+    **dict.fromkeys(("AD", "CZ", "ES", "MD", "PK", "RO", "SA", "SE", "SK", "TN", "VG"), 24),
+    **dict.fromkeys(("LY", "PT", "ST"), 25), **dict.fromkeys(("IS", "TR"), 26),
+    **dict.fromkeys(("BI", "DJ", "FR", "GR", "IT", "MC", "MR", "SM"), 27),
+    **dict.fromkeys(("AL", "AZ", "BY", "CY", "DO", "GT", "HU", "LB", "NI", "PL", "SV"), 28),
+    **dict.fromkeys(("BR", "EG", "PS", "QA", "UA"), 29), **dict.fromkeys(("JO", "KW", "MU", "YE"), 30),
+    **dict.fromkeys(("MT", "SC"), 31), **dict.fromkeys(("LC",), 32), **dict.fromkeys(("RU",), 33),
+}  # fmt: skip
+
+_PHONE = re.compile(
+    r"(?<![\w+])\+[1-9](?:[ .\-/()]{0,2}\d){6,14}(?![\w-])"  # with the country's number
+    r"|(?<![\w.+\-])(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-. ])[2-9]\d{2}[-. ]\d{4}(?![\w-])"  # North America
+    r"|(?<![\w.+\-])0[1-9](?:[ .]\d{2}){4}(?![\w-])"  # France
+    r"|(?<![\w.+\-])0\d{2,4} \d{3,4} \d{3,4}(?![\w-])"  # United Kingdom
+)
+
+
+def card_spans(text: str) -> Iterator[Span]:
+    """Yield where payment cards stand: of a known brand, of its length, with a right check digit."""
+    for found in _DIGITS.finditer(text):
+        ends = [at for at in range(found.start(), found.end()) if text[at].isdecimal()]
+        number = "".join(text[at] for at in ends)
+        for length in _lengths(number):
+            if _ends_there(text, ends, length) and luhn(number[:length]):
+                yield found.start(), ends[length - 1] + 1
+                break
+
+
+def _lengths(number: str) -> list[int]:
+    """Return how long a card with these first digits may be, the longest first."""
+    return [n for brand, lengths in _BRANDS if brand.match(number) for n in reversed(lengths) if n <= len(number)]
+
+
+def _ends_there(text: str, ends: list[int], length: int) -> bool:
+    after = text[ends[length - 1] + 1 : ends[length - 1] + 2]
+    return not after.isalnum()
+
+
+def luhn(number: str) -> bool:
+    """Return whether the last digit is the check digit of the others."""
+    digits = [int(digit) for digit in reversed(number)]
+    return sum(digits[::2] + [d * 2 - 9 * (d > 4) for d in digits[1::2]]) % 10 == 0
+
+
+def iban_spans(text: str) -> Iterator[Span]:
+    """Yield where IBANs stand, written together or in groups: of their country's length, with right check digits."""
+    for start in _IBAN_START.finditer(text):
+        length = _IBAN_LENGTHS.get(start.group()[:2].upper())
+        body = _IBAN_BODY.match(text, start.end()) if length else None
+        if length is None or body is None:
+            continue
+        places = [at for at in range(start.start(), body.end()) if text[at] != " "]
+        if len(places) >= length and _is_iban("".join(text[at] for at in places[:length])):
+            end = places[length - 1] + 1
+            if not text[end : end + 1].isalnum():
+                yield start.start(), end
+
+
+def _is_iban(iban: str) -> bool:
+    digits = "".join(str(int(c, 36)) for c in iban[4:] + iban[:4])
+    return int(digits) % 97 == 1
+
+
+def phone_spans(text: str) -> Iterator[Span]:
+    """Yield where telephone numbers stand: as written for people, with the country's number or in well-known groups."""
+    for found in _PHONE.finditer(text):
+        yield found.span()
