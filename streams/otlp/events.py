@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -30,7 +29,9 @@ _TEXTS: Final = (
     "response_model",
     "system_fingerprint",
 )
-_HIDDEN_PARAMETERS: Final = frozenset({"model", "messages", "tools", "input", "prompt", "functions", "extra_headers"})
+_HIDDEN_PARAMETERS: Final = frozenset(
+    {"model", "model_name", "_type", "messages", "tools", "input", "prompt", "functions", "extra_headers"}
+)
 _MAX_PARAMETER_CHARS: Final = 1_000
 _MAX_PARAMETERS: Final = 64
 
@@ -101,12 +102,8 @@ def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
 
 
 def _parameters(found: Fields) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for name in ("llm.invocation_parameters", "langfuse.observation.model.parameters"):
-        if name in found.rest and isinstance(said := decoded(found.rest[name]), Mapping):
-            given |= said
-    given |= found.parameters
-    kept = [name for name in given if name not in _HIDDEN_PARAMETERS][:_MAX_PARAMETERS]
+    given = found.parameters
+    kept = [name for name in given if name not in _HIDDEN_PARAMETERS and given[name] is not None][:_MAX_PARAMETERS]
     return {name[:MAX_NAME_CHARS]: _parameter(given[name]) for name in kept}
 
 

@@ -13,9 +13,9 @@ Values are the providers' own words; they are read liberally. A word that is not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from streams.otlp.content import compact, decoded
 from streams.otlp.limits import MAX_NAME_CHARS, MAX_SIBLINGS
@@ -112,31 +112,63 @@ def _categories(found: Any) -> list[str]:
     return [compact(item)[:MAX_NAME_CHARS] for item in items[:MAX_VERDICTS] if item]
 
 
+class Given(NamedTuple):
+    """A guardrail's own span."""
+
+    start_ns: int
+    end_ns: int
+    parent_id: str
+    said: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Verdicts:
     """Verdicts of guardrails' own spans in this request, for the calls they stand beside."""
 
-    by_trace: dict[str, list[tuple[int, int, str, dict[str, Any]]]] = field(default_factory=dict)
+    by_trace: dict[str, list[Given]] = field(default_factory=dict)
+    by_call: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, span: SpanView, latency_ms: float | None) -> bool:
         """Keep a guardrail's verdict; False if its span tells none."""
         said = verdict(span.attributes, failed=span.failed, latency_ms=latency_ms)
         if said is not None:
-            place = (span.start_ns, span.end_ns, span.parent_id, said)
             kept = self.by_trace.setdefault(span.trace_id, [])
             if len(kept) < MAX_SIBLINGS:
-                kept.append(place)
+                kept.append(Given(span.start_ns, span.end_ns, span.parent_id, said))
         return said is not None
 
-    def beside(self, span: SpanView) -> list[dict[str, Any]]:
-        """Return the verdicts on a call: of its own children, and of siblings that ran before or after it."""
-        out = []
-        for start, end, parent, said in self.by_trace.get(span.trace_id, ()):
-            if parent == span.span_id:
-                out.append(said)
-            elif parent == span.parent_id and (end <= span.start_ns or start >= span.end_ns):
-                out.append(said if "mode" in said else said | {"mode": "pre" if end <= span.start_ns else "post"})
-        return out[:MAX_VERDICTS]
+    def assign(self, calls: Sequence[SpanView]) -> None:
+        """Find each verdict's call: its parent, else the sibling right before it or, without one, right after."""
+        beside: dict[str, list[SpanView]] = {}
+        for span in calls:
+            if span.trace_id in self.by_trace:
+                beside.setdefault(span.trace_id, []).append(span)
+        for trace, spans in beside.items():
+            for given in self.by_trace[trace]:
+                if (found := _call_of(given, spans)) is not None:
+                    said = self.by_call.setdefault((trace, found[0].span_id), [])
+                    said.append({"mode": found[1], **given.said} if found[1] else given.said)
+
+    def of(self, span: SpanView) -> list[dict[str, Any]]:
+        """Return the verdicts on a call."""
+        return self.by_call.get((span.trace_id, span.span_id), [])[:MAX_VERDICTS]
+
+
+def _call_of(given: Given, spans: Sequence[SpanView]) -> tuple[SpanView, str] | None:
+    """Return the call that a verdict is on, and whether it looked at the prompt or the answer, where that is plain."""
+    mode = given.said.get("mode")
+    before, after = None, None
+    for span in spans:
+        if span.span_id == given.parent_id:
+            return span, ""
+        if span.parent_id == given.parent_id:
+            if span.end_ns <= given.start_ns and (before is None or span.end_ns > before.end_ns):
+                before = span
+            if span.start_ns >= given.end_ns and (after is None or span.start_ns < after.start_ns):
+                after = span
+    if before is not None and mode != "pre":
+        return before, "post"
+    return (after, "pre") if after is not None and mode != "post" else None
 
 
 def of_call(attributes: Mapping[str, Any], happenings: Any) -> list[dict[str, Any]]:

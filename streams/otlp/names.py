@@ -11,9 +11,8 @@ from typing import Final
 
 _BY_FIELD: Final[dict[str, tuple[str, ...]]] = {
     "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
-    "request_model": (
-        "gen_ai.request.model", "llm.request.model_name", "llm.model_name", "langfuse.observation.model.name",
-    ),
+    "request_model": ("gen_ai.request.model", "llm.request.model_name", "langfuse.observation.model.name"),
+    "model": ("llm.model_name",),
     "response_model": ("gen_ai.response.model", "llm.response.model_name"),
     "conversation_id": (
         "gen_ai.conversation.id", "session.id", "langfuse.session.id",
@@ -107,6 +106,7 @@ PARAMETERS: Final = {
     "gen_ai.is_streaming": "stream",
     "llm.is_streaming": "stream",
     "llm.top_k": "top_k",
+    "llm.request.reasoning_effort": "reasoning_effort",
     "llm.frequency_penalty": "frequency_penalty",
     "llm.presence_penalty": "presence_penalty",
     "llm.chat.stop_sequences": "stop",
@@ -118,8 +118,8 @@ PLACED: Final = frozenset(
     {
         "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions",
         "gen_ai.retrieval.documents", "gen_ai.retrieval.query.text",
-        "input.value", "output.value", "input.mime_type", "output.mime_type", "llm.invocation_parameters",
-        "langfuse.observation.model.parameters", "langfuse.observation.usage_details",
+        "input.value", "output.value", "input.mime_type", "output.mime_type",
+        "langfuse.observation.usage_details",
         "langfuse.observation.cost_details", "langfuse.observation.input", "langfuse.observation.output",
         "traceloop.entity.input", "traceloop.entity.output", "traceloop.entity.name", "traceloop.entity.path",
         "gen_ai.event.content", "metadata", "tag.tags",

@@ -16,6 +16,7 @@ from streams.otlp.fields import Fields, count_unmapped, sort
 from streams.otlp.guardrails import Verdicts, of_call
 from streams.otlp.kinds import Kind, kind_of
 from streams.otlp.limits import MAX_DOCUMENTS, MAX_LABEL_CHARS
+from streams.otlp.nesting import once
 from streams.otlp.result import Normalised
 from streams.otlp.retrieval import Retrievals, split
 from streams.otlp.source import Sources
@@ -41,11 +42,15 @@ class Trace:
                 self.out.skipped += 1
             else:
                 self._sort(span)
-        for span, found in self.calls:
+        calls = once(self.calls, self.out)
+        self.verdicts.assign([span for span, _ in calls])
+        for span, found in calls:
             self._tell(span, found)
 
     def _sort(self, span: SpanView) -> None:
         found = sort(span.attributes)
+        openinference.complete(found)
+        langfuse.complete(found)
         self._labels(span, found)
         kind = kind_of(found)
         if kind is Kind.CALL:
@@ -72,11 +77,10 @@ class Trace:
             self.out.reject(span.where, str(error))
             return
         content = _content(span, found.rest)
-        langfuse.complete(found)
         self._add_passages(span, found, content)
         fill(event, found, content, span)
         time_and_fate(event, found, span)
-        if said := of_call(found.rest, span.happenings) + self.verdicts.beside(span):
+        if said := of_call(found.rest, span.happenings) + self.verdicts.of(span):
             event["guardrails"] = said
         if self.logs_follow:
             event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)

@@ -56,7 +56,8 @@ def _fields(body: Any) -> Mapping[str, Any]:
 def _message(default: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     who = role(fields.get("role"), default)
     calls = tool_calls(decoded(fields.get("tool_calls")))
-    return message(who, flat(decoded(fields.get("content"))), calls, fields.get("id") if who == "tool" else None)
+    answers = fields.get("tool_call_id", fields.get("id")) if who == "tool" else None
+    return message(who, flat(decoded(fields.get("content"))), calls, answers)
 
 
 def _choice(fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, Any]]:

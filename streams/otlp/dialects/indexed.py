@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.otlp.content import Content, choice, decoded, flat, message, role, tool_call
+from streams.otlp.dialects.messages import spoken
 from streams.otlp.indexing import rows
 
 _PROMPTS = ("gen_ai.prompt.", "llm.prompts.")
@@ -19,28 +20,27 @@ def read(attributes: Mapping[str, Any]) -> Content:
     """Return what these attributes say; empty where they are missing."""
     out = Content()
     for prefix in _PROMPTS:
-        out.messages += [_message(row) for row in rows(attributes, prefix, out.used) if _is_message(row)]
+        for row in rows(attributes, prefix, out.used):
+            out.messages += _messages(row)
     for prefix in _COMPLETIONS:
-        out.choices += [
-            choice(_text(row), row.get("finish_reason"), _calls(row)) for row in rows(attributes, prefix, out.used)
-        ]
+        for row in rows(attributes, prefix, out.used):
+            out.choices.append(choice(flat(_parts(row)), row.get("finish_reason"), _calls(row)))
     return out
 
 
-def _is_message(row: Mapping[str, Any]) -> bool:
-    return "role" in row or "content" in row
+def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if "role" not in row and "content" not in row:
+        return []
+    parts = _parts(row)
+    if isinstance(parts, list):
+        return spoken({"role": row.get("role"), "parts": parts})
+    return [message(role(row.get("role")), flat(parts), _calls(row), row.get("tool_call_id"))]
 
 
-def _message(row: Mapping[str, Any]) -> dict[str, Any]:
-    return message(role(row.get("role")), _text(row), _calls(row), row.get("tool_call_id"))
-
-
-def _text(row: Mapping[str, Any]) -> str:
+def _parts(row: Mapping[str, Any]) -> Any:
     """Return the content; a list of parts is JSON there, and so is any answer that is JSON: only parts are opened."""
     content = row.get("content")
-    if isinstance(content, str) and content.startswith('[{"type"'):
-        content = decoded(content)
-    return flat(content)
+    return decoded(content) if isinstance(content, str) and content.startswith('[{"type"') else content
 
 
 def _calls(row: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from streams.otlp.fields import Fields
 
 INPUT: Final = "langfuse.observation.input"
 OUTPUT: Final = "langfuse.observation.output"
+_PARAMETERS: Final = "langfuse.observation.model.parameters"
 _USAGE: Final = "langfuse.observation.usage_details"
 _COST: Final = "langfuse.observation.cost_details"
 _COUNTS: Final = {
@@ -36,7 +37,9 @@ def read(attributes: Mapping[str, Any]) -> Content:
 
 
 def complete(found: Fields) -> None:
-    """Add the counts and the cost that stand in JSON to a span's fields."""
+    """Add the parameters, the counts and the cost that stand in JSON to a span's fields."""
+    if isinstance(given := decoded(found.rest.pop(_PARAMETERS, None)), Mapping):
+        found.parameters = {**given, **found.parameters}
     if _USAGE not in found.rest and _COST not in found.rest:
         return
     counts, costs = decoded(found.rest.get(_USAGE)), decoded(found.rest.get(_COST))

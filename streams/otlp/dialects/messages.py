@@ -27,8 +27,8 @@ from streams.otlp.limits import MAX_PARTS
 INPUT: Final = "gen_ai.input.messages"
 OUTPUT: Final = "gen_ai.output.messages"
 SYSTEM: Final = "gen_ai.system_instructions"
-_CALLS: Final = frozenset({"tool_call", "server_tool_call"})
-_RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response"})
+_CALLS: Final = frozenset({"tool_call", "server_tool_call", "tool_use"})
+_RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response", "tool_result"})
 
 
 def read(attributes: Mapping[str, Any]) -> Content:
@@ -37,13 +37,13 @@ def read(attributes: Mapping[str, Any]) -> Content:
     if system := decoded(attributes.get(SYSTEM)):
         out.messages.append(message("system", flat(system)))
     for said in bounded(decoded(attributes.get(INPUT)) or []):
-        out.messages += _messages(said)
+        out.messages += spoken(said)
     for said in bounded(decoded(attributes.get(OUTPUT)) or []):
         out.choices.append(_choice(said))
     return out
 
 
-def _messages(said: Any) -> list[dict[str, Any]]:
+def spoken(said: Any) -> list[dict[str, Any]]:
     """Return one message, and one more for each tool result in it."""
     if not isinstance(said, Mapping):
         return [message("user", flat(said))]
@@ -59,13 +59,14 @@ def _messages(said: Any) -> list[dict[str, Any]]:
 
 
 def _result(part: Mapping[str, Any]) -> dict[str, Any]:
-    response = part.get("response", part.get("result", part.get("server_tool_call_response")))
-    return message("tool", flat(response), None, part.get("id"))
+    names = ("response", "result", "content", "server_tool_call_response")
+    response = next((part[name] for name in names if name in part), None)
+    return message("tool", flat(response), None, part.get("id", part.get("tool_use_id")))
 
 
 def _calls(parts: list[Any]) -> list[dict[str, str]]:
     return [
-        tool_call(p.get("id"), p.get("name"), p.get("arguments", p.get("server_tool_call")))
+        tool_call(p.get("id"), p.get("name"), p.get("arguments", p.get("input", p.get("server_tool_call"))))
         for p in parts[:MAX_PARTS]
         if isinstance(p, Mapping) and p.get("type") in _CALLS
     ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.otlp.content import Content, choice, compact, decoded, document, flat, message, role, tool_call
+from streams.otlp.fields import Fields
 from streams.otlp.indexing import rows
 
 
@@ -25,6 +26,23 @@ def read(attributes: Mapping[str, Any]) -> Content:
         out.choices = [choice(flat(row["completion.text"]), None) for row in texts if "completion.text" in row]
     out.documents = documents(attributes, "retrieval.documents.", out.used)
     return out if out.messages or out.choices else _values(attributes, out)
+
+
+def complete(found: Fields) -> None:
+    """Add the parameters that stand in JSON, and tell the model asked for from the one that answered.
+
+    ``llm.model_name`` is first the former, then the latter once there is an answer.
+    """
+    given = decoded(found.rest.pop("llm.invocation_parameters", None))
+    asked = ""
+    if isinstance(given, Mapping):
+        found.parameters = {**given, **found.parameters}
+        asked = compact(given.get("model") or given.get("model_name"))
+    model = found.plain.get("model")
+    if asked and model:
+        found.plain.setdefault("response_model", model)
+    if asked or model:
+        found.plain.setdefault("request_model", asked or model)
 
 
 def _values(attributes: Mapping[str, Any], out: Content) -> Content:
