@@ -190,12 +190,12 @@ def test_tools_asked_for_and_tools_that_answered(
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"id": "t-1", "name": "dose", "arguments": '{"of": "ibuprofen"}'}],
+            "tool_calls": [{"id": "t-1", "name": "dose", "arguments": '{"of":"ibuprofen"}'}],
         },
         {"role": "tool", "content": "200 mg", "tool_call_id": "t-1"},
     ]
     (choice,) = event["choices"]
-    assert choice["tool_calls"] == [{"id": "t-2", "name": "dose", "arguments": '{"of": "aspirin", "mg": 500}'}]
+    assert choice["tool_calls"] == [{"id": "t-2", "name": "dose", "arguments": '{"of":"aspirin","mg":500}'}]
     assert choice["finish_reason"] == "tool_calls"
     assert event["parameters"] == ({"tools": ["dose"]} if newest(instrumented) else {})
 
@@ -205,7 +205,7 @@ def test_tool_calls_in_a_stream(client: OpenAI, api: Server, recorder: Recorder)
     api.will(server.chat(server.completion(wish), {"stream": True}))
     assert list(client.chat.completions.create(model=MODEL, messages=ASKED, stream=True))
     (choice,) = recorder.events[0]["choices"]
-    assert choice["tool_calls"] == [{"id": "t-2", "name": "dose", "arguments": '{"of": "aspirin"}'}]
+    assert choice["tool_calls"] == [{"id": "t-2", "name": "dose", "arguments": '{"of":"aspirin"}'}]
 
 
 def test_several_answers_are_several_choices(client: OpenAI, api: Server, recorder: Recorder) -> None:

@@ -57,7 +57,7 @@ def test_the_steps_of_a_response_are_one_choice(openai: OpenAI, recorder: Record
     assert event["messages"] == [{"role": "system", "content": "Be brief."}, *ASKED]
     (choice,) = event["choices"]
     assert choice["content"] == "Take two tablets."
-    assert choice["tool_calls"] == [{"id": "c-1", "name": "dose", "arguments": '{"of": "aspirin"}'}]
+    assert choice["tool_calls"] == [{"id": "c-1", "name": "dose", "arguments": '{"of":"aspirin"}'}]
     assert event["usage"] == {"input_tokens": 40, "output_tokens": 25, "cached_tokens": 16, "reasoning_tokens": 18}
 
 

@@ -39,7 +39,7 @@ def test_results_of_tools_are_messages_of_their_own() -> None:
         otel.Text("Go on."),
     )
     assert otel_parts.messages([message], []) == [
-        {"role": "tool", "content": '{"mg": 200}', "tool_call_id": "t-1"},
+        {"role": "tool", "content": '{"mg":200}', "tool_call_id": "t-1"},
         {"role": "tool", "content": "none", "tool_call_id": "t-2"},
         {"role": "user", "content": "Go on."},
     ]
@@ -66,7 +66,7 @@ def test_steps_of_one_answer_are_one_choice_with_the_last_reason() -> None:
     assert choice == {
         "content": "Let me look.",
         "finish_reason": "tool_call",
-        "tool_calls": [{"id": "t", "name": "f", "arguments": '{"a": 1}'}],
+        "tool_calls": [{"id": "t", "name": "f", "arguments": '{"a":1}'}],
     }
 
 

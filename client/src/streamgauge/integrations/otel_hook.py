@@ -18,6 +18,7 @@ from streamgauge.calls import Call
 from streamgauge.defaults import default_publisher
 from streamgauge.guard import quietly
 from streamgauge.integrations import otel_parts
+from streamgauge.integrations._reading import get
 from streamgauge.publisher import EventPublisher
 
 Attributes = Mapping[str, Any]
@@ -135,7 +136,7 @@ def _renamed(attributes: Attributes, names: Mapping[str, str]) -> dict[str, Any]
 
 
 def _parameters(attributes: Attributes, tool_definitions: Sequence[Any] | None) -> dict[str, Any]:
-    tools = [otel_parts.field(tool, "name") for tool in tool_definitions or ()]
+    tools = [get(tool, "name") for tool in tool_definitions or ()]
     return {**_renamed(attributes, PARAMETERS), **({"tools": tools} if tools else {})}
 
 

@@ -6,14 +6,10 @@ opentelemetry-util-genai, and nothing here imports OpenTelemetry.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-Json = dict[str, Any]
-
-ROLES = {"model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
-KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+from streamgauge.integrations._reading import Json, as_json, get, role
 
 
 def messages(inputs: Iterable[Any], system_instruction: Sequence[Any]) -> list[Json]:
@@ -48,7 +44,7 @@ def left_early(outputs: Iterable[Any]) -> bool:
 
     In a call without an error that is what the instrumentations write for a stream that was left before its end.
     """
-    return any(field(each, "finish_reason") == "error" for each in outputs)
+    return any(get(each, "finish_reason") == "error" for each in outputs)
 
 
 def text(parts: Iterable[Any]) -> str:
@@ -56,59 +52,46 @@ def text(parts: Iterable[Any]) -> str:
     return "\n".join(each for part in parts if (each := _readable(part)) is not None)
 
 
-def field(part: Any, name: str) -> Any:
-    """Return a field of a part, which is a dataclass, or a mapping where an instrumentation passes its own."""
-    return part.get(name) if isinstance(part, dict) else getattr(part, name, None)
-
-
 def _readable(part: Any) -> str | None:
-    kind = field(part, "type")
+    kind = get(part, "type")
     if kind in ("tool_call", "tool_call_response", "server_tool_call", "reasoning"):
         return None
     if kind in ("blob", "file", "uri"):
-        modality = field(part, "modality")
+        modality = get(part, "modality")
         return f"[{getattr(modality, 'value', modality) or kind}]"
-    content = field(part, "content")
+    content = get(part, "content")
     return content if isinstance(content, str) else f"[{kind}]"
 
 
 def _split(message: Any) -> list[Json]:
-    parts = field(message, "parts") or []
-    results = [_result(part) for part in parts if field(part, "type") == "tool_call_response"]
-    rest = _message(field(message, "role"), parts)
+    parts = get(message, "parts") or []
+    results = [_result(part) for part in parts if get(part, "type") == "tool_call_response"]
+    rest = _message(get(message, "role"), parts)
     return results + ([rest] if rest["content"] or "tool_calls" in rest or not results else [])
 
 
-def _message(role: Any, parts: Sequence[Any]) -> Json:
-    name = str(getattr(role, "value", role)).lower()
-    known = name if name in KNOWN_ROLES else ROLES.get(name, "user")
-    return {"role": known, "content": text(parts), **_tool_calls(parts)}
+def _message(who: Any, parts: Sequence[Any]) -> Json:
+    return {"role": role(getattr(who, "value", who)), "content": text(parts), **_tool_calls(parts)}
 
 
 def _result(part: Any) -> Json:
-    return {"role": "tool", "content": _as_text(field(part, "response")), "tool_call_id": field(part, "id")}
+    return {"role": "tool", "content": as_json(get(part, "response")), "tool_call_id": get(part, "id")}
 
 
 def _tool_calls(parts: Iterable[Any]) -> Json:
-    calls = [_tool_call(part) for part in parts if field(part, "type") in ("tool_call", "server_tool_call")]
+    calls = [_tool_call(part) for part in parts if get(part, "type") in ("tool_call", "server_tool_call")]
     return {"tool_calls": calls} if calls else {}
 
 
 def _tool_call(part: Any) -> Json:
-    arguments = field(part, "arguments" if field(part, "type") == "tool_call" else "server_tool_call")
-    return {"id": field(part, "id") or "", "name": field(part, "name") or "", "arguments": _as_text(arguments)}
-
-
-def _as_text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    arguments = get(part, "arguments" if get(part, "type") == "tool_call" else "server_tool_call")
+    return {"id": get(part, "id") or "", "name": get(part, "name") or "", "arguments": as_json(arguments)}
 
 
 def _reason(group: Sequence[Any]) -> str | None:
-    return next((reason for each in reversed(group) if (reason := field(each, "finish_reason"))), None)
+    return next((reason for each in reversed(group) if (reason := get(each, "finish_reason"))), None)
 
 
 def _choice(group: Iterable[Any], reason: str | None) -> Json:
-    parts = [part for message in group for part in field(message, "parts") or []]
+    parts = [part for message in group for part in get(message, "parts") or []]
     return {"content": text(parts), "finish_reason": reason, **_tool_calls(parts)}

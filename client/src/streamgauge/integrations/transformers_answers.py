@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Json = dict[str, Any]
+from streamgauge.integrations._reading import Json, flat, role
+from streamgauge.integrations._reading import parameters as settings
 
 MAX_SCORES = 100
 
@@ -106,33 +107,18 @@ def messages(given: Any) -> list[Json]:
     if given is None:
         return []
     if (chat := getattr(given, "messages", None)) is not None:
-        return [{"role": each["role"], "content": _flat(each.get("content"))} for each in chat]
+        return [{"role": role(each.get("role")), "content": flat(each.get("content"))} for each in chat]
     if isinstance(given, Mapping):
         return [{"role": "user", "content": "\n".join(str(text) for text in given.values())}]
-    return [{"role": "user", "content": _flat(given)}]
+    if isinstance(given, (list, tuple)):
+        return [{"role": "user", "content": " ".join(map(str, given))}]
+    return [{"role": "user", "content": given if isinstance(given, str) else f"[{type(given).__name__}]"}]
 
 
 def parameters(pipe: Any, given: Mapping[str, Any], batch_size: int) -> Json:
-    """Return the task and whatever of the call's parameters is plain: temperature, candidate labels, ..."""
-    told = {**getattr(pipe, "_generate_kwargs", {}), **given}
-    plain = {name: value for name, value in told.items() if _is_plain(value)}
-    return {"task": pipe.task, **plain, **({"batch_size": batch_size} if batch_size > 1 else {})}
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (str, int, float, bool)) or (
-        isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value)
-    )
-
-
-def _flat(content: Any) -> str:
-    if isinstance(content, str) or content is None:
-        return content or ""
-    if not isinstance(content, (list, tuple)):
-        return f"[{type(content).__name__}]"
-    if all(isinstance(word, str) for word in content):
-        return " ".join(content)
-    return "\n".join(part.get("text") or f"[{part.get('type')}]" for part in content if isinstance(part, Mapping))
+    """Return the task and the settings of the call: temperature, candidate labels, ..."""
+    told = {"task": pipe.task, **getattr(pipe, "_generate_kwargs", {}), **given}
+    return settings(told, {"prefix"}) | ({"batch_size": batch_size} if batch_size > 1 else {})
 
 
 def _classified(scores: dict[str, float]) -> Answer:
