@@ -98,13 +98,15 @@ class Ingest(_Part):
     )
     body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="most events of one body")
     in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        128 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
+        64 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
     )
     otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
     read_timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="longest a body may take to arrive")
     write_timeout_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="longest wait for Kafka's acknowledgement; then 503"
     )
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 6069
     drain_timeout_s: Annotated[float, Field(gt=0)] = 15.0
 
 

@@ -30,9 +30,11 @@ app = typer.Typer(
 topics_app = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
 db_app = typer.Typer(no_args_is_help=True, help="The tables in ClickHouse.")
 alerts_app = typer.Typer(no_args_is_help=True, help="Alerts as they come.")
+keys_app = typer.Typer(no_args_is_help=True, help="Who may send over HTTP.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(keys_app, name="ingest-key")
 console = Console()
 
 
@@ -67,6 +69,35 @@ def sink() -> None:
     from streams.sink.service import run_sink
 
     asyncio.run(run_sink(load_settings()))
+
+
+@app.command()
+def ingest() -> None:
+    """Take events, feedback and OTLP over HTTP into Kafka; answer when Kafka has them."""
+    from streams.gateway.service import run_ingest
+
+    asyncio.run(run_ingest(load_settings()))
+
+
+@keys_app.command("create")
+def ingest_key_create(  # noqa: PLR0913, PLR0917 - an option is a parameter
+    name: Annotated[str, typer.Argument(help="for logs, metrics and dead letters")],
+    tenant: Annotated[str, typer.Option(help="what it sends belongs to this tenant, and to no other")],
+    apps: Annotated[list[str] | None, typer.Option("--app", help="may send for these apps only; repeatable")] = None,
+    events_per_s: Annotated[float | None, typer.Option(help="most events a second")] = None,
+    bytes_per_s: Annotated[float | None, typer.Option(help="most bytes a second, unpacked")] = None,
+    burst_s: Annotated[float | None, typer.Option(help="seconds' worth that may come at once; 10")] = None,
+    append: Annotated[bool, typer.Option(help="add the entry to ingest.keys_file instead of printing it")] = False,
+) -> None:
+    """Make an API key and show it once; only its hash is kept."""
+    from streams.gateway import new_key
+
+    limits = {"events_per_s": events_per_s, "bytes_per_s": bytes_per_s, "burst_s": burst_s}
+    made = new_key.make(name, tenant, apps or [], {k: v for k, v in limits.items() if v is not None})
+    if append:
+        new_key.append(new_key.file_of(load_settings().ingest), name, made.entry)
+    sys.stdout.write(f"{made.key}\n")
+    sys.stderr.write("It is not shown again.\n" + ("" if append else f"For ingest.keys_file:\n\n{made.entry}"))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -49,9 +49,26 @@ class Readiness:
         }
 
 
-async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Readiness) -> web.AppRunner:
+class Ready(Protocol):
+    """Says whether the process does its work."""
+
+    def answer(self) -> tuple[int, dict[str, object]]:
+        """Return the HTTP status and what to say."""
+
+
+async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Ready) -> web.AppRunner:
     """Serve until the returned runner is cleaned up. Port 0 takes a free one."""
     app = web.Application()
+    app.add_routes(pages(alive, readiness))
+    app.add_routes([web.get("/metrics", _metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner
+
+
+def pages(alive: Callable[[], bool], readiness: Ready) -> list[web.RouteDef]:
+    """Return ``/health`` and ``/ready``."""
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"alive": alive()}, status=200 if alive() else 503)
@@ -60,11 +77,8 @@ async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Read
         status, body = readiness.answer()
         return web.json_response(body, status=status)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return [web.get("/health", health), web.get("/ready", ready)]
 
-    app.add_routes([web.get("/health", health), web.get("/ready", ready), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    return runner
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

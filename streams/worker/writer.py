@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +14,7 @@ from agents.pipeline import Outputs
 from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams.batches import send_batches, send_keyed
+from streams.deadletters import Origin, letter
 from streams.decode import FEEDBACK_HEADER
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
 from streams.metrics import ALERTS, WORKER_DEAD_LETTERS
@@ -72,18 +71,10 @@ class Writer:
     async def set_aside(self, record: ConsumerRecord, error: RecordError) -> asyncio.Future[Any]:
         """Queue a record that cannot be read, whole; return what says that it is written."""
         WORKER_DEAD_LETTERS.labels(error.reason).inc()
-        origin = f"{record.topic}-{record.partition}-{record.offset}"
-        row = {
-            "dead_letter_id": hashlib.blake2b(origin.encode(), digest_size=16).hexdigest(),
-            "reason": error.reason,
-            "error": str(error),
-            "source_topic": record.topic,
-            "source_partition": record.partition,
-            "source_offset": record.offset,
-            "key": None if record.key is None else record.key.decode("utf-8", "replace"),
-            "raw": base64.b64encode(record.value or b"").decode(),
-        }
-        return await self._send("deadletter", origin, row)
+        name = f"{record.topic}-{record.partition}-{record.offset}"
+        origin = Origin(name, record.topic, record.partition, record.offset)
+        key = None if record.key is None else record.key.decode("utf-8", "replace")
+        return await self._send("deadletter", name, letter(origin, error, key, record.value))
 
     async def feedback(self, records: Sequence[ConsumerRecord]) -> None:
         """Write labels into the log of the events they speak of, and wait until they are there."""

@@ -1,0 +1,106 @@
+"""From the items of a body to the rows that Kafka gets, and to what is wrong with the others."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from schemas.errors import ContractError, RecordError
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
+from streams.batches import Row
+from streams.deadletters import Origin, letter
+from streams.decode import FEEDBACK_HEADER, decode_event
+from streams.gateway.keys import Sender
+from streams.keying import event_key
+
+_AT_ONCE = 200
+"""Items between two looks at other requests: 3 ms."""
+_MOST_VALUES = 1_000_000
+"""In one item. ``[[],[],...]`` of 16 MB would else become 400 MB of lists."""
+_MOST_TOLD = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """An item that is no event."""
+
+    index: int
+    raw: bytes
+    error: RecordError
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of the items of a body."""
+
+    rows: list[Row] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+
+    def told(self) -> dict[str, Any]:
+        """Return what the sender is told: how many were taken, and what is wrong with each that was not."""
+        said = [
+            {"index": b.index, "reason": b.error.reason, "field": b.error.field, "error": str(b.error)}
+            for b in self.bad[:_MOST_TOLD]
+        ]
+        return {"accepted": len(self.rows), "rejected": len(self.bad), "problems": said}
+
+    def letters(self, sender: Sender, path: str) -> list[Row]:
+        """Return the dead letters."""
+        return [_letter(bad, sender, path) for bad in self.bad]
+
+
+async def take(items: Sequence[bytes], sender: Sender, *, feedback: bool = False) -> Taken:
+    """Judge each item by itself; between some of them others get their turn."""
+    taken = Taken()
+    for index, raw in enumerate(items):
+        if index % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        try:
+            taken.rows.append(row(raw, sender, feedback=feedback))
+        except RecordError as error:
+            taken.bad.append(Bad(index, raw, error))
+    return taken
+
+
+def row(raw: bytes, sender: Sender, *, feedback: bool = False) -> Row:
+    """Return key and value of an event or a label.
+
+    Raises
+    ------
+    RecordError
+        Naming the field and the fix.
+    """
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
+        raise ContractError(f"value: over {_MOST_VALUES:,} values in it; leave out what nobody looks at")
+    headers = [FEEDBACK_HEADER] if feedback else []
+    try:
+        item = decode_event(raw, headers)
+    except ContractError as error:
+        if error.field != "tenant" or sender.tenant is None:
+            raise
+        raw = b'{"tenant":' + orjson.dumps(sender.tenant) + b"," + raw.lstrip()[1:]
+        item = decode_event(raw, headers)
+    _permit(item, sender)
+    return event_key(item), raw
+
+
+def _permit(item: LLMEvent | Feedback, sender: Sender) -> None:
+    if sender.tenant is not None and item.tenant != sender.tenant:
+        remedy = f"leave it out, or send {sender.tenant!r}, or use the key of that tenant"
+        raise ContractError(f"tenant: {item.tenant[:80]!r} is not the tenant of key {sender.name}; {remedy}", "tenant")
+    if sender.apps and item.app not in sender.apps:
+        allowed = ", ".join(sorted(sender.apps))
+        raise ContractError(f"app: {item.app[:80]!r} is not an app of key {sender.name}; it may send {allowed}", "app")
+
+
+def _letter(bad: Bad, sender: Sender, path: str) -> Row:
+    # By what it says, not by when it came: sent again, it is the same letter.
+    name = f"http{path}-{sender.name}-{hashlib.blake2b(bad.raw, digest_size=16).hexdigest()}"
+    made = letter(Origin(name, f"http{path}", 0, bad.index), bad.error, sender.name, bad.raw)
+    return name.encode(), orjson.dumps(made)

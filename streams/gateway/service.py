@@ -1,0 +1,27 @@
+"""The gateway as a process: health pages, signals, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from schemas.settings import Settings
+from streams.cli import until_signalled
+from streams.gateway.server import Gateway
+from streams.web import serve
+
+
+async def run_ingest(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT (finishes the requests at hand); SIGHUP reads the keys again."""
+    gateway = Gateway(settings)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.door.keys.reload)
+    await gateway.start()
+    pages = await serve(settings.ingest.health_host, settings.ingest.health_port, lambda: True, gateway)
+    try:
+        await until_signalled(_for_ever, gateway.stop)
+    finally:
+        await pages.cleanup()
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
