@@ -1,9 +1,10 @@
-"""Export requests as a Collector writes them, in both encodings; each span a chat call of one app."""
+"""OTLP export requests for tests, written as plain dicts."""
 
 from __future__ import annotations
 
 import base64
-import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,86 +12,115 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-_BEGIN_NS = 1_767_225_600_000_000_000
-_IDS = ("traceId", "spanId", "parentSpanId")
+from streams.otlp import Normalised, normalise_logs, normalise_spans
+
+FIXTURES = Path(__file__).with_name("fixtures") / "otlp"
+BEGIN = 1_767_225_600_000_000_000
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SERVICE = {"service.namespace": "clinic", "service.name": "triage"}
+CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.provider.name": "openai"}
 
 
-def call_id(number: int) -> str:
-    """Return the id under which the call of a span is known."""
-    return f"{number + 1:032x}-{number + 1:016x}"
+def value(given: Any) -> dict[str, Any]:
+    """An AnyValue in JSON."""
+    if isinstance(given, bool):
+        return {"boolValue": given}
+    if isinstance(given, int):
+        return {"intValue": str(given)}
+    if isinstance(given, float):
+        return {"doubleValue": given}
+    if isinstance(given, Mapping):
+        return {"kvlistValue": {"values": pairs(given)}}
+    if isinstance(given, list | tuple):
+        return {"arrayValue": {"values": [value(item) for item in given]}}
+    return {"stringValue": given}
 
 
-def spans(*numbers: int, app: str = "chat", tenant: str | None = "acme") -> dict[str, Any]:
-    """Return one export request with a chat call for each number, in OTLP's JSON."""
-    resource = [_attribute("service.name", app)]
-    if tenant is not None:
-        resource.append(_attribute("service.namespace", tenant))
-    scope = {"scope": {"name": "opentelemetry.instrumentation.openai_v2"}, "spans": [_span(n) for n in numbers]}
-    return {"resourceSpans": [{"resource": {"attributes": resource}, "scopeSpans": [scope]}]}
+def pairs(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value(item)} for key, item in given.items()]
 
 
-def evaluation(number: int, label: str) -> dict[str, Any]:
-    """Return a log export request with one evaluation of a call: a label for us."""
-    attributes = [
-        _attribute("gen_ai.evaluation.name", "hallucination"),
-        _attribute("gen_ai.evaluation.score.label", label),
+def span(attributes: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """A span of one second; ``events`` are (name, attributes)."""
+    events = [
+        {"name": name, "timeUnixNano": str(BEGIN + 10**8 * (k + 1)), "attributes": pairs(said)}
+        for k, (name, said) in enumerate(more.pop("events", ()))
     ]
-    record = {
-        "timeUnixNano": str(_BEGIN_NS),
-        "eventName": "gen_ai.evaluation.result",
-        "traceId": f"{number + 1:032x}",
-        "spanId": f"{number + 1:016x}",
-        "attributes": attributes,
-    }
-    resource = [_attribute("service.name", "chat"), _attribute("service.namespace", "acme")]
-    return {"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [{"logRecords": [record]}]}]}
+    given = {"traceId": TRACE, "spanId": SPAN, "name": "chat gpt-4o", "kind": 3, "attributes": pairs(attributes)}
+    times = {"startTimeUnixNano": str(BEGIN), "endTimeUnixNano": str(BEGIN + 10**9)}
+    return given | times | {"events": events} | more
 
 
-def as_json(request: dict[str, Any]) -> bytes:
-    """Return the bytes of ``otlp_json``."""
-    return orjson.dumps(request)
+def log(name: str, body: Any = None, attributes: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    given = {"traceId": TRACE, "spanId": SPAN, "timeUnixNano": str(BEGIN), "eventName": name}
+    said = {} if body is None else {"body": value(body)}
+    return given | said | {"attributes": pairs(attributes or {})} | more
 
 
-def as_proto(request: dict[str, Any]) -> bytes:
-    """Return the bytes of ``otlp_proto``."""
-    kind = ExportTraceServiceRequest if "resourceSpans" in request else ExportLogsServiceRequest
-    message: Any = ParseDict(_with_base64_ids(copy.deepcopy(request)), kind())
-    return bytes(message.SerializeToString())
+def traces(*spans: Any, resource: Mapping[str, Any] = SERVICE, scope: str = "test") -> dict[str, Any]:
+    scoped = [{"scope": {"name": scope}, "spans": list(spans)}]
+    return {"resourceSpans": [{"resource": {"attributes": pairs(resource)}, "scopeSpans": scoped}]}
 
 
-def _span(number: int) -> dict[str, Any]:
-    said = [{"role": "user", "parts": [{"type": "text", "content": f"Is dose number {number} safe?"}]}]
-    answer = [{"role": "assistant", "parts": [{"type": "text", "content": "Yes."}], "finish_reason": "stop"}]
-    return {
-        "traceId": f"{number + 1:032x}",
-        "spanId": f"{number + 1:016x}",
-        "name": "chat gpt-4o",
-        "kind": 3,
-        "startTimeUnixNano": str(_BEGIN_NS + number * 1_000_000),
-        "endTimeUnixNano": str(_BEGIN_NS + number * 1_000_000 + 812_000_000),
-        "attributes": [
-            _attribute("gen_ai.operation.name", "chat"),
-            _attribute("gen_ai.provider.name", "openai"),
-            _attribute("gen_ai.request.model", "gpt-4o"),
-            _attribute("gen_ai.input.messages", orjson.dumps(said).decode()),
-            _attribute("gen_ai.output.messages", orjson.dumps(answer).decode()),
-            {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "40"}},
-            {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "2"}},
-        ],
-    }
+def journal(*logs: Any, resource: Mapping[str, Any] = SERVICE) -> dict[str, Any]:
+    scoped = [{"scope": {"name": "test"}, "logRecords": list(logs)}]
+    return {"resourceLogs": [{"resource": {"attributes": pairs(resource)}, "scopeLogs": scoped}]}
 
 
-def _attribute(name: str, value: str) -> dict[str, Any]:
-    return {"key": name, "value": {"stringValue": value}}
+def as_proto(request: Mapping[str, Any]) -> bytes:
+    """The same request in protobuf; ids are hex there, base64 here."""
+    if "resourceLogs" in request:
+        return bytes(ParseDict(_bytes_ids(request), ExportLogsServiceRequest()).SerializeToString())
+    return bytes(ParseDict(_bytes_ids(request), ExportTraceServiceRequest()).SerializeToString())
 
 
-def _with_base64_ids(value: Any) -> Any:
-    """Turn hex ids, which OTLP's JSON has, into the base64 that protobuf's own JSON mapping wants."""
-    if isinstance(value, list):
-        return [_with_base64_ids(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: base64.b64encode(bytes.fromhex(item)).decode() if name in _IDS else _with_base64_ids(item)
-        for name, item in value.items()
-    }
+def _bytes_ids(given: Any) -> Any:
+    if isinstance(given, list):
+        return [_bytes_ids(item) for item in given]
+    if not isinstance(given, Mapping):
+        return given
+    ids = {"traceId", "spanId", "parentSpanId"}
+    encoded = {k: bytes.fromhex(v) for k, v in given.items() if k in ids}
+    return {k: _b64(encoded[k]) if k in ids else _bytes_ids(v) for k, v in given.items()}
+
+
+def _b64(raw: bytes) -> str:
+
+    return base64.b64encode(raw).decode()
+
+
+def told(*spans: Any, **more: Any) -> Normalised:
+    """What spans become, the same from both encodings."""
+    options = {name: more.pop(name) for name in ("tenant", "logs_follow") if name in more}
+    request = traces(*spans, **more)
+    found = normalise_spans(orjson.dumps(request), "json", **options)
+    assert normalise_spans(as_proto(request), "proto", **options) == found
+    return found
+
+
+def noted(*logs: Any, **more: Any) -> Normalised:
+    """What log records become, the same from both encodings."""
+    request = journal(*logs, **more)
+    found = normalise_logs(orjson.dumps(request), "json")
+    assert normalise_logs(as_proto(request), "proto") == found
+    return found
+
+
+def calls(found: Normalised) -> list[dict[str, Any]]:
+    return [orjson.loads(event) for _, event in found.events]
+
+
+def call(*spans: Any, **more: Any) -> dict[str, Any]:
+    """The one call that spans become."""
+    found = told(*spans, **more)
+    assert found.problems == []
+    (only,) = calls(found)
+    return only
+
+
+def fixture(name: str, signal: str = "spans") -> Sequence[dict[str, Any]]:
+    """The calls of a fixture, in the order in which they began."""
+    read = normalise_spans if signal == "spans" else normalise_logs
+    found = read((FIXTURES / f"{name}.{signal}.bin").read_bytes(), "proto")
+    assert found.problems == []
+    return sorted(calls(found), key=lambda event: str(event["time"]))
