@@ -14,34 +14,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streamgauge.alerts import Alert
+    from streamgauge.asynchronous import AsyncEventPublisher
     from streamgauge.context import prompt
     from streamgauge.defaults import configure
     from streamgauge.errors import ConfigurationError, StreamgaugeError, SubscriptionError
+    from streamgauge.feedback import send_feedback
     from streamgauge.integrations.decorator import call, observe
     from streamgauge.publisher import EventPublisher
+    from streamgauge.stats import Stats
+    from streamgauge.subscribing import AlertSubscription, subscribe_alerts
+    from streamgauge.subscribing_async import AsyncAlertSubscription, asubscribe_alerts
+    from streamgauge.vocabulary import Severity, State
     from streamgauge.watching import watch
 
 _HOME = {
+    "Alert": "alerts",
+    "AlertSubscription": "subscribing",
+    "AsyncAlertSubscription": "subscribing_async",
+    "AsyncEventPublisher": "asynchronous",
     "ConfigurationError": "errors",
     "EventPublisher": "publisher",
+    "Severity": "vocabulary",
+    "State": "vocabulary",
+    "Stats": "stats",
     "StreamgaugeError": "errors",
     "SubscriptionError": "errors",
+    "asubscribe_alerts": "subscribing_async",
     "call": "integrations.decorator",
     "configure": "defaults",
     "observe": "integrations.decorator",
     "prompt": "context",
+    "send_feedback": "feedback",
+    "subscribe_alerts": "subscribing",
     "watch": "watching",
 }
 
 __all__ = [
+    "Alert",
+    "AlertSubscription",
+    "AsyncAlertSubscription",
+    "AsyncEventPublisher",
     "ConfigurationError",
     "EventPublisher",
+    "Severity",
+    "State",
+    "Stats",
     "StreamgaugeError",
     "SubscriptionError",
+    "asubscribe_alerts",
     "call",
     "configure",
     "observe",
     "prompt",
+    "send_feedback",
+    "subscribe_alerts",
     "watch",
 ]
 

@@ -83,7 +83,7 @@ class Call:
         self.finished = False
 
     @classmethod
-    def begin(
+    def begin(  # noqa: PLR0913 - keyword parameters, most of them optional
         cls,
         publisher: EventPublisher | None = None,
         *,
@@ -94,7 +94,7 @@ class Call:
         documents: Iterable[Mapping[str, Any]] = (),
         **more: Any,
     ) -> Call:
-        """Start the clock and take the prompt's name and version, conversation, user and tags from `streamgauge.prompt`.
+        """Start the clock; prompt, conversation, user and tags come from the innermost `streamgauge.prompt`.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Call:
             self.ttft_ms = (time.perf_counter() - self._began) * 1e3
 
     @quietly("call")
-    def finish(
+    def finish(  # noqa: PLR0913
         self,
         *,
         choices: Sequence[Mapping[str, Any]] = (),

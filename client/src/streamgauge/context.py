@@ -61,8 +61,8 @@ def using(context: Context) -> Iterator[None]:
 class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
     """Name the prompt, its version, the conversation and the user of the calls inside, sync or async.
 
-    Contexts nest. The innermost name and version count; conversation, user, tenant, app and documents are inherited where
-    not given, labels and groups are merged. A new thread starts without a context unless the host copies its own
+    Contexts nest. The innermost name and version count; conversation, user, tenant, app and documents are inherited
+    where not given, labels and groups are merged. A new thread starts without a context unless the host copies its own
     (``contextvars.copy_context().run``).
 
     Parameters
@@ -89,7 +89,7 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
     ''
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword parameters, all optional
         self,
         name: str,
         *,

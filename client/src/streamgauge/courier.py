@@ -55,11 +55,11 @@ class Courier:
         self.failed: Tally[str] = Tally()
         self.dropped: Tally[str] = Tally()
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was put before is settled; ``False`` if the time was not enough. Any thread."""
+    def ask_flush(self) -> threading.Event:
+        """Return an event that is set when all that was put before is settled. Any thread."""
         done = threading.Event()
         self._inbox.mark(done)
-        return done.wait(timeout_s)
+        return done
 
     def stop(self) -> None:
         """End the thread; what it holds fails. Any thread."""

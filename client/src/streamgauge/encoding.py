@@ -1,7 +1,7 @@
 """From the host's objects to JSON bytes, whatever the host gave us.
 
-``orjson.dumps`` is also the cheapest copy there is: 0.8 us for a 3 kB event, where copying its dicts and lists in Python takes
-10 us. So the event is turned into bytes in the host's call, and what the host does to its lists later changes nothing.
+``orjson.dumps`` is also the cheapest copy there is: 0.8 us for a 3 kB event, where copying dicts and lists in Python
+takes 10 us. So the event becomes bytes in the host's call, and what the host does to its lists later changes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-
 
 MAX_OBJECT_CHARS = 10_000
 
@@ -24,13 +23,9 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bool]:
 
 
 def plain(value: Any, depth: int = 32) -> Any:
-    """Return the nearest thing to a value that JSON has: keys as text, sets as lists, unknown objects as their `str`."""
-    if value is None or type(value) in (bool, float):
-        return value
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**64 else str(value)
-    if isinstance(value, str):
-        return printable(value)
+    """Return the nearest that JSON has to a value: keys as text, sets as lists, unknown objects as their `str`."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return _scalar(value)
     if depth <= 0:
         return "[nested too deep]"
     if isinstance(value, Mapping):
@@ -38,6 +33,14 @@ def plain(value: Any, depth: int = 32) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, depth - 1) for item in value]
     return _object(value)
+
+
+def _scalar(value: float | str | None) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value
 
 
 def _object(value: Any) -> Any:

@@ -65,7 +65,7 @@ def note(place: str, error: Exception) -> None:
 
 
 def quietly(place: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
-    """Decorate a function of ours, ``async`` or not, that runs inside the host's call: as `quiet`, then return ``None``."""
+    """Decorate a function of ours that runs inside the host's call, ``async`` or not: `quiet`, and ``None`` instead."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | None]:
         code = getattr(function, "__code__", None)

@@ -19,7 +19,7 @@ _in_child: list[Callable[[], None]] = []
 _armed_pid = 0
 
 importing = threading.Lock()
-"""Held while our thread imports a transport: a child forked in the middle would find a half imported module for ever."""
+"""Held while our thread imports a transport: a child forked in the middle would keep half a module for ever."""
 _IMPORT_TIMEOUT_S = 5.0
 
 
@@ -78,6 +78,4 @@ def _after_fork_in_child() -> None:
 _held: list[bool] = []
 atexit.register(at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

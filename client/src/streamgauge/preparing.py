@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from streamgauge.conforming import conform_event, conform_feedback, key_of
+from streamgauge.conforming import conform_event, conform_feedback, fault_of, key_of
 from streamgauge.content.fitting import fit
 from streamgauge.content.outgoing import Outgoing
 from streamgauge.settings import Settings
@@ -16,7 +16,7 @@ _BREATH_S = 0.0005
 
 
 class Unpublishable(Exception):  # noqa: N818 - it never reaches the host
-    """This event cannot be sent.
+    """There is no way to send an event.
 
     Attributes
     ----------
@@ -58,6 +58,8 @@ class Preparer:
             raise Unpublishable("invalid", "not an event: give a mapping")
         label = event.get("kind") == "feedback"
         self.repaired += (conform_feedback if label else conform_event)(event, self._settings)
+        if label and (fault := fault_of(event)) is not None:
+            raise Unpublishable("invalid", fault)
         self.outgoing.apply(event, len(raw))
         return "feedback" if label else "events", key_of(event), self._encode(event)
 

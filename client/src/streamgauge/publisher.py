@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any
 
 from streamgauge import lifecycle
@@ -61,7 +62,7 @@ class EventPublisher:
         If a setting is missing or wrong: here, and never later.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword parameters, all optional
         self,
         url: str | None = None,
         *,
@@ -148,9 +149,11 @@ class EventPublisher:
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until all that was published before is delivered or given up; ``False`` if the time was not enough."""
-        if self._thread is None:
-            return True
-        return self._courier.flush(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
+        done = self._ask_flush()
+        return done is None or done.wait(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
+
+    def _ask_flush(self) -> threading.Event | None:
+        return None if self._thread is None else self._courier.ask_flush()
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, then let go of thread and connections; what is published later is dropped.
@@ -162,14 +165,25 @@ class EventPublisher:
         """
         self._closed = True
         flushed = self.flush(timeout_s)
-        self._courier.stop()
-        if self._thread is not None:
-            self._thread.join(_JOIN_S)
+        if (thread := self._stop()) is not None:
+            thread.join(_JOIN_S)
         return flushed
+
+    def _stop(self) -> threading.Thread | None:
+        self._courier.stop()
+        return self._thread
+
+    def __enter__(self) -> EventPublisher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        EventPublisher.close(self)
 
     def leave(self, timeout_s: float) -> None:
         """Do what the end of the process asks for: flush within the time, and say what was lost."""
-        if not self.flush(max(0.0, timeout_s)):
+        if not EventPublisher.flush(self, max(0.0, timeout_s)):
             log.warning("%d events were not delivered before the process ended", self.stats.queued)
         self._courier.halt()
 

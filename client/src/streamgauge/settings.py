@@ -39,7 +39,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting and the remedy."""
-        if urlsplit(self.url).scheme not in SCHEMES or not urlsplit(self.url).netloc and self.scheme != "memory":
+        if self.scheme not in SCHEMES or not self.brokers:
             raise ConfigurationError(f"url={self.url!r}: give kafka://host:9092[,host2:9092] or https://monitor:6068")
         if self.content not in get_args(ContentMode):
             raise ConfigurationError(f"content={self.content!r}: give one of {', '.join(get_args(ContentMode))}")
@@ -53,6 +53,11 @@ class Settings:
     def scheme(self) -> str:
         """How events travel: ``kafka``, ``http``, ``https`` or ``memory``."""
         return urlsplit(self.url).scheme
+
+    @property
+    def brokers(self) -> str:
+        """The brokers of a ``kafka://`` URL, as librdkafka wants them."""
+        return urlsplit(self.url).netloc
 
 
 _LEAST = {

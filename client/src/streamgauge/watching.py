@@ -23,7 +23,7 @@ INTEGRATIONS = {
 
 
 def watch(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
-    """Publish every call made through this object: an OpenAI, Anthropic, Ollama or Gemini client, a transformers pipeline.
+    """Publish every call made through an OpenAI, Anthropic, Ollama or Gemini client, or a transformers pipeline.
 
     Parameters
     ----------

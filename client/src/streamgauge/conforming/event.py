@@ -12,12 +12,18 @@ from streamgauge.conforming.repairs import Json, Repairs
 from streamgauge.conforming.text import optional_text, text_of
 from streamgauge.settings import Settings
 
-_KINDS = frozenset({"call", "request", "response", "part"})
-_PARTS = frozenset({"span", "messages", "choices"})
+_KINDS = ("call", "request", "response", "part")  # tuples: what is looked up may be a list
+_PARTS = ("span", "messages", "choices")
 
 
 def conform_event(event: Json, settings: Settings) -> bool:
-    """Make an event fit ``LLMEvent``, in place: fill what is missing, repair what does not fit; return whether it was repaired."""
+    """Make an event fit ``LLMEvent``, in place: fill what is missing, repair what does not fit.
+
+    Returns
+    -------
+    bool
+        Whether anything was repaired.
+    """
     repairs = Repairs()
     _identify(event, settings, repairs)
     for name, fix in _FIELDS.items():
@@ -40,8 +46,8 @@ def _identify(event: Json, settings: Settings, repairs: Repairs) -> None:
 def _agree(event: Json, repairs: Repairs) -> None:
     """Settle what depends on more than one field."""
     kind = event.get("kind", "call")
-    named = event.get("parts") or []
-    known = [part for part in dict.fromkeys(named) if part in _PARTS] if type(named) is list else []
+    named = event.get("parts")
+    known = [part for part in _PARTS if isinstance(named, list) and part in named]
     if kind not in _KINDS or (kind == "request" and event.get("choices")) or (kind == "part" and not known):
         kind = repairs("call")
     event["kind"] = kind
@@ -55,7 +61,7 @@ def _id(value: Any, repairs: Repairs) -> str | None:
 
 
 def _mapping(value: Any, repairs: Repairs) -> Json:
-    return value if type(value) is dict else ({} if value is None else repairs({}))
+    return value if isinstance(value, dict) else ({} if value is None else repairs({}))
 
 
 def _milliseconds(value: Any, repairs: Repairs) -> float | None:

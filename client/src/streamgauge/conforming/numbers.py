@@ -14,9 +14,9 @@ MAX_USD = 1e6
 
 def finite(value: Any, repairs: Repairs) -> float | None:
     """Return a finite number, or ``None``."""
-    if value is None or (type(value) in (int, float) and math.isfinite(value)):
-        return value  # type: ignore[no-any-return] # type() told
-    return repairs(None)  # type: ignore[no-any-return]
+    if value is None or ((type(value) is int or type(value) is float) and math.isfinite(value)):
+        return value
+    return repairs(None)
 
 
 def bounded(value: Any, most: float, repairs: Repairs) -> float | None:
@@ -24,7 +24,7 @@ def bounded(value: Any, most: float, repairs: Repairs) -> float | None:
     number = finite(value, repairs)
     if number is None or 0 <= number <= most:
         return number
-    return repairs(None)  # type: ignore[no-any-return]
+    return repairs(None)
 
 
 def tokens(value: Any, repairs: Repairs) -> int:
@@ -32,4 +32,4 @@ def tokens(value: Any, repairs: Repairs) -> int:
     if type(value) is int and 0 <= value <= MAX_TOKENS:
         return value
     number = bounded(value, MAX_TOKENS, repairs)
-    return repairs(round(number)) if number is not None else 0  # type: ignore[no-any-return]
+    return repairs(round(number)) if number is not None else 0

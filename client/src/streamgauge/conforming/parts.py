@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamgauge.conforming.numbers import MAX_MS, bounded, finite, tokens
@@ -12,7 +12,8 @@ from streamgauge.conforming.text import content_of, optional_text, text_of
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 _OTHER_ROLES = {"function": "tool", "human": "user", "ai": "assistant", "model": "assistant", "bot": "assistant"}
-_VERDICTS = frozenset({"pass", "flag", "block", "error"})
+_VERDICTS = ("pass", "flag", "block", "error")  # tuples: what is looked up may be a list
+_MODES = ("pre", "post", None)
 _USAGE = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 MAX_VERDICTS = 64
 
@@ -26,10 +27,10 @@ def many(value: Any, one: Callable[[Any, Repairs], Json], repairs: Repairs) -> l
 
 def message(value: Any, repairs: Repairs) -> Json:
     """Conform one message of the prompt."""
-    if type(value) is not dict:
-        return repairs({"role": "user", "content": content_of(value, repairs)})  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs({"role": "user", "content": content_of(value, repairs)})
     role = value.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         value["role"] = repairs(_OTHER_ROLES.get(role, "user") if isinstance(role, str) else "user")
     _each(value, _MESSAGE, repairs)
     return value
@@ -37,12 +38,12 @@ def message(value: Any, repairs: Repairs) -> Json:
 
 def tool_call(value: Any, repairs: Repairs) -> Json:
     """Conform one tool call; the OpenAI shape, with ``function`` inside, is known."""
-    if type(value) is not dict:
-        return repairs({"name": content_of(value, repairs)})  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs({"name": content_of(value, repairs)})
     function = value.get("function")
     if type(function) is dict and "name" not in value:
         rest = {k: v for k, v in value.items() if k not in {"function", "type"}}
-        value = repairs({**rest, "name": function.get("name"), "arguments": function.get("arguments")})
+        return tool_call(repairs({**rest, "name": function.get("name"), "arguments": function.get("arguments")}), repairs)
     value.setdefault("name", "")
     _each(value, _TOOL_CALL, repairs)
     return value
@@ -50,8 +51,8 @@ def tool_call(value: Any, repairs: Repairs) -> Json:
 
 def document(value: Any, repairs: Repairs) -> Json:
     """Conform one retrieved passage."""
-    if type(value) is not dict:
-        return repairs({"text": content_of(value, repairs)})  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs({"text": content_of(value, repairs)})
     if "text" not in value:
         value["text"] = repairs(value.get("page_content", value.get("content")))
     _each(value, _DOCUMENT, repairs)
@@ -60,19 +61,20 @@ def document(value: Any, repairs: Repairs) -> Json:
 
 def choice(value: Any, repairs: Repairs) -> Json:
     """Conform one answer; the OpenAI shape, with ``message`` inside, is known."""
-    if type(value) is not dict:
-        return repairs({"content": content_of(value, repairs)})  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs({"content": content_of(value, repairs)})
     inside = value.get("message")
     if type(inside) is dict and "content" not in value:
-        value = repairs({**{k: v for k, v in value.items() if k != "message"}, **inside})
+        rest = {k: v for k, v in value.items() if k != "message"}
+        return choice(repairs({"content": None, **rest, **inside}), repairs)
     _each(value, _CHOICE, repairs)
     return value
 
 
 def usage(value: Any, repairs: Repairs) -> Json | None:
     """Conform the token counts."""
-    if type(value) is not dict:
-        return repairs(None) if value is not None else None  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs(None) if value is not None else None
     for name in _USAGE:
         if name in value:
             value[name] = tokens(value[name], repairs)
@@ -83,8 +85,8 @@ def error(value: Any, repairs: Repairs) -> Json | None:
     """Conform why the call failed."""
     if value is None:
         return None
-    if type(value) is not dict:
-        return repairs({"type": "error", "message": content_of(value, repairs)})  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs({"type": "error", "message": content_of(value, repairs)})
     value["type"] = text_of(value.get("type"), repairs)
     if "message" in value:
         value["message"] = text_of(value["message"], repairs)
@@ -96,12 +98,12 @@ def error(value: Any, repairs: Repairs) -> Json | None:
 
 def verdict(value: Any, repairs: Repairs) -> Json:
     """Conform one verdict of a guardrail; one that says nothing we know is an ``error``."""
-    if type(value) is not dict:
-        value = repairs({"name": content_of(value, repairs)})
+    if not isinstance(value, dict):
+        return verdict(repairs({"name": content_of(value, repairs)}), repairs)
     value["name"] = text_of(value.get("name"), repairs)[:256]
     if value.get("verdict") not in _VERDICTS:
         value["verdict"] = repairs("error")
-    if value.get("mode") not in {"pre", "post", None}:
+    if value.get("mode") not in _MODES:
         value["mode"] = repairs(None)
     _each(value, _VERDICT, repairs)
     return value
@@ -109,12 +111,12 @@ def verdict(value: Any, repairs: Repairs) -> Json:
 
 def tags(value: Any, repairs: Repairs) -> dict[str, str]:
     """Conform labels or groups: texts by name; those without a value are left out."""
-    if type(value) is not dict:
-        return repairs({}) if value is not None else {}  # type: ignore[no-any-return]
+    if not isinstance(value, dict):
+        return repairs({}) if value is not None else {}
     return {name: text_of(tag, repairs) for name, tag in value.items() if tag is not None}
 
 
-def _each(value: Json, fixers: dict[str, Callable[[Any, Repairs], Any]], repairs: Repairs) -> None:
+def _each(value: Json, fixers: Mapping[str, Callable[[Any, Repairs], object]], repairs: Repairs) -> None:
     for name, fix in fixers.items():
         if name in value:
             value[name] = fix(value[name], repairs)
@@ -129,7 +131,7 @@ def _logprobs(value: Any, repairs: Repairs) -> list[float] | None:
         return None
     if type(value) is list and all(type(p) in (int, float) and math.isfinite(p) for p in value):
         return value
-    return repairs(None)  # type: ignore[no-any-return]
+    return repairs(None)
 
 
 def _milliseconds(value: Any, repairs: Repairs) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class Repairs:
@@ -21,7 +22,7 @@ class Repairs:
     def __init__(self) -> None:
         self.made = False
 
-    def __call__(self, value: Any) -> Any:
+    def __call__(self, value: T) -> T:
         """Pass a repaired value on."""
         self.made = True
         return value

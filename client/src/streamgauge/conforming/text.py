@@ -16,7 +16,7 @@ def text_of(value: Any, repairs: Repairs) -> str:
     """Return a text; other values as JSON, nothing as the empty text."""
     if type(value) is str:
         return value
-    return "" if value is None else repairs(_json(value))  # type: ignore[no-any-return] # what goes in comes out
+    return "" if value is None else repairs(_json(value))
 
 
 def optional_text(value: Any, repairs: Repairs) -> str | None:
@@ -28,16 +28,16 @@ def content_of(value: Any, repairs: Repairs) -> str:
     """Return a message's content as one text; see `flatten_content`."""
     if type(value) is str:
         return value
-    return "" if value is None else repairs(flatten_content(value))  # type: ignore[no-any-return]
+    return "" if value is None else repairs(flatten_content(value))
 
 
 def flatten_content(content: Any) -> str:
-    """Join the text parts of a message by newlines; other parts leave a marker such as ``[image]``.
+    r"""Join the text parts of a message by newlines; other parts leave a marker such as ``[image]``.
 
     Examples
     --------
-    >>> flatten_content([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:"}}])
-    'What is this?\\n[image]'
+    >>> flatten_content([{"type": "text", "text": "What is this?"}, {"type": "image_url"}])
+    'What is this?\n[image]'
     """
     if isinstance(content, str):
         return content

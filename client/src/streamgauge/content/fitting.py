@@ -16,7 +16,7 @@ _KEEP = {"messages": (10, 40), "documents": (50, 0), "choices": (10, 0), "guardr
 
 
 def fit(event: Json, most: int, cut: Callable[[str, str, int], str], longest: int) -> bytes | None:
-    """Return an event as JSON of at most so many bytes, shortened in place where needed; ``None`` if even that is not enough."""
+    """Return an event as JSON of at most ``most`` bytes, shortened in place; ``None`` if even that is not enough."""
     raw = orjson.dumps(event)
     while len(raw) > most and longest > LEAST_CHARS:
         longest = max(LEAST_CHARS, longest // 4)

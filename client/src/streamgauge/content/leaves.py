@@ -9,11 +9,11 @@ from typing import Any
 Json = dict[str, Any]
 Change = Callable[[str], str]
 
-IDENTITY = frozenset(
-    "schema_version kind parts event_id call_id feedback_id time tenant app environment conversation_id user_id"
-    " prompt_name prompt_version provider request_model response_model system_fingerprint usage cost_usd latency_ms"
-    " ttft_ms signal label source".split()
-)
+IDENTITY = frozenset((
+    "schema_version", "kind", "parts", "event_id", "call_id", "feedback_id", "time", "tenant", "app", "environment",
+    "conversation_id", "user_id", "prompt_name", "prompt_version", "provider", "request_model", "response_model",
+    "system_fingerprint", "usage", "cost_usd", "latency_ms", "ttft_ms", "signal", "label", "source",
+))  # fmt: skip
 """Fields that hold no content."""
 SPOKEN = frozenset({"messages", "documents", "choices", "error", "guardrails", "comment"})
 """Fields whose structure is known: what `_NAMES` lists inside them is no content."""

@@ -12,7 +12,7 @@ _MODULES = {"kafka": "kafka", "http": "http", "https": "http", "memory": "memory
 
 
 def make_transport(settings: Settings, settle: Settle) -> Transport:
-    """Return the transport for a URL. What it needs is imported here: in our thread, not with ``import streamgauge``."""
+    """Return the transport for a URL. What it needs is imported here: in our thread, not by ``import streamgauge``."""
     with lifecycle.importing:
         module = import_module(f"streamgauge.transports.{_MODULES[settings.scheme]}")
     transport: Transport = module.make(settings, settle)

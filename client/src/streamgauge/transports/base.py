@@ -35,7 +35,7 @@ Settle = Callable[[Batch, int, str | None], None]
 
 
 class Transport(Protocol):
-    """Sends records. Called by our thread only; may block while it has given up the GIL, must not raise for a record."""
+    """Sends records. Called by our thread only; may block without the GIL, must not raise for a record."""
 
     def send(self, record: Record) -> None:
         """Take charge of a record: it is settled sooner or later, once."""

@@ -73,7 +73,7 @@ class KafkaTransport:
 def producer_options(settings: Settings) -> dict[str, Any]:
     """Return librdkafka's configuration; ``kafka_options`` have the last word."""
     return {
-        "bootstrap.servers": settings.url.removeprefix("kafka://").rstrip("/"),
+        "bootstrap.servers": settings.brokers,
         "client.id": "streamgauge",
         "enable.idempotence": True,
         # librdkafka's own default (CRC32) puts a key elsewhere than Java and aiokafka do: a label must meet its event.
