@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 import streamgauge
 from published import PROMPT, bare, only, whole
 from servers import openai as api
+from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
-from streamgauge.integrations import context_manager, decorator
+from streamgauge.integrations import decorator
 from streamgauge.testing import Recorder
 
 ANSWER = "Take two tablets."
@@ -53,10 +54,11 @@ KINDS = [plain, coroutine, generator, async_generator]
 
 
 async def use(function: Callable[..., Any], question: str = "How much?") -> str:
-    given = function(question, system="Be brief.", temperature=0.5)
-    if inspect.isasyncgen(given):
+    given: Any = function(question, system="Be brief.", temperature=0.5)
+    if hasattr(given, "__aiter__"):
         return "".join([word async for word in given])
-    return "".join(await given if inspect.isawaitable(given) else given)
+    words: Any = await given if inspect.isawaitable(given) else given
+    return "".join(words)
 
 
 @pytest.mark.parametrize("function", KINDS)
@@ -167,7 +169,7 @@ def test_a_function_without_arguments_to_observe_and_methods_are_observed_too(
 
 def test_messages_and_chat_completions_are_read_as_such(recorder: Recorder) -> None:
     @streamgauge.observe(publisher=recorder, provider="gateway")
-    def ask(messages: list[Mapping[str, Any]], model: str, top_p: float) -> dict[str, Any]:
+    def ask(messages: list[dict[str, str]], model: str, top_p: float) -> dict[str, Any]:
         return api.completion(model=model)
 
     ask(ASKED, "llama-3.3", top_p=0.5)
@@ -243,7 +245,7 @@ BREAKS = [
     (decorator, "publish"),
     (decorator._Yielded, "add"),
     (decorator._Yielded, "answer"),
-    (decorator.Call, "begin"),
+    (Call, "begin"),
     (decorator, "Tap"),
 ]
 
@@ -267,7 +269,7 @@ async def test_an_error_of_ours_never_reaches_the_host(
 
 def test_errors_of_ours_around_a_block_stay_with_us(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
     before = integration_errors.value()
-    monkeypatch.setattr(context_manager.Call, "begin", None)
+    monkeypatch.setattr(Call, "begin", None)
     with streamgauge.call(publisher=recorder) as asked:
         asked.first_token()
         asked.answer("Take", usage={}, nonsense=object())

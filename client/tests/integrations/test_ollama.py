@@ -19,14 +19,15 @@ from ollama import AsyncClient, Client
 from published import PROMPT, bare, only, outcome, sent, whole
 from servers import ollama as api
 from servers.local import Reply, Server, unused_url
+from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
-from streamgauge.integrations import _chat, _relays, _taps
+from streamgauge.integrations import _chat, _taps
 from streamgauge.integrations import ollama as integration
 from streamgauge.testing import Recorder
 
 MESSAGES: list[Any] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How much?"}]
-OPTIONS = {"temperature": 0.25, "num_predict": 64}
-CHOICE = {"content": api.ANSWER, "finish_reason": "stop", "tool_calls": [], "logprobs": None}
+OPTIONS: dict[str, Any] = {"temperature": 0.25, "num_predict": 64}
+CHOICE: dict[str, Any] = {"content": api.ANSWER, "finish_reason": "stop", "tool_calls": [], "logprobs": None}
 EVENT = whole(
     provider="ollama",
     request_model="llama3.3",
@@ -143,7 +144,7 @@ def test_tools_images_and_log_probabilities_are_where_they_belong(
     image = tmp_path / "pill.png"
     image.write_bytes(b"png")
     call = {"function": {"name": "dose", "arguments": {"drug": "A"}}}
-    history = [
+    history: list[Any] = [
         {"role": "user", "content": "This one?", "images": [str(image)]},
         ollama.Message(role="assistant", tool_calls=[ollama.Message.ToolCall(**call)]),  # type: ignore[arg-type]
         {"role": "tool", "content": "200 mg", "tool_name": "dose"},
@@ -151,7 +152,7 @@ def test_tools_images_and_log_probabilities_are_where_they_belong(
     said = api.chat("llama3.3", "Two", tools=[("dose", {"drug": "B"})])
     said["logprobs"] = [{"token": "Two", "logprob": -0.5}]
     server.will(api.send(said, {"stream": stream}))
-    answer = client.chat("llama3.3", history, tools=[dose], stream=stream)
+    answer: Any = client.chat("llama3.3", history, tools=[dose], stream=stream)  # type: ignore[call-overload]
     if stream:
         list(answer)
     event = only(published)
@@ -290,9 +291,9 @@ BREAKS = [
     (integration, "_answer"),
     (integration, "_settings"),
     (integration.Gathered, "add"),
-    (integration.Call, "begin"),
+    (Call, "begin"),
     (_taps, "publish"),
-    (_relays.Tap, "left"),
+    (_taps.Tap, "left"),
 ]
 
 

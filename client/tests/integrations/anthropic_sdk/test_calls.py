@@ -11,7 +11,7 @@ from anthropic import Anthropic, AsyncAnthropic
 from anthropic_sdk.ways import ASK, ASTREAMS, AWHOLE, EVENT, STREAMED, STREAMS, WHOLE, create
 from published import PROMPT, bare, only, sent
 from servers import anthropic as api
-from servers.local import Server
+from servers.local import Reply, Server
 from streamgauge.testing import Recorder
 
 
@@ -150,7 +150,7 @@ def test_copies_are_watched_and_other_clients_are_not(
 
 
 def test_counting_tokens_is_no_call(server: Server, published: Recorder, client: Anthropic) -> None:
-    server.will(api.Reply.of({"input_tokens": 5}))
+    server.will(Reply.of({"input_tokens": 5}))
     client.messages.count_tokens(model="m", messages=ASK["messages"])
     assert published.events == []
 

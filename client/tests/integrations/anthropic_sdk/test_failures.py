@@ -27,8 +27,9 @@ from published import only, outcome
 from servers import anthropic as api
 from servers.local import Reply, Server, unused_url
 from servers.sse import event as sse
+from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
-from streamgauge.integrations import _sdk, _sdk_answers, _sdk_streams, _taps
+from streamgauge.integrations import _sdk_answers, _sdk_streams, _taps
 from streamgauge.integrations import anthropic as integration
 from streamgauge.testing import Recorder
 
@@ -169,7 +170,7 @@ BREAKS = [
     (integration, "_usage"),
     (integration.Gathered, "add"),
     (integration.Gathered, "answer"),
-    (_sdk.Call, "begin"),
+    (Call, "begin"),
     (_sdk_answers, "_settle"),
     (_sdk_streams, "_put"),
     (_taps, "publish"),

@@ -61,7 +61,7 @@ def test_vllm_streams_thoughts_first_and_counts_as_it_goes(server: Server, publi
     options: Any = {"include_usage": True, "continuous_usage_stats": True}
     with watched(server, published, "vllm") as client:
         list(client.chat.completions.create(model="llama", messages=ASKED, stream=True, stream_options=options))
-    choice = {"content": "Two.", "finish_reason": "stop", "tool_calls": [], "logprobs": None}
+    choice: dict[str, Any] = {"content": "Two.", "finish_reason": "stop", "tool_calls": [], "logprobs": None}
     assert bare(only(published), streamed=True) == event(
         "vllm",
         "llama",

@@ -23,7 +23,12 @@ ASK: dict[str, Any] = {
     "reasoning": {"effort": "high"},
 }
 USAGE = {"input_tokens": 40, "output_tokens": 25, "cached_tokens": 16, "reasoning_tokens": 18}
-CHOICE = {"content": "Take two tablets.", "finish_reason": "completed", "tool_calls": [], "logprobs": None}
+CHOICE: dict[str, Any] = {
+    "content": "Take two tablets.",
+    "finish_reason": "completed",
+    "tool_calls": [],
+    "logprobs": None,
+}
 EVENT = whole(
     provider="openai",
     request_model="gpt-5.2",

@@ -18,6 +18,7 @@ from openai_sdk.ways import ASK, CHOICE, COUNTED, stream, stream_helper, stream_
 from published import only, outcome
 from servers import openai as api
 from servers.local import Reply, Server
+from servers.sse import event as sse
 from streamgauge.testing import Recorder
 
 TAKE = CHOICE | {"content": "Take", "finish_reason": None}
@@ -53,7 +54,7 @@ def test_lines_that_break_off_are_published_as_far_as_they_came(
 
 def test_an_error_in_the_middle_of_a_stream_is_published(server: Server, published: Recorder, client: OpenAI) -> None:
     failure = {"message": "The server is overloaded.", "type": "server_error"}
-    server.will(Reply.stream([*api.chunks(api.completion())[:3], api.event({"error": failure})]))
+    server.will(Reply.stream([*api.chunks(api.completion())[:3], sse({"error": failure})]))
     with pytest.raises(openai.APIError):
         stream(client)
     event = only(published)

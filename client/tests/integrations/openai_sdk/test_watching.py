@@ -16,6 +16,7 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 from openai_sdk.ways import ASK, STREAMS, WHOLE, acreate, create
 from published import only
 from servers.local import Server
+from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
 from streamgauge.integrations import _chat, _sdk, _sdk_answers, _sdk_streams, _taps
 from streamgauge.integrations import openai as integration
@@ -137,7 +138,7 @@ BREAKS = [
     (_chat.Gathered, "add"),
     (_chat.Gathered, "answer"),
     (_sdk, "_unless_given"),
-    (_sdk.Call, "begin"),
+    (Call, "begin"),
     (_sdk_answers, "_settle"),
     (_sdk_streams, "_put"),
     (_taps, "publish"),

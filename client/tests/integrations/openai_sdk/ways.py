@@ -11,9 +11,9 @@ from servers import openai as api
 
 ASKED: list[Any] = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "How much?"}]
 ASK: dict[str, Any] = {"model": "gpt-5.2", "messages": ASKED, "temperature": 0.2}
-COUNTED = {"stream": True, "stream_options": {"include_usage": True}}
+COUNTED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 USAGE = {"input_tokens": 19, "output_tokens": 12, "cached_tokens": 8, "reasoning_tokens": 5}
-CHOICE = {"content": api.ANSWER, "finish_reason": "stop", "tool_calls": [], "logprobs": None}
+CHOICE: dict[str, Any] = {"content": api.ANSWER, "finish_reason": "stop", "tool_calls": [], "logprobs": None}
 EVENT = whole(
     provider="openai",
     request_model="gpt-5.2",
