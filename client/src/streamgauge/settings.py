@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from streamgauge.errors import ConfigurationError
 
 ContentMode = Literal["full", "redacted", "hash", "none"]
+MAX_ID = 256
 SCHEMES = ("kafka", "http", "https", "memory")
 
 
@@ -19,7 +21,7 @@ class Settings:
     """What `configure` and `EventPublisher` take; see the README for each."""
 
     url: str
-    tenant: str = "default"
+    tenant: str = ""
     app: str = "default"
     environment: str = "production"
     topic_prefix: str = "llm"
@@ -45,6 +47,9 @@ class Settings:
             raise ConfigurationError(f"content={self.content!r}: give one of {', '.join(get_args(ContentMode))}")
         if not 0.0 <= self.sample_rate <= 1.0:
             raise ConfigurationError(f"sample_rate={self.sample_rate!r}: give a share from 0 to 1")
+        for name in _IDS:
+            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > MAX_ID:
+                raise ConfigurationError(f"{name}={getattr(self, name)!r}: give a text of at most {MAX_ID} characters")
         for name, least in _LEAST.items():
             if not getattr(self, name) >= least:
                 raise ConfigurationError(f"{name}={getattr(self, name)!r}: give at least {least}")
@@ -55,11 +60,17 @@ class Settings:
         return urlsplit(self.url).scheme
 
     @property
+    def fallback_tenant(self) -> str:
+        """The tenant of events that name none; empty where the gateway knows it by the API key."""
+        return self.tenant or ("" if self.api_key and self.scheme in {"http", "https"} else "default")
+
+    @property
     def brokers(self) -> str:
         """The brokers of a ``kafka://`` URL, as librdkafka wants them."""
         return urlsplit(self.url).netloc
 
 
+_IDS = ("tenant", "app", "environment", "topic_prefix")
 _LEAST = {
     "queue_size": 1,
     "queue_bytes": 1 << 16,
@@ -69,8 +80,11 @@ _LEAST = {
     "flush_timeout_s": 0,
     "delivery_timeout_s": 1,
 }
-_TYPES = {"queue_size": int, "queue_bytes": int, "linger_ms": float, "sample_rate": float, "max_field_chars": int,
-    "max_event_bytes": int, "flush_timeout_s": float, "delivery_timeout_s": float}  # fmt: skip
+_TYPES: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("queue_size", "queue_bytes", "max_field_chars", "max_event_bytes"), int),
+    **dict.fromkeys(("linger_ms", "sample_rate", "flush_timeout_s", "delivery_timeout_s"), float),
+    "kafka_options": json.loads,
+}
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
@@ -84,7 +98,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     values = {name: value for name, value in given.items() if value is not None}
     for name in (f.name for f in fields(Settings)):
         text = os.environ.get(f"STREAMGAUGE_{name.upper()}")
-        if text and name not in values and name not in {"redact", "kafka_options"}:
+        if text and name not in values and name != "redact":
             values[name] = _from_text(name, text)
     if "url" not in values:
         raise ConfigurationError(
@@ -100,4 +114,5 @@ def _from_text(name: str, text: str) -> Any:
     try:
         return _TYPES.get(name, str)(text)
     except ValueError as error:
-        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: give a number") from error
+        wanted = "a JSON object" if name == "kafka_options" else "a number"
+        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: give {wanted}") from error

@@ -38,8 +38,10 @@ def _identify(event: Json, settings: Settings, repairs: Repairs) -> None:
     event["event_id"] = id_of(event.get("event_id"), "", repairs) or new_id()
     event["call_id"] = id_of(event.get("call_id"), event["event_id"], repairs)
     event["time"] = time_of(event.get("time"), repairs)
-    event["tenant"] = id_of(event.get("tenant"), settings.tenant, repairs)
+    event["tenant"] = id_of(event.get("tenant"), settings.fallback_tenant, repairs)
     event["app"] = id_of(event.get("app"), settings.app, repairs)
+    if not event["tenant"]:
+        del event["tenant"]  # the gateway knows whose the API key is
     event["environment"] = text_of(event.get("environment"), repairs) or settings.environment
 
 

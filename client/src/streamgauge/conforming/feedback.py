@@ -29,8 +29,10 @@ def conform_feedback(label: Json, settings: Settings) -> bool:
     label["feedback_id"] = id_of(label.get("feedback_id"), "", repairs) or new_id()
     label["call_id"] = id_of(label.get("call_id"), "", repairs)
     label["time"] = time_of(label.get("time"), repairs)
-    label["tenant"] = id_of(label.get("tenant"), settings.tenant, repairs)
+    label["tenant"] = id_of(label.get("tenant"), settings.fallback_tenant, repairs)
     label["app"] = id_of(label.get("app"), settings.app, repairs)
+    if not label["tenant"]:
+        del label["tenant"]  # the gateway knows whose the API key is
     conversation = optional_text(label.get("conversation_id"), repairs)
     label["conversation_id"] = conversation and conversation[:MAX_ID]
     label["user_id"] = optional_text(label.get("user_id"), repairs)

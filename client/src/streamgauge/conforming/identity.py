@@ -60,4 +60,4 @@ def key_of(event: Json) -> bytes:
 
     Labels take the key of the event they are about, by the same rule, so both meet in one partition.
     """
-    return (event.get("conversation_id") or f"{event['tenant']}/{event['app']}").encode()
+    return (event.get("conversation_id") or f"{event.get('tenant', '')}/{event['app']}").encode()

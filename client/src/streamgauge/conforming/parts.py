@@ -43,7 +43,9 @@ def tool_call(value: Any, repairs: Repairs) -> Json:
     function = value.get("function")
     if type(function) is dict and "name" not in value:
         rest = {k: v for k, v in value.items() if k not in {"function", "type"}}
-        return tool_call(repairs({**rest, "name": function.get("name"), "arguments": function.get("arguments")}), repairs)
+        return tool_call(
+            repairs({**rest, "name": function.get("name"), "arguments": function.get("arguments")}), repairs
+        )
     value.setdefault("name", "")
     _each(value, _TOOL_CALL, repairs)
     return value

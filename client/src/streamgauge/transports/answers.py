@@ -60,7 +60,7 @@ def judge(status: int, retry_after: str | None, body: bytes) -> Verdict:
 def _rejected(body: bytes) -> frozenset[int]:
     try:
         answer: Any = orjson.loads(body)
-        return frozenset(int(one["line"]) - 1 for one in answer["rejected"])
+        return frozenset(int(one["index"]) for one in answer["problems"])
     except (ValueError, TypeError, KeyError):
         return frozenset()  # an answer without a list of those set aside: all were taken
 
