@@ -42,7 +42,8 @@ def vertex(url: str) -> genai.Client:
     return genai.Client(vertexai=True, project="p", location="l", credentials=credentials, http_options=options)
 
 
-def test_an_answer_is_an_event_with_all_its_parts(client: genai.Client, recorder: Recorder) -> None:
+def test_an_answer_is_an_event_with_all_its_parts(api: Server, client: genai.Client, recorder: Recorder) -> None:
+    api.will(Reply.of(server.response(model="gemini-3.8-flash-001")))
     config = types.GenerateContentConfig(system_instruction="Be brief.", temperature=0.25, max_output_tokens=64)
     response = client.models.generate_content(model=f"models/{MODEL}", contents="How many?", config=config)
     [event] = recorder.events

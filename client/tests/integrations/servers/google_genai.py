@@ -86,7 +86,7 @@ def error(status: int) -> Reply:
 
 def answer(request: Request) -> Reply:
     """Answer any request of the API with something plausible."""
-    return reply(request, response())
+    return reply(request, response(model=request.path.rpartition("/")[2].partition(":")[0]))
 
 
 def reply(request: Request, whole: dict[str, Any]) -> Reply:
