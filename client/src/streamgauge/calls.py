@@ -39,6 +39,7 @@ class Call:
 
     __slots__ = (
         "_began",
+        "_context",
         "_publisher",
         "call_id",
         "choices",
@@ -62,6 +63,7 @@ class Call:
 
     def __init__(self, publisher: EventPublisher | None = None, *, provider: str = "", request_model: str = "") -> None:
         self._publisher = publisher
+        self._context = context.Context()
         self._began = time.perf_counter()
         self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         self.event_id = uuid.uuid4().hex
@@ -116,6 +118,7 @@ class Call:
         return call
 
     def _take_context(self, now: context.Context, more: Json) -> None:
+        self._context = now
         self.labels = {**now.labels, **(more.pop("labels", None) or {})}
         self.groups = {**now.groups, **(more.pop("groups", None) or {})}
         self.documents = snapshot(list(now.documents))
@@ -176,6 +179,7 @@ class Call:
             self.more["error"] = describe(error)
         self.labels.update(more.pop("labels", None) or {})
         self.more.update(more)
+        self._context.note(self.call_id)
         self._publish()
 
     def _stop_clock(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from streamgauge.guard import quietly
+
+MAX_CALL_IDS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Context:
     ----------
     tenant, app
         ``None``: the publisher's.
+    call_ids
+        Of the newest calls made inside that are over, the last one last: what `send_feedback` names a call by.
     outer
         The context around this one.
     scope
@@ -35,8 +40,16 @@ class Context:
     labels: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     documents: Sequence[Mapping[str, Any]] = ()
+    call_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_CALL_IDS), repr=False, compare=False)
     outer: Context | None = field(default=None, repr=False, compare=False)
     scope: object = field(default=None, repr=False, compare=False)
+
+    def note(self, call_id: str) -> None:
+        """Remember a call here and in the contexts around."""
+        inside: Context | None = self
+        while inside is not None and inside.scope is not None:  # without a scope: outside of every `prompt`
+            inside.call_ids.append(call_id)
+            inside = inside.outer
 
 
 _NOTHING = Context()
@@ -87,6 +100,12 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
     ('triage', 'v7', 'c-1')
     >>> current().prompt_name
     ''
+
+    What is called inside can be named afterwards::
+
+        with prompt("triage", version="v7") as context:
+            client.chat.completions.create(...)
+        send_feedback(call_id=context.call_ids[-1], signal="hallucination", label=True, source="thumbs")
     """
 
     def __init__(  # noqa: PLR0913 - keyword parameters, all optional
