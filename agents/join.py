@@ -1,4 +1,9 @@
-"""Request and response halves of one call, joined by tenant, app and call id, in bounded memory."""
+"""Halves and parts of one call, joined by tenant, app and call id, in bounded memory.
+
+A call comes whole, or as a request and a response half, or in OpenTelemetry's parts: its span, its messages and its
+choices, each from a topic and at a time of its own. It is whole when its span and its choices are there; messages are
+written before the call begins, so they have come by then or were not recorded.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ Key: TypeAlias = "tuple[str, str, str]"
 _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
 _REMEMBERED = 4096
 _OVERHEAD_BYTES = 1000
+_WHOLE = frozenset({"span", "choices"})
 
 
 @dataclass(slots=True)
@@ -59,6 +65,7 @@ class Joiner:
         self._waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
         self._bytes = 0
         self._given_up: OrderedDict[Key, None] = OrderedDict()
+        self._done: OrderedDict[Key, None] = OrderedDict()
         self._now = 0
 
     @property
@@ -73,9 +80,44 @@ class Joiner:
         if event.kind == "call":
             out.append(event)
         else:
-            out += self._half(event)
+            out += self._part(event) if event.kind == "part" else self._half(event)
             out += self._beyond_bounds()
         return out
+
+    def _part(self, event: LLMEvent) -> list[LLMEvent]:
+        key = (event.tenant, event.app, event.call_id)
+        if key in self._done:
+            # Content that came on the span and once more in the logs.
+            self.counts.duplicates += 1
+            return []
+        if key in self._given_up:
+            self.counts.late += 1
+            return [event]
+        held = self._waiting.get(key)
+        if held is not None and held[0].kind != "part":
+            self.counts.duplicates += 1
+            return []
+        whole = event if held is None else with_part(held[0], event)
+        if not _WHOLE.issubset(whole.parts):
+            self._wait(key, whole, self._now + self.timeout_ms if held is None else held[1])
+            return []
+        if held is not None:
+            self._forget(key)
+            self.counts.joined += 1
+        self._remember(self._done, key)
+        return [whole.model_copy(update={"kind": "call", "parts": ()})]
+
+    def _wait(self, key: Key, event: LLMEvent, deadline: int) -> None:
+        """Hold an event; one already held keeps its place in the order of deadlines."""
+        size = _size(event)
+        self._bytes += size - (self._waiting[key][2] if key in self._waiting else 0)
+        self._waiting[key] = (event, deadline, size)
+
+    @staticmethod
+    def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
+        keys[key] = None
+        if len(keys) > _REMEMBERED:
+            keys.popitem(last=False)
 
     def _half(self, event: LLMEvent) -> list[LLMEvent]:
         key = (event.tenant, event.app, event.call_id)
@@ -84,12 +126,10 @@ class Joiner:
             return [event]
         held = self._waiting.get(key)
         if held is None:
-            size = _size(event)
-            self._waiting[key] = (event, self._now + self.timeout_ms, size)
-            self._bytes += size
+            self._wait(key, event, self._now + self.timeout_ms)
             return []
         other = held[0]
-        if other.kind == event.kind:
+        if other.kind in {event.kind, "part"}:
             self.counts.duplicates += 1
             return []
         self._forget(key)
@@ -114,9 +154,7 @@ class Joiner:
     def _give_up(self, key: Key) -> LLMEvent:
         event = self._forget(key)
         self.counts.orphans += 1
-        self._given_up[key] = None
-        if len(self._given_up) > _REMEMBERED:
-            self._given_up.popitem(last=False)
+        self._remember(self._given_up, key)
         return event
 
     def _forget(self, key: Key) -> LLMEvent:
@@ -131,6 +169,7 @@ class Joiner:
         return {
             "waiting": waiting,
             "given_up": [list(key) for key in self._given_up],
+            "done": [list(key) for key in self._done],
             "now": self._now,
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
@@ -144,10 +183,12 @@ class Joiner:
                 event = LLMEvent.model_validate_json(raw)
                 waiting[event.tenant, event.app, event.call_id] = (event, deadline, _size(event))
             given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
+            done = OrderedDict(((a, b, c), None) for a, b, c in values["done"])
             now, counts = int(values["now"]), JoinCounts(*values["counts"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
-        self._waiting, self._given_up, self._now, self.counts = waiting, given_up, now, counts
+        self._waiting, self._given_up, self._done = waiting, given_up, done
+        self._now, self.counts = now, counts
         self._bytes = sum(size for _, _, size in waiting.values())
 
 
@@ -168,6 +209,27 @@ def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
     if latency is None:
         latency = max(0.0, (response.time - request.time).total_seconds() * 1000)
     return LLMEvent.model_construct(**fields | {"latency_ms": latency})
+
+
+def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
+    """Return one part with another added: what the span says goes before, but messages and answers are the logs'.
+
+    A span whose answer was not recorded still says why it ended, as a choice without text; the log's has both.
+    """
+    first, second = (held, part) if "span" in held.parts else (part, held)
+    fields: dict[str, Any] = {name: getattr(second, name) for name in second.model_fields_set}
+    fields |= {name: getattr(first, name) for name in first.model_fields_set}
+    for name in ("messages", "choices"):
+        if name not in first.parts and (said := getattr(second, name)):
+            fields[name] = said
+    if held.guardrails or part.guardrails:
+        fields["guardrails"] = (held.guardrails + part.guardrails)[:64]
+    for name in ("parameters", "groups", "labels"):
+        if both := {**getattr(second, name), **getattr(first, name)}:
+            fields[name] = both
+    parts = tuple(name for name in ("span", "messages", "choices") if name in {*held.parts, *part.parts})
+    extra = {**(second.model_extra or {}), **(first.model_extra or {})}
+    return LLMEvent.model_construct(**fields | extra | {"kind": "part", "parts": parts})
 
 
 def _ms(event: LLMEvent) -> int:

@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 
 from agents.base import Agent
 from agents.drift import DriftAgent, DriftConfig
+from agents.guardrail import GuardrailAgent
 from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
 from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings
 
-_CORE_VERSION = 2
-"""Version of the states of join, aggregates and alerts."""
-_REPEATS_VERSION = 1
+_CORE_VERSIONS = {"aggregates": 2, "alerts": 2, "join": 3, "repeats": 1}
+"""Versions of the states of what is no agent."""
 
 
 def build_agents(settings: Settings) -> list[Agent]:
@@ -23,7 +23,7 @@ def build_agents(settings: Settings) -> list[Agent]:
     drift = DriftConfig(
         events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
     )
-    return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift)]
+    return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift), GuardrailAgent()]
 
 
 def build_pipeline(
@@ -44,5 +44,4 @@ def build_pipeline(
 
 def versions(pipeline: Pipeline) -> dict[str, int]:
     """Return the version of each part of the state."""
-    core = dict.fromkeys(("aggregates", "alerts", "join"), _CORE_VERSION)
-    return {**core, "repeats": _REPEATS_VERSION, **{agent.name: agent.version for agent in pipeline.agents}}
+    return {**_CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}

@@ -26,7 +26,12 @@ _OF_EVENT: dict[str, Callable[[LLMEvent], float | None]] = {
     "input_tokens": lambda e: e.usage.input_tokens if e.usage else None,
     "output_tokens": lambda e: e.usage.output_tokens if e.usage else None,
 }
-_OF_SIGNAL = {"injection": ("score", "flag"), "hallucination": ("score", "flag", "grounding"), "drift": ("distance",)}
+_OF_SIGNAL = {
+    "injection": ("score", "flag"),
+    "hallucination": ("score", "flag", "grounding"),
+    "drift": ("distance",),
+    "guardrail": ("flag",),
+}
 
 
 def column(metric: str, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> Column:

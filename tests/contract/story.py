@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from agents.base import Agent, Change, Chunk
-from schemas.event import CallError, Choice, Document, LLMEvent, Message, Role, Usage
+from schemas.event import CallError, Choice, Document, GuardVerdict, LLMEvent, Message, Role, Usage
 from schemas.feedback import Feedback
 from schemas.settings import Settings
 from streams.assembly import build_agents
@@ -25,7 +25,7 @@ from tests.traffic import BEGIN
 Item: TypeAlias = LLMEvent | Feedback
 Make: TypeAlias = Callable[[], Agent]
 
-NAMES = ("injection", "hallucination", "drift")
+NAMES = ("injection", "hallucination", "drift", "guardrail")
 LEARNING = ("injection", "hallucination")
 _MONEY = (
     *("account", "balance", "card", "transfer", "limit", "fee"),
@@ -87,6 +87,7 @@ def _call(rng: random.Random, n: int, *, changed: bool) -> LLMEvent:
         choices=(Choice(content=answer, finish_reason="stop"),),
         usage=Usage(input_tokens=rng.randrange(50, 500), output_tokens=rng.randrange(5, 200)),
         latency_ms=rng.lognormvariate(8 if changed else 6.5, 0.4),
+        guardrails=(GuardVerdict(name="shield", verdict="block" if attacked else "pass"),),
     )
 
 
@@ -147,6 +148,8 @@ def _shapes() -> dict[str, LLMEvent]:
         "many messages": event(7005, messages=(Message(role="user", content=words),) * 500),
         "many choices": event(7006, choices=(Choice(content=words),) * 100),
         "error": event(7007, error=CallError(type="timeout")),
+        "many verdicts": event(7010, guardrails=(GuardVerdict(name="\x00🎉" * 100, verdict="block"),) * 64),
+        "failed guardrails": event(7011, guardrails=(GuardVerdict(name="", verdict="error", score=-1e308),)),
         "long names": event(7008, tenant="t" * 256, app="🎉" * 256, request_model="m" * 10_000),
         "odd names": event(7009, tenant="\x00/|", app="a/b|c", prompt_version="\u202e"),
     }

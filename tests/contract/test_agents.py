@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from agents.base import Agent, Chunk
 from schemas.errors import StateError
-from schemas.event import Choice, Document, LLMEvent, Message
+from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message
 from schemas.settings import Settings
 from streams.assembly import build_agents
 from streams.replay import replay
@@ -137,7 +137,8 @@ def test_a_document_and_an_answer_of_one_megabyte_are_judged(make: Make) -> None
 
 
 def assert_judged(agent: Agent, item: LLMEvent) -> None:
-    (signal,) = agent.score(Chunk([item])).signals
+    judged = item.model_copy(update={"guardrails": (GuardVerdict(name="shield", verdict="pass"),)})
+    (signal,) = agent.score(Chunk([judged])).signals
     assert signal is not None
     assert all(map(math.isfinite, numbers(dataclasses.asdict(signal))))
 
@@ -387,6 +388,7 @@ def _small(n: int) -> LLMEvent:
         documents=(Document(text=f"bill {n:06} is open"),),
         choices=(Choice(content=f"bill {n:06} is paid"),),
         latency_ms=n % 1000,
+        guardrails=(GuardVerdict(name="shield", verdict="pass"),),
     )
 
 
