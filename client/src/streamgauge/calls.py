@@ -63,7 +63,7 @@ class Call:
 
     def __init__(self, publisher: EventPublisher | None = None, *, provider: str = "", request_model: str = "") -> None:
         self._publisher = publisher
-        self._context = context.Context()
+        self._context: context.Context | None = None
         self._began = time.perf_counter()
         self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         self.event_id = uuid.uuid4().hex
@@ -179,7 +179,8 @@ class Call:
             self.more["error"] = describe(error)
         self.labels.update(more.pop("labels", None) or {})
         self.more.update(more)
-        self._context.note(self.call_id)
+        if self._context is not None:
+            self._context.note(self.call_id)
         self._publish()
 
     def _stop_clock(self) -> None:
