@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
-import ssl
 import time
-from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
 
-from schemas.errors import RequestError, SettingsError
-from schemas.settings import Ingest, Settings
+from schemas.errors import RequestError
+from schemas.settings import Settings
 from streams.gateway import otlp
+from streams.gateway.address import check_open, tls
+from streams.gateway.at_hand import AtHand, Handler
 from streams.gateway.door import Door
 from streams.gateway.native import Native
 from streams.gateway.otlp import Otlp
@@ -26,8 +25,8 @@ log = logging.getLogger(__name__)
 
 _OTLP = ("/v1/traces", "/v1/logs")
 _KEEPALIVE_S = 75.0
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LINGER_S = 2.0
+"""How long the rest of a body that was refused is taken and thrown away, so that its sender reads why."""
 
 
 class Gateway:
@@ -47,9 +46,10 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.ingest
         check_open(self._settings)
-        self._tls = _tls(self._settings)
+        self._tls = tls(self._settings)
         self._outbox = Outbox(settings)
         self.door = Door(self._settings)
+        self._at_hand = AtHand()
         self._runner: web.AppRunner | None = None
 
     @property
@@ -66,6 +66,7 @@ class Gateway:
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
+            lingering_time=_LINGER_S,
             shutdown_timeout=self._settings.drain_timeout_s,
         )
         await runner.setup()
@@ -78,6 +79,10 @@ class Gateway:
     async def stop(self) -> None:
         """Take no more requests, finish those at hand, disconnect."""
         if self._runner is not None:
+            for site in self._runner.sites:
+                await site.stop()
+            # aiohttp's own way to stop reads no further: a body that is still arriving would never be there.
+            await self._at_hand.finish(self._settings.drain_timeout_s)
             await self._runner.cleanup()
         await self._outbox.stop()
 
@@ -89,7 +94,7 @@ class Gateway:
     def _app(self) -> web.Application:
         native = Native(self._settings, self.door, self._outbox)
         telemetry = Otlp(self._settings, self.door, self._outbox)
-        app = web.Application(middlewares=[_answered])
+        app = web.Application(middlewares=[_answered, self._at_hand.count])
         app.add_routes(
             [
                 web.post("/v1/events", native.events),
@@ -134,31 +139,3 @@ def refusal(error: RequestError, request: web.Request) -> web.Response:
     else:
         body, content_type = orjson.dumps({"error": str(error), "reason": error.reason}), otlp.JSON
     return web.Response(body=body, status=error.status, headers=headers, content_type=content_type)
-
-
-def check_open(settings: Ingest) -> None:
-    """Raise `SettingsError` if anyone could send from another machine, and nobody said that this is meant."""
-    if settings.keys_file is not None or settings.allow_anonymous or _is_loopback(settings.host):
-        return
-    remedy = "set ingest.keys_file (`streamgauge ingest-key create`), or ingest.allow_anonymous=true if that is meant"
-    raise SettingsError(f"ingest.host={settings.host}: without keys anyone who reaches it could send; {remedy}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _tls(settings: Ingest) -> ssl.SSLContext | None:
-    if settings.tls_cert_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"ingest.tls_cert_file={settings.tls_cert_file}: {error}; give PEM files") from error
-    return context

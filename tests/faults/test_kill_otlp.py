@@ -7,18 +7,17 @@ import random
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.settings import Settings
 from streams.kafka import create_topics
-from tests import otlp
+from tests import collector
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.broker import create_topics as create_named
+from tests.topics import values
 
 POINTS = ("amid_otlp", "after_otlp")
 RANDOM_KILLS = 6
@@ -47,8 +46,8 @@ async def export(tree: Settings, rate: float) -> None:
     await producer.start()
     begin = time.monotonic()
     for i, first in enumerate(range(0, SPANS, PER_RECORD)):
-        request = otlp.spans(*range(first, first + PER_RECORD), app=f"app{i % 7}")
-        body = (otlp.as_proto, otlp.as_json)[i % 2](request)
+        request = collector.spans(*range(first, first + PER_RECORD), app=f"app{i % 7}")
+        body = (collector.as_proto, collector.as_json)[i % 2](request)
         await producer.send(tree.kafka.otlp_spans_topic, body, partition=i % PARTITIONS)
         if i % 20 == 0:
             await asyncio.sleep(max(0.0, begin + first / rate - time.monotonic()))
@@ -66,22 +65,6 @@ async def waiting(tree: Settings) -> int:
         ends = await consumer.end_offsets(tps)
         consumer.assign(tps)
         return sum([ends[tp] - (await consumer.committed(tp) or 0) for tp in tps])
-    finally:
-        await consumer.stop()
-
-
-async def values(tree: Settings, topic: str) -> list[dict[str, Any]]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=tree.kafka.brokers, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        tps = [TopicPartition(tree.kafka.topic(topic), p) for p in range(tree.kafka.partitions)]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        found: list[dict[str, Any]] = []
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for part in (await consumer.getmany(timeout_ms=300)).values():
-                found += [orjson.loads(r.value) for r in part]
-        return found
     finally:
         await consumer.stop()
 
@@ -120,7 +103,7 @@ async def test_killed_while_it_forwards_each_span_is_judged_once(
     assert worker.exits.count(-9) >= len(POINTS) + RANDOM_KILLS
 
     forwarded = Counter(event["event_id"] for event in await values(tree, "events"))
-    assert set(forwarded) == {otlp.call_id(n) for n in range(SPANS)}
+    assert set(forwarded) == {collector.call_id(n) for n in range(SPANS)}
     assert forwarded.total() > SPANS, "nothing was forwarded twice: did a kill fall between delivery and commit?"
     # The worker repeats rows after a crash, under the same source: the sink keeps the first of each (ADR 0003).
     rows = {(r["source_partition"], r["source_offset"], r["source_seq"]): r for r in await values(tree, "scored")}

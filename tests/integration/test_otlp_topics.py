@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from schemas.settings import Settings
 from streams import doctor
 from streams.kafka import create_topics
 from streams.keying import partition_of
 from streams.worker.app import Worker
-from tests import otlp
+from tests import collector
 from tests.conftest import MakeSettings
+from tests.gateway import until
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.broker import create_topics as create_named
+from tests.topics import read_all, values
 
 OTLP_PARTITIONS = 3
 """Not as many as the events have: theirs is the Collector's choice."""
@@ -46,29 +45,6 @@ async def export(tree: Settings, topic: str, bodies: list[bytes]) -> None:
     await producer.stop()
 
 
-async def read_all(tree: Settings, topic: str) -> list[ConsumerRecord]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=tree.kafka.brokers, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        tps = [TopicPartition(tree.kafka.topic(topic), p) for p in range(tree.kafka.partitions)]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        records: list[ConsumerRecord] = []
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for part in (await consumer.getmany(timeout_ms=300)).values():
-                records += part
-        return records
-    finally:
-        await consumer.stop()
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.02)
-
-
 def judged(worker: Worker) -> int:
     return sum(e.pipeline.offset + 1 for e in worker.engines.values())
 
@@ -79,8 +55,8 @@ async def test_spans_of_both_encodings_are_scored_where_their_app_is(
     tree = otlp_settings(settings, kafka.brokers, topic_prefix)
     await ready(tree)
     bodies = [
-        encode(otlp.spans(2 * i, 2 * i + 1, app=f"app{i % 5}"))
-        for i, encode in ((i, (otlp.as_proto, otlp.as_json)[i % 2]) for i in range(100))
+        encode(collector.spans(2 * i, 2 * i + 1, app=f"app{i % 5}"))
+        for i, encode in ((i, (collector.as_proto, collector.as_json)[i % 2]) for i in range(100))
     ]
     worker = Worker(tree)
     await worker.start()
@@ -88,8 +64,8 @@ async def test_spans_of_both_encodings_are_scored_where_their_app_is(
     await until(lambda: judged(worker) == 200)
     await worker.stop()
     assert worker.error is None
-    scored = [orjson.loads(r.value) for r in await read_all(tree, "scored")]
-    assert {row["event"]["event_id"] for row in scored} == {otlp.call_id(n) for n in range(200)}
+    scored = await values(tree, "scored")
+    assert {row["event"]["event_id"] for row in scored} == {collector.call_id(n) for n in range(200)}
     homes = {(row["event"]["app"], row["source_partition"]) for row in scored}
     assert homes == {(f"app{i}", partition_of(b"acme/app%d" % i, tree.kafka.partitions)) for i in range(5)}
     usage: Any = scored[0]["event"]["usage"]
@@ -103,9 +79,9 @@ async def test_an_evaluation_result_becomes_a_label_in_the_log_of_its_event(
     await ready(tree)
     worker = Worker(tree)
     await worker.start()
-    await export(tree, tree.kafka.otlp_spans_topic, [otlp.as_proto(otlp.spans(1))])
+    await export(tree, tree.kafka.otlp_spans_topic, [collector.as_proto(collector.spans(1))])
     await until(lambda: judged(worker) == 1)
-    await export(tree, tree.kafka.otlp_logs_topic, [otlp.as_json(otlp.evaluation(1, "fail"))])
+    await export(tree, tree.kafka.otlp_logs_topic, [collector.as_json(collector.evaluation(1, "fail"))])
     await until(lambda: judged(worker) == 2)
     await worker.stop()
     event, label = sorted(await read_all(tree, "events"), key=lambda r: int(r.offset))
@@ -119,15 +95,21 @@ async def test_what_cannot_be_read_is_dead_lettered_whole_and_its_neighbours_are
 ) -> None:
     tree = otlp_settings(settings, kafka.brokers, topic_prefix)
     await ready(tree)
-    broken = [b"{", b"\xff\xfe", otlp.as_proto(otlp.spans(1))[:-3], b'{"resourceLogs": []}', b'{"resourceSpans": [}']
-    bodies = [body for i, bad in enumerate(broken) for body in (bad, otlp.as_json(otlp.spans(i)))]
+    broken = [
+        b"{",
+        b"\xff\xfe",
+        collector.as_proto(collector.spans(1))[:-3],
+        b'{"resourceLogs": []}',
+        b'{"resourceSpans": [}',
+    ]
+    bodies = [body for i, bad in enumerate(broken) for body in (bad, collector.as_json(collector.spans(i)))]
     worker = Worker(tree)
     await worker.start()
     await export(tree, tree.kafka.otlp_spans_topic, bodies)
     await until(lambda: judged(worker) == len(broken))
     await worker.stop()
     assert worker.error is None
-    letters = [orjson.loads(r.value) for r in await read_all(tree, "deadletter")]
+    letters = await values(tree, "deadletter")
     assert Counter(base64.b64decode(letter["raw"]) for letter in letters) == Counter(broken)
     assert {letter["source_topic"] for letter in letters} == {tree.kafka.otlp_spans_topic}
     assert all(letter["reason"] in {"decode", "contract"} and letter["error"] for letter in letters)
@@ -145,7 +127,7 @@ async def test_a_worker_judges_without_the_topics_and_takes_them_up_when_they_ar
     await worker.start()
     await until(lambda: len(worker.lag() or ()) == tree.kafka.partitions)
     await ready(tree)
-    await export(tree, tree.kafka.otlp_spans_topic, [otlp.as_proto(otlp.spans(1))])
+    await export(tree, tree.kafka.otlp_spans_topic, [collector.as_proto(collector.spans(1))])
     await until(lambda: judged(worker) == 1)
     await worker.stop()
     assert worker.error is None
@@ -158,9 +140,9 @@ async def test_a_restarted_worker_forwards_no_record_again(
     tree = otlp_settings(settings, kafka.brokers, topic_prefix)
     await ready(tree)
     for begin in (0, 10):
-        await one_life(tree, [otlp.as_proto(otlp.spans(n)) for n in range(begin, begin + 10)], begin + 10)
-    names = [orjson.loads(r.value)["event_id"] for r in await read_all(tree, "events")]
-    assert sorted(names) == sorted({otlp.call_id(n) for n in range(20)})
+        await one_life(tree, [collector.as_proto(collector.spans(n)) for n in range(begin, begin + 10)], begin + 10)
+    names = [event["event_id"] for event in await values(tree, "events")]
+    assert sorted(names) == sorted({collector.call_id(n) for n in range(20)})
 
 
 async def one_life(tree: Settings, bodies: list[bytes], total: int) -> None:

@@ -1,0 +1,74 @@
+"""A gateway in this process, and a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from schemas.settings import Settings
+from streams.gateway.server import Gateway
+
+NDJSON, JSON, PROTOBUF = "application/x-ndjson", "application/json", "application/x-protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The body as JSON."""
+        told: dict[str, Any] = orjson.loads(self.body)
+        return told
+
+
+class Client:
+    """Posts to a gateway."""
+
+    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.http = http
+
+    async def post(self, path: str, body: Any, content_type: str = NDJSON, **headers: str) -> Answer:
+        """Post a body; ``content_encoding="gzip"`` and the like are headers."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.http.post(path, data=body, headers={"Content-Type": content_type, **more}) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def ready(self) -> None:
+        """Wait until Kafka answers."""
+        await until(lambda: self.gateway.answer()[0] == 200)
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 30) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(tree: Settings, *, ready: bool = True) -> AsyncIterator[Client]:
+    """Run a gateway; give a client."""
+    gateway = Gateway(tree)
+    await gateway.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{gateway.port}", auto_decompress=False) as http:
+            client = Client(gateway, http)
+            if ready:
+                await client.ready()
+            yield client
+    finally:
+        await gateway.stop()
