@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from streams.otlp import Normalised, normalise_logs, normalise_spans
 
 FIXTURES = Path(__file__).with_name("fixtures") / "otlp"
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 BEGIN = 1_767_225_600_000_000_000
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVICE = {"service.namespace": "clinic", "service.name": "triage"}
@@ -28,7 +30,7 @@ def value(given: Any) -> dict[str, Any]:
     if isinstance(given, int):
         return {"intValue": str(given)}
     if isinstance(given, float):
-        return {"doubleValue": given}
+        return {"doubleValue": given if math.isfinite(given) else _NOT_FINITE[str(given)]}
     if isinstance(given, Mapping):
         return {"kvlistValue": {"values": pairs(given)}}
     if isinstance(given, list | tuple):

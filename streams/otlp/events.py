@@ -103,8 +103,9 @@ def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
 
 def _parameters(found: Fields) -> dict[str, Any]:
     given = found.parameters
-    kept = [name for name in given if name not in _HIDDEN_PARAMETERS and given[name] is not None][:_MAX_PARAMETERS]
-    return {name[:MAX_NAME_CHARS]: _parameter(given[name]) for name in kept}
+    kept = [name for name in given if name not in _HIDDEN_PARAMETERS][:_MAX_PARAMETERS]
+    told = {name[:MAX_NAME_CHARS]: _parameter(given[name]) for name in kept}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _parameter(value: Any) -> Any:

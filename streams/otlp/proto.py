@@ -92,6 +92,11 @@ def _parsed(kind: Any, piece: bytes, out: Normalised) -> Any:
     return message
 
 
+def _hex(raw: bytes, size: int) -> str:
+    """Return an id in hex, or an empty string where it is none."""
+    return raw.hex() if len(raw) == size else ""
+
+
 def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
     happenings = [
         Happening(event.name, event.time_unix_nano, pairs_from_proto(event.attributes))
@@ -99,9 +104,9 @@ def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
         if len(event.attributes) <= MAX_ATTRIBUTES
     ]
     return SpanView(
-        span.trace_id.hex(),
-        span.span_id.hex(),
-        span.parent_span_id.hex(),
+        _hex(span.trace_id, 16),
+        _hex(span.span_id, 8),
+        _hex(span.parent_span_id, 8),
         span.name,
         span.start_time_unix_nano,
         span.end_time_unix_nano,
@@ -117,8 +122,8 @@ def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
 def _log_view(record: Any, scope: str, resource: dict[str, Any]) -> LogView:
     attributes = pairs_from_proto(record.attributes)
     return LogView(
-        record.trace_id.hex(),
-        record.span_id.hex(),
+        _hex(record.trace_id, 16),
+        _hex(record.span_id, 8),
         record.time_unix_nano or record.observed_time_unix_nano,
         record.event_name or str(attributes.get("event.name", "")),
         from_proto(record.body),

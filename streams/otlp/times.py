@@ -32,8 +32,8 @@ def _to_the_second(second: int) -> str:
 
 def milliseconds(begin_ns: int, end_ns: int) -> float | None:
     """Return a duration; None where it is negative or over a day."""
-    elapsed = round((end_ns - begin_ns) / 1e6, 3)
-    return elapsed if 0.0 <= elapsed <= _DAY_MS else None
+    elapsed = (end_ns - begin_ns) / 1e6
+    return round(elapsed, 3) if 0.0 <= elapsed <= _DAY_MS else None
 
 
 def nanoseconds(text: str) -> int | None:
