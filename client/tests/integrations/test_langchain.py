@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import streamgauge
+from langchain_core.caches import InMemoryCache
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -138,6 +139,19 @@ def test_each_input_of_a_batch_on_threads_is_an_event(model: ChatOpenAI, recorde
 async def test_each_input_of_an_async_batch_is_an_event(model: ChatOpenAI, recorder: Recorder) -> None:
     await model.abatch(["a", "b", "c"])
     assert sorted(event["messages"][0]["content"] for event in recorder.events) == ["a", "b", "c"]
+
+
+def test_an_answer_from_the_cache_costs_nothing_and_says_so(
+    api: Server, handler: StreamgaugeHandler, recorder: Recorder
+) -> None:
+    model = chat(api, handler, cache=InMemoryCache())
+    model.invoke("hello")
+    model.invoke("hello")
+    first, second = recorder.events
+    assert len(api.requests) == 1
+    assert ("cost_usd" in first, "cache_hit" in first["labels"]) == (False, False)
+    assert (second["cost_usd"], second["labels"]["cache_hit"]) == (0.0, "true")
+    assert first["choices"] == second["choices"]
 
 
 def test_several_choices(api: Server, model: ChatOpenAI, recorder: Recorder) -> None:

@@ -132,7 +132,7 @@ class StreamgaugeHandler(BaseCallbackHandler):
             found = answers.answer(response) if response is not None else {}
         if end is ABANDONED and answers.complete(found):
             end = {}
-        run.call.finish(**found, **end)
+        run.call.finish(**{**found, **end})
 
     @quietly("langchain")
     def on_retriever_start(self, serialized: Json, query: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002

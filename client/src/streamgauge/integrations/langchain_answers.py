@@ -14,6 +14,8 @@ from streamgauge.integrations.langchain_requests import tool_calls
 FINISH = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 MODEL = ("model_name", "model", "model_id", "model_version")
 
+CACHED: Json = {"cost_usd": 0.0, "labels": {"cache_hit": "true"}}
+
 
 def answer(response: LLMResult) -> Json:
     """Return what `Call.finish` is to be given."""
@@ -25,6 +27,7 @@ def answer(response: LLMResult) -> Json:
         "usage": _usage(generations, told[0]),
         "response_model": _first(told[0], MODEL),
         "system_fingerprint": text(told[0].get("system_fingerprint")) or None,
+        **(CACHED if any(map(_is_cached, generations)) else {}),
     }
 
 
@@ -37,6 +40,11 @@ def complete(answered: Json) -> bool:
 def _says_something(generation: Generation) -> bool:
     # For an error LangChain makes up an empty generation that carries the HTTP response.
     return bool(generation.text) or get(generation, "message", "response_metadata", "status_code") is None
+
+
+def _is_cached(generation: Generation) -> bool:
+    # LangChain's cache gives the answer again with the tokens it once took, and marks it by this cost alone.
+    return bool(get(generation, "message", "usage_metadata", "total_cost") == 0)
 
 
 def _told(generation: Generation) -> Json:
