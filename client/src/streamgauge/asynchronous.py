@@ -23,7 +23,7 @@ class AsyncEventPublisher(EventPublisher):
         """Wait until all that was published before is delivered or given up; ``False`` if the time was not enough."""
         done = self._ask_flush()
         if done is None:
-            return True
+            return self.stats.queued == 0
         until = time.monotonic() + (self.settings.flush_timeout_s if timeout_s is None else timeout_s)
         while not done.is_set() and time.monotonic() < until:  # noqa: ASYNC110 - another thread sets it
             await asyncio.sleep(_LOOK_S)

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter as Tally
 
+from streamgauge.drops import Drops
 from streamgauge.flushing import Flushes
-from streamgauge.guard import note
+from streamgauge.guard import note, quiet
 from streamgauge.inbox import Inbox, Mark
 from streamgauge.logs import seldom
 from streamgauge.preparing import Preparer, Unpublishable
@@ -23,6 +24,7 @@ _WINDOW = 500
 """Most records given to the transport: librdkafka serves the callbacks of all that it has in one go."""
 _WINDOW_BYTES = 16 << 20
 _RETRY_S = 5.0
+_TELL_EVERY_S = 0.5
 _AWAKE_S = 1.0
 """How long we look for events by the clock before we sleep: waking us costs the host's thread up to 50 us."""
 
@@ -38,13 +40,15 @@ class Courier:
         What became of the others.
     """
 
-    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+    def __init__(self, settings: Settings, inbox: Inbox, drops: Drops) -> None:
         self._settings = settings
         self._inbox = inbox
+        self._drops = drops
         self._linger_s = settings.linger_ms / 1e3
         self._flushes = Flushes()
         self._transport: Transport | None = None
         self._next_try = 0.0
+        self._next_telling = 0.0
         self._busy_until = 0.0
         self._stopping = False
         self._halted = False
@@ -81,8 +85,20 @@ class Courier:
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens in one round
                 note("courier", error)
                 time.sleep(_BREATH_S + self._linger_s)
+        with quiet("courier"):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Settle all that is left as failed, tell those who wait, let go of the connection."""
+        while (what := self._inbox.take()) is not None:
+            if isinstance(what, Mark):
+                self._flushes.ask(what.done)
+            else:
+                self.failed["closed"] += 1
         if self._transport is not None:
             self._transport.close()
+            self._transport = None
+        self._flushes.answer()
 
     def _round(self) -> None:
         if self._halted:
@@ -93,6 +109,7 @@ class Courier:
             transport.poll()
             self._flushes.answer()
         self._expire()
+        self._tell_drops()
         self._rest(more)
 
     def _connected(self) -> Transport | None:
@@ -157,6 +174,12 @@ class Courier:
                 self._flushes.ask(what.done)
             elif what is not None:
                 self.failed["timed_out"] += 1
+
+    def _tell_drops(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_telling:
+            self._next_telling = now + _TELL_EVERY_S
+            self._drops.tell()
 
     def _rest(self, more: bool) -> None:
         now = time.monotonic()

@@ -27,3 +27,8 @@ def seldom(reason: str, level: int, message: str, *args: object, exc_info: bool 
     with contextlib.suppress(Exception):  # a handler of the host's that raises must not reach the host through us
         log.log(level, message, *args, exc_info=exc_info and log.isEnabledFor(logging.DEBUG))
     return True
+
+
+def forget() -> None:
+    """Say everything anew."""
+    _next.clear()

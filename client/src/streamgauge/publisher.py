@@ -11,6 +11,7 @@ from typing import Any
 from streamgauge import lifecycle
 from streamgauge.counting import Counter
 from streamgauge.courier import Courier
+from streamgauge.drops import Drops
 from streamgauge.encoding import encode
 from streamgauge.guard import integration_errors, note
 from streamgauge.inbox import Inbox
@@ -92,14 +93,14 @@ class EventPublisher:
     def renew(self) -> None:
         """Begin with nothing: what a forked child does too, whose queue is a copy of its parent's."""
         self._inbox = Inbox()
-        self._courier = Courier(self.settings, self._inbox)
+        self._drops = Drops()
+        self._courier = Courier(self.settings, self._inbox, self._drops)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
         self._published = Counter()
         self._sampled_out = Counter()
         self._repaired = Counter()
-        self._dropped = {reason: Counter() for reason in ("queue_full", "queue_bytes", "invalid", "closed")}
 
     def publish(self, event: Mapping[str, Any]) -> bool:
         """Queue one event; it is copied, so the host may go on using its parts.
@@ -138,22 +139,31 @@ class EventPublisher:
         return True
 
     def _drop(self, reason: str) -> bool:
-        self._dropped[reason].add()
+        self._drops.add(reason)
         return False
 
     def _start(self) -> None:
         if self._starting.acquire(blocking=False):  # whoever is second need not wait for the first
-            lifecycle.arm()
-            self._thread = threading.Thread(target=self._courier.run, name="streamgauge", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._courier.run, name="streamgauge", daemon=True)
+            try:
+                lifecycle.arm()
+                thread.start()
+            except RuntimeError as error:  # the system gives no more threads; the next event tries again
+                note("thread", error)
+                self._starting.release()
+            else:
+                self._thread = thread
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until all that was published before is delivered or given up; ``False`` if the time was not enough."""
         done = self._ask_flush()
-        return done is None or done.wait(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
+        if done is None:
+            return self.stats.queued == 0
+        return done.wait(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
 
     def _ask_flush(self) -> threading.Event | None:
-        return None if self._thread is None else self._courier.ask_flush()
+        thread = self._thread
+        return self._courier.ask_flush() if thread is not None and thread.is_alive() else None
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, then let go of thread and connections; what is published later is dropped.
@@ -191,7 +201,7 @@ class EventPublisher:
     def stats(self) -> Stats:
         """What became of the events so far."""
         courier = self._courier
-        dropped = {reason: counter.value() for reason, counter in self._dropped.items()}
+        dropped = self._drops.counts()
         for reason, count in courier.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
         return Stats(

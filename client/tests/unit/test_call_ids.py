@@ -19,6 +19,7 @@ def test_the_calls_of_a_prompt_in_their_order() -> None:
     with streamgauge.prompt("triage") as inside:
         ids = [finished(recorder), finished(recorder)]
     assert list(inside.call_ids) == ids == [event["call_id"] for event in recorder.events]
+    assert inside.last_call_id == ids[-1]
 
 
 def test_a_call_belongs_to_the_prompts_around_it_too() -> None:
@@ -33,7 +34,7 @@ def test_a_call_belongs_to_the_prompts_around_it_too() -> None:
 def test_a_call_under_way_is_not_named_yet() -> None:
     with streamgauge.prompt("triage") as inside:
         call = Call.begin(Recorder(), provider="local")
-        assert not inside.call_ids
+        assert inside.last_call_id == ""
         call.finish()
     assert list(inside.call_ids) == [call.call_id]
 
