@@ -72,9 +72,15 @@ def answer(completion: Any) -> Json:
     return {
         "choices": [choice(one) for one in rows(get(completion, "choices"))],
         "usage": usage(get(completion, "usage")),
-        "response_model": text(get(completion, "model")),
-        "system_fingerprint": text(get(completion, "system_fingerprint")) or None,
-        "response_id": text(get(completion, "id")),
+        **_about(completion),
+    }
+
+
+def _about(item: Any) -> Json:
+    return {
+        "response_model": text(get(item, "model")),
+        "system_fingerprint": text(get(item, "system_fingerprint")) or None,
+        "response_id": text(get(item, "id")),
     }
 
 
@@ -92,19 +98,25 @@ class _Choice:
 
     def add(self, piece: Any) -> bool:
         delta = get(piece, "delta")
-        content, refusal = text(get(delta, "content")) or text(get(piece, "text")), text(get(delta, "refusal"))
-        calls = rows(get(delta, "tool_calls"))
-        self.content += [content] if content else []
-        self.refusal += [refusal] if refusal else []
+        content = get(piece, "text") if delta is None else get(delta, "content")  # no delta: the older completions
+        if content:
+            self.content.append(text(content))
+        self.finish_reason = text(get(piece, "finish_reason")) or self.finish_reason
+        scored = get(piece, "logprobs")
+        if scored is not None:
+            for name in ("content", "refusal", "token_logprobs"):
+                self.scored += log_probabilities(get(scored, name))
+        return bool(content) or self._add_rest(delta)
+
+    def _add_rest(self, delta: Any) -> bool:
+        refusal, calls, older = text(get(delta, "refusal")), rows(get(delta, "tool_calls")), get(delta, "function_call")
+        if refusal:
+            self.refusal.append(refusal)
         for call in calls:
             self._call(get(call, "index") or 0, get(call, "id"), get(call, "function"))
-        older = get(delta, "function_call")
         if older is not None:
             self._call(0, None, older)
-        for name in ("content", "refusal", "token_logprobs"):
-            self.scored += log_probabilities(get(piece, "logprobs", name))
-        self.finish_reason = text(get(piece, "finish_reason")) or self.finish_reason
-        return bool(content or refusal or calls or older or any(get(delta, name) for name in REASONING))
+        return bool(refusal or calls or older or any(get(delta, name) for name in REASONING))
 
     def _call(self, index: int, call_id: Any, function: Any) -> None:
         call = self.calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
@@ -129,7 +141,7 @@ class Gathered:
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
         self._usage: Any = None
-        self._seen: Json = {"response_model": "", "system_fingerprint": None, "response_id": ""}
+        self._seen: Json = {}
         self._error: Json | None = None
 
     @property
@@ -139,9 +151,8 @@ class Gathered:
 
     def add(self, item: Any) -> bool:
         """Take the next chunk."""
-        self._seen["response_model"] = text(get(item, "model")) or self._seen["response_model"]
-        self._seen["system_fingerprint"] = text(get(item, "system_fingerprint")) or self._seen["system_fingerprint"]
-        self._seen["response_id"] = text(get(item, "id")) or self._seen["response_id"]
+        if not self._choices:
+            self._seen = _about(item)
         self._usage = get(item, "usage") or self._usage
         failure = get(item, "error")
         if failure:

@@ -26,8 +26,22 @@ def get(value: Any, *path: str) -> Any:
     (3, None)
     """
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        value = value.get(name) if type(value) is dict else _get(value, name)
     return value
+
+
+def _get(value: Any, name: str) -> Any:
+    if value is None:
+        return None
+    fields = getattr(value, "__dict__", None)
+    if fields is not None and name in fields:
+        return fields[name]
+    try:
+        extra = value.__pydantic_extra__
+    except AttributeError:
+        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    # pydantic would raise and swallow two AttributeErrors for a field that is not there, in each item of a stream
+    return extra.get(name) if extra else None
 
 
 def rows(value: Any) -> Sequence[Any]:

@@ -9,7 +9,7 @@ import orjson
 from streamgauge.guard import quiet
 from streamgauge.integrations import _sdk_streams as streams
 from streamgauge.integrations._reading import get
-from streamgauge.integrations._taps import BodyTap, Tap, publish
+from streamgauge.integrations._taps import BodyTap, Tap, gather, is_stream, publish
 
 if TYPE_CHECKING:
     from streamgauge.calls import Call
@@ -40,6 +40,10 @@ def _settle_raw(call: Call, api: Api, response: Any) -> None:
     body = _read(response)
     if body is None:
         streams.watch_body(response, BodyTap(call, api, response))
+    elif is_stream(response.headers):  # read in one go: by a transport without network
+        gathering = api.gather()
+        gather(gathering, body)
+        publish(call, gathering.answer())
     else:
         publish(call, api.answer(orjson.loads(body)))
 

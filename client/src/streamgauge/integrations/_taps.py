@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -44,7 +44,7 @@ class Tap:
     @quietly("stream.item")
     def item(self, item: Any) -> None:
         """Take what the host is about to get."""
-        if self.gathering.add(item):
+        if self.gathering.add(item) and self.call.ttft_ms is None:
             self.call.first_token()
 
     @quietly("stream.end")
@@ -71,12 +71,13 @@ class Tap:
 class BodyTap(Tap):
     """An answer that the host reads as bytes: they are kept, and read when the host is done with them."""
 
-    __slots__ = ("_api", "_headers", "_parts", "_response_class", "_size")
+    __slots__ = ("_api", "_headers", "_is_stream", "_parts", "_response_class", "_size")
 
     def __init__(self, call: Call, api: Api, response: Any) -> None:
         super().__init__(call, api.gather())
         self._api = api
         self._headers = response.headers
+        self._is_stream = is_stream(response.headers)
         self._response_class = type(response)
         self._parts: list[bytes] = []
         self._size = 0
@@ -102,10 +103,6 @@ class BodyTap(Tap):
             self._read(whole=False)
             super().left()
 
-    @property
-    def _is_stream(self) -> bool:
-        return text(self._headers.get("content-type")).startswith("text/event-stream")
-
     @quietly("stream.body")
     def _read(self, *, whole: bool) -> None:
         if self._size > MAX_BODY:
@@ -115,14 +112,19 @@ class BodyTap(Tap):
         body = self._response_class(200, headers=self._headers, content=b"".join(self._parts)).content
         self._parts.clear()
         if self._is_stream:
-            for data in _events(body):
-                self.gathering.add(data)
+            gather(self.gathering, body)
         elif whole:
             publish(self.call, self._api.answer(orjson.loads(body)))
 
 
-def _events(body: bytes) -> Iterator[Json]:
+def is_stream(headers: Mapping[str, str]) -> bool:
+    """Return whether a response is a stream of server-sent events."""
+    return text(headers.get("content-type")).startswith("text/event-stream")
+
+
+def gather(gathering: Gathering, body: bytes) -> None:
+    """Take all events of a body at once, as far as it came."""
     for line in body.splitlines():
         if line.startswith(b"data:"):
             with contextlib.suppress(orjson.JSONDecodeError):  # "[DONE]", or cut off
-                yield orjson.loads(line[5:])
+                gathering.add(orjson.loads(line[5:]))

@@ -153,8 +153,9 @@ class Gathered:
         return False
 
     def _add_delta(self, block: Json, delta: Any) -> bool:
-        block["text"] = text(block.get("text")) + text(get(delta, "text"))
-        block["json"] = text(block.get("json")) + text(get(delta, "partial_json"))
+        for name in ("text", "partial_json"):
+            if piece := get(delta, name):
+                block.setdefault(f"{name}s", []).append(text(piece))
         return True
 
     def _count(self, usage: Any) -> None:
@@ -164,14 +165,17 @@ class Gathered:
 
     def answer(self) -> Json:
         """Return what there is of it."""
-        blocks = [
-            {**block, "input": block.get("json") or block.get("input")} for _, block in sorted(self._blocks.items())
-        ]
+        blocks = [_joined(self._blocks[index]) for index in sorted(self._blocks)]
         whole = _answer({**self._message, "content": blocks, "usage": self._usage or None})
         failure = self._message.get("error")
         if failure is not None:
             whole["error"] = {"type": text(get(failure, "type")), "message": text(get(failure, "message"))}
         return whole
+
+
+def _joined(block: Json) -> Json:
+    said = "".join([text(block.get("text")), *block.get("texts", ())])
+    return {**block, "text": said, "input": "".join(block.get("partial_jsons", ())) or block.get("input")}
 
 
 APIS = {"/v1/messages": _sdk.Api(_request, _answer, Gathered)}
