@@ -38,6 +38,8 @@ class Courier:
         Events taken and not settled.
     delivered, failed, dropped
         What became of the others.
+    ended
+        Whether nobody takes what is put any more.
     """
 
     def __init__(self, settings: Settings, inbox: Inbox, drops: Drops) -> None:
@@ -52,6 +54,7 @@ class Courier:
         self._busy_until = 0.0
         self._stopping = False
         self._halted = False
+        self.ended = False
         self.preparer = Preparer(settings)
         self.held = 0
         self.held_bytes = 0
@@ -85,6 +88,7 @@ class Courier:
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens in one round
                 note("courier", error)
                 time.sleep(_BREATH_S + self._linger_s)
+        self.ended = True
         with quiet("courier"):
             self._give_up()
 
@@ -125,10 +129,11 @@ class Courier:
         """Send what waits, for about a millisecond; return whether there is more to send now."""
         until = time.perf_counter() + _SLICE_S
         while self.held < _WINDOW and self.held_bytes < _WINDOW_BYTES:
-            what = self._inbox.take()
+            what = self._inbox.peek()
             if what is None:
                 return False
             if isinstance(what, Mark):
+                self._inbox.take()
                 self._flushes.ask(what.done)
             else:
                 self._forward(transport, what)
@@ -137,17 +142,20 @@ class Courier:
         return False
 
     def _forward(self, transport: Transport, raw: bytes) -> None:
-        self.held += 1
+        self.held += 1  # before it leaves the inbox: the bounds of the queue hold at every moment
+        self.held_bytes += len(raw)
+        self._inbox.take()
         try:
             topic, key, value = self.preparer.prepare(raw)
         except Exception as error:  # noqa: BLE001 - one bad event is one event
-            self._discard(error)
+            self._discard(error, len(raw))
             return
-        self.held_bytes += len(value)
+        self.held_bytes += len(value) - len(raw)
         transport.send(Record(topic, key, value, self._flushes.enter()))
 
-    def _discard(self, error: Exception) -> None:
+    def _discard(self, error: Exception, size: int) -> None:
         self.held -= 1
+        self.held_bytes -= size
         if isinstance(error, Unpublishable):
             self.dropped[error.reason] += 1
             seldom(f"dropped.{error.reason}", logging.WARNING, "an event was dropped: %s", error)

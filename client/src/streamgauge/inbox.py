@@ -29,7 +29,7 @@ class Inbox:
     Attributes
     ----------
     bytes
-        Size of what waits. Threads that put at once may lose an addition; `take` makes it right whenever the queue
+        Size of what waits. Threads that put at once may lose an addition; `peek` makes it right whenever the queue
         runs empty.
     """
 
@@ -69,12 +69,18 @@ class Inbox:
         self._sleeping = False
         self._wake.put(None)
 
+    def peek(self) -> bytes | Mark | None:
+        """Return the oldest and leave it; ``None`` if there is none. Our thread only."""
+        if self._items:
+            return self._items[0][1]
+        self.bytes = 0
+        return None
+
     def take(self) -> bytes | Mark | None:
         """Return the oldest, or ``None``. Our thread only."""
         try:
             _, what = self._items.popleft()
         except IndexError:
-            self.bytes = 0
             return None
         if isinstance(what, Mark):
             self._marks_taken += 1

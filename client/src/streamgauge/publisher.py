@@ -162,8 +162,9 @@ class EventPublisher:
         return done.wait(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
 
     def _ask_flush(self) -> threading.Event | None:
-        thread = self._thread
-        return self._courier.ask_flush() if thread is not None and thread.is_alive() else None
+        if self._courier.ended or (self._thread is None and not len(self._inbox)):
+            return None  # nobody would answer, or nothing to wait for
+        return self._courier.ask_flush()
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, then let go of thread and connections; what is published later is dropped.
