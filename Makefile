@@ -32,7 +32,7 @@ check: lint types  ## format, lint, layers, types, unit tests
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
 
 test-client-torch: .venv-torch/.installed  ## the client with transformers pipelines (downloads 2.4 GB once)
-	cd client && ../.venv-torch/bin/python -m pytest tests/torch $(ARGS)
+	cd client && ../.venv-torch/bin/python -m pytest tests/pipelines tests/docs_and_examples/test_pages.py::test_transformers $(ARGS)
 
 test-client-otel: .venv-otel/.installed  ## the client with OpenTelemetry's newest GenAI instrumentations
 	cd client && ../.venv-otel/bin/python -m pytest tests/integrations/test_otel_hook.py tests/integrations/test_otel_hook_newest.py tests/unit/test_otel_parts.py $(ARGS)

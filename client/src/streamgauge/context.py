@@ -24,7 +24,7 @@ class Context:
     tenant, app
         ``None``: the publisher's.
     call_ids
-        Of the newest calls made inside that are over, the last one last: what `send_feedback` names a call by.
+        Of the newest calls made inside that are over, the last one last.
     outer
         The context around this one.
     scope
@@ -43,6 +43,11 @@ class Context:
     call_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_CALL_IDS), repr=False, compare=False)
     outer: Context | None = field(default=None, repr=False, compare=False)
     scope: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def last_call_id(self) -> str:
+        """What `send_feedback` names the last call by that was made inside and is over; empty if there was none."""
+        return next(reversed(self.call_ids), "")
 
     def note(self, call_id: str) -> None:
         """Remember a call here and in the contexts around."""
@@ -105,7 +110,7 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
 
         with prompt("triage", version="v7") as context:
             client.chat.completions.create(...)
-        send_feedback(call_id=context.call_ids[-1], signal="hallucination", label=True, source="thumbs")
+        send_feedback(call_id=context.last_call_id, signal="hallucination", label=True, source="thumbs")
     """
 
     def __init__(  # noqa: PLR0913 - keyword parameters, all optional

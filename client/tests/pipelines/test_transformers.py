@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("torch", reason="make test-client-torch has torch and transformers in an environment of its own")
 
 import streamgauge
+from pipelines import models
 from streamgauge.testing import Recorder
-from tests.torch import models
 from torch.utils.data import Dataset
 from transformers import pipeline
 

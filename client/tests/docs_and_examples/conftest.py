@@ -1,0 +1,33 @@
+"""What the tests of the pages share: a place in which a page's program runs as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs_and_examples import pages
+from docs_and_examples.scripts import Place, place
+
+KAFKA = "kafka://localhost:9092"
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Place]:
+    """Return local servers, and an environment in which programs find them."""
+    with place(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def published(at: Place) -> Any:
+    """Run the program of a page; return what the monitor was sent. Only the monitor's address is another one."""
+
+    def run(page: str) -> list[dict[str, Any]]:
+        program = at.folder / "service.py"
+        program.write_text(pages.program(page).replace(KAFKA, at.monitor.url))
+        at.python(program)
+        return at.monitor.events
+
+    return run

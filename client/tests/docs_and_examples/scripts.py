@@ -1,0 +1,77 @@
+"""Runs the program of a page or an example as its reader would: in a process of its own, with local servers around."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from servers import anthropic, google_genai, ollama, openai
+from servers.local import Server
+from servers.monitor import Monitor, listening
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
+DROPPED = (
+    "STREAMGAUGE_",
+    "OTEL_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "GEMINI_",
+    "GOOGLE_",
+    "OLLAMA_",
+    "LITELLM_",
+    "LANGCHAIN_",
+    "LANGSMITH_",
+)
+
+
+@dataclass
+class Place:
+    """Where programs run: local servers of the providers' protocols, and a monitor that keeps what it is sent."""
+
+    monitor: Monitor
+    servers: Mapping[str, Server]
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *command: str | Path) -> str:
+        """Run a command; return what it wrote, once it has ended well."""
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def python(self, *command: str | Path) -> str:
+        """Run a Python program; its warnings are errors."""
+        return self.run(sys.executable, *command)
+
+
+@contextmanager
+def place(folder: Path) -> Iterator[Place]:
+    """Start the servers; the environment names them as the providers' own libraries want it."""
+    with ExitStack() as stack:
+        serving = {"openai": openai, "anthropic": anthropic, "google_genai": google_genai, "ollama": ollama}
+        servers = {name: stack.enter_context(module.serve()) for name, module in serving.items()}
+        monitor = stack.enter_context(listening())
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
+        environment |= dict.fromkeys(KEYS, "key") | {
+            "OPENAI_BASE_URL": f"{servers['openai'].url}/v1",
+            "ANTHROPIC_BASE_URL": servers["anthropic"].url,
+            "GOOGLE_GEMINI_BASE_URL": servers["google_genai"].url,
+            "OLLAMA_HOST": servers["ollama"].url,
+            "STREAMGAUGE_URL": monitor.url,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+        }
+        yield Place(monitor, servers, folder, environment)

@@ -1,0 +1,66 @@
+"""A FastAPI service that asks GPT and lets its users say when an answer was wrong.
+
+``STREAMGAUGE_URL=kafka://broker:9092 OPENAI_API_KEY=... uvicorn service:app``
+"""
+
+from __future__ import annotations
+
+import streamgauge
+from fastapi import FastAPI
+from openai import AsyncOpenAI
+from pydantic import BaseModel
+
+PROMPT = "You triage patients. Be brief."
+
+streamgauge.configure(tenant="clinic", app="triage")
+client = streamgauge.watch(AsyncOpenAI())
+app = FastAPI()
+
+
+class Question(BaseModel):
+    """What a patient asks."""
+
+    conversation_id: str
+    user_id: str
+    text: str
+
+
+class Answer(BaseModel):
+    """What the model says, and what feedback names it by."""
+
+    call_id: str
+    text: str
+
+
+class Thumb(BaseModel):
+    """What a user thinks of an answer."""
+
+    call_id: str
+    conversation_id: str
+    down: bool
+    comment: str = ""
+
+
+@app.post("/ask")
+async def ask(question: Question) -> Answer:
+    """Ask the model. The call is published in the background: this request never waits for Kafka."""
+    conversation_id, user_id = question.conversation_id, question.user_id
+    with streamgauge.prompt("triage", version="v7", conversation_id=conversation_id, user_id=user_id) as prompt:
+        completion = await client.chat.completions.create(
+            model="gpt-5.2",
+            messages=[{"role": "system", "content": PROMPT}, {"role": "user", "content": question.text}],
+        )
+    return Answer(call_id=prompt.last_call_id, text=completion.choices[0].message.content or "")
+
+
+@app.post("/feedback", status_code=202)
+def feedback(thumb: Thumb) -> None:
+    """Pass a thumb on: the model that looks for hallucinations learns from it."""
+    streamgauge.send_feedback(
+        call_id=thumb.call_id,
+        conversation_id=thumb.conversation_id,
+        signal="hallucination",
+        label=thumb.down,
+        source="thumbs",
+        comment=thumb.comment,
+    )
