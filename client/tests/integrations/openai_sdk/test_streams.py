@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import httpx2
 import openai
 import pytest
 import streamgauge
 from openai import AsyncOpenAI, OpenAI
-from openai_sdk.ways import ASK, CHOICE, COUNTED, stream, stream_helper, stream_lines
+from openai_sdk.ways import ASK, CHOICE, COUNTED, stream, stream_helper, stream_lines, stream_raw
 from published import only, outcome
 from servers import openai as api
 from servers.local import Reply, Server
@@ -187,9 +188,21 @@ def test_a_body_that_is_compressed_is_read(server: Server, published: Recorder, 
     assert event["ttft_ms"] is None
 
 
-def test_an_answer_from_a_transport_without_network_is_read(published: Recorder) -> None:
+@pytest.mark.parametrize("use", [stream, stream_helper, stream_lines])
+def test_a_client_on_the_older_httpx_is_watched_alike(
+    server: Server, published: Recorder, unwatched: OpenAI, use: Callable[[OpenAI], Any]
+) -> None:
+    expected = use(unwatched)
+    with httpx.Client() as http:
+        older = OpenAI(base_url=f"{server.url}/v1", api_key="key", http_client=http)  # type: ignore[arg-type]
+        assert use(streamgauge.watch(older, published)) == expected
+    assert only(published)["choices"] == [CHOICE]
+
+
+@pytest.mark.parametrize("use", [stream, stream_lines, stream_raw])
+def test_an_answer_from_a_transport_without_network_is_read(published: Recorder, use: Callable[[OpenAI], Any]) -> None:
     body, kind = b"".join(api.chunks(api.completion())), {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=kind, content=body))
     with OpenAI(base_url="http://llm/v1", api_key="key", http_client=httpx2.Client(transport=transport)) as client:
-        list(streamgauge.watch(client, published).chat.completions.create(**ASK, stream=True))
+        assert use(streamgauge.watch(client, published))
     assert only(published)["choices"] == [CHOICE]
