@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BENCH_VENV := .venv-bench
 # Each in an environment of its own: torch is 4 GB, and OpenTelemetry's instrumentations do not all fit into one.
-SIDE_VENVS := .venv-torch .venv-otel
+SIDE_VENVS := .venv-client .venv-torch .venv-otel
 BIN := $(VENV)/bin
 # make test ARGS="-k snapshot" narrows a run.
 ARGS ?=
@@ -14,7 +14,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka test-client-torch test-client-otel check bench docs lint types format setup lock clean
+.PHONY: help demo test test-kafka test-client test-client-torch test-client-otel check bench docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,11 +25,14 @@ demo: setup  ## watch four incidents being caught, without Docker or servers
 test: setup  ## every test but those that need a real Kafka
 	$(BIN)/pytest -m "not kafka" $(ARGS)
 
-test-kafka: setup  ## the tests on Apache Kafka itself (Java 17, Maven)
+test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (Java 17, Maven), each integration end to end
 	$(BIN)/pytest -m kafka $(ARGS)
 
 check: lint types  ## format, lint, layers, types, unit tests
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
+
+test-client: .venv-client/.installed  ## the client with the real libraries it integrates
+	cd client && ../.venv-client/bin/python -m pytest --ignore tests/pipelines --ignore tests/integrations/test_otel_hook_newest.py $(ARGS)
 
 test-client-torch: .venv-torch/.installed  ## the client with transformers pipelines (downloads 2.4 GB once)
 	cd client && ../.venv-torch/bin/python -m pytest tests/pipelines tests/docs_and_examples/test_pages.py::test_transformers $(ARGS)
@@ -85,7 +88,7 @@ LEFT_OUT := triton nvidia-cusolver nvidia-cuda-cccl nvidia-nvtx cuda-bindings cu
 lock: setup  ## pin anew after pyproject.toml changed
 	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file requirements.lock --quiet
 	$(BIN)/uv pip compile requirements-bench.in --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file requirements-bench.lock --quiet
-	for of in torch otel; do \
+	for of in client torch otel; do \
 	  $(BIN)/uv pip compile client/requirements-$$of.in $(LEFT_OUT:%=--no-emit-package %) --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --output-file client/requirements-$$of.lock --quiet || exit 1; \
 	done
 
