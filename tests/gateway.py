@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -43,7 +44,8 @@ class Client:
     async def post(self, path: str, body: Any, content_type: str = NDJSON, **headers: str) -> Answer:
         """Post a body; ``content_encoding="gzip"`` and the like are headers."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.http.post(path, data=body, headers={"Content-Type": content_type, **more}) as answer:
+        data = BytesIO(body) if isinstance(body, bytes) else body
+        async with self.http.post(path, data=data, headers={"Content-Type": content_type, **more}) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def ready(self) -> None:

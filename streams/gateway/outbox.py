@@ -137,7 +137,8 @@ class Outbox:
         while not self._broken.is_set():
             answered = await _answers(producer)
             if answered != self.reachable:
-                log.warning("kafka.brokers=%s: %s", self._kafka.brokers, "answers" if answered else "does not answer")
+                level, said = (logging.INFO, "answers") if answered else (logging.WARNING, "does not answer")
+                log.log(level, "kafka.brokers=%s: %s", self._kafka.brokers, said)
             self.reachable = answered
             try:
                 await asyncio.wait_for(self._broken.wait(), _LOOK_S)
