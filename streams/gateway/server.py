@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _OTLP = ("/v1/traces", "/v1/logs")
 _KEEPALIVE_S = 75.0
+_CLOSE_S = 1.0
 _LINGER_S = 2.0
 """How long the rest of a body that was refused is taken and thrown away, so that its sender reads why."""
 
@@ -67,7 +68,7 @@ class Gateway:
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGER_S,
-            shutdown_timeout=self._settings.drain_timeout_s,
+            shutdown_timeout=_CLOSE_S,
         )
         await runner.setup()
         await web.TCPSite(runner, self._settings.host, self._settings.port, ssl_context=self._tls).start()

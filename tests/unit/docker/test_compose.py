@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from schemas.settings import Settings, load_settings
+from streams.gateway.address import check_open
+from streams.gateway.keys import read
 
 ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
@@ -59,7 +61,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_the_services_are_those_of_the_design() -> None:
-    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink"}
+    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink", "ingest"}
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
@@ -78,7 +80,7 @@ def test_its_image_is_pinned(name: str) -> None:
 def test_its_files_exist_and_its_volumes_are_named(name: str) -> None:
     for source, *_ in mounts(SERVICES[name]):
         if source.startswith("."):
-            assert (DOCKER / source).is_file(), source
+            assert (DOCKER / source).exists(), source
         else:
             assert source in compose()["volumes"]
 
@@ -119,12 +121,28 @@ def test_the_settings_file_fits_the_settings_and_the_services(loaded: Settings) 
 
 
 def test_health_checks_ask_where_the_services_answer(loaded: Settings) -> None:
-    for name, port in (("worker", loaded.worker.health_port), ("sink", loaded.sink.health_port)):
+    ports = {"worker": loaded.worker.health_port, "sink": loaded.sink.health_port, "ingest": loaded.ingest.health_port}
+    for name, port in ports.items():
         assert f"http://127.0.0.1:{port}/ready" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_a_worker_may_drain_before_it_is_killed(loaded: Settings) -> None:
     assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > loaded.worker.drain_timeout_s
+
+
+def test_the_gateway_may_finish_before_it_is_killed(loaded: Settings) -> None:
+    longest = loaded.ingest.drain_timeout_s + loaded.ingest.write_timeout_s
+    assert int(SERVICES["ingest"]["stop_grace_period"].rstrip("s")) > longest
+
+
+def test_the_gateway_lets_nobody_in_whose_key_is_not_in_the_mounted_file(loaded: Settings) -> None:
+    ingest = loaded.ingest
+    check_open(ingest)
+    assert ingest.keys_file is not None
+    assert not ingest.allow_anonymous
+    folders = {target: source for source, target, *_ in mounts(SERVICES["ingest"])}
+    assert read(DOCKER / folders[str(ingest.keys_file.parent)] / ingest.keys_file.name) == []
+    assert f"127.0.0.1:{ingest.port}:{ingest.port}" in SERVICES["ingest"]["ports"]
 
 
 @pytest.mark.parametrize("log", UNBOUNDED)
