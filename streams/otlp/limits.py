@@ -8,7 +8,9 @@ MAX_BODY_BYTES: Final = 16 << 20
 """Unpacked. As much as a record of the events topic may have (`streams.decode.MAX_RECORD_BYTES`)."""
 MAX_JSON_CONTAINERS: Final = 1_000_000
 """Objects and arrays of one JSON text. ``[{},{},...]`` of 16 MB would else become 400 MB of dicts."""
-MAX_SPAN_BYTES: Final = 8 << 20
+MAX_SPAN_BYTES: Final = 4 << 20
+MAX_FIELDS: Final = 100_000
+"""Fields of one protobuf message, or items of one JSON list: 16 MB of empty ones would else take half a minute."""
 MAX_SPANS: Final = 20_000
 """Spans or log records of one request."""
 MAX_ATTRIBUTES: Final = 8_000

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from schemas.errors import ContractError, DecodeError
-from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_JSON_CONTAINERS, MAX_SPANS
+from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_FIELDS, MAX_JSON_CONTAINERS, MAX_SPANS
 from streams.otlp.result import Normalised
 from streams.otlp.values import from_json, integer, pairs_from_json
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
@@ -75,7 +75,11 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())
+    if not isinstance(value, list):
+        return iter(())
+    if len(value) > MAX_FIELDS:
+        raise ContractError(f"over {MAX_FIELDS} items in one list; send smaller batches")
+    return (item for item in value if isinstance(item, Mapping))
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -129,16 +133,19 @@ def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], ou
         resource,
     )
     view.attributes = _attributes(span.get("attributes"), view.where, out)
-    events = span.get("events")
-    view.happenings = [
-        Happening(
-            text(event.get("name")),
-            _nanoseconds(event.get("timeUnixNano")),
-            _attributes(event.get("attributes"), view.where, out),
-        )
-        for event in _objects(events[:MAX_EVENTS] if isinstance(events, list) else None)
-    ]
+    view.happenings = list(_happenings(span.get("events")))
     return view
+
+
+def _happenings(events: Any) -> Iterator[Happening]:
+    """Yield the span's events as long as they have no more attributes together than a span may have."""
+    left = MAX_ATTRIBUTES
+    for event in _objects(events[:MAX_EVENTS] if isinstance(events, list) else None):
+        attributes = event.get("attributes")
+        left -= len(attributes) if isinstance(attributes, list) else 0
+        if left < 0:
+            return
+        yield Happening(text(event.get("name")), _nanoseconds(event.get("timeUnixNano")), pairs_from_json(attributes))
 
 
 def _log_view(record: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> LogView:

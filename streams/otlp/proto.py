@@ -10,6 +10,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from schemas.errors import ContractError
 from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_SPAN_BYTES, MAX_SPANS
 from streams.otlp.result import Normalised
 from streams.otlp.values import from_proto, pairs_from_proto
@@ -42,12 +43,13 @@ def logs(raw: bytes, out: Normalised) -> Logs:
 
 def _records(raw: bytes, out: Normalised, what: str) -> Iterator[tuple[bytes, str, dict[str, Any]]]:
     """Yield each record's bytes with its scope's name and its resource's attributes."""
-    count = 0
-    for number, begin, end in submessages(raw, 0, len(raw)):
-        if number != 1:
-            continue
+    count = groups = 0
+    for begin, end in _of(raw, 0, len(raw), 1):
         resource = _resource(raw, begin, end, out)
         for scope_begin, scope_end in _of(raw, begin, end, _SCOPES):
+            groups += 1
+            if groups > MAX_SPANS:
+                raise ContractError(f"over {MAX_SPANS} scopes; send smaller batches")
             scope = _scope_name(raw, scope_begin, scope_end)
             for i, j in _of(raw, scope_begin, scope_end, _RECORDS):
                 count += 1
@@ -98,11 +100,6 @@ def _hex(raw: bytes, size: int) -> str:
 
 
 def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
-    happenings = [
-        Happening(event.name, event.time_unix_nano, pairs_from_proto(event.attributes))
-        for event in span.events[:MAX_EVENTS]
-        if len(event.attributes) <= MAX_ATTRIBUTES
-    ]
     return SpanView(
         _hex(span.trace_id, 16),
         _hex(span.span_id, 8),
@@ -113,10 +110,20 @@ def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
         span.status.code == _ERROR,
         span.status.message,
         pairs_from_proto(span.attributes),
-        happenings,
+        list(_happenings(span)),
         scope,
         resource,
     )
+
+
+def _happenings(span: Any) -> Iterator[Happening]:
+    """Yield the span's events as long as they have no more attributes together than a span may have."""
+    left = MAX_ATTRIBUTES
+    for event in span.events[:MAX_EVENTS]:
+        left -= len(event.attributes)
+        if left < 0:
+            return
+        yield Happening(event.name, event.time_unix_nano, pairs_from_proto(event.attributes))
 
 
 def _log_view(record: Any, scope: str, resource: dict[str, Any]) -> LogView:

@@ -1,7 +1,7 @@
 """Just enough of the protobuf wire format to find the records in an export request.
 
 Each span is then parsed alone by `google.protobuf`: a broken one leaves its neighbours whole, one of foreign names is
-never parsed, and no more than one is ever held unpacked (8 MB of empty submessages unpack to a hundred).
+never parsed, and no more than one is ever held unpacked (4 MB of empty submessages unpack to a hundred).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.errors import DecodeError
+from schemas.errors import ContractError, DecodeError
+from streams.otlp.limits import MAX_FIELDS
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
@@ -22,15 +23,19 @@ def submessages(raw: bytes, begin: int, end: int) -> Iterator[tuple[int, int, in
     ------
     DecodeError
         Where it is no protobuf message.
+    ContractError
+        Where it has more fields than `MAX_FIELDS`.
 
     Examples
     --------
     >>> [(n, b"\x0a\x02hi\x10\x01"[i:j]) for n, i, j in submessages(b"\x0a\x02hi\x10\x01", 0, 6)]
     [(1, b'hi')]
     """
-    at = begin
+    at, left = begin, MAX_FIELDS
     try:
         while at < end:
+            if (left := left - 1) < 0:
+                raise ContractError(f"over {MAX_FIELDS} fields in one message; send smaller batches")
             # Tags are one byte in OTLP and sizes mostly two: read here, as a call costs more than the reading.
             if (tag := raw[at]) < 0x80:
                 at += 1

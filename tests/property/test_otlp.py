@@ -1,0 +1,96 @@
+"""Whatever comes in is answered: events that are valid, problems with a reason, or a RecordError."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from streams.otlp import normalise_logs, normalise_spans
+from streams.otlp.names import FIELDS, LABELS, PARAMETERS, PLACED
+from streams.otlp.wire import submessages
+from tests.mutations import bombs, mutated
+from tests.otlp import CALL, as_proto, calls, journal, log, span, traces
+from tests.otlp_answers import answered, bodies, check
+
+REAL, BOMBS = bodies(), bombs(2 << 20)
+NAMES = sorted({*FIELDS, *LABELS, *PARAMETERS, *PLACED, "gen_ai.prompt.0.content", "llm.input_messages.1.message.role"})
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=20)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+values = scalars.filter(lambda v: v is not None) | trees.filter(
+    lambda v: isinstance(v, list | dict) and not _none_in(v)
+)
+attributes = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=12), values, max_size=12)
+
+
+def _none_in(value: Any) -> bool:
+    inner: Sequence[Any] = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else ()
+    return value is None or any(_none_in(item) for item in inner)
+
+
+@given(st.binary(max_size=400))
+@example(b"\x0a\x00")
+def test_any_bytes_are_answered(raw: bytes) -> None:
+    answered(raw, Counter())
+
+
+@given(trees)
+def test_any_json_is_answered(tree: Any) -> None:
+    answered(b'{"resourceSpans":' + orjson.dumps(tree) + b"}", Counter())
+    answered(b'{"resourceLogs":[{"scopeLogs":[{"logRecords":' + orjson.dumps(tree) + b"}]}]}", Counter())
+
+
+@given(attributes)
+def test_any_attributes_give_a_valid_call_the_same_from_both_encodings(said: dict[str, Any]) -> None:
+    request = traces(span(said | CALL))
+    found = normalise_spans(orjson.dumps(request), "json")
+    check(found)
+    assert len(found.events) + found.rejected == 1
+    if b"null" not in orjson.dumps(request):
+        assert calls(normalise_spans(as_proto(request), "proto")) == calls(found)
+
+
+@given(values, attributes)
+def test_any_log_record_is_answered(body: Any, said: dict[str, Any]) -> None:
+    for name in ("gen_ai.user.message", "gen_ai.choice", "gen_ai.evaluation.result", "gen_ai.guardrail.result"):
+        check(normalise_logs(orjson.dumps(journal(log(name, body, said))), "json"))
+
+
+@given(st.integers(0, 2**32))
+def test_a_mutated_request_is_answered(number: int) -> None:
+    answered(mutated(number, REAL), Counter())
+
+
+@pytest.mark.parametrize("numbers", [range(k, k + 250) for k in range(0, 2000, 250)], ids=str)
+def test_the_first_two_thousand_bodies_of_the_fuzzer_are_answered(numbers: range) -> None:
+    answers: Counter[str] = Counter()
+    for number in numbers:
+        answered(mutated(number, REAL), answers)
+    # The mutations reach all kinds of answers, else they would prove little.
+    assert all(answers[kind] for kind in ("events", "problems", "DecodeError", "ContractError"))
+    assert not answers["no reason"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 15), st.binary(max_size=300)), max_size=8))
+def test_submessages_of_what_was_written_are_what_was_written(fields: list[tuple[int, bytes]]) -> None:
+    raw = b"".join(bytes([number << 3 | 2]) + _size(len(payload)) + payload for number, payload in fields)
+    found = [(number, raw[begin:end]) for number, begin, end in submessages(raw, 0, len(raw))]
+    assert found == fields
+
+
+def _size(length: int) -> bytes:
+    return bytes([length]) if length < 0x80 else bytes([length & 0x7F | 0x80, length >> 7])
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_answered(name: str) -> None:
+    answered(BOMBS[name], Counter())
