@@ -16,7 +16,6 @@ from published import only
 from servers.local import Server
 from streamgauge.testing import Recorder
 
-
 TOOK = "gen_ai.response.time_to_first_chunk"
 
 
