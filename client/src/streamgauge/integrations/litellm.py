@@ -29,6 +29,8 @@ REMEMBERED = 10_000
 class StreamgaugeLogger(CustomLogger):
     """Publishes what LiteLLM logs of each call: chat, completions, responses, messages; sync, async, streamed.
 
+    Of a stream that a program leaves before its end LiteLLM tells nothing; the proxy does.
+
     Parameters
     ----------
     publisher

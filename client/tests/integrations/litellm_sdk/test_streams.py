@@ -46,3 +46,12 @@ def test_the_responses_api(to: Any, recorder: Recorder) -> None:
     assert whole["usage"] == streamed["usage"] == usage
     assert [event["prompt_version"] for event in (whole, streamed)] == ["v7", "v7"]
     assert streamed["ttft_ms"] > 0
+
+
+def test_of_a_stream_that_the_host_leaves_litellm_tells_nothing(to: Any, recorder: Recorder) -> None:
+    stream = litellm.completion(messages=HELLO, stream=True, **to)
+    next(iter(stream))
+    stream.close()
+    litellm.completion(messages=[{"role": "user", "content": "after it"}], **to)
+    [event] = arrived(recorder)
+    assert event["messages"][0]["content"] == "after it"
