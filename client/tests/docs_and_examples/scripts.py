@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
+import threading
+import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from servers import anthropic, google_genai, ollama, openai
 from servers.local import Server
 from servers.monitor import Monitor, listening
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+START_S = 120
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
 DROPPED = (
     "STREAMGAUGE_",
@@ -54,8 +61,40 @@ class Place:
         return done.stdout
 
     def python(self, *command: str | Path) -> str:
-        """Run a Python program; its warnings are errors."""
+        """Run a Python program."""
         return self.run(sys.executable, *command)
+
+    @contextmanager
+    def serving(self, commands: str, url: str) -> Iterator[None]:
+        """Run shell commands while the context is open, once something listens at the URL."""
+        log = self.folder / "serving.log"
+        with (
+            log.open("w") as said,
+            subprocess.Popen(
+                ["bash", "-ec", commands], cwd=self.folder, env=self.environment, stdout=said, stderr=said
+            ) as running,
+        ):
+            try:
+                _wait(running, url, log)
+                yield
+            finally:
+                running.terminate()
+                running.wait(30)
+
+    def post(self, url: str, body: str, key: str) -> Any:
+        """Post JSON with a bearer key; return the JSON that comes back."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        with urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=60) as answer:
+            return json.loads(answer.read())
+
+
+def _wait(running: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    pause, deadline = threading.Event(), time.monotonic() + START_S
+    while time.monotonic() < deadline and running.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health/liveliness", timeout=5):
+            return
+        pause.wait(0.1)
+    raise AssertionError(f"it did not start: {log.read_text()[-2000:]}")
 
 
 @contextmanager
@@ -72,6 +111,7 @@ def place(folder: Path) -> Iterator[Place]:
             "GOOGLE_GEMINI_BASE_URL": servers["google_genai"].url,
             "OLLAMA_HOST": servers["ollama"].url,
             "STREAMGAUGE_URL": monitor.url,
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # its table of prices comes from the network otherwise
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
         }
         yield Place(monitor, servers, folder, environment)

@@ -12,6 +12,7 @@ import pytest
 from docs_and_examples import pages
 from docs_and_examples.conftest import KAFKA
 from docs_and_examples.scripts import REPOSITORY, Place
+from servers.local import unused_url
 
 Published = Callable[[str], list[dict[str, Any]]]
 
@@ -35,6 +36,13 @@ def asked(event: dict[str, Any]) -> str:
 
 def answered(event: dict[str, Any]) -> str:
     return str(event["choices"][0]["content"])
+
+
+def replaced(code: str, changes: dict[str, str]) -> str:
+    for before, after in changes.items():
+        assert before in code
+        code = code.replace(before, after)
+    return code
 
 
 def test_openai(published: Published) -> None:
@@ -84,6 +92,33 @@ def test_decorator(published: Published) -> None:
     assert asked(decorated) == asked(block) == QUESTION
     assert answered(decorated) == answered(block) == ANSWER
     assert block["usage"]["output_tokens"] == 4
+
+
+def test_litellm(published: Published) -> None:
+    (event,) = published("litellm")
+    assert named(event) == ("openai", "triage", "v7")
+    assert (asked(event), answered(event)) == (QUESTION, ANSWER)
+    assert event["cost_usd"] > 0
+
+
+def test_litellm_proxy(at: Place) -> None:
+    pytest.importorskip("fastapi_sso", reason="litellm[proxy]")
+    (config,), (_, shell), (body,) = (pages.blocks("litellm", language) for language in ("yaml", "sh", "json"))
+    (at.folder / "config.yaml").write_text(config.code)
+    url, key = unused_url(), "sk-of-the-proxy-in-the-tests-of-the-pages-of-streamgauge"
+    changes = {
+        KAFKA: at.monitor.url,
+        "4000": url.rpartition(":")[2],
+        "sk-$(openssl rand -hex 32)": key,
+        "\nlit": "\nexec lit",
+    }
+    with at.serving(replaced(shell.code, changes), url):
+        answer = at.post(f"{url}/v1/chat/completions", body.code, key)
+        at.monitor.wait_for(1)
+    assert answer["choices"][0]["message"]["content"] == ANSWER
+    (event,) = at.monitor.events
+    assert named(event) == ("openai", "triage", "v7")
+    assert (event["app"], event["conversation_id"], answered(event)) == ("gateway", "c-1", ANSWER)
 
 
 def test_opentelemetry_hook(at: Place) -> None:

@@ -18,7 +18,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         unpacked = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
-        self.server.events += [json.loads(line) for line in unpacked.splitlines()]
+        self.server.take([json.loads(line) for line in unpacked.splitlines()])
         self.send_response(202)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -36,6 +36,18 @@ class Monitor(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.events: list[dict[str, Any]] = []
+        self._more = threading.Condition()
+
+    def take(self, events: list[dict[str, Any]]) -> None:
+        """Keep what was sent."""
+        with self._more:
+            self.events += events
+            self._more.notify_all()
+
+    def wait_for(self, count: int, timeout_s: float = 30.0) -> None:
+        """Wait until so many events have come."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.events) >= count, timeout_s), self.events
 
     @property
     def url(self) -> str:
