@@ -80,7 +80,7 @@ def flat(content: Any) -> str:
     Examples
     --------
     >>> flat([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:..."}}])
-    'What is this?\\n[image]'
+    'What is this?\n[image]'
     """
     if isinstance(content, str):
         return content

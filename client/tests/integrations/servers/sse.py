@@ -13,7 +13,7 @@ def event(data: Any, name: str | None = None) -> bytes:
     Examples
     --------
     >>> event({"a": 1}, "delta")
-    b'event: delta\\ndata: {"a": 1}\\n\\n'
+    b'event: delta\ndata: {"a": 1}\n\n'
     """
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(data)}\n\n".encode()
