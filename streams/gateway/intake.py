@@ -76,7 +76,8 @@ def row(raw: bytes, sender: Sender, *, feedback: bool = False) -> Row:
     RecordError
         Naming the field and the fix.
     """
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
+    # Only a large item can have many; to count costs 5 us an event.
+    if len(raw) > _MOST_VALUES and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MOST_VALUES:
         raise ContractError(f"value: over {_MOST_VALUES:,} values in it; leave out what nobody looks at")
     headers = [FEEDBACK_HEADER] if feedback else []
     try:
