@@ -21,11 +21,11 @@ from rich.console import Console
 from benchmarks.harness.bed import Bed
 from benchmarks.harness.budget import budget
 from benchmarks.harness.report import Bound, Row, as_json, show
-from benchmarks.measures import agents, latency, transport
+from benchmarks.measures import agents, latency, otlp, transport
 
 LATEST = Path(__file__).with_name("results") / "latest.json"
 BUDGET = Path(__file__).parents[1] / "docs" / "budget.md"
-PARTS = ("transport", "agents", "segments", "latency")
+PARTS = ("transport", "agents", "segments", "latency", "otlp")
 console = Console()
 
 
@@ -60,6 +60,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
                 rows += agents.measure(bed, total // 2, rounds, (transport.BARE, bare or 0.0), console.print)
             elif part == "segments":
                 rows += agents.segments(bed, 30_000, 1 if options.quick else 2, console.print)
+            elif part == "otlp":
+                rows += otlp.measure(bed, 30_000 if options.quick else 90_000, rounds, console.print)
             else:
                 rows += latency.measure(bed, 30 if options.quick else 600, console.print)
     rows.append(Row("two workers", None, "events/s", note="not measured: needs a core for each and one for the broker"))
@@ -85,6 +87,10 @@ def _bounds(rows: Sequence[Row]) -> list[Bound]:
         bound(latency.P50, "under 50 ms", lambda r: (r.value or 1e9) < 50),
         bound(latency.P99, "under 200 ms", lambda r: (r.value or 1e9) < 200),
         bound(latency.LONGEST, "no stall over 500 ms", lambda r: (r.value or 1e9) <= 500),
+        *(
+            bound(name, "at least 20,000 spans/s on one core", lambda r: (r.value or 0) >= 20_000)
+            for name in otlp.PROTO
+        ),
         bound("two workers", "at least 1.7 x one", lambda _: False),
     ]
 

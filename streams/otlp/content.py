@@ -21,6 +21,7 @@ _ROLES: Final = {
     **dict.fromkeys(("function", "ipython"), "tool"),
     **dict.fromkeys(("instruction", "instructions", "system_instruction"), "system"),
 }
+_PARTS: Final = ('[{"type"', '[{"text"')
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "compaction"})
 """Said elsewhere in the event (tool calls), or not said to anybody."""
@@ -28,27 +29,17 @@ _SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", 
 
 @dataclass(slots=True)
 class Content:
-    """What a call was asked and what it answered.
-
-    Attributes
-    ----------
-    used
-        Attributes that it was read from.
-    finish_reasons
-        Of choices that say it elsewhere than in themselves.
-    """
+    """What a call was asked, what it answered, and what had been looked up for it."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)
 
     def add(self, other: Content) -> None:
         """Take from another dialect what this one did not say."""
         self.messages = self.messages or other.messages
         self.choices = self.choices or other.choices
         self.documents = self.documents or other.documents
-        self.used |= other.used
 
 
 def role(value: Any, default: str = "user") -> str:
@@ -78,6 +69,11 @@ def decoded(value: Any) -> Any:
     return value
 
 
+def parts_of(content: Any) -> Any:
+    """Return a list of parts that was written as JSON text; any other text stays, be it JSON or not."""
+    return decoded(content) if isinstance(content, str) and content.startswith(_PARTS) else content
+
+
 def flat(content: Any) -> str:
     r"""Return content as one text: parts of text by lines, other parts as a marker such as ``[image]``.
 
@@ -90,13 +86,13 @@ def flat(content: Any) -> str:
         return content
     if isinstance(content, list):
         return "\n".join(text for part in content[:MAX_PARTS] if (text := _part(part)))
-    if isinstance(content, Mapping) and ("text" in content or "content" in content):
+    if isinstance(content, dict) and ("text" in content or "content" in content):
         return _part(content)
     return compact(content)
 
 
 def _part(part: Any) -> str:
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return compact(part)
     kind = part.get("type", "text")
     if not isinstance(kind, str) or kind in _SILENT_PARTS:
@@ -112,9 +108,9 @@ def tool_calls(calls: Any) -> list[dict[str, str]]:
     """Return tool calls, from OpenAI's shape (``function``) or the flat one of the semantic conventions."""
     out = []
     for call in calls[:MAX_PARTS] if isinstance(calls, list) else ():
-        if isinstance(call, Mapping):
+        if isinstance(call, dict):
             inner = call.get("function")
-            said = inner if isinstance(inner, Mapping) else call
+            said = inner if isinstance(inner, dict) else call
             arguments = said.get("arguments", said.get("args", said.get("input")))
             out.append(tool_call(call.get("id"), said.get("name"), arguments))
     return out

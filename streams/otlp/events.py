@@ -20,14 +20,9 @@ from streams.otlp.views import Happening, SpanView
 _FIRST_TOKENS: Final = frozenset(
     {"First Token Stream Event", "llm.content.completion.chunk", "gen_ai.content.completion.chunk"}
 )
-_TEXTS: Final = (
-    "conversation_id",
-    "user_id",
-    "prompt_name",
-    "prompt_version",
-    "request_model",
-    "response_model",
-    "system_fingerprint",
+_TEXTS: Final = frozenset(
+    {"conversation_id", "user_id", "prompt_name", "prompt_version", "request_model", "response_model"}
+    | {"system_fingerprint"}
 )
 _HIDDEN_PARAMETERS: Final = frozenset(
     {"model", "model_name", "_type", "messages", "tools", "input", "prompt", "functions", "extra_headers"}
@@ -44,9 +39,8 @@ def call_name(trace_id: str, span_id: str) -> str:
 def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView | None) -> None:
     """Add what a span or log record tells to an event that has its identity."""
     provider = found.text("provider").lower()
-    for name in _TEXTS:
-        if name in found.plain:
-            event[name] = found.text(name)
+    for name in _TEXTS & found.plain.keys():
+        event[name] = found.text(name)
     cost = found.number("cost_usd")
     told = {
         "provider": provider,
@@ -78,8 +72,10 @@ def _ttft(found: Fields, span: SpanView) -> float | None:
     seconds = found.number("ttft_s")
     if seconds is not None and 0.0 <= seconds <= 86_400.0:
         return round(seconds * 1e3, 3)
-    if (begun := nanoseconds(found.text("first_token_at"))) is not None:
+    if "first_token_at" in found.plain and (begun := nanoseconds(found.text("first_token_at"))) is not None:
         return milliseconds(span.start_ns, begun)
+    if not span.happenings:
+        return None
     first = next((event for event in span.happenings if event.name in _FIRST_TOKENS), None)
     return None if first is None else milliseconds(span.start_ns, first.time_ns)
 
@@ -102,10 +98,12 @@ def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
 
 
 def _parameters(found: Fields) -> dict[str, Any]:
-    given = found.parameters
-    kept = [name for name in given if name not in _HIDDEN_PARAMETERS][:_MAX_PARAMETERS]
-    told = {name[:MAX_NAME_CHARS]: _parameter(given[name]) for name in kept}
-    return {name: value for name, value in told.items() if value is not None}
+    told: dict[str, Any] = {}
+    for name, given in found.parameters.items():
+        value = _parameter(given)
+        if value is not None and name not in _HIDDEN_PARAMETERS and len(told) < _MAX_PARAMETERS:
+            told[name[:MAX_NAME_CHARS]] = value
+    return told
 
 
 def _parameter(value: Any) -> Any:

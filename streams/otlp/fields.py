@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from streams.otlp.guardrails import PREFIXES as GUARDRAILS
-from streams.otlp.limits import MAX_LABEL_CHARS, MAX_LABELS, MAX_NAME_CHARS
-from streams.otlp.names import COUNTED, FIELDS, LABELS, PARAMETER_PREFIX, PARAMETERS, PLACED
+from streams.otlp.limits import MAX_LABEL_CHARS, MAX_LABELS, MAX_MESSAGES, MAX_NAME_CHARS
+from streams.otlp.names import COUNTED, FIELDS, LABELS, LISTS, PARAMETER_PREFIX, PARAMETERS, PLACED
 from streams.otlp.result import Normalised
 from streams.otlp.values import integer, number
 
 _ASSOCIATION = "traceloop.association.properties."
 _MAX_TOKENS = 2**31 - 1
+_CACHED_CHARS = 128
 
 
 @dataclass(slots=True)
@@ -26,14 +28,22 @@ class Fields:
         Field to value, as given.
     parameters, labels
         As in an event.
+    lists
+        Flattened lists: prefix to index to the rest of the name to value.
     rest
-        Attributes with an index or of a dialect, for it to read.
+        Attributes of a dialect, for it to read, and those that nobody knows.
     """
 
     plain: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)
+
+    def rows(self, prefix: str) -> list[dict[str, Any]]:
+        """Return the items of a flattened list in order of their index."""
+        found = self.lists.get(prefix)
+        return [found[index] for index in sorted(found)[:MAX_MESSAGES]] if found else []
 
     def text(self, name: str) -> str:
         """Return a field's text, empty where it is missing."""
@@ -43,9 +53,7 @@ class Fields:
     def tokens(self, name: str) -> int | None:
         """Return a count of tokens, None where it is missing or is no count."""
         value = self.plain.get(name)
-        if value is None:
-            return None
-        count = integer(value)
+        count = value if type(value) is int else None if value is None else integer(value)
         return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
     def number(self, name: str) -> float | None:
@@ -53,34 +61,64 @@ class Fields:
         return number(self.plain.get(name))
 
 
+class _Place(NamedTuple):
+    """Where attributes of one name go; ``rank`` is an index for what is in a list."""
+
+    into: str
+    name: str
+    rank: int = 0
+    rest: str = ""
+
+
 def sort(attributes: Mapping[str, Any]) -> Fields:
     """Return a span's attributes by where they go."""
     found = Fields()
-    plain = found.plain
+    plain, rest, lists = found.plain, found.rest, found.lists
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
-        place = FIELDS.get(name)
-        if place is None:
-            _other(found, name, value)
-        elif value is not None and value != "":
-            to, rank = place
-            if to not in plain or rank < ranks[to]:
+        into, to, rank, inner = _known(name) if len(name) <= _CACHED_CHARS else _place(name)
+        if into == "rest":
+            rest[name] = value
+        elif into == "plain":
+            if value is not None and value != "" and rank < ranks.get(to, 99):
                 ranks[to] = rank
                 plain[to] = value
+        elif into == "list":
+            lists.setdefault(to, {}).setdefault(rank, {})[inner] = value
+        elif into == "label":
+            label(found.labels, to, value)
+        elif rank or to not in found.parameters:
+            found.parameters[to] = value
     return found
 
 
-def _other(found: Fields, name: str, value: Any) -> None:
+def _place(name: str) -> _Place:
+    """Return where an attribute goes."""
+    if name in FIELDS:
+        return _Place("plain", *FIELDS[name])
     if name in LABELS:
-        label(found.labels, LABELS[name], value)
-    elif name in PARAMETERS:
-        found.parameters.setdefault(PARAMETERS[name], value)
-    elif name.startswith(PARAMETER_PREFIX):
-        found.parameters[name[len(PARAMETER_PREFIX) :]] = value
-    elif name.startswith(_ASSOCIATION):
-        label(found.labels, name[len(_ASSOCIATION) :], value)
-    else:
-        found.rest[name] = value
+        return _Place("label", LABELS[name])
+    if name.startswith(_ASSOCIATION):
+        return _Place("label", name[len(_ASSOCIATION) :])
+    if name in PARAMETERS:
+        return _Place("parameter", PARAMETERS[name])
+    if name.startswith(PARAMETER_PREFIX):
+        return _Place("parameter", name[len(PARAMETER_PREFIX) :], 1)
+    return _in_list(name) or _Place("rest", name)
+
+
+# The few hundred names that services use are looked up, and taken apart, once; short ones, as whoever sends may make up
+# names of megabytes.
+_known = lru_cache(maxsize=8192)(_place)
+
+
+def _in_list(name: str) -> _Place | None:
+    for prefix in LISTS:
+        if name.startswith(prefix):
+            index, _, rest = name[len(prefix) :].partition(".")
+            # An index is a place in order, not a length: gaps cost nothing.
+            return _Place("list", prefix, int(index), rest) if index.isdecimal() and len(index) <= 6 else None
+    return None
 
 
 def label(labels: dict[str, str], name: str, value: Any) -> None:
@@ -89,8 +127,8 @@ def label(labels: dict[str, str], name: str, value: Any) -> None:
         labels[name[:MAX_NAME_CHARS]] = str(value)[:MAX_LABEL_CHARS]
 
 
-def count_unmapped(rest: Mapping[str, Any], used: set[str], out: Normalised) -> None:
+def count_unmapped(rest: Mapping[str, Any], out: Normalised) -> None:
     """Count the GenAI attributes that no dialect took."""
     for name in rest:
-        if name not in used and name not in PLACED and name.startswith(COUNTED) and not name.startswith(GUARDRAILS):
+        if name not in PLACED and name.startswith(COUNTED) and not name.startswith(GUARDRAILS):
             out.unknown(name)

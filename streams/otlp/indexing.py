@@ -1,4 +1,4 @@
-"""Lists flattened into attribute names: ``gen_ai.prompt.0.role``, ``llm.input_messages.1.message.content``."""
+"""Lists within an item of a flattened list: ``tool_calls.0.name`` of ``gen_ai.prompt.2.tool_calls.0.name``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from streams.otlp.limits import MAX_MESSAGES
 
 
-def rows(attributes: Mapping[str, Any], prefix: str, used: set[str] | None = None) -> list[dict[str, Any]]:
+def rows(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
     """Return the items under a prefix in order of their index, each as the rest of its names to its values.
 
     Examples
@@ -20,9 +20,6 @@ def rows(attributes: Mapping[str, Any], prefix: str, used: set[str] | None = Non
     for name, value in attributes.items():
         if name.startswith(prefix):
             index, _, rest = name[len(prefix) :].partition(".")
-            # Nobody counts beyond six digits; an index is a place in order, not a length, so gaps cost nothing.
             if index.isdecimal() and len(index) <= 6:
                 found.setdefault(int(index), {})[rest] = value
-                if used is not None:
-                    used.add(name)
     return [found[index] for index in sorted(found)[:MAX_MESSAGES]]

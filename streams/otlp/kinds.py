@@ -27,7 +27,6 @@ _BY_KIND: Final = {
     **dict.fromkeys(("retriever", "reranker"), Kind.RETRIEVAL),
     "guardrail": Kind.GUARDRAIL,
 }
-_CONTENT: Final = ("gen_ai.prompt.", "gen_ai.completion.", "llm.prompts.", "llm.input_messages.", "gen_ai.input.")
 
 
 def kind_of(found: Fields) -> Kind:
@@ -45,5 +44,5 @@ def kind_of(found: Fields) -> Kind:
     if any(name.startswith(("db.query.result", "db.search.result")) for name in found.rest):
         return Kind.RETRIEVAL
     modelled = "request_model" in found.plain or "response_model" in found.plain
-    spoken = "input_tokens" in found.plain or any(name.startswith(_CONTENT) for name in found.rest)
+    spoken = "input_tokens" in found.plain or found.lists or "gen_ai.input.messages" in found.rest
     return Kind.CALL if modelled and spoken else Kind.OTHER

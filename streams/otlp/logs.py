@@ -101,4 +101,4 @@ class Journal:
         if call.verdicts:
             event["guardrails"] = call.verdicts
         emit(event, call.source, log.where, self.out)
-        count_unmapped(call.found.rest, content.used, self.out)
+        count_unmapped(call.found.rest, self.out)

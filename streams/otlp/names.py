@@ -95,6 +95,19 @@ LABELS: Final = {
 }
 """Attribute to the label it becomes."""
 
+LISTS: Final = (
+    "gen_ai.prompt.",
+    "gen_ai.completion.",
+    "llm.input_messages.",
+    "llm.output_messages.",
+    "llm.prompts.",
+    "llm.completions.",
+    "llm.choices.",
+    "retrieval.documents.",
+    "reranker.output_documents.",
+)
+"""Beginnings of names that go on with an index: lists flattened into attributes."""
+
 PARAMETERS: Final = {
     "gen_ai.request.choice.count": "n",
     "gen_ai.request.n": "n",

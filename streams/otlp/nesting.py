@@ -52,7 +52,7 @@ def _beside(calls: Sequence[Call], out: Normalised) -> list[Call]:
         held = kept[place] if place < len(kept) else None
         if held is None or held[0].scope == call[0].scope:
             kept.append(call)
-        elif len(held[1].rest) >= len(call[1].rest):
+        elif _said(held) >= _said(call):
             _take(held, call, out)
         else:
             _take(call, held, out)
@@ -90,14 +90,17 @@ def _around(call: Call, told: dict[str, list[Call]]) -> Call | None:
     return None
 
 
+def _said(call: Call) -> int:
+    return len(call[1].rest) + len(call[1].lists)
+
+
 def _take(call: Call, other: Call, out: Normalised) -> None:
     """Give a call what only the other span of it knew."""
     (span, ours), (more, its) = call, other
-    for mine, theirs in ((ours.plain, its.plain), (ours.parameters, its.parameters), (ours.rest, its.rest)):
-        for name, value in theirs.items():
+    for kind in ("plain", "parameters", "lists", "rest", "labels"):
+        mine = getattr(ours, kind)
+        for name, value in getattr(its, kind).items():
             mine.setdefault(name, value)
-    for name, text in its.labels.items():
-        ours.labels.setdefault(name, text)
     span.happenings = [*span.happenings, *more.happenings][:MAX_EVENTS]
     span.failed = span.failed or more.failed
     out.skipped += 1

@@ -59,7 +59,7 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
     body = loads(raw)
     if body == {}:
         return
-    if not isinstance(body, Mapping) or levels[0] not in body:
+    if not isinstance(body, dict) or levels[0] not in body:
         raise ContractError(f"{levels[0]}: missing; the body is no OTLP JSON export request of this signal")
     count = 0
     for outer in _objects(body[levels[0]]):
@@ -79,11 +79,11 @@ def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
         return iter(())
     if len(value) > MAX_FIELDS:
         raise ContractError(f"over {MAX_FIELDS} items in one list; send smaller batches")
-    return (item for item in value if isinstance(item, Mapping))
+    return (item for item in value if isinstance(item, dict))
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def text(value: Any) -> str:

@@ -11,7 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from schemas.errors import ContractError
-from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_SPAN_BYTES, MAX_SPANS
+from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_FIELDS, MAX_SPAN_BYTES, MAX_SPANS
 from streams.otlp.result import Normalised
 from streams.otlp.values import from_proto, pairs_from_proto
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
@@ -48,8 +48,8 @@ def _records(raw: bytes, out: Normalised, what: str) -> Iterator[tuple[bytes, st
         resource = _resource(raw, begin, end, out)
         for scope_begin, scope_end in _of(raw, begin, end, _SCOPES):
             groups += 1
-            if groups > MAX_SPANS:
-                raise ContractError(f"over {MAX_SPANS} scopes; send smaller batches")
+            if groups > MAX_FIELDS:
+                raise ContractError(f"over {MAX_FIELDS} scopes; send smaller batches")
             scope = _scope_name(raw, scope_begin, scope_end)
             for i, j in _of(raw, scope_begin, scope_end, _RECORDS):
                 count += 1
@@ -110,7 +110,7 @@ def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
         span.status.code == _ERROR,
         span.status.message,
         pairs_from_proto(span.attributes),
-        list(_happenings(span)),
+        list(_happenings(span)) if span.events else (),
         scope,
         resource,
     )

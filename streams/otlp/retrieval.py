@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from streams.otlp.content import bounded, decoded, document
 from streams.otlp.dialects import openinference
+from streams.otlp.fields import Fields
 from streams.otlp.limits import MAX_DOCUMENTS, MAX_SIBLINGS
 from streams.otlp.views import SpanView
 
@@ -24,9 +25,9 @@ class Retrievals:
 
     found: dict[str, list[tuple[int, list[dict[str, Any]]]]] = field(default_factory=dict)
 
-    def add(self, span: SpanView) -> None:
+    def add(self, span: SpanView, found: Fields) -> None:
         """Keep what a retriever found."""
-        if passages := list(_passages(span))[:MAX_DOCUMENTS]:
+        if passages := list(_passages(span, found))[:MAX_DOCUMENTS]:
             kept = self.found.setdefault(span.trace_id, [])
             if len(kept) < MAX_SIBLINGS:
                 kept.append((span.end_ns, passages))
@@ -45,17 +46,17 @@ def split(passages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[st
     return [p for p in passages if p["text"]], [p["id"] for p in passages if not p["text"] and "id" in p]
 
 
-def _passages(span: SpanView) -> Iterator[dict[str, Any]]:
+def _passages(span: SpanView, found: Fields) -> Iterator[dict[str, Any]]:
     attributes = span.attributes
     for prefix in ("reranker.output_documents.", "retrieval.documents."):
-        if passages := openinference.documents(attributes, prefix):
+        if passages := openinference.documents(found.rows(prefix)):
             yield from passages
             return
     listed = decoded(attributes.get("gen_ai.retrieval.documents"))
     if listed is None:
         output = decoded(attributes.get("traceloop.entity.output"))
-        listed = output.get("documents") if isinstance(output, Mapping) else None
-    yield from (_of_mapping(item) for item in bounded(listed or []) if isinstance(item, Mapping | str))
+        listed = output.get("documents") if isinstance(output, dict) else None
+    yield from (_of_mapping(item) for item in bounded(listed or []) if isinstance(item, dict | str))
     for event in span.happenings:
         for prefix in _RESULTS:
             if event.name == prefix and f"{prefix}.document" in event.attributes:
@@ -68,5 +69,5 @@ def _of_mapping(item: Mapping[str, Any] | str) -> dict[str, Any]:
         return document(item)
     text = next((item[name] for name in _TEXTS if item.get(name)), "")
     metadata = item.get("metadata")
-    source = metadata.get("source") if isinstance(metadata, Mapping) else None
+    source = metadata.get("source") if isinstance(metadata, dict) else None
     return document(text, item.get("id"), item.get("score"), source)

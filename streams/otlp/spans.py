@@ -56,7 +56,7 @@ class Trace:
         if kind is Kind.CALL:
             self.calls.append((span, found))
         elif kind is Kind.RETRIEVAL:
-            self.retrievals.add(span)
+            self.retrievals.add(span, found)
         elif kind is not Kind.GUARDRAIL:
             self.out.skipped += 1
         elif not self.verdicts.add(span, milliseconds(span.start_ns, span.end_ns)):
@@ -76,7 +76,7 @@ class Trace:
         except ValueError as error:
             self.out.reject(span.where, str(error))
             return
-        content = _content(span, found.rest)
+        content = _content(span, found)
         self._add_passages(span, found, content)
         fill(event, found, content, span)
         time_and_fate(event, found, span)
@@ -85,15 +85,16 @@ class Trace:
         if self.logs_follow:
             event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)
         emit(event, source, span.where, self.out)
-        count_unmapped(found.rest, content.used, self.out)
+        count_unmapped(found.rest, self.out)
 
     def _add_passages(self, span: SpanView, found: Fields, content: Content) -> None:
-        if not content.documents:
+        if not content.documents and self.retrievals.found:
             told, nameless = split(self.retrievals.before(span))
             content.documents = told
             if nameless:
                 found.labels["retrieval.document_ids"] = ",".join(nameless)[:MAX_LABEL_CHARS]
-        content.documents = content.documents[:MAX_DOCUMENTS]
+        if len(content.documents) > MAX_DOCUMENTS:
+            content.documents = content.documents[:MAX_DOCUMENTS]
 
 
 def _parts(content: Content, *, failed: bool) -> list[str]:
@@ -102,12 +103,12 @@ def _parts(content: Content, *, failed: bool) -> list[str]:
     return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]
 
 
-def _content(span: SpanView, rest: dict[str, Any]) -> Content:
+def _content(span: SpanView, found: Fields) -> Content:
     """Return what the call was asked and answered, by the first dialect that tells, the others filling what it left."""
-    content = messages.read(rest)
+    content = messages.read(found.rest)
     if not (content.messages and content.choices):
         for read in (openinference.read, indexed.read, langfuse.read):
-            content.add(read(rest))
+            content.add(read(found))
         told: list[tuple[str, Any]] = [(e.name, e.attributes) for e in span.happenings if e.name in by_event.NAMES]
         if told:
             content.add(by_event.read(told))

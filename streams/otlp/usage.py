@@ -31,32 +31,38 @@ _OPENLIT_EXCLUDING: Final = frozenset({"anthropic", "aws.bedrock"})
 
 def usage(found: Fields, span: SpanView | None, provider: str) -> dict[str, int] | None:
     """Return the event's usage, None where no count was given."""
-    given = [found.tokens(n) for n in ("input_tokens", "output_tokens", "cache_read", "cache_write", "reasoning")]
-    if all(count is None for count in given):
+    inputs, outputs = found.tokens("input_tokens"), found.tokens("output_tokens")
+    read, written, reasoning = found.tokens("cache_read"), found.tokens("cache_write"), found.tokens("reasoning")
+    if inputs is outputs is read is written is reasoning is None:
         return None
-    read, written, reasoning = (count or 0 for count in given[2:])
-    total = found.tokens("total_tokens")
-    inputs, outputs = given[0] or 0, given[1] or 0
-    if _input_excludes(inputs, outputs, read + written, total, excluding=_excludes(span, provider)):
-        inputs += read + written
+    inputs, outputs, read, reasoning = inputs or 0, outputs or 0, read or 0, reasoning or 0
+    cached, total = read + (written or 0), found.tokens("total_tokens")
+    if cached and _input_excludes(inputs, outputs, cached, total, excluding=_excludes(span, provider)):
+        inputs = min(inputs + cached, _MAX)
     outputs, reasoning = _output(inputs, outputs, reasoning, total, provider)
-    counts = {"input_tokens": inputs, "output_tokens": outputs, "cached_tokens": read, "reasoning_tokens": reasoning}
-    return {name: min(count, _MAX) for name, count in counts.items()}
+    return {
+        "input_tokens": inputs,
+        "output_tokens": min(outputs, _MAX),
+        "cached_tokens": read,
+        "reasoning_tokens": reasoning,
+    }
 
 
 def _input_excludes(inputs: int, outputs: int, cached: int, total: int | None, *, excluding: bool) -> bool:
-    return bool(cached) and (excluding or inputs < cached or total == inputs + outputs + cached)
+    return excluding or inputs < cached or total == inputs + outputs + cached
 
 
 def _excludes(span: SpanView | None, provider: str) -> bool:
     if span is None:
         return False
-    openlit = "openlit" in {span.resource.get("telemetry.sdk.name"), span.attributes.get("telemetry.sdk.name")}
+    openlit = "openlit" in (span.resource.get("telemetry.sdk.name"), span.attributes.get("telemetry.sdk.name"))
     return span.scope in _EXCLUDING or (openlit and provider in _OPENLIT_EXCLUDING)
 
 
 def _output(inputs: int, outputs: int, reasoning: int, total: int | None, provider: str) -> tuple[int, int]:
     """Return output and reasoning tokens."""
+    if not reasoning and total is None:
+        return outputs, 0
     rest = 0 if total is None else total - inputs - outputs
     if reasoning > outputs or (reasoning and rest == reasoning):
         return outputs + reasoning, reasoning

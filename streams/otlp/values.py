@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from streams.otlp.limits import MAX_DEPTH
@@ -33,9 +33,8 @@ def pairs_from_proto(pairs: Iterable[Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for pair in pairs:
         value = pair.value
-        # Nine attributes in ten are text: asking which kind a value is costs as much as reading it.
-        text = value.string_value
-        out[pair.key] = text or from_proto(value)
+        # Nine attributes in ten are text or a count: asking which kind a value is costs more than reading it.
+        out[pair.key] = value.string_value or value.int_value or from_proto(value)
     return out
 
 
@@ -47,7 +46,7 @@ def from_json(value: Any, depth: int = MAX_DEPTH) -> Any:
     >>> from_json({"arrayValue": {"values": [{"intValue": "7"}, {"doubleValue": "NaN"}, {"boolValue": True}]}})
     [7, nan, True]
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for kind, found in value.items():
             if kind in _SCALARS:
                 return _SCALARS[kind](found)
@@ -63,7 +62,7 @@ def pairs_from_json(pairs: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
     return {
         pair["key"]: from_json(pair.get("value"), depth)
         for pair in pairs
-        if isinstance(pair, Mapping) and isinstance(pair.get("key"), str)
+        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
     }
 
 
@@ -72,7 +71,7 @@ def _items(values: list[Any], depth: int) -> list[Any]:
 
 
 def _values(found: Any) -> list[Any]:
-    values = found.get("values") if isinstance(found, Mapping) else None
+    values = found.get("values") if isinstance(found, dict) else None
     return values if isinstance(values, list) else []
 
 

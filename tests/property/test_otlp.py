@@ -94,3 +94,23 @@ def _size(length: int) -> bytes:
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_answered(name: str) -> None:
     answered(BOMBS[name], Counter())
+
+
+@pytest.mark.parametrize("number", [12429, 21952])
+def test_bodies_that_were_not_answered_once_are_answered(number: int) -> None:
+    """A part of a message whose type is a list or an object."""
+    answered(mutated(number, REAL), Counter())
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, 7])
+def test_a_part_of_any_type_is_answered(kind: Any) -> None:
+    parts = [{"type": kind, "content": "x"}, {"type": "text", "content": "y"}]
+    said = {"gen_ai.input.messages": orjson.dumps([{"role": kind, "parts": parts}]).decode()}
+    (only,) = calls(normalise_spans(as_proto(traces(span(CALL | said))), "proto"))
+    assert only["messages"][0]["content"].endswith("y")
+
+
+def test_a_resource_whose_sdk_is_a_list_is_answered() -> None:
+    given = {"telemetry.sdk.name": ["openlit"]}
+    counted = span(CALL | {"gen_ai.usage.input_tokens": 3, "gen_ai.usage.cache_read.input_tokens": 1})
+    check(normalise_spans(orjson.dumps(traces(counted, resource=given)), "json"))

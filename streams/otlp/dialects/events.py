@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from streams.otlp.content import Content, bounded, choice, decoded, flat, message, openai_message, role, tool_calls
+from streams.otlp.content import (
+    Content,
+    bounded,
+    choice,
+    decoded,
+    flat,
+    message,
+    openai_message,
+    parts_of,
+    role,
+    tool_calls,
+)
 from streams.otlp.limits import MAX_EVENTS
 
 _ROLE_OF: Final = {
@@ -46,32 +57,34 @@ def read(happenings: Iterable[tuple[str, Any]]) -> Content:
 
 
 def _fields(body: Any) -> Mapping[str, Any]:
-    body = decoded(body)
-    if not isinstance(body, Mapping):
-        return {"content": body}
-    inner = decoded(body.get("gen_ai.event.content"))
-    return inner if isinstance(inner, Mapping) else body
+    if not isinstance(body, dict):
+        found = decoded(body)
+        return found if isinstance(found, dict) else {"content": body}
+    if "gen_ai.event.content" not in body:
+        return body
+    inner = decoded(body["gen_ai.event.content"])
+    return inner if isinstance(inner, dict) else body
 
 
 def _message(default: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     who = role(fields.get("role"), default)
-    calls = tool_calls(decoded(fields.get("tool_calls")))
+    calls = tool_calls(decoded(fields["tool_calls"])) if "tool_calls" in fields else None
     answers = fields.get("tool_call_id", fields.get("id")) if who == "tool" else None
-    return message(who, flat(decoded(fields.get("content"))), calls, answers)
+    return message(who, flat(parts_of(fields.get("content"))), calls, answers)
 
 
 def _choice(fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, Any]]:
     said = decoded(fields.get("message"))
-    inner: Mapping[str, Any] = said if isinstance(said, Mapping) else {"content": fields.get("content", said)}
+    inner: Mapping[str, Any] = said if isinstance(said, dict) else {"content": fields.get("content", said)}
     calls = tool_calls(decoded(inner.get("tool_calls", fields.get("tool_calls"))))
     index = fields.get("index")
     place = index if isinstance(index, int) else position
-    return place, choice(flat(decoded(inner.get("content"))), fields.get("finish_reason"), calls)
+    return place, choice(flat(parts_of(inner.get("content"))), fields.get("finish_reason"), calls)
 
 
 def _texts(said: Any) -> list[dict[str, Any]]:
     return [
-        openai_message(item) if isinstance(item, Mapping) else message("user", flat(item))
+        openai_message(item) if isinstance(item, dict) else message("user", flat(item))
         for item in bounded(decoded(said))
         if item
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from streams.otlp.content import Content, bounded, choice, decoded, flat, message, openai_message, tool_calls
@@ -13,6 +12,7 @@ OUTPUT: Final = "langfuse.observation.output"
 _PARAMETERS: Final = "langfuse.observation.model.parameters"
 _USAGE: Final = "langfuse.observation.usage_details"
 _COST: Final = "langfuse.observation.cost_details"
+_TOLD: Final = frozenset({_PARAMETERS, _USAGE, _COST})
 _COUNTS: Final = {
     "input_tokens": ("input", "prompt_tokens", "input_tokens"),
     "output_tokens": ("output", "completion_tokens", "output_tokens"),
@@ -23,39 +23,39 @@ _COUNTS: Final = {
 }
 
 
-def read(attributes: Mapping[str, Any]) -> Content:
+def read(found: Fields) -> Content:
     """Return what these attributes say; empty where they are missing."""
     out = Content()
-    asked = decoded(attributes.get(INPUT))
-    if isinstance(asked, Mapping) and isinstance(asked.get("messages"), list):
+    asked = decoded(found.rest.get(INPUT))
+    if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
         asked = asked["messages"]
     if asked:
         out.messages = [openai_message(m) if _spoken(m) else message("user", flat(m)) for m in bounded(asked)]
-    if answered := decoded(attributes.get(OUTPUT)):
+    if answered := decoded(found.rest.get(OUTPUT)):
         out.choices = [_choice(said) for said in bounded(answered)]
     return out
 
 
 def complete(found: Fields) -> None:
     """Add the parameters, the counts and the cost that stand in JSON to a span's fields."""
-    if isinstance(given := decoded(found.rest.pop(_PARAMETERS, None)), Mapping):
-        found.parameters = {**given, **found.parameters}
-    if _USAGE not in found.rest and _COST not in found.rest:
+    if not found.rest.keys() & _TOLD:
         return
+    if isinstance(given := decoded(found.rest.pop(_PARAMETERS, None)), dict):
+        found.parameters = {**given, **found.parameters}
     counts, costs = decoded(found.rest.get(_USAGE)), decoded(found.rest.get(_COST))
-    if isinstance(counts, Mapping):
+    if isinstance(counts, dict):
         for name, aliases in _COUNTS.items():
             if (given := next((counts[a] for a in aliases if a in counts), None)) is not None:
                 found.plain.setdefault(name, given)
-    if isinstance(costs, Mapping) and "total" in costs:
+    if isinstance(costs, dict) and "total" in costs:
         found.plain.setdefault("cost_usd", costs["total"])
 
 
 def _spoken(said: Any) -> bool:
-    return isinstance(said, Mapping) and "role" in said
+    return isinstance(said, dict) and "role" in said
 
 
 def _choice(said: Any) -> dict[str, Any]:
-    if not isinstance(said, Mapping) or not ("content" in said or "tool_calls" in said):
+    if not isinstance(said, dict) or not ("content" in said or "tool_calls" in said):
         return choice(flat(said), None)
     return choice(flat(said.get("content")), said.get("finish_reason"), tool_calls(said.get("tool_calls")))

@@ -45,17 +45,32 @@ def read(attributes: Mapping[str, Any]) -> Content:
 
 def spoken(said: Any) -> list[dict[str, Any]]:
     """Return one message, and one more for each tool result in it."""
-    if not isinstance(said, Mapping):
+    if not isinstance(said, dict):
         return [message("user", flat(said))]
     parts = said.get("parts")
     if not isinstance(parts, list):
         return [openai_message(said)]
-    out = [_result(p) for p in parts[:MAX_PARTS] if isinstance(p, Mapping) and p.get("type") in _RESULTS]
-    rest = [p for p in parts if not (isinstance(p, Mapping) and p.get("type") in _RESULTS)] if out else parts
+    if (text := _only_text(parts)) is not None:
+        return [message(role(said.get("role")), text)]
+    out = [_result(p) for p in parts[:MAX_PARTS] if _is(p, _RESULTS)]
+    rest = [p for p in parts if not _is(p, _RESULTS)] if out else parts
     text, calls = flat(rest), _calls(rest)
     if text or calls or not out:
         out.append(message(role(said.get("role")), text, calls))
     return out
+
+
+def _only_text(parts: list[Any]) -> str | None:
+    """Return the text of parts that are one text, as most are; None for any others."""
+    if len(parts) == 1 and isinstance(part := parts[0], dict) and part.get("type") == "text":
+        text = part.get("content")
+        return text if isinstance(text, str) else None
+    return None
+
+
+def _is(part: Any, kinds: frozenset[str]) -> bool:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and kind in kinds
 
 
 def _result(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,14 +83,16 @@ def _calls(parts: list[Any]) -> list[dict[str, str]]:
     return [
         tool_call(p.get("id"), p.get("name"), p.get("arguments", p.get("input", p.get("server_tool_call"))))
         for p in parts[:MAX_PARTS]
-        if isinstance(p, Mapping) and p.get("type") in _CALLS
+        if _is(p, _CALLS)
     ]
 
 
 def _choice(said: Any) -> dict[str, Any]:
-    if not isinstance(said, Mapping):
+    if not isinstance(said, dict):
         return choice(compact(said), None)
     parts = said.get("parts")
     if isinstance(parts, list):
+        if (text := _only_text(parts)) is not None:
+            return choice(text, said.get("finish_reason"))
         return choice(flat(parts), said.get("finish_reason"), _calls(parts))
     return choice(flat(said.get("content")), said.get("finish_reason"), tool_calls(said.get("tool_calls")))

@@ -10,22 +10,21 @@ from streams.otlp.fields import Fields
 from streams.otlp.indexing import rows
 
 
-def read(attributes: Mapping[str, Any]) -> Content:
+def read(found: Fields) -> Content:
     """Return what these attributes say; empty where they are missing."""
     out = Content()
-    out.messages = [_message(row) for row in rows(attributes, "llm.input_messages.", out.used)]
+    out.messages = [_message(row) for row in found.rows("llm.input_messages.")]
     out.choices = [
-        choice(_text(row), row.get("message.finish_reason"), _calls(row))
-        for row in rows(attributes, "llm.output_messages.", out.used)
+        choice(_text(row), row.get("message.finish_reason"), _calls(row)) for row in found.rows("llm.output_messages.")
     ]
     if not out.messages:
-        prompts = rows(attributes, "llm.prompts.", out.used)
-        out.messages = [message("user", flat(row["prompt.text"])) for row in prompts if "prompt.text" in row]
+        rows = found.rows("llm.prompts.")
+        out.messages = [message("user", flat(row["prompt.text"])) for row in rows if "prompt.text" in row]
     if not out.choices:
-        texts = rows(attributes, "llm.choices.", out.used)
-        out.choices = [choice(flat(row["completion.text"]), None) for row in texts if "completion.text" in row]
-    out.documents = documents(attributes, "retrieval.documents.", out.used)
-    return out if out.messages or out.choices else _values(attributes, out)
+        rows = found.rows("llm.choices.")
+        out.choices = [choice(flat(row["completion.text"]), None) for row in rows if "completion.text" in row]
+    out.documents = documents(found.rows("retrieval.documents."))
+    return out if out.messages or out.choices else _values(found.rest, out)
 
 
 def complete(found: Fields) -> None:
@@ -33,9 +32,11 @@ def complete(found: Fields) -> None:
 
     ``llm.model_name`` is first the former, then the latter once there is an answer.
     """
+    if "model" not in found.plain and "llm.invocation_parameters" not in found.rest:
+        return
     given = decoded(found.rest.pop("llm.invocation_parameters", None))
     asked = ""
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         found.parameters = {**given, **found.parameters}
         asked = compact(given.get("model") or given.get("model_name"))
     model = found.plain.get("model")
@@ -54,18 +55,18 @@ def _values(attributes: Mapping[str, Any], out: Content) -> Content:
     return out
 
 
-def documents(attributes: Mapping[str, Any], prefix: str, used: set[str] | None = None) -> list[dict[str, Any]]:
-    """Return the passages under a prefix."""
+def documents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the passages in the items of a flattened list."""
     return [
         document(row["document.content"], row.get("document.id"), row.get("document.score"), _source(row))
-        for row in rows(attributes, prefix, used)
+        for row in rows
         if "document.content" in row
     ]
 
 
 def _source(row: Mapping[str, Any]) -> str | None:
     metadata = decoded(row.get("document.metadata"))
-    source = metadata.get("source") if isinstance(metadata, Mapping) else None
+    source = metadata.get("source") if isinstance(metadata, dict) else None
     return source if isinstance(source, str) else row.get("document.url")
 
 
@@ -81,6 +82,8 @@ def _text(row: Mapping[str, Any]) -> str:
 
 
 def _calls(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    if len(row) <= 2:
+        return []
     calls = [
         tool_call(r.get("tool_call.id"), r["tool_call.function.name"], r.get("tool_call.function.arguments"))
         for r in rows(row, "message.tool_calls.")
