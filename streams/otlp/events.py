@@ -155,5 +155,11 @@ def begin(trace_id: str, span_id: str, time_ns: int, source: Source) -> dict[str
     if time is None:
         raise ValueError("start_time_unix_nano: must lie between the years 1971 and 2199")
     name = call_name(trace_id, span_id)
-    out = {"event_id": name, "call_id": name, "time": time, "tenant": source.tenant, "app": source.app}
-    return out | {"environment": source.environment}
+    return {
+        "event_id": name,
+        "call_id": name,
+        "time": time,
+        "tenant": source.tenant,
+        "app": source.app,
+        "environment": source.environment,
+    }

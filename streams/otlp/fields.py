@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from streams.otlp.guardrails import PREFIXES as GUARDRAILS
@@ -15,7 +14,7 @@ from streams.otlp.values import integer, number
 
 _ASSOCIATION = "traceloop.association.properties."
 _MAX_TOKENS = 2**31 - 1
-_CACHED_CHARS = 128
+_KNOWN_MAX, _KNOWN_CHARS = 8192, 128
 
 
 @dataclass(slots=True)
@@ -76,7 +75,7 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
     plain, rest, lists = found.plain, found.rest, found.lists
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
-        into, to, rank, inner = _known(name) if len(name) <= _CACHED_CHARS else _place(name)
+        into, to, rank, inner = _KNOWN.get(name) or _known(name)
         if into == "rest":
             rest[name] = value
         elif into == "plain":
@@ -84,7 +83,13 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
                 ranks[to] = rank
                 plain[to] = value
         elif into == "list":
-            lists.setdefault(to, {}).setdefault(rank, {})[inner] = value
+            items = lists.get(to)
+            if items is None:
+                items = lists[to] = {}
+            if rank in items:
+                items[rank][inner] = value
+            else:
+                items[rank] = {inner: value}
         elif into == "label":
             label(found.labels, to, value)
         elif rank or to not in found.parameters:
@@ -92,8 +97,19 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
     return found
 
 
+_KNOWN: dict[str, _Place] = {}
+"""The few hundred names that services use are looked up, and taken apart, once."""
+
+
+def _known(name: str) -> _Place:
+    place = _place(name)
+    # Only so many, and short ones: whoever sends may make up names, megabytes long.
+    if len(_KNOWN) < _KNOWN_MAX and len(name) <= _KNOWN_CHARS:
+        _KNOWN[name] = place
+    return place
+
+
 def _place(name: str) -> _Place:
-    """Return where an attribute goes."""
     if name in FIELDS:
         return _Place("plain", *FIELDS[name])
     if name in LABELS:
@@ -105,11 +121,6 @@ def _place(name: str) -> _Place:
     if name.startswith(PARAMETER_PREFIX):
         return _Place("parameter", name[len(PARAMETER_PREFIX) :], 1)
     return _in_list(name) or _Place("rest", name)
-
-
-# The few hundred names that services use are looked up, and taken apart, once; short ones, as whoever sends may make up
-# names of megabytes.
-_known = lru_cache(maxsize=8192)(_place)
 
 
 def _in_list(name: str) -> _Place | None:

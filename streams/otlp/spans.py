@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 from streams.otlp.content import Content
 from streams.otlp.dialects import events as by_event
@@ -103,15 +103,28 @@ def _parts(content: Content, *, failed: bool) -> list[str]:
     return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]
 
 
+_READERS: Final[dict[str, tuple[Callable[[Fields], Content], ...]]] = {
+    **dict.fromkeys(("gen_ai.prompt.", "gen_ai.completion.", "llm.completions."), (indexed.read,)),
+    "llm.prompts.": (openinference.read, indexed.read),
+}
+"""Whose a flattened list is; the others are OpenInference's."""
+
+
 def _content(span: SpanView, found: Fields) -> Content:
     """Return what the call was asked and answered, by the first dialect that tells, the others filling what it left."""
-    content = messages.read(found.rest)
-    if not (content.messages and content.choices):
-        for read in (openinference.read, indexed.read, langfuse.read):
-            content.add(read(found))
-        told: list[tuple[str, Any]] = [(e.name, e.attributes) for e in span.happenings if e.name in by_event.NAMES]
-        if told:
-            content.add(by_event.read(told))
+    rest = found.rest
+    content = messages.read(rest)
+    if content.messages and content.choices:
+        return content
+    readers = [read for prefix in found.lists for read in _READERS.get(prefix, (openinference.read,))]
+    if not rest.keys().isdisjoint(openinference.VALUES):
+        readers.append(openinference.read)
+    if not rest.keys().isdisjoint(langfuse.CONTENT):
+        readers.append(langfuse.read)
+    for read in dict.fromkeys(readers):
+        content.add(read(found))
+    if span.happenings:
+        content.add(by_event.read([(e.name, e.attributes) for e in span.happenings if e.name in by_event.NAMES]))
         content.add(_details(span))
     return content
 

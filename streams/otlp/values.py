@@ -34,7 +34,7 @@ def pairs_from_proto(pairs: Iterable[Any]) -> dict[str, Any]:
     for pair in pairs:
         value = pair.value
         # Nine attributes in ten are text or a count: asking which kind a value is costs more than reading it.
-        out[pair.key] = value.string_value or value.int_value or from_proto(value)
+        out[pair.key] = value.string_value or value.int_value or value.double_value or from_proto(value)
     return out
 
 

@@ -9,6 +9,7 @@ from streams.otlp.fields import Fields
 
 INPUT: Final = "langfuse.observation.input"
 OUTPUT: Final = "langfuse.observation.output"
+CONTENT: Final = frozenset({INPUT, OUTPUT})
 _PARAMETERS: Final = "langfuse.observation.model.parameters"
 _USAGE: Final = "langfuse.observation.usage_details"
 _COST: Final = "langfuse.observation.cost_details"

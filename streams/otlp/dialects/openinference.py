@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from streams.otlp.content import Content, choice, compact, decoded, document, flat, message, role, tool_call
 from streams.otlp.fields import Fields
 from streams.otlp.indexing import rows
+
+VALUES: Final = frozenset({"input.value", "output.value"})
 
 
 def read(found: Fields) -> Content:
