@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, cast
@@ -18,6 +17,7 @@ from faust.types import TP, StreamT
 from schemas.settings import Settings
 from streams.metrics import WORKER_RECORDS
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
+from streams.worker.credentials import credentials
 from streams.worker.engine import Engine
 from streams.worker.otlp import OtlpForwarder
 from streams.worker.writer import Writer
@@ -45,6 +45,7 @@ class Worker:
         self.events = settings.kafka.topic("events")
         self.feedback = settings.kafka.topic("feedback")
         self.engines: dict[int, Engine] = {}
+        self._forwarded: dict[TP, int] = {}
         self.error: BaseException | None = None
         self.stopping = False
         self._lock = asyncio.Lock()
@@ -82,16 +83,21 @@ class Worker:
         await self.app.stop()
         await self._writer.stop()
 
-    def lag(self) -> dict[int, int] | None:
-        """Return, by events partition assigned here, how many records are not judged yet; None before the start."""
+    def lag(self) -> dict[int | str, int] | None:
+        """Return how many records are not judged yet, by events partition assigned here; None before the start.
+
+        By ``topic-partition``, how many are not forwarded yet, of those topics of which some were.
+        """
         consumer = self.app.consumer
-        found: dict[int, int] = {}
+        found: dict[int | str, int] = {}
         try:
             for tp in consumer.assignment():
+                end = consumer.highwater(TP(tp.topic, tp.partition)) or 0
                 if tp.topic == self.events:
-                    end = consumer.highwater(TP(tp.topic, tp.partition)) or 0
                     engine = self.engines.get(tp.partition)
                     found[tp.partition] = max(0, end - 1 - engine.pipeline.offset) if engine else end
+                elif (done := self._forwarded.get(TP(tp.topic, tp.partition))) is not None:
+                    found[f"{tp.topic}-{tp.partition}"] = max(0, end - done)
         except (ConsumerNotStarted, AssertionError):
             # The pages are served before the consumer runs; and it runs in a thread of its own, where a rebalance may
             # take a partition away between the two calls (aiokafka asserts that it is assigned).
@@ -103,7 +109,7 @@ class Worker:
         app = faust.App(
             worker.group,
             broker=[f"kafka://{b}" for b in kafka.brokers.split(",")],
-            broker_credentials=_credentials(self.settings),
+            broker_credentials=credentials(self.settings.kafka),
             ConsumerScheduler=scheduler(worker.chunk_records),
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=kafka.heartbeat_s,
@@ -162,8 +168,10 @@ class Worker:
 
     async def _forward_run(self, forward: Forward, topic: str, partition: int, records: list[ConsumerRecord]) -> None:
         WORKER_RECORDS.labels(topic.removeprefix(f"{self.settings.kafka.topic_prefix}.")).inc(len(records))
+        self._forwarded[TP(topic, partition)] = records[0].offset
         await forward(records)
         await self._commit(topic, partition, records[-1].offset + 1)
+        self._forwarded[TP(topic, partition)] = records[-1].offset + 1
 
     async def _engine(self, partition: int) -> Engine:
         if partition not in self.engines:
@@ -211,18 +219,6 @@ class Worker:
     async def _on_assigned(self, _app: Any, assigned: set[TP], *_: Any, **__: Any) -> None:
         partitions = {tp.partition for tp in assigned if tp.topic == self.events}
         await self._budget.reset()
+        self._forwarded.clear()
         for gone in set(self.engines) - partitions:
             del self.engines[gone]
-
-
-def _credentials(settings: Settings) -> Any:
-    kafka = settings.kafka
-    if kafka.security_protocol == "PLAINTEXT":
-        return None
-    context = ssl.create_default_context(cafile=kafka.ca_file) if kafka.security_protocol.endswith("SSL") else None
-    if kafka.security_protocol == "SSL":
-        return faust.SSLCredentials(context)
-    password = kafka.password.get_secret_value() if kafka.password else None
-    return faust.SASLCredentials(
-        username=kafka.username, password=password, mechanism=kafka.sasl_mechanism, ssl_context=context
-    )

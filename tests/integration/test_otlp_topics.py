@@ -62,6 +62,9 @@ async def test_spans_of_both_encodings_are_scored_where_their_app_is(
     await worker.start()
     await export(tree, tree.kafka.otlp_spans_topic, bodies)
     await until(lambda: judged(worker) == 200)
+    names = [f"{tree.kafka.otlp_spans_topic}-{p}" for p in range(OTLP_PARTITIONS)]
+    assert (worker.lag() or {}).keys() >= set(names), "readiness does not see whether they are forwarded"
+    await until(lambda: sum((worker.lag() or {"": 1}).values()) == 0)
     await worker.stop()
     assert worker.error is None
     scored = await values(tree, "scored")

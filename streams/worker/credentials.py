@@ -1,0 +1,23 @@
+"""How Faust proves to the broker who we are."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import faust
+
+from schemas.settings import Kafka
+
+
+def credentials(kafka: Kafka) -> Any:
+    """Return Faust's credentials, or None where the broker asks for none."""
+    if kafka.security_protocol == "PLAINTEXT":
+        return None
+    context = ssl.create_default_context(cafile=kafka.ca_file) if kafka.security_protocol.endswith("SSL") else None
+    if kafka.security_protocol == "SSL":
+        return faust.SSLCredentials(context)
+    password = kafka.password.get_secret_value() if kafka.password else None
+    return faust.SASLCredentials(
+        username=kafka.username, password=password, mechanism=kafka.sasl_mechanism, ssl_context=context
+    )
