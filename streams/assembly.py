@@ -13,7 +13,7 @@ from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings
 
-_CORE_VERSION = 2
+_CORE_VERSION = 3
 """Version of the states of join, aggregates and alerts."""
 
 
