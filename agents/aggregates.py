@@ -10,7 +10,7 @@ from sys import intern
 from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
-from agents.histogram import bucket
+from agents.histogram import Tally, bucket
 from agents.refusal import is_refusal
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -25,7 +25,10 @@ Key: TypeAlias = "tuple[int, Segment]"
 
 @dataclass(slots=True)
 class Window:
-    """What is counted; names are those of `schemas.outputs.Aggregate`."""
+    """What is counted; names are those of `schemas.outputs.Aggregate`.
+
+    The buckets of its three histograms are in one tally: bucket k of histogram h is the number h << 16 | k.
+    """
 
     version: int = -1
     events: int = 0
@@ -39,12 +42,14 @@ class Window:
     injection_flags: int = 0
     hallucination_flags: int = 0
     grounded: int = 0
-    latency_ms: dict[int, int] = field(default_factory=dict)
-    ttft_ms: dict[int, int] = field(default_factory=dict)
-    grounding: dict[int, int] = field(default_factory=dict)
+    buckets: Tally = field(default_factory=Tally)
 
 
 _NAMES = tuple(f.name for f in fields(Window))
+_COUNTS = _NAMES[:-1]
+HISTOGRAMS = ("latency_ms", "ttft_ms", "grounding")
+_KIND_BITS = 16
+_LATENCY, _TTFT, _GROUNDING = (h << _KIND_BITS for h in range(len(HISTOGRAMS)))
 
 
 class Aggregator:
@@ -73,6 +78,7 @@ class Aggregator:
         self._closed_before = 0
         self._open: dict[Key, Window] = {}
         self._dirty: set[Key] = set()
+        self._names: dict[Segment, Segment] = {}
 
     def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         """Count a chunk; return the final values of the windows it closed."""
@@ -91,7 +97,7 @@ class Aggregator:
             key = (start, segment)
             window = self._open.get(key)
             if window is None:
-                key = (start, Segment(*map(intern, segment)))
+                key = (start, self._shared(segment))
                 window = self._open[key] = Window()
             self._dirty.add(key)
             window.version = offset
@@ -109,6 +115,16 @@ class Aggregator:
         self._dirty.clear()
         for key in keys:
             yield self._row(key, self._open[key])
+
+    def _shared(self, segment: Segment) -> Segment:
+        """Return the one object that all windows of a segment have as their key."""
+        found = self._names.get(segment)
+        if found is None:
+            if len(self._names) > 2 * len(self._open) + 1000:
+                self._names = {known: known for _, known in self._open}
+            found = Segment(*map(intern, segment))
+            self._names[found] = found
+        return found
 
     def _advance(self, at: int) -> list[dict[str, Any]]:
         if self._now == 0 or self._now < at <= self._now + MAX_STEP_MS:
@@ -134,15 +150,15 @@ class Aggregator:
         start, segment = key
         at = datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         row = {"window_start": at, **segment._asdict(), "source_partition": self.partition}
-        for name in _NAMES:
-            value = getattr(window, name)
-            row[name] = dict(sorted(value.items())) if isinstance(value, dict) else value
-        return row
+        row |= {name: getattr(window, name) for name in _COUNTS}
+        return row | _histograms(window.buckets.counts())
 
     def state(self) -> State:
         """Everything needed to continue."""
         windows = [
-            [start, list(segment), [getattr(w, n) for n in _NAMES]] for (start, segment), w in self._open.items()
+            # A copy: the snapshot is packed in a thread, while this window goes on counting.
+            [start, list(segment), [*(getattr(w, n) for n in _COUNTS), w.buckets.counts()]]
+            for (start, segment), w in self._open.items()
         ]
         marks = [self.late, self.evicted, self._now, self._closed_before]
         return {"windows": windows, "marks": marks}
@@ -161,9 +177,16 @@ class Aggregator:
 
 
 def _window(values: list[Any]) -> Window:
-    # Dictionaries are copied: the window goes on counting in them.
-    copied: list[Any] = [dict(v) if isinstance(v, Mapping) else v for v in values]
-    return Window(*copied)
+    counts = dict(zip(_COUNTS, values[:-1], strict=True))
+    return Window(**counts, buckets=Tally(values[-1]))
+
+
+def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:
+    """Return bucket to count of each histogram."""
+    found: dict[str, dict[int, int]] = {name: {} for name in HISTOGRAMS}
+    for key, count in buckets.items():
+        found[HISTOGRAMS[key >> _KIND_BITS]][key & (1 << _KIND_BITS) - 1] = count
+    return found
 
 
 def _count(window: Window, event: LLMEvent) -> None:
@@ -179,9 +202,9 @@ def _count(window: Window, event: LLMEvent) -> None:
     if event.cost_usd is not None:
         window.cost_nanousd += round(event.cost_usd * _NANO)
     if event.latency_ms is not None:
-        _bump(window.latency_ms, bucket(event.latency_ms))
+        window.buckets.add(_LATENCY | bucket(event.latency_ms))
     if event.ttft_ms is not None:
-        _bump(window.ttft_ms, bucket(event.ttft_ms))
+        window.buckets.add(_TTFT | bucket(event.ttft_ms))
 
 
 def _count_signals(window: Window, injection: Any, hallucination: Any) -> None:
@@ -190,8 +213,4 @@ def _count_signals(window: Window, injection: Any, hallucination: Any) -> None:
     if hallucination is not None and hallucination.grounding is not None:
         window.hallucination_flags += hallucination.flag
         window.grounded += 1
-        _bump(window.grounding, min(19, math.floor(hallucination.grounding * 20)))
-
-
-def _bump(counts: dict[int, int], k: int) -> None:
-    counts[k] = counts.get(k, 0) + 1
+        window.buckets.add(_GROUNDING | min(19, math.floor(hallucination.grounding * 20)))

@@ -8,11 +8,14 @@ Masson, Rim and Lee: DDSketch, a fast and fully-mergeable quantile sketch with r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 ALPHA = 0.02
 GAMMA = (1 + ALPHA) / (1 - ALPHA)
 _PER_LOG = 1 / math.log(GAMMA)
+_UNCOUNTED = 64
 
 
 def bucket(value: float) -> int:
@@ -49,3 +52,48 @@ def quantile(counts: Mapping[int, int], q: float) -> float:
         if below > rank:
             return value_of(k)
     return value_of(max(counts))
+
+
+class Tally:
+    """Counts of small whole numbers, in a few bytes each while there are few.
+
+    What is new is kept as it came and counted when 64 have come: a dictionary of an almost empty window would take half
+    a kilobyte, and there are several windows for each of 10,000 segments.
+
+    Parameters
+    ----------
+    counts
+        To begin with; copied.
+
+    Examples
+    --------
+    >>> tally = Tally({7: 2})
+    >>> tally.add(7); tally.add(3)
+    >>> tally.counts()
+    {3: 1, 7: 3}
+    """
+
+    __slots__ = ("_counted", "_new")
+
+    def __init__(self, counts: Mapping[int, int] | None = None) -> None:
+        self._counted: dict[int, int] | None = dict(counts) if counts else None
+        self._new = array("I")
+
+    def add(self, key: int) -> None:
+        """Count one; ``key`` is from 0 to 2**32 - 1."""
+        self._new.append(key)
+        if len(self._new) >= _UNCOUNTED:
+            self._counted = self.counts()
+            self._new = array("I")
+
+    def counts(self) -> dict[int, int]:
+        """Return number to count, ascending; a copy."""
+        total = Counter(self._counted)
+        total.update(self._new)
+        return dict(sorted(total.items()))
+
+    def drop(self, gone: Callable[[int], bool]) -> None:
+        """Forget the numbers for which ``gone`` is true."""
+        self._new = array("I", [key for key in self._new if not gone(key)])
+        if self._counted:
+            self._counted = {key: count for key, count in self._counted.items() if not gone(key)} or None

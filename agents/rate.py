@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from sys import intern
 from typing import Any
 
@@ -87,7 +87,7 @@ class _Segment:
     since_time_ms: int = 0
     run: int = 0
     run_flagged: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: tuple[str, ...] = ()
 
 
 class RateCusum:
@@ -143,12 +143,12 @@ class RateCusum:
         if segment.up <= 0.0:
             segment.since_offset, segment.since_time_ms = offset, time_ms
             segment.run = segment.run_flagged = 0
-            segment.examples.clear()
+            segment.examples = ()
         segment.run += 1
         if flag:
             segment.run_flagged += 1
             if len(segment.examples) < EXAMPLES:
-                segment.examples.append(event_id)
+                segment.examples += (event_id,)
         return self._advance(segment, flag)
 
     def _touch(self, key: tuple[str, str]) -> _Segment:
@@ -240,14 +240,14 @@ def _describe(segment: _Segment) -> RateChange:
         round(segment.flagged / segment.seen, 6),
         round(segment.run_flagged / segment.run, 6),
         round(segment.up / segment.threshold, 6),
-        tuple(segment.examples),
+        segment.examples,
     )
 
 
 def _forget(segment: _Segment) -> None:
     segment.seen = segment.flagged = segment.run = segment.run_flagged = 0
     segment.rate = segment.threshold = segment.up = segment.down = 0.0
-    segment.examples.clear()
+    segment.examples = ()
 
 
 def _numbers(column: Any) -> list[Any]:
@@ -266,5 +266,5 @@ def _rows(state: Mapping[str, Any], config: RateConfig) -> OrderedDict[tuple[str
     names = [f.name for f in fields(_Segment)]
     rows = [_Segment(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
     for row in rows:
-        row.examples = list(row.examples)
+        row.examples = tuple(row.examples)
     return OrderedDict(((str(k[0]), str(k[1])), row) for k, row in zip(state["keys"], rows, strict=True))

@@ -14,7 +14,7 @@ from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings
 
-_CORE_VERSIONS = {"aggregates": 2, "alerts": 2, "join": 3, "repeats": 1}
+_CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
 """Versions of the states of what is no agent."""
 
 

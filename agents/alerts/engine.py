@@ -191,7 +191,8 @@ class AlertEngine:
         """Everything needed to continue."""
         return {
             "windows": [[*key, w.state()] for key, w in self._windows.items()],
-            "active": [[getattr(a, name) for name in _FIELDS] for a in self._active.values()],
+            # Copies: an alert that fires goes on collecting evidence.
+            "active": [_copied([getattr(a, name) for name in _FIELDS]) for a in self._active.values()],
             "quiet": list(self._quiet_until.items()),
             "now": self._now,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from agents.histogram import bucket, quantile
+from agents.histogram import Tally, bucket, quantile
 
 _STEPS = 10
 _COUNTS = 3
@@ -13,7 +13,7 @@ _COUNTS = 3
 
 
 class SlidingWindow:
-    """Counts over the last ``width_ms`` of event time, in half a kilobyte.
+    """Counts over the last ``width_ms`` of event time, in a quarter of a kilobyte.
 
     A quantile is above a level exactly when more than ``1 - q`` of the values are, so levels are compared by counting;
     a histogram, which takes several times the memory, is kept only where a quantile is to be told.
@@ -36,9 +36,9 @@ class SlidingWindow:
         self._below = below
         self._newest = -1
         # Step number k lies at place k % 10: those from newest - 9 to newest are all there.
-        self._counts = array("q", [0] * (_STEPS * _COUNTS))
-        # Bucket k at place p has the key k << 4 | p: one dictionary takes a fifth of ten almost empty ones.
-        self._histogram: dict[int, int] | None = {} if histogram else None
+        self._counts = array("I", [0] * (_STEPS * _COUNTS))
+        # Bucket k at place p is the number k << 4 | p.
+        self._histogram = Tally() if histogram else None
         self.n = self.hits_above = self.hits_below = 0
 
     def add(self, at: int, value: float) -> None:
@@ -58,15 +58,17 @@ class SlidingWindow:
         self.hits_above += above
         self.hits_below += below
         if self._histogram is not None:
-            key = bucket(value) << 4 | place
-            self._histogram[key] = self._histogram.get(key, 0) + 1
+            self._histogram.add(bucket(value) << 4 | place)
 
     def quantile(self, q: float) -> float:
         """Return a quantile of the values in the window, within 2 %."""
         merged: dict[int, int] = {}
-        for key, count in (self._histogram or {}).items():
+        for key, count in self._buckets().items():
             merged[key >> 4] = merged.get(key >> 4, 0) + count
         return quantile(merged, q)
+
+    def _buckets(self) -> dict[int, int]:
+        return {} if self._histogram is None else self._histogram.counts()
 
     def _slide(self, number: int) -> None:
         counts = self._counts
@@ -75,14 +77,14 @@ class SlidingWindow:
             self.n -= counts[place * _COUNTS]
             self.hits_above -= counts[place * _COUNTS + 1]
             self.hits_below -= counts[place * _COUNTS + 2]
-            counts[place * _COUNTS : (place + 1) * _COUNTS] = array("q", [0] * _COUNTS)
-        if self._histogram:
-            self._histogram = {key: count for key, count in self._histogram.items() if key & 15 not in gone}
+            counts[place * _COUNTS : (place + 1) * _COUNTS] = array("I", [0] * _COUNTS)
+        if self._histogram is not None:
+            self._histogram.drop(lambda key: key & 15 in gone)
         self._newest = number
 
     def state(self) -> list[Any]:
         """Everything needed to continue."""
-        return [self._newest, self._counts.tolist(), None if self._histogram is None else dict(self._histogram)]
+        return [self._newest, self._counts.tolist(), None if self._histogram is None else self._buckets()]
 
     def restore(self, state: list[Any]) -> None:
         """Continue from a state."""
@@ -90,6 +92,6 @@ class SlidingWindow:
         if len(counts) != _STEPS * _COUNTS or (histogram is None) != (self._histogram is None):
             raise ValueError("a window of another kind")
         self._newest = int(newest)
-        self._counts = array("q", counts)
-        self._histogram = None if histogram is None else dict(histogram)
+        self._counts = array("I", counts)
+        self._histogram = None if histogram is None else Tally(histogram)
         self.n, self.hits_above, self.hits_below = (sum(counts[k::_COUNTS]) for k in range(_COUNTS))

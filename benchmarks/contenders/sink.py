@@ -12,7 +12,7 @@ from schemas.settings import Settings
 from streams.metrics import SINK_ROWS
 from streams.sink.sink import Sink
 from streams.store.connection import connect
-from streams.warm import spare_collector
+from streams.tuning import tune
 
 
 async def main() -> None:
@@ -22,7 +22,7 @@ async def main() -> None:
         sink={"group": uuid.uuid4().hex},
         clickhouse={"port": int(sys.argv[4]), "database": sys.argv[5]},
     )
-    spare_collector()
+    tune()
     sink = Sink(settings, lambda: connect(settings.clickhouse))
     running = asyncio.create_task(sink.run())
     await sink.ready.wait()

@@ -15,7 +15,7 @@ from meter import Meter, arguments
 
 from schemas.settings import Settings
 from streams.decode import decode_event
-from streams.warm import spare_collector
+from streams.tuning import tune
 from streams.worker.app import Worker
 
 
@@ -39,7 +39,7 @@ class Transport(Worker):
 
 async def main() -> None:
     broker, topic, meter = arguments()
-    spare_collector()
+    tune()
     kafka = {"brokers": broker, "topic_prefix": topic.removesuffix(".events")}
     settings = Settings(kafka=kafka, worker={"group": uuid.uuid4().hex})
     worker = Transport(settings, meter, validated=sys.argv[4] == "validated")

@@ -63,6 +63,8 @@ class Bed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.broker.stop()
+        # The next bed splits the cores again.
+        os.sched_setaffinity(0, self.cores.others | {self.cores.contender})
 
     def topics(self, prefix: str) -> None:
         """Create all topics of a prefix, as ``streamgauge topics create`` would."""

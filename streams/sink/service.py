@@ -6,15 +6,17 @@ from schemas.settings import Settings
 from streams.cli import until_signalled
 from streams.sink.sink import Sink
 from streams.store.connection import connect
+from streams.tuning import tune
 from streams.web import Readiness, serve
 
 
 async def run_sink(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT (drains) or a failure (raises it).
 
-    The tables must exist (``streamgauge migrate``). While they do not, or ClickHouse is away, the sink waits and tries
-    again, and is not ready.
+    The tables must exist (``streamgauge db migrate``). While they do not, or ClickHouse is away, the sink waits and
+    tries again, and is not ready.
     """
+    tune()
     sink = Sink(settings, lambda: connect(settings.clickhouse))
     pages = await serve(settings.sink.health_host, settings.sink.health_port, sink.ready.is_set, Readiness(sink.lag))
     try:

@@ -14,6 +14,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.consumer import Consumer
 from faust.types import TP, StreamT
 
+from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.metrics import WORKER_RECORDS
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
@@ -64,6 +65,10 @@ class Worker:
         """Start, and return when stopped; raise what made it stop."""
         await self.start()
         await self.app.wait_until_stopped()
+        if self.error is None and not self.stopping:
+            # Its own threads failed: without this the process would end with exit code 0, and nobody would look.
+            reason = self.app.crash_reason
+            self.error = BrokerError(f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}")
         if self.error is not None:
             raise self.error
 

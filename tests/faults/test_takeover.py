@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -24,27 +25,38 @@ RATE = 200
 
 
 class Arrivals:
-    """When each partition's last scored record came, and the longest pause of each since `reset`."""
+    """When each partition's scored records come, and the longest pause of each since `reset`.
+
+    Attributes
+    ----------
+    published
+        By partition, the offset of the next event to be published.
+    judged
+        By partition, the highest source offset seen on the scored topic.
+    """
 
     def __init__(self, partitions: int) -> None:
-        self.last = dict.fromkeys(range(partitions), 0.0)
+        self.published = dict.fromkeys(range(partitions), 0)
+        self.judged = dict.fromkeys(range(partitions), -1)
         self.longest = dict.fromkeys(range(partitions), 0.0)
+        self._last: dict[int, float] = {}
 
-    def note(self, partition: int) -> None:
+    def note(self, partition: int, source_offset: int) -> None:
         now = time.monotonic()
-        if self.last[partition]:
-            self.longest[partition] = max(self.longest[partition], now - self.last[partition])
-        self.last[partition] = now
+        pause = now - self._last.get(partition, now)
+        self.longest[partition] = max(self.longest[partition], pause)
+        self._last[partition] = now
+        self.judged[partition] = max(self.judged[partition], source_offset)
 
     def reset(self) -> None:
         self.longest = dict.fromkeys(self.longest, 0.0)
 
-    async def all_since(self, moment: float, limit_s: float) -> None:
+    async def caught_up(self, limit_s: float) -> None:
+        """Wait until an event of every partition that is published from now on has been judged."""
+        wanted = dict(self.published)
         deadline = time.monotonic() + limit_s
-        while min(self.last.values()) <= moment:
-            assert time.monotonic() < deadline, (
-                f"no scored record for {time.monotonic() - min(self.last.values()):.1f} s"
-            )
+        while any(self.judged[p] < offset for p, offset in wanted.items()):
+            assert time.monotonic() < deadline, f"published {wanted}, judged {self.judged}"
             await asyncio.sleep(0.02)
 
 
@@ -59,12 +71,14 @@ async def under_load(settings: Settings) -> AsyncIterator[Arrivals]:
 
     async def publish() -> None:
         for i, raw in enumerate(lines(60_000)):
-            await producer.send(settings.kafka.topic("events"), raw, partition=i % settings.kafka.partitions)
+            partition = i % settings.kafka.partitions
+            await producer.send(settings.kafka.topic("events"), raw, partition=partition)
+            arrivals.published[partition] += 1
             await asyncio.sleep(1 / RATE)
 
     async def watch() -> None:
         async for record in consumer:
-            arrivals.note(record.partition)
+            arrivals.note(record.partition, orjson.loads(record.value)["source_offset"])
 
     tasks = [asyncio.create_task(publish()), asyncio.create_task(watch())]
     try:
@@ -103,15 +117,14 @@ async def test_partitions_go_on(
     ):
         first.start()
         async with under_load(tree) as arrivals:
-            await arrivals.all_since(0.0, 60)
+            await arrivals.caught_up(60)
             second.start()
             await partitions_of(other)
-            await arrivals.all_since(time.monotonic(), 20)
+            await arrivals.caught_up(20)
             moved = await partitions_of(other)  # now: a second rebalance may have followed the first
             arrivals.reset()
-            ended = time.monotonic()
             await asyncio.to_thread(second.kill if way == "kill" else second.stop)
-            await arrivals.all_since(ended + (0.0 if way == "kill" else time.monotonic() - ended), 30)
+            await arrivals.caught_up(30)
         assert second.exits == [-9 if way == "kill" else 0]
     pauses = {p: arrivals.longest[p] for p in moved}
     assert max(pauses.values()) < limit_s, pauses

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from confluent_kafka import Producer
 
-from schemas.errors import RecordError
+from schemas.errors import BrokerError, RecordError
 from schemas.settings import Settings
 from streams.decode import decode_event
 from streams.kafka import create_topics
@@ -103,6 +104,35 @@ async def test_a_stop_leaves_nothing_for_the_next_worker_to_repeat(kafka: KafkaB
     ]
     assert len(sources) > before
     assert len(sources) == len(set(sources))
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_whatever_codec_a_producer_has_its_events_are_judged(
+    kafka: KafkaBroker, settings: MakeSettings, codec: str
+) -> None:
+    """Services choose it, not we: librdkafka's and the Collector's defaults differ."""
+    tree = settings(kafka.brokers)
+    await create_topics(tree.kafka)
+    producer = Producer({"bootstrap.servers": kafka.brokers, "compression.type": codec})
+    for raw in lines(200):
+        producer.produce(tree.kafka.topic("events"), raw)
+    producer.flush()
+    worker = Worker(tree)
+    await worker.start()
+    await until(lambda: judged(worker) == 200)
+    await worker.stop()
+
+
+async def test_a_worker_whose_consumer_fails_says_so(kafka: KafkaBroker, settings: MakeSettings) -> None:
+    tree = settings(kafka.brokers)
+    await create_topics(tree.kafka)
+    worker = Worker(tree)
+    running = asyncio.create_task(worker.run())
+    await until(lambda: len(worker.lag() or ()) > 0)
+    await worker.app.crash(RuntimeError("a record that aiokafka cannot read"))
+    with pytest.raises(BrokerError, match="a record that aiokafka cannot read"):
+        await asyncio.wait_for(running, 30)
+    await worker.stop()
 
 
 async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
