@@ -55,7 +55,7 @@ def bombs(size: int = 16 << 20) -> dict[str, bytes]:
 
 def _flip(rng: random.Random, raw: bytes, _: Sequence[bytes]) -> bytes:
     out = bytearray(raw)
-    for _ in range(rng.choice((1, 1, 4, 32))):
+    for _flipped in range(rng.choice((1, 1, 4, 32))):
         if out:
             out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
     return bytes(out)
@@ -96,7 +96,7 @@ def _spoil_text(rng: random.Random, raw: bytes, _: Sequence[bytes]) -> bytes:
 def _nest_wire(rng: random.Random, raw: bytes, _: Sequence[bytes]) -> bytes:
     """An attribute whose value is arrays within arrays, in a span of its own."""
     value = b"\x0a\x01x"
-    for _ in range(rng.choice((3, 30, 60, 200))):
+    for _level in range(rng.choice((3, 30, 60, 200))):
         inner = _field(0x0A, value)
         value = _field(0x2A, inner)
     attribute = _field(0x0A, b"gen_ai.input.messages") + _field(0x12, value)

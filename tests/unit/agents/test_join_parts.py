@@ -58,7 +58,7 @@ def test_parts_without_the_rest_are_judged_when_their_time_is_up() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(part(**MESSAGES))
     joiner.add(part(second=1, **SPAN))
-    (alone,) = joiner.add(LLMEvent(event_id="e", call_id="x", time="2026-01-01T00:02:00Z", tenant="t", app="a"))[:1]  # type: ignore[arg-type]
+    (alone,) = joiner.add(LLMEvent(event_id="e", call_id="x", time="2026-01-01T00:02:00Z", tenant="t", app="a"))[:1]
     assert (alone.text("user"), alone.provider, alone.parts) == ("q", "openai", ("span", "messages"))
     assert joiner.add(part(second=121, **CHOICES))[0].parts == ("choices",)
     assert (joiner.counts.orphans, joiner.counts.late) == (1, 1)

@@ -32,7 +32,7 @@ def test_records_of_one_call_are_one_part() -> None:
 
 
 def test_records_of_calls_that_alternate_are_kept_apart() -> None:
-    other = {"spanId": "1" * 16}
+    other: dict[str, Any] = {"spanId": "1" * 16}
     found = noted(
         log("gen_ai.user.message", {"content": "a"}),
         log("gen_ai.user.message", {"content": "b"}, **other),
