@@ -45,14 +45,13 @@ class Settings:
             raise ConfigurationError(f"url={self.url!r}: give kafka://host:9092[,host2:9092] or https://monitor:6068")
         if self.content not in get_args(ContentMode):
             raise ConfigurationError(f"content={self.content!r}: give one of {', '.join(get_args(ContentMode))}")
-        if not 0.0 <= self.sample_rate <= 1.0:
-            raise ConfigurationError(f"sample_rate={self.sample_rate!r}: give a share from 0 to 1")
         for name in _IDS:
             if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > MAX_ID:
                 raise ConfigurationError(f"{name}={getattr(self, name)!r}: give a text of at most {MAX_ID} characters")
-        for name, least in _LEAST.items():
-            if not getattr(self, name) >= least:
-                raise ConfigurationError(f"{name}={getattr(self, name)!r}: give at least {least}")
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not least <= value <= most:
+                raise ConfigurationError(f"{name}={value!r}: give a number from {least} to {most}")
 
     @property
     def scheme(self) -> str:
@@ -71,14 +70,15 @@ class Settings:
 
 
 _IDS = ("tenant", "app", "environment", "topic_prefix")
-_LEAST = {
-    "queue_size": 1,
-    "queue_bytes": 1 << 16,
-    "linger_ms": 0,
-    "max_field_chars": 200,
-    "max_event_bytes": 10_000,
-    "flush_timeout_s": 0,
-    "delivery_timeout_s": 1,
+_BOUNDS = {
+    "queue_size": (1, 100_000),
+    "queue_bytes": (1 << 16, 1 << 30),
+    "linger_ms": (0, 10_000),
+    "sample_rate": (0, 1),
+    "max_field_chars": (200, 10_000_000),
+    "max_event_bytes": (10_000, 16 << 20),
+    "flush_timeout_s": (0, 600),
+    "delivery_timeout_s": (1, 86_400),
 }
 _TYPES: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("queue_size", "queue_bytes", "max_field_chars", "max_event_bytes"), int),

@@ -44,7 +44,7 @@ def watch(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
         name = integration_of(type(obj))
         if name is None:
             known = ", ".join(sorted(INTEGRATIONS))
-            seldom(f"watch.{name}", logging.WARNING, "watch: no integration for %s; known: %s", type(obj), known)
+            seldom("watch", logging.WARNING, "watch: no integration for %s; known: %s", type(obj), known)
         else:
             importlib.import_module(f"streamgauge.integrations.{name}").watch(obj, publisher, **options)
     return obj

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 _DOMAIN = re.compile(r"@[^\W_](?:[\w-]{0,62})(?:\.[\w-]{1,63})+")
-_LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]*\Z")
+_LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]*")
 _MAX_LOCAL = 64
 _LEADING = ".'`*|{=/?&#$"
 
@@ -18,8 +18,9 @@ def email_spans(text: str) -> Iterator[tuple[int, int]]:
     over = 0
     for found in _DOMAIN.finditer(text):
         end = _end(text, found.start(), found.end())
-        local = _LOCAL.search(text[max(over, found.start() - _MAX_LOCAL) : found.start()])
-        name = local.group().lstrip(_LEADING) if local else ""
+        before = text[max(over, found.start() - _MAX_LOCAL) : found.start()]
+        local = _LOCAL.match(before[::-1])  # the letters next to the @, read backwards
+        name = local.group()[::-1].lstrip(_LEADING) if local else ""
         if name and end:
             over = end
             yield found.start() - len(name), end

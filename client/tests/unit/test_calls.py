@@ -1,0 +1,115 @@
+"""A call under way becomes one event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import streamgauge
+from streamgauge.calls import Call
+from unit.conftest import MakeRecorder
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+class RateLimit(Exception):
+    status_code = 429
+
+
+def test_it_is_published_once(recorder: MakeRecorder) -> None:
+    publisher = recorder()
+    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9", labels={"tier": "gold"}):
+        call = Call.begin(
+            publisher,
+            provider="openai",
+            request_model="m",
+            messages=MESSAGES,
+            parameters={"temperature": 0},
+            labels={"x": "y"},
+        )
+    call.first_token()
+    call.finish(choices=[{"content": "hi", "finish_reason": "stop"}], usage={"input_tokens": 3}, trace_id="t1")
+    call.finish(error=ValueError("too late"))
+    (event,) = publisher.events
+    assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
+    assert (event["conversation_id"], event["user_id"]) == ("c-1", "u-9")
+    assert event["labels"] == {"tier": "gold", "x": "y"}
+    assert event["messages"] == MESSAGES
+    assert event["choices"] == [{"content": "hi", "finish_reason": "stop"}]
+    assert event["trace_id"] == "t1"
+    assert 0 < event["ttft_ms"] <= event["latency_ms"]
+    assert "error" not in event
+    assert publisher.stats.repaired == 0
+
+
+def test_messages_are_those_of_its_beginning(recorder: MakeRecorder) -> None:
+    publisher = recorder()
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
+    call = Call.begin(publisher, provider="p", messages=messages)
+    messages.append({"role": "assistant", "content": "hi"})
+    messages[0]["content"] = "changed"
+    call.finish()
+    assert publisher.events[0]["messages"] == MESSAGES
+
+
+def test_documents_of_the_context_come_first(recorder: MakeRecorder) -> None:
+    publisher = recorder()
+    with streamgauge.prompt("p", documents=[{"text": "a"}]):
+        Call.begin(publisher, provider="p", documents=[{"text": "b"}]).finish()
+    assert [document["text"] for document in publisher.events[0]["documents"]] == ["a", "b"]
+
+
+def test_an_error_is_told_with_its_status(recorder: MakeRecorder) -> None:
+    publisher = recorder()
+    Call.begin(publisher, provider="p").finish(error=RateLimit("slow down"))
+    assert publisher.events[0]["error"] == {"type": "RateLimit", "message": "slow down", "status": 429}
+
+
+def test_tenant_and_app_of_the_prompt_win(recorder: MakeRecorder) -> None:
+    publisher = recorder()
+    with streamgauge.prompt("p", tenant="other", app="special"):
+        Call.begin(publisher, provider="p").finish()
+    assert (publisher.events[0]["tenant"], publisher.events[0]["app"]) == ("other", "special")
+
+
+class Explosive(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    @property
+    def status_code(self) -> int:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("bad", [object(), 3, Explosive(), [object()], {"a": object()}, "text", None])
+def test_it_never_raises_whatever_it_is_given(recorder: MakeRecorder, bad: Any) -> None:
+    publisher = recorder()
+    call = Call.begin(publisher, provider=bad, messages=bad, parameters=bad, documents=bad, labels=bad, groups=bad)
+    call.first_token()
+    call.finish(choices=bad, usage=bad, response_model=bad, error=bad, labels=bad, extra=bad)
+    assert call.finished
+    assert len(publisher.events) <= 1
+
+
+def test_without_a_publisher_nothing_happens_but_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(100):
+        Call.begin(provider="p").finish()
+    assert len(caplog.messages) == 1
+    assert "STREAMGAUGE_URL" in caplog.text
+
+
+def test_the_default_publisher_comes_from_configure() -> None:
+    publisher = streamgauge.configure("memory://configured", tenant="t", app="a")
+    Call.begin(provider="p").finish()
+    assert publisher.flush()
+    assert publisher.stats.delivered == 1
+
+
+def test_or_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_URL", "memory://environment")
+    monkeypatch.setenv("STREAMGAUGE_APP", "from-environment")
+    Call.begin(provider="p").finish()
+    publisher = streamgauge.defaults.default_publisher()  # type: ignore[attr-defined] # a module of it
+    assert publisher.flush()
+    assert publisher.settings.app == "from-environment"
+    assert publisher.stats.delivered == 1

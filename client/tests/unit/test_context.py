@@ -1,0 +1,91 @@
+"""Which prompt a call belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from typing import Any
+
+import streamgauge
+from streamgauge.context import Context, current
+
+
+def test_it_is_empty_outside() -> None:
+    assert current() == Context()
+
+
+def test_inner_names_count_and_the_rest_is_inherited() -> None:
+    document = {"text": "passage"}
+    with (
+        streamgauge.prompt(
+            "outer", version="v1", conversation_id="c", user_id="u", labels={"a": "1", "b": "1"}, documents=[document]
+        ),
+        streamgauge.prompt("inner", labels={"b": "2"}, groups={"age": "60+"}, app="other"),
+    ):
+        inside = current()
+    assert (inside.prompt_name, inside.prompt_version) == ("inner", "")
+    assert (inside.conversation_id, inside.user_id, inside.app) == ("c", "u", "other")
+    assert (inside.labels, inside.groups) == ({"a": "1", "b": "2"}, {"age": "60+"})
+    assert list(inside.documents) == [document]
+    assert current() == Context()
+
+
+def test_it_is_left_when_the_host_raises() -> None:
+    try:
+        with streamgauge.prompt("p"):
+            raise ValueError
+    except ValueError:
+        pass
+    assert current() == Context()
+
+
+async def test_tasks_do_not_see_each_other() -> None:
+    async def task(name: str) -> str:
+        async with streamgauge.prompt(name):
+            await asyncio.sleep(0.001)
+            return current().prompt_name
+
+    names = [f"p{n}" for n in range(50)]
+    assert list(await asyncio.gather(*map(task, names))) == names
+
+
+def test_one_prompt_object_serves_many_threads() -> None:
+    shared = streamgauge.prompt("shared")
+    seen: list[str] = []
+    ready = threading.Barrier(8)
+
+    def use() -> None:
+        with shared:
+            ready.wait()
+            with shared:
+                seen.append(current().prompt_name)
+        seen.append(current().prompt_name)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == [""] * 8 + ["shared"] * 8
+
+
+def test_a_generator_may_leave_in_another_context() -> None:
+    def answers() -> Iterator[str]:
+        with streamgauge.prompt("generator"):
+            yield "one"
+            yield "two"
+
+    generator = answers()
+    copy_context().run(next, generator)
+    generator.close()
+    assert current() == Context()
+
+
+def test_arguments_that_do_not_fit_change_nothing_for_the_host() -> None:
+    bad: Any = object()
+    with streamgauge.prompt(bad, version=bad, labels=bad, documents=bad):
+        ran = True
+    assert ran
+    assert current() == Context()
