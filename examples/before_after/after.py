@@ -23,4 +23,5 @@ def triage(question: str, user_id: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(triage(sys.argv[1], user_id="u-9") + "\n")
+    for asked in sys.argv[1:]:
+        print(triage(asked, user_id="u-9"))

@@ -48,4 +48,5 @@ def audit(question: str, answer: str, user_id: str, began: float, *, flagged: bo
 
 
 if __name__ == "__main__":
-    sys.stdout.write(triage(sys.argv[1], user_id="u-9") + "\n")
+    for asked in sys.argv[1:]:
+        print(triage(asked, user_id="u-9"))

@@ -54,4 +54,4 @@ def answer(question: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(answer(sys.argv[1]) + "\n")
+    print(answer(sys.argv[1]))

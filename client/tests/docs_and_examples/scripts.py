@@ -46,9 +46,9 @@ class Place:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *command: str | Path) -> str:
-        """Run a command; return what it wrote, once it has ended well."""
-        done = subprocess.run(
+    def attempt(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, good or bad."""
+        return subprocess.run(
             [str(part) for part in command],
             cwd=self.folder,
             env=self.environment,
@@ -57,6 +57,10 @@ class Place:
             timeout=120,
             check=False,
         )
+
+    def run(self, *command: str | Path) -> str:
+        """Run a command; return what it wrote, once it has ended well."""
+        done = self.attempt(*command)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
