@@ -9,8 +9,14 @@ from typing import Any, Protocol
 
 import pytest
 from confluent_kafka import Producer
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from streamgauge import defaults, logs
 from streamgauge.testing import Recorder
+
+# A machine that is shared makes time a poor judge.
+hypothesis_settings.register_profile("client", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("client")
 
 
 class MakeRecorder(Protocol):

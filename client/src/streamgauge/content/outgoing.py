@@ -14,7 +14,7 @@ from streamgauge.settings import Settings
 
 Json = dict[str, Any]
 FAILED = "[redaction failed]"
-_MARGIN = 2_048
+_MARGIN = 512
 """How much more than is kept is redacted: what a cut splits is no longer recognised."""
 
 
