@@ -82,6 +82,7 @@ class Courier:
 
     def run(self) -> None:
         """Work until `stop`."""
+        self._inbox.pause(self._linger_s)
         while not self._stopping:
             try:
                 self._round()
@@ -199,3 +200,4 @@ class Courier:
             self._inbox.pause(self._linger_s)
         else:
             self._inbox.sleep()
+            self._inbox.pause(self._linger_s)  # more may come: one request for several events
