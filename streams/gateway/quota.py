@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from schemas.errors import RequestError
 from streams.gateway.keys import Quota, Sender
 
+_ROUNDING_S = 1e-6
+"""Who waits as told may be short of the last bits of a sum of floats."""
+
 
 @dataclass(slots=True)
 class Bucket:
@@ -33,7 +36,8 @@ class Bucket:
         """Return in how many seconds so much may be taken; 0 if now."""
         self.tokens = min(self.capacity, self.tokens + (now - self.at) * self.rate)
         self.at = now
-        return max(0.0, (min(cost, self.capacity) - self.tokens) / self.rate)
+        missing = (min(cost, self.capacity) - self.tokens) / self.rate
+        return missing if missing > _ROUNDING_S else 0.0
 
     def take(self, cost: float) -> None:
         """Take so much, whether it is there or not."""
