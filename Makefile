@@ -32,14 +32,14 @@ check: lint types  ## format, lint, layers, types, unit tests
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
 
 test-client: .venv-client/.installed  ## the client with the real libraries it integrates
-	cd client && ../.venv-client/bin/python -m pytest --ignore tests/pipelines --ignore tests/integrations/test_otel_hook_newest.py $(ARGS)
+	cd client && ../.venv-client/bin/python -m pytest --ignore tests/pipelines --ignore tests/integrations/opentelemetry_hook/test_newest.py $(ARGS)
 
 test-client-torch: .venv-torch/.installed  ## the client with transformers pipelines (downloads 2.4 GB once; Java 17, Maven)
 	cd client && ../.venv-torch/bin/python -m pytest tests/pipelines tests/docs_and_examples/test_pages.py::test_transformers $(ARGS)
 	$(BIN)/pytest tests/e2e/test_transformers.py $(ARGS)
 
 test-client-otel: .venv-otel/.installed  ## the client with OpenTelemetry's newest GenAI instrumentations
-	cd client && ../.venv-otel/bin/python -m pytest tests/integrations/test_otel_hook.py tests/integrations/test_otel_hook_newest.py tests/unit/test_otel_parts.py $(ARGS)
+	cd client && ../.venv-otel/bin/python -m pytest tests/integrations/opentelemetry_hook $(ARGS)
 
 bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams and Bytewax, on real Kafka
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
