@@ -86,7 +86,6 @@ class AlertSource:
         """Leave the group, let go of the connection."""
         if not self.closed:
             self.closed = True
-            self._note_handled()
             self._consumer.close()
 
 

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from streamgauge.counting import Counter
 from streamgauge.logs import seldom
@@ -64,7 +64,16 @@ def note(place: str, error: Exception) -> None:
     )
 
 
-def quietly(place: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
+class Quieten(Protocol):
+    """Gives a function, ``async`` or not, ``None`` in place of an exception."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R | None]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R | None]: ...
+
+
+def quietly(place: str) -> Quieten:
     """Decorate a function of ours that runs inside the host's call, ``async`` or not: `quiet`, and ``None`` instead."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | None]:
@@ -82,7 +91,7 @@ def quietly(place: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
 
         return wrapped
 
-    return decorate
+    return cast("Quieten", decorate)
 
 
 def _quiet_coroutine(

@@ -31,6 +31,7 @@ class AlertSubscription:
         self._source = source
         self._wanted = wanted
         self._idle_s = idle_s
+        self._stopping = False
 
     @property
     def skipped(self) -> int:
@@ -43,7 +44,7 @@ class AlertSubscription:
     def __next__(self) -> Alert:
         """Wait for the next wanted alert; end after ``idle_s`` without a record."""
         heard = time.monotonic()
-        while not self._source.closed:
+        while not (self._stopping or self._source.closed):
             alert = self._source.poll(_POLL_S if self._idle_s is None else min(_POLL_S, self._idle_s))
             if alert is not None:
                 heard = time.monotonic()
@@ -52,6 +53,10 @@ class AlertSubscription:
             elif self._idle_s is not None and time.monotonic() - heard >= self._idle_s:
                 break
         raise StopIteration
+
+    def stop(self) -> None:
+        """End the loop within half a second. Any thread; `close` is for the one that iterates."""
+        self._stopping = True
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import streamgauge
 from streamgauge.calls import Call
+from streamgauge.defaults import default_publisher
 from unit.conftest import MakeRecorder
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 
-class RateLimit(Exception):
+class RateLimitError(Exception):
     status_code = 429
 
 
@@ -61,8 +62,8 @@ def test_documents_of_the_context_come_first(recorder: MakeRecorder) -> None:
 
 def test_an_error_is_told_with_its_status(recorder: MakeRecorder) -> None:
     publisher = recorder()
-    Call.begin(publisher, provider="p").finish(error=RateLimit("slow down"))
-    assert publisher.events[0]["error"] == {"type": "RateLimit", "message": "slow down", "status": 429}
+    Call.begin(publisher, provider="p").finish(error=RateLimitError("slow down"))
+    assert publisher.events[0]["error"] == {"type": "RateLimitError", "message": "slow down", "status": 429}
 
 
 def test_tenant_and_app_of_the_prompt_win(recorder: MakeRecorder) -> None:
@@ -72,7 +73,7 @@ def test_tenant_and_app_of_the_prompt_win(recorder: MakeRecorder) -> None:
     assert (publisher.events[0]["tenant"], publisher.events[0]["app"]) == ("other", "special")
 
 
-class Explosive(Exception):
+class ExplosiveError(Exception):
     def __str__(self) -> str:
         raise RuntimeError
 
@@ -81,7 +82,7 @@ class Explosive(Exception):
         raise RuntimeError
 
 
-@pytest.mark.parametrize("bad", [object(), 3, Explosive(), [object()], {"a": object()}, "text", None])
+@pytest.mark.parametrize("bad", [object(), 3, ExplosiveError(), [object()], {"a": object()}, "text", None])
 def test_it_never_raises_whatever_it_is_given(recorder: MakeRecorder, bad: Any) -> None:
     publisher = recorder()
     call = Call.begin(publisher, provider=bad, messages=bad, parameters=bad, documents=bad, labels=bad, groups=bad)
@@ -109,7 +110,8 @@ def test_or_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMGAUGE_URL", "memory://environment")
     monkeypatch.setenv("STREAMGAUGE_APP", "from-environment")
     Call.begin(provider="p").finish()
-    publisher = streamgauge.defaults.default_publisher()  # type: ignore[attr-defined] # a module of it
+    publisher = default_publisher()
+    assert publisher is not None
     assert publisher.flush()
     assert publisher.settings.app == "from-environment"
     assert publisher.stats.delivered == 1

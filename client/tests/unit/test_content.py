@@ -152,9 +152,7 @@ def test_long_texts_are_cut_and_say_so(recorder: MakeRecorder) -> None:
 
 def test_a_cut_does_not_spare_what_it_splits(recorder: MakeRecorder) -> None:
     text = "jane@example.org " * 10_000
-    event = sent(
-        recorder, {"messages": [{"role": "user", "content": text}]}, content="redacted", max_field_chars=1_000
-    )
+    event = sent(recorder, {"messages": [{"role": "user", "content": text}]}, content="redacted", max_field_chars=1_000)
     content = event["messages"][0]["content"]
     assert "[email] [email]" in content
     assert "jane" not in content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import copy_context
 from typing import Any
 
@@ -72,7 +72,7 @@ def test_one_prompt_object_serves_many_threads() -> None:
 
 
 def test_a_generator_may_leave_in_another_context() -> None:
-    def answers() -> Iterator[str]:
+    def answers() -> Generator[str, None, None]:
         with streamgauge.prompt("generator"):
             yield "one"
             yield "two"

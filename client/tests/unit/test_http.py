@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from gateway import Answer, Gateway, listening
 from streamgauge import EventPublisher, send_feedback
-from streamgauge.transports import backoff
 from streamgauge.transports.answers import judge
+from streamgauge.transports.backoff import Backoff
 from unit.conftest import Wait
 from unit.test_publisher import balanced
 
@@ -26,7 +26,8 @@ def gateway() -> Iterator[Gateway]:
 
 
 def publisher(gateway: Gateway, **settings: Any) -> EventPublisher:
-    return EventPublisher(gateway.url, **({"tenant": "clinic", "app": "triage", "linger_ms": 1} | settings))
+    usual: dict[str, Any] = {"tenant": "clinic", "app": "triage", "linger_ms": 1}
+    return EventPublisher(gateway.url, **(usual | settings))
 
 
 def publish(to: EventPublisher, count: int, **fields: Any) -> None:
@@ -178,10 +179,10 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
 
 def test_the_wait_doubles_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(backoff.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(backoff.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr("streamgauge.transports.backoff.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("streamgauge.transports.backoff.random.uniform", lambda low, high: high)
     waits = []
-    one = backoff.Backoff()
+    one = Backoff()
     for _ in range(12):
         one.failed()
         waits.append(one._until - now[0])
