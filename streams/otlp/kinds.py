@@ -41,8 +41,6 @@ def kind_of(found: Fields) -> Kind:
         return _BY_KIND.get(kind.lower(), Kind.OTHER)
     if any(name.startswith("gen_ai.guardrail.") for name in found.rest):
         return Kind.GUARDRAIL
-    if any(name.startswith(("db.query.result", "db.search.result")) for name in found.rest):
-        return Kind.RETRIEVAL
     modelled = "request_model" in found.plain or "response_model" in found.plain
     spoken = "input_tokens" in found.plain or found.lists or "gen_ai.input.messages" in found.rest
     return Kind.CALL if modelled and spoken else Kind.OTHER

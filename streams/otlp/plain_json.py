@@ -17,6 +17,7 @@ from streams.otlp.values import from_json, integer, pairs_from_json
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
 
 _MARKS: Final = ("gen_ai", "llm.", "openinference", "langfuse.")
+_EVENT_MARKS: Final = ("gen_ai", "db.query.result")
 _ERRORS: Final = (2, "2", "STATUS_CODE_ERROR")
 
 
@@ -96,7 +97,9 @@ def _ours(record: Mapping[str, Any]) -> bool:
     for pair in _objects(record.get("attributes")):
         if any(mark in text(pair.get("key")) for mark in _MARKS):
             return True
-    return any(text(event.get("name")).startswith("gen_ai") for event in _objects(record.get("events")))
+    return any(
+        text(event.get("name")).startswith(("gen_ai", "db.query.result")) for event in _objects(record.get("events"))
+    )
 
 
 def _attributes(value: Any, where: str, out: Normalised) -> dict[str, Any]:

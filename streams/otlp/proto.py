@@ -17,7 +17,6 @@ from streams.otlp.values import from_proto, pairs_from_proto
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
 from streams.otlp.wire import submessages
 
-_MARKS: Final = (b"gen_ai", b"llm.", b"openinference", b"langfuse.")
 _ERROR: Final = int(Status.STATUS_CODE_ERROR)
 _RESOURCE, _SCOPES, _SCOPE, _RECORDS, _NAME = 1, 2, 1, 2, 1
 
@@ -26,7 +25,7 @@ def spans(raw: bytes, out: Normalised) -> Spans:
     """Yield the spans of an ``ExportTraceServiceRequest``; those of foreign names as None."""
     for piece, scope, resource in _records(raw, out, "span"):
         # A look at the bytes costs a fiftieth of parsing them, and most spans of a service are no LLM calls.
-        if not any(mark in piece for mark in _MARKS):
+        if not _ours(piece):
             yield None
         elif (span := _parsed(Span, piece, out)) is not None:
             yield _span_view(span, scope, resource)
@@ -35,10 +34,21 @@ def spans(raw: bytes, out: Normalised) -> Spans:
 def logs(raw: bytes, out: Normalised) -> Logs:
     """Yield the records of an ``ExportLogsServiceRequest``; those of foreign names as None."""
     for piece, scope, resource in _records(raw, out, "log record"):
-        if not any(mark in piece for mark in _MARKS):
+        if not _ours(piece):
             yield None
         elif (record := _parsed(LogRecord, piece, out)) is not None:
             yield _log_view(record, scope, resource)
+
+
+def _ours(piece: bytes) -> bool:
+    """Tell whether GenAI's names may be in a record."""
+    return (
+        b"gen_ai" in piece
+        or b"openinference" in piece
+        or b"llm." in piece
+        or b"langfuse." in piece
+        or b"db.query.result" in piece
+    )
 
 
 def _records(raw: bytes, out: Normalised, what: str) -> Iterator[tuple[bytes, str, dict[str, Any]]]:

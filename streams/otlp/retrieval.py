@@ -15,7 +15,8 @@ from streams.otlp.fields import Fields
 from streams.otlp.limits import MAX_DOCUMENTS, MAX_SIBLINGS
 from streams.otlp.views import SpanView
 
-_RESULTS: Final = ("db.query.result", "db.search.result")
+RESULTS: Final = ("db.query.result", "db.search.result")
+"""Span events of vector databases (Traceloop)."""
 _TEXTS: Final = ("content", "text", "page_content", "document")
 
 
@@ -58,7 +59,7 @@ def _passages(span: SpanView, found: Fields) -> Iterator[dict[str, Any]]:
         listed = output.get("documents") if isinstance(output, dict) else None
     yield from (_of_mapping(item) for item in bounded(listed or []) if isinstance(item, dict | str))
     for event in span.happenings:
-        for prefix in _RESULTS:
+        for prefix in RESULTS:
             if event.name == prefix and f"{prefix}.document" in event.attributes:
                 given = event.attributes
                 yield document(given[f"{prefix}.document"], given.get(f"{prefix}.id"), given.get(f"{prefix}.score"))

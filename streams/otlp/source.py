@@ -9,6 +9,7 @@ from typing import Any, Final
 from streams.otlp.fields import Fields
 from streams.otlp.limits import MAX_NAME_CHARS
 
+_OWN: Final = frozenset({"tenant", "app", "environment"})
 _TENANT: Final = ("streamgauge.tenant", "tenant.id", "service.namespace")
 _APP: Final = ("streamgauge.app", "service.name")
 _ENVIRONMENT: Final = ("streamgauge.environment", "deployment.environment.name", "deployment.environment")
@@ -48,9 +49,9 @@ class Sources:
         """Return the source of a record; its own ``streamgauge.*`` attributes go before the resource's."""
         if self._of_resource is None or resource is not self._resource:
             self._resource, self._of_resource = resource, self._make(resource, {})
-        if found.plain.keys() & {"tenant", "app", "environment"}:
-            return self._make(resource, found.plain)
-        return self._of_resource
+        if _OWN.isdisjoint(found.plain):
+            return self._of_resource
+        return self._make(resource, found.plain)
 
     def _make(self, resource: Mapping[str, Any], own: Mapping[str, Any]) -> Source:
         tenant = self._tenant or _first(own.get("tenant"), resource, _TENANT) or "default"

@@ -18,7 +18,7 @@ from streams.otlp.kinds import Kind, kind_of
 from streams.otlp.limits import MAX_DOCUMENTS, MAX_LABEL_CHARS
 from streams.otlp.nesting import once
 from streams.otlp.result import Normalised
-from streams.otlp.retrieval import Retrievals, split
+from streams.otlp.retrieval import RESULTS, Retrievals, split
 from streams.otlp.source import Sources
 from streams.otlp.times import milliseconds
 from streams.otlp.views import SpanView
@@ -55,7 +55,7 @@ class Trace:
         kind = kind_of(found)
         if kind is Kind.CALL:
             self.calls.append((span, found))
-        elif kind is Kind.RETRIEVAL:
+        elif kind is Kind.RETRIEVAL or any(event.name in RESULTS for event in span.happenings):
             self.retrievals.add(span, found)
         elif kind is not Kind.GUARDRAIL:
             self.out.skipped += 1

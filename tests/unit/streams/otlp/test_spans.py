@@ -186,6 +186,22 @@ def test_documents_come_from_the_retrievals_that_ended_before_the_call() -> None
     assert only["documents"] == [{"text": "p", "id": "d", "score": 0.5}]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "events"),
+    [
+        ({"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": '[{"id": "d", "content": "p"}]'}, []),
+        ({"gen_ai.operation.name": "vector_db_retrieve",
+          "traceloop.entity.output": '{"documents": [{"page_content": "p", "metadata": {}}]}'}, []),
+        ({"db.system": "chroma"}, [("db.query.result", {"db.query.result.id": "d", "db.query.result.document": "p"})]),
+    ],
+    ids=["1.40", "Traceloop's LangChain", "Traceloop's vector databases"],
+)  # fmt: skip
+def test_each_dialects_retrievals_are_read(attributes: dict[str, Any], events: list[Any]) -> None:
+    before = {"startTimeUnixNano": str(BEGIN - 10**9), "endTimeUnixNano": str(BEGIN)}
+    only = call(span(CALL), span(attributes, spanId="1" * 16, events=events, **before))
+    assert [passage["text"] for passage in only["documents"]] == ["p"]
+
+
 def test_with_logs_to_follow_calls_are_parts() -> None:
     assert call(span(CALL), logs_follow=True)["parts"] == ["span"]
     whole = {"gen_ai.input.messages": ASKED, "gen_ai.output.messages": ANSWERED}
