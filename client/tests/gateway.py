@@ -100,7 +100,9 @@ class Gateway(ThreadingHTTPServer):
     @property
     def taken(self) -> list[dict[str, Any]]:
         """All items of requests answered by 202."""
-        return [item for post in self.posts if post.answer.status == 202 and not post.answer.hang_up for item in post.items]
+        return [
+            item for post in self.posts if post.answer.status == 202 and not post.answer.hang_up for item in post.items
+        ]
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def test_a_check_digit_is_right_for_one_digit_of_ten(number: int) -> None:
 
 HARD = [
     "a", "1", "@", "1 ", "1-", "+1", "+1 ", "a@", "@a.", "a.", "a@a.", "0 ", "sk-", "eyJ", "eyJaaaaaaaaaaa.", "DE89",
-    "DE89 ",    "(", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "AKIA", "4111 1111 1111 1112 ", "é@é.", "%", "é", 
+    "DE89 ",    "(", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "AKIA", "4111 1111 1111 1112 ", "é@é.", "%", "é",
     "020 7946 ", "xoxb-",
 ]  # fmt: skip
 
