@@ -46,14 +46,21 @@ def arm() -> None:
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize  # noqa: PLC0415 - only where the host has it anyway
 
-        Finalize(None, at_exit, exitpriority=100)
+        Finalize(None, flush_all, exitpriority=100)
 
 
-def at_exit() -> None:
+def flush_all() -> None:
     """Flush all publishers at once, each no longer than its own deadline."""
     began = time.monotonic()
     for publisher in sorted(_publishers, key=lambda p: p.settings.flush_timeout_s):
-        publisher.leave(publisher.settings.flush_timeout_s - (time.monotonic() - began))
+        publisher.last_flush(publisher.settings.flush_timeout_s - (time.monotonic() - began))
+
+
+def at_exit() -> None:
+    """Flush, then stand still: nothing of ours runs while the interpreter is taken down."""
+    flush_all()
+    for publisher in list(_publishers):
+        publisher.halt()
 
 
 def _before_fork() -> None:

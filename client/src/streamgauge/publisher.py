@@ -192,10 +192,14 @@ class EventPublisher:
     ) -> None:
         EventPublisher.close(self)
 
-    def leave(self, timeout_s: float) -> None:
-        """Do what the end of the process asks for: flush within the time, and say what was lost."""
+    def last_flush(self, timeout_s: float) -> None:
+        """Flush within the time, and say what was lost. For the end of the process."""
         if not EventPublisher.flush(self, max(0.0, timeout_s)):
             log.warning("%d events were not delivered before the process ended", self.stats.queued)
+
+    def halt(self) -> None:
+        """Do nothing any more. For the end of the process."""
+        self._closed = True
         self._courier.halt()
 
     @property
