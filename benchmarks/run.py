@@ -21,11 +21,11 @@ from rich.console import Console
 from benchmarks.harness.bed import Bed
 from benchmarks.harness.budget import budget
 from benchmarks.harness.report import Bound, Row, as_json, show
-from benchmarks.measures import agents, latency, otlp, transport
+from benchmarks.measures import agents, gateway, latency, otlp, transport
 
 LATEST = Path(__file__).with_name("results") / "latest.json"
 BUDGET = Path(__file__).parents[1] / "docs" / "budget.md"
-PARTS = ("transport", "agents", "segments", "latency", "otlp")
+PARTS = ("transport", "agents", "segments", "latency", "otlp", "gateway")
 console = Console()
 
 
@@ -62,6 +62,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
                 rows += agents.segments(bed, 30_000, 1 if options.quick else 2, console.print)
             elif part == "otlp":
                 rows += otlp.measure(bed, 30_000 if options.quick else 90_000, rounds, console.print)
+            elif part == "gateway":
+                rows += gateway.measure(bed, 20_000 if options.quick else 60_000, rounds, console.print)
             else:
                 rows += latency.measure(bed, 30 if options.quick else 600, console.print)
     rows.append(Row("two workers", None, "events/s", note="not measured: needs a core for each and one for the broker"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 
 from schemas.settings import Settings
 from streams.cli import until_signalled
 from streams.gateway.server import Gateway
+from streams.tuning import tune
 from streams.web import serve
 
 
@@ -17,9 +17,7 @@ async def run_ingest(settings: Settings) -> None:
     gateway = Gateway(settings)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.door.keys.reload)
     await gateway.start()
-    # What is here by now stays: that the collector passes it over saves 2.5 of 42 us an event.
-    gc.collect()
-    gc.freeze()
+    tune()
     pages = await serve(settings.ingest.health_host, settings.ingest.health_port, lambda: True, gateway)
     try:
         await until_signalled(_for_ever, gateway.stop)
