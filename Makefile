@@ -14,7 +14,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka test-client test-client-torch test-client-otel check bench docs lint types format setup lock clean
+.PHONY: help demo test test-kafka test-client test-client-torch test-client-otel fuzz check bench docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ test: setup  ## every test but those that need a real Kafka
 
 test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (Java 17, Maven), each integration end to end
 	$(BIN)/pytest -m kafka $(ARGS)
+
+fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)
+	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
 
 check: lint types  ## format, lint, layers, types, unit tests
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
