@@ -41,7 +41,6 @@ def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView 
     provider = found.text("provider").lower()
     for name in _TEXTS & found.plain.keys():
         event[name] = found.text(name)
-    cost = found.number("cost_usd")
     told = {
         "provider": provider,
         "parameters": _parameters(found),
@@ -50,9 +49,11 @@ def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView 
         "choices": _choices(found, content),
         "usage": usage(found, span, provider),
         "labels": found.labels,
-        "cost_usd": cost if cost is not None and 0.0 <= cost <= 1e6 else None,
     }
-    event.update({name: value for name, value in told.items() if value or value == 0.0})
+    event.update((name, value) for name, value in told.items() if value)
+    cost = found.number("cost_usd")
+    if cost is not None and 0.0 <= cost <= 1e6:
+        event["cost_usd"] = cost
 
 
 def time_and_fate(event: dict[str, Any], found: Fields, span: SpanView) -> None:
@@ -81,9 +82,9 @@ def _ttft(found: Fields, span: SpanView) -> float | None:
 
 
 def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
-    kind = found.text("error_type")
-    if not (span.failed or kind):
+    if not (span.failed or "error_type" in found.plain):
         return None
+    kind = found.text("error_type")
     raised = next((event for event in span.happenings if event.name == "exception"), Happening("", 0, {})).attributes
     out: dict[str, Any] = {"type": kind or compact(raised.get("exception.type")) or "error"}
     said = span.status or found.text("error_message") or compact(raised.get("exception.message"))
@@ -118,8 +119,8 @@ def _parameter(value: Any) -> Any:
 
 def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
     """Return the answers, each with why it ended; an answer whose text was not recorded still ended."""
-    reasons = decoded(found.plain.get("finish_reasons"))
-    if reasons is not None:
+    if "finish_reasons" in found.plain:
+        reasons = decoded(found.plain["finish_reasons"])
         listed = reasons if isinstance(reasons, list) else [reasons]
         for said, reason in zip(content.choices, listed, strict=False):
             if reason:

@@ -44,20 +44,25 @@ class Fields:
         found = self.lists.get(prefix)
         return [found[index] for index in sorted(found)[:MAX_MESSAGES]] if found else []
 
+    # Most fields are missing in most spans: each of these looks first, and then only makes of it what it must.
+
     def text(self, name: str) -> str:
         """Return a field's text, empty where it is missing."""
-        value = self.plain.get(name)
-        return value if isinstance(value, str) else "" if value is None else str(value)
+        if name not in self.plain:
+            return ""
+        value = self.plain[name]
+        return value if isinstance(value, str) else str(value)
 
     def tokens(self, name: str) -> int | None:
         """Return a count of tokens, None where it is missing or is no count."""
-        value = self.plain.get(name)
-        count = value if type(value) is int else None if value is None else integer(value)
+        if name not in self.plain:
+            return None
+        count = integer(self.plain[name])
         return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
     def number(self, name: str) -> float | None:
         """Return a number, None where it is missing or is none."""
-        return number(self.plain.get(name))
+        return number(self.plain[name]) if name in self.plain else None
 
 
 class _Place(NamedTuple):

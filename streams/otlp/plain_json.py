@@ -97,9 +97,7 @@ def _ours(record: Mapping[str, Any]) -> bool:
     for pair in _objects(record.get("attributes")):
         if any(mark in text(pair.get("key")) for mark in _MARKS):
             return True
-    return any(
-        text(event.get("name")).startswith(("gen_ai", "db.query.result")) for event in _objects(record.get("events"))
-    )
+    return any(text(event.get("name")).startswith(_EVENT_MARKS) for event in _objects(record.get("events")))
 
 
 def _attributes(value: Any, where: str, out: Normalised) -> dict[str, Any]:

@@ -80,7 +80,10 @@ class Trace:
         self._add_passages(span, found, content)
         fill(event, found, content, span)
         time_and_fate(event, found, span)
-        if said := of_call(found.rest, span.happenings) + self.verdicts.of(span):
+        said = of_call(found.rest, span.happenings)
+        if self.verdicts.by_call:
+            said += self.verdicts.of(span)
+        if said:
             event["guardrails"] = said
         if self.logs_follow:
             event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)

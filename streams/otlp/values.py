@@ -77,6 +77,8 @@ def _values(found: Any) -> list[Any]:
 
 def integer(value: Any) -> int | None:
     """Return a 64-bit whole number given as such, or as its digits (proto3 JSON writes 64-bit numbers as text)."""
+    if type(value) is int:
+        return value if -_INT64 <= value < _INT64 else None
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
