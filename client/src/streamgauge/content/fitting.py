@@ -1,4 +1,4 @@
-"""Events too large for a record: long texts are cut shorter, then the middle of long lists is left out."""
+"""Events too large for a record: long texts are cut shorter, the middle of long lists is left out, then all content."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
-from streamgauge.content.leaves import change_others, change_spoken
+from streamgauge.content.leaves import IDENTITY, change_others, change_spoken
 
 Json = dict[str, Any]
 LEAST_CHARS = 200
+_BARE_CHARS = 256
 _KEEP = {"messages": (10, 40), "documents": (50, 0), "choices": (10, 0), "guardrails": (20, 0)}
 """How many of a list stay: the first, the last."""
 
@@ -21,9 +22,10 @@ def fit(event: Json, most: int, cut: Callable[[str, str, int], str], longest: in
     while len(raw) > most and longest > LEAST_CHARS:
         longest = max(LEAST_CHARS, longest // 4)
         raw = _shorten(event, cut, longest)
-    if len(raw) > most:
-        _thin(event)
-        raw = orjson.dumps(event)
+    for smaller in (_thin, _bare):
+        if len(raw) > most:
+            smaller(event)
+            raw = orjson.dumps(event)
     return raw if len(raw) <= most else None
 
 
@@ -42,3 +44,13 @@ def _thin(event: Json) -> None:
         if len(items) > first + last:
             event[field] = items[:first] + (items[-last:] if last else [])
             event.setdefault("labels", {})[f"{field}_in_all"] = str(len(items))
+
+
+def _bare(event: Json) -> None:
+    """Leave what tells that there was a call, and which."""
+    for field in event.keys() - IDENTITY:
+        del event[field]
+    for field, value in event.items():
+        if isinstance(value, str):
+            event[field] = value[:_BARE_CHARS]
+    event["labels"] = {"content": "left out: too large"}

@@ -12,7 +12,7 @@ Change = Callable[[str], str]
 IDENTITY = frozenset((
     "schema_version", "kind", "parts", "event_id", "call_id", "feedback_id", "time", "tenant", "app", "environment",
     "conversation_id", "user_id", "prompt_name", "prompt_version", "provider", "request_model", "response_model",
-    "system_fingerprint", "usage", "cost_usd", "latency_ms", "ttft_ms", "signal", "label", "source",
+    "system_fingerprint", "cost_usd", "latency_ms", "ttft_ms", "signal", "label", "source",
 ))  # fmt: skip
 """Fields that hold no content."""
 SPOKEN = frozenset({"messages", "documents", "choices", "error", "guardrails", "comment"})
