@@ -132,7 +132,9 @@ def test_a_body_too_large_is_split(gateway: Gateway) -> None:
         publish(one, 100)
         assert one.flush(30)
         assert (one.stats.delivered, one.stats.failed) == (100, {})
-    assert [len(post.items) for post in gateway.posts[:4]] == [100, 50, 25, 12]
+    sizes = [len(post.items) for post in gateway.posts[:4]]
+    assert sizes[1:] == [size // 2 for size in sizes[:3]]
+    assert sizes[-1] > 1
 
 
 def test_one_event_too_large_is_given_up_alone(gateway: Gateway) -> None:
