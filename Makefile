@@ -14,7 +14,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka test-client test-client-torch test-client-otel fuzz check bench docs lint types format setup lock clean
+.PHONY: help demo test unit test-kafka test-client test-client-torch test-client-otel fuzz check bench docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,10 @@ test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (
 fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)
 	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
 
-check: lint types  ## format, lint, layers, types, unit tests
+check: setup  ## format, lint, layers, types, unit tests; two at a time
+	$(MAKE) --jobs 2 --output-sync=target lint types unit
+
+unit: setup
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
 
 test-client: .venv-client/.installed  ## the client with the real libraries it integrates
