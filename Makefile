@@ -68,12 +68,12 @@ format: setup  ## format, and fix what ruff can fix
 setup: $(VENV)/.installed  ## make .venv; again only when pyproject.toml or a lock changed
 
 # uv where it can be had, pip where not: both install the very same pinned versions.
-$(VENV)/.installed: pyproject.toml requirements.lock
+$(VENV)/.installed: pyproject.toml requirements.lock client/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(VENV) is not Python 3.11: make clean, then make setup PYTHON=/path/to/python3.11"; exit 1; }
 	$(BIN)/pip install --quiet uv==$(UV_VERSION) || echo "no uv for this machine; going on with pip"
 	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python $(BIN)/python"; else installer="$(BIN)/pip install"; fi; \
-	  set -ex; $$installer --quiet -r requirements.lock; $$installer --quiet --no-deps --editable .
+	  set -ex; $$installer --quiet -r requirements.lock; $$installer --quiet --no-deps --editable . --editable client
 	touch $@
 
 # An environment of its own: Quix Streams wants an older confluent-kafka and pydantic-settings than we do.

@@ -22,7 +22,7 @@ from streamgauge.testing import Recorder
 from schemas import outputs
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.replay import event_key
+from streams.keying import event_key
 
 MODES = get_args(ContentMode)
 SCALARS = (
