@@ -178,11 +178,14 @@ def test_long_lists_lose_their_middle_last(recorder: MakeRecorder) -> None:
     assert event["labels"]["messages_in_all"] == "3000"
 
 
-def test_what_cannot_be_shortened_is_dropped_and_counted(recorder: MakeRecorder) -> None:
+def test_of_what_cannot_be_shortened_the_call_remains(recorder: MakeRecorder) -> None:
     publisher = recorder(max_event_bytes=10_000)
-    publisher.publish({"own": list(range(100_000))})
-    assert publisher.events == []
-    assert publisher.stats.dropped["too_large"] == 1
+    publisher.publish({"call_id": "c1", "own": list(range(100_000)), "request_model": "m" * 50_000})
+    (event,) = publisher.events
+    assert event["call_id"] == "c1"
+    assert event["request_model"] == "m" * 256
+    assert event["labels"] == {"content": "left out: too large"}
+    assert "own" not in event
 
 
 WORDS = st.text(min_size=8, max_size=40, alphabet="abcdefgh ")

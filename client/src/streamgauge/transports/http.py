@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - connecting imports it: a child forked in the middle would never connect
 import gzip
 import http.client
 import logging
