@@ -12,6 +12,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from schemas.errors import SettingsError, StreamgaugeError
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings, load_settings
+from streams.gateway.address import check_open
+from streams.gateway.keys import read
 from streams.kafka import TOPICS, client_options, otlp_topics, topics
 from streams.store import connect
 
@@ -33,9 +35,21 @@ async def examine() -> list[Finding]:
     except SettingsError as error:
         return [Finding("settings", ok=False, detail=str(error))]
     found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
+    found.append(_ingest(settings))
     found += await _broker(settings)
     found.append(await asyncio.to_thread(_store, settings))
     return found
+
+
+def _ingest(settings: Settings) -> Finding:
+    """Look at who may send over HTTP."""
+    path = settings.ingest.keys_file
+    try:
+        check_open(settings.ingest)
+        keys = read(path) if path else []
+    except SettingsError as error:
+        return Finding("ingest", ok=False, detail=str(error))
+    return Finding("ingest", ok=True, detail=f"{len(keys)} keys" if path else f"anyone on {settings.ingest.host}")
 
 
 async def _broker(settings: Settings) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -74,3 +75,16 @@ async def running(tree: Settings, *, ready: bool = True) -> AsyncIterator[Client
             yield client
     finally:
         await gateway.stop()
+
+
+async def answers(url: str) -> None:
+    """Wait until the gateway is ready."""
+    deadline = time.monotonic() + 40
+    async with aiohttp.ClientSession() as http:
+        while True:
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with http.get(f"{url}/ready") as answer:
+                    if answer.status == 200:
+                        return
+            assert time.monotonic() < deadline, "the gateway did not become ready"
+            await asyncio.sleep(0.05)

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 Parcel: TypeAlias = "tuple[str, Sequence[Row]]"
 """A topic, without the prefix, and rows for it."""
 
+_TOPICS = ("events", "feedback", "deadletter")
+_MISSING = "no topic"
 _RETRY_S = 2.0
 _LOOK_S = 1.0
 _ANSWER_S = 5.0
@@ -43,7 +45,12 @@ class Outbox:
         self._producer: AIOKafkaProducer | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._broken = asyncio.Event()
-        self.reachable = False
+        self.trouble = "not connected"
+
+    @property
+    def reachable(self) -> bool:
+        """Whether Kafka answers and has the topics."""
+        return not self.trouble
 
     def start(self) -> None:
         """Begin to connect; returns at once, and tries until it is stopped."""
@@ -72,7 +79,7 @@ class Outbox:
         task.add_done_callback(lambda done: _let_go(done, lease))
         await asyncio.wait({task}, timeout=self._timeout_s)
         if not task.done():
-            raise _away(f"no acknowledgement within {self._timeout_s:g} s")
+            raise _away(self.trouble or f"no acknowledgement within {self._timeout_s:g} s")
         if task.cancelled():
             raise _away("the connection was made anew")
         try:
@@ -85,8 +92,8 @@ class Outbox:
 
     async def _deliver(self, parcels: Sequence[Parcel]) -> None:
         producer = self._producer
-        if producer is None:
-            raise _away("not connected")
+        if producer is None or self.trouble.startswith(_MISSING):
+            raise _away(self.trouble or "not connected")
         sent: list[asyncio.Future[Any]] = []
         try:
             for topic, rows in parcels:
@@ -126,7 +133,7 @@ class Outbox:
                 log.warning("kafka.brokers=%s: %r; trying again", self._kafka.brokers, error)
                 await asyncio.sleep(_LOOK_S)
             finally:
-                self.reachable = False
+                self.trouble = "not connected"
                 self._producer = None
                 for task in self._under_way:
                     task.cancel()  # its futures would never be done
@@ -134,24 +141,36 @@ class Outbox:
 
     async def _watch(self, producer: AIOKafkaProducer) -> None:
         """Look every second whether the broker answers; return when the producer is beyond repair."""
+        topics = [self._kafka.topic(name) for name in _TOPICS]
         while not self._broken.is_set():
-            answered = await _answers(producer)
-            if answered != self.reachable:
-                level, said = (logging.INFO, "answers") if answered else (logging.WARNING, "does not answer")
-                log.log(level, "kafka.brokers=%s: %s", self._kafka.brokers, said)
-            self.reachable = answered
+            trouble = await _trouble(producer, topics)
+            if trouble != self.trouble:
+                log.log(
+                    logging.WARNING if trouble else logging.INFO,
+                    "kafka.brokers=%s: %s",
+                    self._kafka.brokers,
+                    trouble or "answers",
+                )
+            self.trouble = trouble
             try:
                 await asyncio.wait_for(self._broken.wait(), _LOOK_S)
             except TimeoutError:
                 continue
 
 
-async def _answers(producer: AIOKafkaProducer) -> bool:
+async def _trouble(producer: AIOKafkaProducer, topics: Sequence[str]) -> str:
+    """Return why nothing can be written now; an empty string if something can."""
+    for topic in topics:
+        producer.client.add_topic(topic)
     try:
         async with asyncio.timeout(_ANSWER_S):
-            return bool(await producer.client.force_metadata_update())
+            answered = await producer.client.force_metadata_update()
     except TimeoutError:
-        return False
+        answered = False
+    if not answered:
+        return "it does not answer"
+    missing = [topic for topic in topics if producer.client.cluster.partitions_for_topic(topic) is None]
+    return f"{_MISSING} {', '.join(missing)}; run: streamgauge topics create" if missing else ""
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

@@ -90,7 +90,8 @@ class Gateway:
     def answer(self) -> tuple[int, dict[str, object]]:
         """Say whether it is ready: Kafka answers."""
         ready = self._outbox.reachable
-        return (200 if ready else 503), {"ready": ready, "in_flight_bytes": self.door.room.used}
+        said = {"ready": ready, "in_flight_bytes": self.door.room.used, "kafka": self._outbox.trouble or "answers"}
+        return (200 if ready else 503), said
 
     def _app(self) -> web.Application:
         native = Native(self._settings, self.door, self._outbox)

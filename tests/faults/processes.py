@@ -63,6 +63,11 @@ class Service:
             self._process = None
         return self._process is not None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal that it lives on after."""
+        if self.running and self._process is not None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """SIGKILL it."""
         self._end(signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from streams.kafka import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
+from tests.gateway import answers
 from tests.kafka.broker import KafkaBroker
 from tests.topics import values
 from tests.traffic import lines
@@ -60,19 +60,6 @@ def batch(template: list[dict[str, object]], number: int, turn: int) -> tuple[st
     named = [event | {"event_id": f"s{number}-{turn}-{i}"} for i, event in enumerate(template)]
     body = b"\n".join(map(orjson.dumps, named))
     return "/v1/events", "application/x-ndjson", body, {str(event["event_id"]) for event in named}
-
-
-async def answers(url: str) -> None:
-    """Wait until the gateway is ready."""
-    deadline = time.monotonic() + 40
-    async with aiohttp.ClientSession() as http:
-        while True:
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                async with http.get(f"{url}/ready") as answer:
-                    if answer.status == 200:
-                        return
-            assert time.monotonic() < deadline, "the gateway did not become ready"
-            await asyncio.sleep(0.05)
 
 
 async def test_killed_under_load_it_has_written_what_it_acknowledged(

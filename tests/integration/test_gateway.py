@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import signal
 import ssl
 import subprocess
 import zlib
@@ -28,7 +29,8 @@ from streams.keying import partition_of
 from streams.web import serve
 from tests import collector
 from tests.conftest import MakeSettings
-from tests.gateway import JSON, NDJSON, PROTOBUF, Answer, Client, running, until
+from tests.faults.processes import Service, free_port
+from tests.gateway import JSON, NDJSON, PROTOBUF, Answer, Client, answers, running, until
 from tests.topics import read_all, values
 from tests.traffic import lines
 
@@ -236,6 +238,24 @@ def test_without_keys_only_this_machine_is_served(settings: MakeSettings, host: 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
 def test_this_machine_needs_no_keys(settings: MakeSettings, host: str) -> None:
     check_open(settings("127.0.0.1:1", ingest={"host": host}).ingest)
+
+
+async def test_the_command_reads_its_keys_again_when_it_is_told_and_ends_when_it_is_told(
+    tree: Settings, tmp_path: Path
+) -> None:
+    port = free_port()
+    tree, header = keyed(tree, tmp_path)
+    ingest = tree.ingest.model_copy(update={"port": port, "health_port": free_port()})
+    with Service("ingest", tree.model_copy(update={"ingest": ingest}), tmp_path / "log") as service:
+        service.start()
+        await answers(f"http://127.0.0.1:{ingest.health_port}")
+        service.signal(signal.SIGHUP)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+            sent = await http.post("/v1/events", data=RAWS[0], headers=header | {"Content-Type": NDJSON})
+            assert sent.status == 202
+        await asyncio.to_thread(service.stop)
+    assert service.exits == [0]
+    assert "1 keys" in (tmp_path / "log").read_text()
 
 
 # OTLP

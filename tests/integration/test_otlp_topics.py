@@ -17,6 +17,7 @@ from streams.worker.app import Worker
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.gateway import until
+from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.broker import create_topics as create_named
 from tests.topics import read_all, values
@@ -45,8 +46,9 @@ async def export(tree: Settings, topic: str, bodies: list[bytes]) -> None:
     await producer.stop()
 
 
-def judged(worker: Worker) -> int:
-    return sum(e.pipeline.offset + 1 for e in worker.engines.values())
+def settled(worker: Worker) -> bool:
+    """Whether all that is on its topics is forwarded and judged."""
+    return sum((worker.lag() or {"": 1}).values()) == 0
 
 
 async def test_spans_of_both_encodings_are_scored_where_their_app_is(
@@ -58,15 +60,12 @@ async def test_spans_of_both_encodings_are_scored_where_their_app_is(
         encode(collector.spans(2 * i, 2 * i + 1, app=f"app{i % 5}"))
         for i, encode in ((i, (collector.as_proto, collector.as_json)[i % 2]) for i in range(100))
     ]
-    worker = Worker(tree)
-    await worker.start()
-    await export(tree, tree.kafka.otlp_spans_topic, bodies)
-    await until(lambda: judged(worker) == 200)
-    names = [f"{tree.kafka.otlp_spans_topic}-{p}" for p in range(OTLP_PARTITIONS)]
-    assert (worker.lag() or {}).keys() >= set(names), "readiness does not see whether they are forwarded"
-    await until(lambda: sum((worker.lag() or {"": 1}).values()) == 0)
-    await worker.stop()
-    assert worker.error is None
+    async with judging(tree) as worker:
+        await export(tree, tree.kafka.otlp_spans_topic, bodies)
+        await until(lambda: judged(worker) == 200, 60)
+        names = [f"{tree.kafka.otlp_spans_topic}-{p}" for p in range(OTLP_PARTITIONS)]
+        assert (worker.lag() or {}).keys() >= set(names), "readiness does not see whether they are forwarded"
+        await until(lambda: settled(worker))
     scored = await values(tree, "scored")
     assert {row["event"]["event_id"] for row in scored} == {collector.call_id(n) for n in range(200)}
     homes = {(row["event"]["app"], row["source_partition"]) for row in scored}
@@ -80,13 +79,11 @@ async def test_an_evaluation_result_becomes_a_label_in_the_log_of_its_event(
 ) -> None:
     tree = otlp_settings(settings, kafka.brokers, topic_prefix)
     await ready(tree)
-    worker = Worker(tree)
-    await worker.start()
-    await export(tree, tree.kafka.otlp_spans_topic, [collector.as_proto(collector.spans(1))])
-    await until(lambda: judged(worker) == 1)
-    await export(tree, tree.kafka.otlp_logs_topic, [collector.as_json(collector.evaluation(1, "fail"))])
-    await until(lambda: judged(worker) == 2)
-    await worker.stop()
+    async with judging(tree) as worker:
+        await export(tree, tree.kafka.otlp_spans_topic, [collector.as_proto(collector.spans(1))])
+        await until(lambda: judged(worker) == 1, 60)
+        await export(tree, tree.kafka.otlp_logs_topic, [collector.as_json(collector.evaluation(1, "fail"))])
+        await until(lambda: judged(worker) == 2)
     event, label = sorted(await read_all(tree, "events"), key=lambda r: int(r.offset))
     assert event.partition == label.partition
     assert orjson.loads(label.value)["call_id"] == orjson.loads(event.value)["call_id"]
@@ -106,12 +103,9 @@ async def test_what_cannot_be_read_is_dead_lettered_whole_and_its_neighbours_are
         b'{"resourceSpans": [}',
     ]
     bodies = [body for i, bad in enumerate(broken) for body in (bad, collector.as_json(collector.spans(i)))]
-    worker = Worker(tree)
-    await worker.start()
-    await export(tree, tree.kafka.otlp_spans_topic, bodies)
-    await until(lambda: judged(worker) == len(broken))
-    await worker.stop()
-    assert worker.error is None
+    async with judging(tree) as worker:
+        await export(tree, tree.kafka.otlp_spans_topic, bodies)
+        await until(lambda: judged(worker) == len(broken) and settled(worker), 60)
     letters = await values(tree, "deadletter")
     assert Counter(base64.b64decode(letter["raw"]) for letter in letters) == Counter(broken)
     assert {letter["source_topic"] for letter in letters} == {tree.kafka.otlp_spans_topic}
@@ -127,13 +121,11 @@ async def test_a_worker_judges_without_the_topics_and_takes_them_up_when_they_ar
     assert not finding.ok
     worker = Worker(tree)
     worker.app.conf.consumer_metadata_max_age_ms = 1000
-    await worker.start()
-    await until(lambda: len(worker.lag() or ()) == tree.kafka.partitions)
-    await ready(tree)
-    await export(tree, tree.kafka.otlp_spans_topic, [collector.as_proto(collector.spans(1))])
-    await until(lambda: judged(worker) == 1)
-    await worker.stop()
-    assert worker.error is None
+    async with judging(tree, worker):
+        await until(lambda: len(worker.lag() or ()) == tree.kafka.partitions, 60)
+        await ready(tree)
+        await export(tree, tree.kafka.otlp_spans_topic, [collector.as_proto(collector.spans(1))])
+        await until(lambda: judged(worker) == 1, 60)
     assert all(f.ok for f in await doctor._broker(tree))
 
 
@@ -150,8 +142,6 @@ async def test_a_restarted_worker_forwards_no_record_again(
 
 async def one_life(tree: Settings, bodies: list[bytes], total: int) -> None:
     """Run a worker until it has judged, and those before it, so many."""
-    worker = Worker(tree)
-    await worker.start()
-    await export(tree, tree.kafka.otlp_spans_topic, bodies)
-    await until(lambda: judged(worker) == total)
-    await worker.stop()
+    async with judging(tree) as worker:
+        await export(tree, tree.kafka.otlp_spans_topic, bodies)
+        await until(lambda: judged(worker) == total, 60)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import tracemalloc
 from typing import Any
 
@@ -7,6 +8,7 @@ import orjson
 import pytest
 
 from schemas.errors import ContractError, RecordError
+from schemas.outputs import DeadLetter
 from streams.gateway.intake import row, take
 from streams.gateway.keys import ANONYMOUS, Sender
 
@@ -84,6 +86,7 @@ async def test_a_letter_sent_again_is_the_same_letter() -> None:
     again = (await take([raw(), b"x"], ANONYMOUS)).letters(ANONYMOUS, "/v1/events")
     (one,), (two,) = ([orjson.loads(value) for _, value in letters] for letters in (first, again))
     assert one["dead_letter_id"] == two["dead_letter_id"]
+    assert DeadLetter.model_validate(one).raw == base64.b64encode(b"x").decode()
     assert (one["source_topic"], one["source_offset"], one["key"]) == ("http/v1/events", 0, "anonymous")
 
 
