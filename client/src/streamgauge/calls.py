@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from streamgauge import context
 from streamgauge.guard import quiet, quietly
+from streamgauge.ids import new_id
 from streamgauge.publisher import EventPublisher
 from streamgauge.snapshots import snapshot
 
@@ -66,8 +66,8 @@ class Call:
         self._context: context.Context | None = None
         self._began = time.perf_counter()
         self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        self.event_id = uuid.uuid4().hex
-        self.call_id = uuid.uuid4().hex
+        self.event_id = new_id()
+        self.call_id = new_id()
         self.provider = provider
         self.request_model = request_model
         self.response_model = ""
@@ -169,19 +169,27 @@ class Call:
             return
         self.finished = True
         self._stop_clock()
-        self.choices = snapshot(list(choices)) if choices else self.choices
-        self.usage = dict(usage) if usage else self.usage
-        self.response_model = response_model or self.response_model
-        self.system_fingerprint = system_fingerprint or self.system_fingerprint
+        with quiet("call"):  # what does not fit costs itself, not the event
+            self.response_model = response_model or self.response_model
+            self.system_fingerprint = system_fingerprint or self.system_fingerprint
+            self._take_outcome(cost_usd, error, more)
+            self.usage = dict(usage) if usage else self.usage
+            self.choices = snapshot(list(choices)) if choices else self.choices
+        if self._context is not None:
+            self._context.note(self.call_id)
+        self._publish()
+
+    def _take_outcome(
+        self, cost_usd: float | None, error: BaseException | Mapping[str, Any] | None, more: Json
+    ) -> None:
         if cost_usd is not None:
             self.more["cost_usd"] = cost_usd
         if error is not None:
             self.more["error"] = describe(error)
-        self.labels.update(more.pop("labels", None) or {})
+        labels = more.pop("labels", None)
         self.more.update(more)
-        if self._context is not None:
-            self._context.note(self.call_id)
-        self._publish()
+        if labels:
+            self.labels.update(labels)
 
     def _stop_clock(self) -> None:
         if self.latency_ms is None:
@@ -224,7 +232,14 @@ def describe(error: BaseException | Mapping[str, Any]) -> Json:
     """Turn an exception into ``LLMEvent.error``: type, message, and the HTTP status where it has one."""
     if isinstance(error, Mapping):
         return snapshot(error)  # type: ignore[no-any-return] # a mapping in, a dict out
+    told: Json = {"type": type(error).__name__, "message": "", "status": None}
+    with quiet("error"):  # an exception of the library's may fail to say what it is
+        told["status"] = _status(error)
+        told["message"] = str(error)[:MAX_ERROR_CHARS]
+    return told
+
+
+def _status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
     found = (getattr(error, "status_code", None), getattr(error, "code", None), getattr(response, "status_code", None))
-    status = next((s for s in found if type(s) is int), None)
-    return {"type": type(error).__name__, "message": str(error)[:MAX_ERROR_CHARS], "status": status}
+    return next((status for status in found if type(status) is int), None)

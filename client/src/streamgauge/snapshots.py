@@ -7,6 +7,7 @@ from typing import Any
 
 MAX_DEPTH = 16
 TOO_DEEP = "[nested too deep]"
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def snapshot(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -14,32 +15,12 @@ def snapshot(value: Any, depth: int = MAX_DEPTH) -> Any:
 
     Strings and numbers cannot change. Objects of other types are turned to text later, as they are then.
     """
-    kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bool or value is None:
+    if type(value) in _PLAIN:
         return value
     if depth <= 0:
         return TOO_DEEP
-    if kind is dict or isinstance(value, Mapping):
-        return {key: snapshot(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, (dict, Mapping)):
+        return {k: item if type(item) in _PLAIN else snapshot(item, depth - 1) for k, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [snapshot(item, depth - 1) for item in value]
     return value
-
-
-def weigh(event: Mapping[str, Any]) -> int:
-    """Return about how many bytes an event will hold, without reading its text: what bounds the queue.
-
-    Counted are the strings down to the third level: messages, tool calls, documents, choices, labels.
-    """
-    return 256 + sum(_weight(value, 3) for value in event.values())
-
-
-def _weight(value: Any, depth: int) -> int:
-    kind = type(value)
-    if kind is str or kind is bytes:
-        return len(value) + 8
-    if depth and (kind is dict):
-        return sum([_weight(item, depth - 1) for item in value.values()], 32)
-    if depth and (kind is list or kind is tuple):
-        return sum([_weight(item, depth - 1) for item in value], 16)
-    return 16

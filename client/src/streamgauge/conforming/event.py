@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from streamgauge.conforming import parts
-from streamgauge.conforming.identity import MAX_ID, id_of, new_id, time_of
+from streamgauge.conforming.identity import MAX_ID, id_of, time_of
 from streamgauge.conforming.numbers import MAX_MS, MAX_USD, bounded
 from streamgauge.conforming.repairs import Json, Repairs
 from streamgauge.conforming.text import optional_text, text_of
+from streamgauge.ids import new_id
 from streamgauge.settings import Settings
 
 _KINDS = ("call", "request", "response", "part")  # tuples: what is looked up may be a list
@@ -26,9 +27,10 @@ def conform_event(event: Json, settings: Settings) -> bool:
     """
     repairs = Repairs()
     _identify(event, settings, repairs)
-    for name, fix in _FIELDS.items():
-        if name in event:
-            event[name] = fix(event[name], repairs)
+    for name, value in event.items():
+        fix = _FIELDS.get(name)
+        if fix is not None:
+            event[name] = fix(value, repairs)
     _agree(event, repairs)
     return repairs.made
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import get_args
 
-from streamgauge.conforming.identity import MAX_ID, id_of, new_id, time_of
+from streamgauge.conforming.identity import MAX_ID, id_of, time_of
 from streamgauge.conforming.repairs import Json, Repairs
 from streamgauge.conforming.text import optional_text, text_of
+from streamgauge.ids import new_id
 from streamgauge.settings import Settings
 from streamgauge.vocabulary import Signal, Source
 

@@ -30,6 +30,8 @@ def message(value: Any, repairs: Repairs) -> Json:
     if not isinstance(value, dict):
         return repairs({"role": "user", "content": content_of(value, repairs)})
     role = value.get("role")
+    if len(value) == 2 and isinstance(role, str) and role in ROLES and type(value.get("content")) is str:
+        return value  # as most are
     if not isinstance(role, str) or role not in ROLES:
         value["role"] = repairs(_OTHER_ROLES.get(role, "user") if isinstance(role, str) else "user")
     _each(value, _MESSAGE, repairs)
