@@ -14,7 +14,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-kafka test-client test-client-torch test-client-otel fuzz check bench docs lint types format setup lock clean
+.PHONY: help demo test unit unit-client test-kafka test-client test-client-torch test-client-otel fuzz check bench docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,12 +32,16 @@ fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answer
 	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
 
 check: setup  ## format, lint, layers, types, unit tests; two at a time
-	$(MAKE) --jobs 2 --output-sync=target lint types unit
+	$(MAKE) --jobs 2 --output-sync=target lint types unit unit-client
 
 unit: setup
 	$(BIN)/pytest -m "not kafka" tests/unit $(ARGS)
 
+unit-client: setup
+	cd client && ../$(BIN)/python -m pytest tests/unit $(ARGS)
+
 test-client: .venv-client/.installed  ## the client with the real libraries it integrates
+	cd client && ../.venv-client/bin/mypy
 	cd client && ../.venv-client/bin/python -m pytest --ignore tests/pipelines --ignore tests/integrations/opentelemetry_hook/test_newest.py $(ARGS)
 
 test-client-torch: .venv-torch/.installed  ## the client with transformers pipelines (downloads 2.4 GB once; Java 17, Maven)
