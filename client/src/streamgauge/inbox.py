@@ -19,8 +19,8 @@ class Mark:
     done: Event
 
 
-Item = tuple[float, bytes | Mark]
-"""When it was put (monotonic), and an event as JSON, or a mark."""
+Item = bytes | Mark
+"""An event as JSON, or a mark."""
 
 
 class Inbox:
@@ -33,18 +33,21 @@ class Inbox:
         runs empty.
     """
 
-    __slots__ = ("_items", "_marks", "_marks_taken", "_sleeping", "_wake", "bytes")
+    __slots__ = ("_items", "_marks", "_marks_taken", "_sleeping", "_times", "_wake", "bytes", "length")
 
     def __init__(self) -> None:
+        # Two queues of plain values: a tuple of both would be one more object for the host's garbage collector.
         self._items: deque[Item] = deque()
+        self._times: deque[float] = deque()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._marks = Counter()
         self._marks_taken = 0
         self._sleeping = False
         self.bytes = 0
+        self.length = self._items.__len__
+        """How many wait, marks among them: a bound, cheap enough for every `put`."""
 
     def __len__(self) -> int:
-        """Return how many wait, marks among them: a bound, cheap enough for every `put`."""
         return len(self._items)
 
     def events(self) -> int:
@@ -54,14 +57,16 @@ class Inbox:
     def put(self, raw: bytes) -> None:
         """Append an event, and wake our thread if it sleeps."""
         self.bytes += len(raw)
-        self._items.append((time.monotonic(), raw))
+        self._times.append(time.monotonic())
+        self._items.append(raw)
         if self._sleeping:
             self.wake()
 
     def mark(self, done: Event) -> None:
         """Append a mark, and wake our thread."""
         self._marks.add()
-        self._items.append((time.monotonic(), Mark(done)))
+        self._times.append(time.monotonic())
+        self._items.append(Mark(done))
         self.wake()
 
     def wake(self) -> None:
@@ -69,19 +74,20 @@ class Inbox:
         self._sleeping = False
         self._wake.put(None)
 
-    def peek(self) -> bytes | Mark | None:
+    def peek(self) -> Item | None:
         """Return the oldest and leave it; ``None`` if there is none. Our thread only."""
         if self._items:
-            return self._items[0][1]
+            return self._items[0]
         self.bytes = 0
         return None
 
-    def take(self) -> bytes | Mark | None:
+    def take(self) -> Item | None:
         """Return the oldest, or ``None``. Our thread only."""
         try:
-            _, what = self._items.popleft()
+            what = self._items.popleft()
         except IndexError:
             return None
+        self._times.popleft()
         if isinstance(what, Mark):
             self._marks_taken += 1
         else:
@@ -90,7 +96,7 @@ class Inbox:
 
     def oldest(self) -> float:
         """Return when the oldest was put; infinity if there is none. Our thread only."""
-        return self._items[0][0] if self._items else float("inf")
+        return self._times[0] if self._items else float("inf")
 
     def pause(self, timeout_s: float) -> None:
         """Wait for the time; only `mark` and `wake` end it before. Our thread only."""

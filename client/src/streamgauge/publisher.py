@@ -126,7 +126,7 @@ class EventPublisher:
             return True
         if self._closed:
             return self._drop("closed")
-        if len(inbox) + courier.held >= settings.queue_size:
+        if inbox.length() + courier.held >= settings.queue_size:
             return self._drop("queue_full")
         raw, repaired = encode(event)
         if inbox.bytes + courier.held_bytes + len(raw) > settings.queue_bytes:
