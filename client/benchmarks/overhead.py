@@ -6,8 +6,8 @@
     python benchmarks/overhead.py --kafka kafka://127.0.0.1:9092
     python benchmarks/overhead.py --json figures.json
 
-Each line is one host: one thread or eight that compute for a millisecond between calls (``cpu``), wait for one
-(``io``), or do nothing but call (``burst``). The event is a chat of four messages and an answer, 3.3 kB.
+Each line is one host: one thread or eight that compute for half to one and a half milliseconds between calls
+(``cpu``), wait for so long (``io``), or do nothing but call (``burst``). The event is a chat of four messages and an answer, 3.3 kB.
 
 ``plain`` is what the machine and Python's GIL make of any code: five microseconds of Python, called by the same host,
 and nothing published. Eight threads that compute share one GIL: whoever has to give it up in the middle of a call waits
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -99,11 +100,14 @@ def drive(
 ) -> None:
     """Be one thread of a host."""
     clock = time.perf_counter_ns
+    chance = random.Random(count)
     for _ in range(count):
+        # Not a millisecond each time: five of them would be Python's switch interval, and every fifth call interrupted.
+        pause = chance.uniform(0.0005, 0.0015)
         if host == "cpu":
-            compute(0.001)
+            compute(pause)
         elif host == "io":
-            time.sleep(0.001)
+            time.sleep(pause)
         began = clock()
         what(publisher)
         took.append(clock() - began)
@@ -236,7 +240,7 @@ def make_topics(brokers: str) -> None:
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - not before import times are taken
     from confluent_kafka.cimpl import NewTopic  # noqa: PLC0415
 
-    admin = AdminClient({"bootstrap.servers": brokers})
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
     admin.list_topics(timeout=60)
     for made in admin.create_topics([NewTopic("bench.events", 4, 1)]).values():
         if (error := made.exception()) is not None and "ALREADY_EXISTS" not in str(error):
