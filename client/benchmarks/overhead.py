@@ -7,7 +7,8 @@
     python benchmarks/overhead.py --json figures.json
 
 Each line is one host: one thread or eight that compute for half to one and a half milliseconds between calls
-(``cpu``), wait for so long (``io``), or do nothing but call (``burst``). The event is a chat of four messages and an answer, 3.3 kB.
+(``cpu``), wait for so long (``io``), or do nothing but call (``burst``). The event is a chat of four messages and an
+answer, 3.3 kB.
 
 ``plain`` is what the machine and Python's GIL make of any code: five microseconds of Python, called by the same host,
 and nothing published. Eight threads that compute share one GIL: whoever has to give it up in the middle of a call waits

@@ -52,7 +52,7 @@ def ids(broker: KafkaBroker, topic: str) -> Counter[str]:
         reader.assign([TopicPartition(topic, number, 0)])
         while end and reader.position([TopicPartition(topic, number)])[0].offset < end:
             for message in reader.consume(1_000, timeout=1):
-                found[json.loads(message.value())["event_id"]] += 1
+                found[json.loads(message.value() or b"")["event_id"]] += 1
     reader.close()
     return found
 
