@@ -197,13 +197,8 @@ def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
 
     Its event id is the call's id: neither half's id names the whole.
     """
-    fields: dict[str, Any] = {name: getattr(response, name) for name in response.model_fields_set}
-    fields |= {name: getattr(request, name) for name in request.model_fields_set}
+    fields = _overlaid(request, response)
     fields |= {name: getattr(response, name) for name in _LATER if name in response.model_fields_set}
-    fields |= {**(response.model_extra or {}), **(request.model_extra or {})}
-    for name in ("parameters", "groups", "labels"):
-        if both := {**getattr(response, name), **getattr(request, name)}:
-            fields[name] = both
     fields |= {"kind": "call", "event_id": request.call_id}
     latency = response.latency_ms
     if latency is None:
@@ -217,19 +212,25 @@ def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
     A span whose answer was not recorded still says why it ended, as a choice without text; the log's has both.
     """
     first, second = (held, part) if "span" in held.parts else (part, held)
-    fields: dict[str, Any] = {name: getattr(second, name) for name in second.model_fields_set}
-    fields |= {name: getattr(first, name) for name in first.model_fields_set}
+    fields = _overlaid(first, second)
     for name in ("messages", "choices"):
         if name not in first.parts and (said := getattr(second, name)):
             fields[name] = said
     if held.guardrails or part.guardrails:
         fields["guardrails"] = (held.guardrails + part.guardrails)[:64]
+    parts = tuple(name for name in ("span", "messages", "choices") if name in {*held.parts, *part.parts})
+    return LLMEvent.model_construct(**fields | {"kind": "part", "parts": parts})
+
+
+def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
+    """Return the fields that either has, unknown ones too; where both have one it is the first's, or both merged."""
+    fields: dict[str, Any] = {name: getattr(second, name) for name in second.model_fields_set}
+    fields |= {name: getattr(first, name) for name in first.model_fields_set}
+    fields |= {**(second.model_extra or {}), **(first.model_extra or {})}
     for name in ("parameters", "groups", "labels"):
         if both := {**getattr(second, name), **getattr(first, name)}:
             fields[name] = both
-    parts = tuple(name for name in ("span", "messages", "choices") if name in {*held.parts, *part.parts})
-    extra = {**(second.model_extra or {}), **(first.model_extra or {})}
-    return LLMEvent.model_construct(**fields | extra | {"kind": "part", "parts": parts})
+    return fields
 
 
 def _ms(event: LLMEvent) -> int:

@@ -1,8 +1,9 @@
-"""Which partition a record goes to: what belongs together meets the same pipeline."""
+"""Which key a record has and which partition it goes to: what belongs together meets the same pipeline."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -23,3 +24,9 @@ def partition_of(key: bytes, partitions: int) -> int:
     # Cached: 3 us in Python for a conversation's id, and the events of one conversation come together.
     all_partitions = list(range(partitions))
     return int(_partition_of(key, all_partitions, all_partitions))
+
+
+def window_key(row: dict[str, Any]) -> str:
+    """Return the key of an aggregate: its window, its segment and the partition whose part it is."""
+    names = ("window_start", "tenant", "app", "model", "prompt_version", "source_partition")
+    return "|".join(str(row[n]) for n in names)

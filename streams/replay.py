@@ -17,7 +17,7 @@ from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.keying import event_key, partition_of
+from streams.keying import event_key, partition_of, window_key
 from streams.warm import warm
 
 _CHUNK = 256
@@ -118,8 +118,7 @@ class _Run:
 
     def _keep(self, rows: Iterable[dict[str, object]]) -> None:
         for row in rows:
-            names = ("window_start", "tenant", "app", "model", "prompt_version", "source_partition")
-            self._windows["|".join(str(row[n]) for n in names)] = orjson.dumps(row, option=_NUMERIC_KEYS)
+            self._windows[window_key(row)] = orjson.dumps(row, option=_NUMERIC_KEYS)
 
 
 def _is_feedback(line: bytes) -> bool:

@@ -17,6 +17,7 @@ from streams.batches import send_batches, send_keyed
 from streams.deadletters import Origin, letter
 from streams.decode import FEEDBACK_HEADER
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
+from streams.keying import window_key
 from streams.metrics import ALERTS, WORKER_DEAD_LETTERS
 
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
@@ -105,9 +106,3 @@ class Writer:
         payload = orjson.dumps(value, option=_NUMERIC_KEYS)
         sent: asyncio.Future[Any] = await self._producer.send(self._topic(topic), payload, key=key.encode())
         return sent
-
-
-def window_key(row: dict[str, Any]) -> str:
-    """Return the key of an aggregate: its window, its segment and the partition whose part it is."""
-    names = ("window_start", "tenant", "app", "model", "prompt_version", "source_partition")
-    return "|".join(str(row[n]) for n in names)

@@ -12,10 +12,9 @@ from aiokafka import AIOKafkaProducer
 from schemas.settings import Settings
 from streams.decode import FEEDBACK_HEADER, decode_event
 from streams.kafka import create_topics
-from streams.keying import event_key
+from streams.keying import event_key, window_key
 from streams.replay import replay
 from streams.worker.app import Worker
-from streams.worker.writer import window_key
 from tests.conftest import MakeSettings
 from tests.integration.test_worker import judged, read_all, until
 from tests.kafka.broker import KafkaBroker

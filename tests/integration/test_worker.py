@@ -121,6 +121,8 @@ async def test_whatever_codec_a_producer_has_its_events_are_judged(
     await worker.start()
     await until(lambda: judged(worker) == 200)
     await worker.stop()
+    assert await read_all(tree, "scored")
+    assert await read_all(tree, "deadletter") == []
 
 
 async def test_a_worker_whose_consumer_fails_says_so(kafka: KafkaBroker, settings: MakeSettings) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pytest
 from servers.local import Server
 from streamgauge.testing import Recorder
 
@@ -65,3 +66,15 @@ def sent(server: Server, volatile: tuple[str, ...] = ("host", "idempotency-key")
         (one.method, one.path, {k: v for k, v in one.headers.items() if k not in volatile}, one.body)
         for one in server.requests
     ]
+
+
+def break_ours(monkeypatch: pytest.MonkeyPatch, home: Any, name: str) -> list[tuple[Any, ...]]:
+    """Make one of our functions raise whenever it is called; return the list of its calls, which grows."""
+    hit: list[tuple[Any, ...]] = []
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        hit.append(args)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(home, name, broken)
+    return hit

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from published import PROMPT, bare, only, whole
+from published import PROMPT, bare, break_ours, only, whole
 from servers import openai as api
 from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
@@ -255,13 +255,7 @@ BREAKS = [
 async def test_an_error_of_ours_never_reaches_the_host(
     monkeypatch: pytest.MonkeyPatch, recorder: Recorder, home: Any, name: str, function: Callable[..., Any]
 ) -> None:
-    hit = []
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        hit.append(args)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(home, name, broken)
+    hit = break_ours(monkeypatch, home, name)
     before = integration_errors.value()
     assert await use(streamgauge.observe(publisher=recorder)(function)) == ANSWER
     assert bool(hit) == (integration_errors.value() > before)

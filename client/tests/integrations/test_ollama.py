@@ -16,7 +16,7 @@ import ollama
 import pytest
 import streamgauge
 from ollama import AsyncClient, Client
-from published import PROMPT, bare, only, outcome, sent, whole
+from published import PROMPT, bare, break_ours, only, outcome, sent, whole
 from servers import ollama as api
 from servers.local import Reply, Server, unused_url
 from streamgauge.calls import Call
@@ -308,13 +308,7 @@ def test_an_error_of_ours_never_reaches_the_host(  # noqa: PLR0917
     use: Callable[[Client], Any],
 ) -> None:
     expected = use(unwatched)
-    hit = []
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        hit.append(args)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(home, name, broken)
+    hit = break_ours(monkeypatch, home, name)
     before = integration_errors.value()
     assert use(client) == expected
     assert bool(hit) == (integration_errors.value() > before)

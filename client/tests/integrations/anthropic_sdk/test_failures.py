@@ -23,7 +23,7 @@ from anthropic_sdk.ways import (
     stream_helper,
     streaming_response,
 )
-from published import only, outcome
+from published import break_ours, only, outcome
 from servers import anthropic as api
 from servers.local import Reply, Server, unused_url
 from servers.sse import event as sse
@@ -188,13 +188,7 @@ def test_an_error_of_ours_never_reaches_the_host(  # noqa: PLR0917
     use: Callable[[Anthropic], Any],
 ) -> None:
     expected = use(unwatched)
-    hit = []
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        hit.append(args)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(home, name, broken)
+    hit = break_ours(monkeypatch, home, name)
     before = integration_errors.value()
     assert use(client) == expected
     assert bool(hit) == (integration_errors.value() > before)

@@ -14,7 +14,7 @@ import pytest
 import streamgauge
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 from openai_sdk.ways import ASK, STREAMS, WHOLE, acreate, create
-from published import only
+from published import break_ours, only
 from servers.local import Server
 from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
@@ -158,13 +158,7 @@ def test_an_error_of_ours_never_reaches_the_host(  # noqa: PLR0917
     use: Callable[[OpenAI], Any],
 ) -> None:
     expected = use(unwatched)
-    hit = []
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        hit.append(args)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(home, name, broken)
+    hit = break_ours(monkeypatch, home, name)
     before = integration_errors.value()
     assert use(client) == expected
     assert bool(hit) == (integration_errors.value() > before)

@@ -65,10 +65,14 @@ def test_a_changed_quota_holds_at_once() -> None:
     quotas.charge(sender(events_per_s=1, burst_s=1), 1, 0)
     refused(quotas, sender(events_per_s=1, burst_s=1), 1)
     quotas.charge(sender(events_per_s=5, burst_s=1), 5, 0)
+    assert refused(quotas, sender(events_per_s=5, burst_s=1), 1).retry_after_s == pytest.approx(0.2)
 
 
 def test_who_has_no_quota_may_send_anything() -> None:
-    Quotas(Clock()).charge(ANONYMOUS, 10**9, 10**12)
+    quotas = Quotas(Clock())
+    for _ in range(3):
+        quotas.charge(ANONYMOUS, 10**9, 10**12)
+    assert not ANONYMOUS.quota.model_dump(include={"events_per_s", "bytes_per_s"}, exclude_none=True)
 
 
 @given(
