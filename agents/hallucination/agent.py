@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
@@ -10,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
-from agents.hallucination.features import EVIDENCE, FEATURES
-from agents.hallucination.model import SignedLogistic, probability, shipped
+from agents.hallucination.features import EVIDENCE, FEATURES, SUPPORT
+from agents.hallucination.model import margins, probability, shipped
 from agents.hallucination.overlap import measure
 from agents.hallucination.sides import Sides, split
 from agents.hallucination.signal import NO_CONTEXT, NO_RESPONSE, GroundingSignal
-from agents.memory import Memory
+from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
@@ -31,10 +32,6 @@ class HallucinationConfig:
     ----------
     threshold
         Probability from which an event is flagged; None for the one that ships with the weights.
-    rate, confidence
-        Step of one label and how firmly the shipped weights are held, see `SignedLogistic`.
-    memory
-        Scored events that can still be labelled.
     context_bytes, response_bytes
         What is read of an event; longer texts are sampled at even spacing.
     cusum
@@ -42,9 +39,6 @@ class HallucinationConfig:
     """
 
     threshold: float | None = None
-    rate: float = 0.1
-    confidence: float = 1.0
-    memory: int = 10_000
     context_bytes: int = 65_536
     response_bytes: int = 16_384
     cusum: RateConfig = field(default_factory=RateConfig)
@@ -69,13 +63,16 @@ class HallucinationAgent:
 
     Parameters
     ----------
-    config
-        See `HallucinationConfig`.
+    config, learning
+        See `HallucinationConfig`, `LearningConfig`.
 
     Attributes
     ----------
     threshold
         Probability from which an event is flagged.
+    learner
+        What labels taught. Support can only lower and its lack can only raise the probability, whatever they say: a
+        run of bad labels can make the agent dull, never perverse.
 
     References
     ----------
@@ -85,14 +82,14 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
-    def __init__(self, config: HallucinationConfig | None = None) -> None:
+    def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
         base = shipped()
         self.threshold = base.threshold if self.config.threshold is None else self.config.threshold
-        self._model = SignedLogistic(base.weights, rate=self.config.rate, confidence=self.config.confidence)
-        self._memory = Memory(self.config.memory, len(FEATURES))
+        self._weights = np.array(base.weights)
+        self.learner = Learner("hallucination", _space(self._weights, learning), _digest(self._weights), learning)
         self._rate = RateCusum(self.config.cusum)
 
     def score(self, chunk: Chunk) -> Scores:
@@ -101,13 +98,17 @@ class HallucinationAgent:
         found = features(texts, len(chunk), self.config)
         signals = [_UNSCORED[found.sides.unscored.get(i, "no_response")] for i in range(len(chunk))]
         changes: list[Change] = []
-        for k, log_odds in enumerate(self._model.scores(found.rows)):
+        fixed = np.empty(len(found.rows))
+        margins(self._weights, found.rows, fixed)
+        odds = fixed.copy()
+        self.learner.apply(found.rows, [chunk.events[i].tenant for i in found.sides.events], odds)
+        for k, log_odds in enumerate(odds.tolist()):
             if not found.judged[k]:
                 continue
             i = found.sides.events[k]
             signals[i] = self._signal(texts, found, k, log_odds)
-            event = chunk.events[i]
-            self._memory.keep((event.tenant, event.app, event.call_id), found.rows[k].copy())
+            said = Scored(found.rows[k].copy(), float(fixed[k]), log_odds, signals[i].flag)
+            self.learner.scored(i, chunk.events[i], int(chunk.times[i]), said)
             changes += self._watch(chunk, i, flag=signals[i].flag)
         return Scores(signals, changes)
 
@@ -127,51 +128,37 @@ class HallucinationAgent:
     def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
         event = chunk.events[i]
         key = (event.tenant, event.app)
-        found = self._rate.update(key, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if found is None else (found.as_change(i, "hallucination.rate", key),)
+        offset, time_ms = int(chunk.offsets[i]), int(chunk.times[i])
+        found = self._rate.update(key, flag, offset, time_ms, event.event_id)
+        news = self.learner.changes(i, event, offset, time_ms)
+        return news if found is None else (found.as_change(i, "hallucination.rate", key), *news)
 
     def learn(self, feedback: Feedback) -> bool:
-        """Take one bounded step towards a label of a remembered event."""
-        if feedback.signal != self.name:
-            return False
-        row = self._memory.take(feedback.feedback_id, (feedback.tenant, feedback.app, feedback.call_id))
-        if row is None:
-            return False
-        self._model.learn(row, label=feedback.label)
-        return True
+        """Take in a label of a remembered event, see `Learner`."""
+        return feedback.signal == self.name and self.learner.learn(feedback)
 
     def state(self) -> State:
-        """Weights, remembered events, the rate's sums."""
+        """What was learned, with the events that wait for labels, and the rate's sums."""
         return {
             "version": self.version,
             "config": asdict(self.config),
             "features": list(FEATURES),
-            "weights": self._model.weights.copy(),
-            "squares": self._model.squares.copy(),
-            "memory": self._memory.state(),
+            "learner": self.learner.state(),
             "rate": dict(self._rate.state()),
         }
 
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = HallucinationAgent(self.config)
+        fresh = HallucinationAgent(self.config, self.learner.config)
         try:
-            fresh._load(state)
+            ours = (self.version, asdict(self.config), list(FEATURES))
+            if (state["version"], state["config"], list(state["features"])) != ours:  # type: ignore[arg-type]
+                raise ValueError("made by another version or with other settings")
+            fresh.learner.restore(state["learner"])
+            fresh._rate.restore(state["rate"])  # type: ignore[arg-type]
         except (StateError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"hallucination: {error!r}; start cold") from error
-        self._model, self._memory, self._rate = fresh._model, fresh._memory, fresh._rate
-
-    def _load(self, state: State) -> None:
-        ours = (self.version, asdict(self.config), list(FEATURES))
-        if (state["version"], state["config"], list(state["features"])) != ours:  # type: ignore[arg-type]
-            raise ValueError("made by another version or with other settings")
-        for name in ("weights", "squares"):
-            values = np.array(state[name], np.float64)
-            if values.shape != (len(FEATURES) + 1,):
-                raise ValueError(f"{name} of shape {values.shape}")
-            setattr(self._model, name, values)
-        self._memory.restore(state["memory"])  # type: ignore[arg-type]
-        self._rate.restore(state["rate"])  # type: ignore[arg-type]
+        self.learner, self._rate = fresh.learner, fresh._rate
 
 
 def features(texts: Texts, n: int, config: HallucinationConfig) -> Measured:
@@ -186,3 +173,17 @@ def features(texts: Texts, n: int, config: HallucinationConfig) -> Measured:
 
 def _text(texts: Texts, begin: int, end: int) -> str:
     return texts.buffer[begin:end].tobytes().decode("utf-8", "replace")
+
+
+def _digest(weights: NDArray[np.float64]) -> str:
+    """Tell one set of shipped weights from another: what was learned is relative to it."""
+    return hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
+
+
+def _space(weights: NDArray[np.float64], learning: LearningConfig | None) -> Space:
+    """Each feature's weight may move, but not across zero."""
+    limit = (learning or LearningConfig()).limit
+    low, high = np.full(len(weights), -limit), np.full(len(weights), limit)
+    high[:SUPPORT] = np.minimum(limit, -weights[:SUPPORT])
+    low[SUPPORT:-1] = np.maximum(-limit, -weights[SUPPORT:-1])
+    return Space(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)
