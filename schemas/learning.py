@@ -10,7 +10,6 @@ from schemas.event import Contract, Finite, Id, Time
 
 Signal = Literal["injection", "hallucination"]
 VersionId = Annotated[str, Field(pattern=r"^(shipped|[0-9a-f]{12})$")]
-FORMAT = "streamgauge-weights"
 
 
 class WeightsFile(Contract):
@@ -19,7 +18,7 @@ class WeightsFile(Contract):
     They are moves away from the weights that ship, so they fit only an installation with the same ones (``base``).
     """
 
-    format: Literal["streamgauge-weights"] = FORMAT
+    format: Literal["streamgauge-weights"] = "streamgauge-weights"
     format_version: Literal[1] = 1
     signal: Signal
     base: str = Field(description="digest of the weights that these moves go from")

@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from schemas.errors import ContractError, DecodeError, RecordError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
+from schemas.learning import ModelCommand
 
 FEEDBACK_HEADER = ("kind", b"feedback")
+COMMAND_HEADER = ("kind", b"model")
 MAX_RECORD_BYTES = 16 << 20
 
 
-def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback:
+def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback | ModelCommand:
     """Decode one record of the events topic.
 
     Parameters

@@ -16,8 +16,8 @@ from agents.pipeline import Outputs, Pipeline, Record
 from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.keying import event_key, partition_of, window_key
+from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.keying import partition_for, window_key
 from streams.warm import warm
 
 _CHUNK = 256
@@ -53,8 +53,8 @@ def replay(
 ) -> Report:
     """Judge every line, in order, and write ``scored.jsonl``, ``alerts.jsonl`` and ``aggregates.jsonl``.
 
-    Lines are events or feedback (``"kind": "feedback"``), given to partitions as Kafka would give them by key, so that
-    the outputs are those of a live run of the same lines.
+    Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
+    would give them by key, so that the outputs are those of a live run of the same lines.
     """
     out.mkdir(parents=True, exist_ok=True)
     warm(settings)
@@ -85,12 +85,11 @@ class _Run:
     def add(self, line: bytes) -> None:
         self.records += 1
         try:
-            headers = [FEEDBACK_HEADER] if _is_feedback(line) else []
-            item = decode_event(line, headers)
+            item = decode_record(line, headers_of(line))
         except RecordError:
             self.bad += 1
             return
-        partition = partition_of(event_key(item), self._settings.kafka.partitions)
+        partition = partition_for(item, self._settings.kafka.partitions)
         offset = self._next.get(partition, 0)
         self._next[partition] = offset + 1
         pending = self._pending.setdefault(partition, [])
@@ -121,11 +120,13 @@ class _Run:
             self._windows[window_key(row)] = orjson.dumps(row, option=_NUMERIC_KEYS)
 
 
-def _is_feedback(line: bytes) -> bool:
-    if b'"feedback"' not in line:
-        return False
+def headers_of(line: bytes) -> list[tuple[str, bytes]]:
+    """Return the header that a line would have in the log of the events: it tells labels and commands from events."""
+    if b'"feedback"' not in line and b'"model"' not in line:
+        return []
     try:
         value = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(value, dict) and value.get("kind") == "feedback"
+        return []
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return [header for header in (FEEDBACK_HEADER, COMMAND_HEADER) if kind == header[1].decode()]

@@ -138,7 +138,7 @@ class HallucinationAgent:
         return feedback.signal == self.name and self.learner.learn(feedback)
 
     def state(self) -> State:
-        """What was learned, with the events that wait for labels, and the rate's sums."""
+        """Return what was learned, with the events that wait for labels, and the rate's sums."""
         return {
             "version": self.version,
             "config": asdict(self.config),

@@ -28,7 +28,7 @@ def array(value: Any, dtype: DTypeLike, *shape: int | None) -> NDArray[Any]:
 def text(value: Any) -> str:
     """Return a string; raise ValueError for anything else."""
     if not isinstance(value, str):
-        raise ValueError(f"a string was expected, not {value!r}")  # noqa: TRY004 - one error for all that does not fit
+        raise ValueError(f"a string was expected, not {value!r}")
     return value
 
 

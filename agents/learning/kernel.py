@@ -84,10 +84,10 @@ def put(ids, values, count, sign, lent, before, after, shared, own):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def revisit(
+def revisit(  # type: ignore[no-untyped-def]
     first, steps, ids, values, counts, signs, caps, lents, norms, bases, slots, alphas, shared, own, share, rest, low,
     high, noise,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Weigh ``steps`` kept labels anew, from the ``first`` on, round and round.
 
     A label's weight goes towards ``cap * sigmoid(-sign * margin)``, where the dual of regularised logistic regression

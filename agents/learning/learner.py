@@ -82,7 +82,8 @@ class Scored(NamedTuple):
     flag: bool
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
     """A label to ask for: of the event at an index of the chunk."""
 
     index: int
@@ -108,6 +109,11 @@ class Learner:
         Digest of the weights that do not change; what was learned is relative to them.
     config
         See `LearningConfig`.
+
+    Attributes
+    ----------
+    version_name
+        The version that the present weights are, or have moved on from.
     """
 
     def __init__(self, signal: Signal, space: Space, base: str, config: LearningConfig | None = None) -> None:
@@ -124,6 +130,7 @@ class Learner:
         self.sampler = Sampler(signal, config.requests_per_hour, config.segments)
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
+        self.version_name = SHIPPED
         self._now_ms = 0
         self._since_version = 0
         self._lent: OrderedDict[str, int] = OrderedDict()
@@ -280,10 +287,12 @@ class Learner:
     def keep_version(self, reason: str) -> None:
         """Remember the weights as they are now."""
         self._since_version = 0
-        self.versions.keep(self.current(reason))
+        version = self.current(reason)
+        self.versions.keep(version)
+        self.version_name = version.name
 
     def command(self, command: ModelCommand) -> bool:
-        """Obey; False, and nothing changes, if it cannot be obeyed here: an unknown version, weights that do not fit."""
+        """Obey; False, and nothing changes, for a version that is not kept here or weights that do not fit."""
         try:
             weights = self._commanded(command)
             self.keep_version(f"before {command.action}")
@@ -292,6 +301,7 @@ class Learner:
             self.counts.refused += 1
             return False
         self.ballots.forget_kept()
+        self.version_name = command.version
         if command.action == "import":
             self.keep_version("imported")
         self.counts.obeyed += 1
@@ -313,7 +323,7 @@ class Learner:
 
     # Quality, told after each label
 
-    def quality_rows(self, feedback: Feedback) -> list[tuple[tuple[str, str], Quality]]:
+    def quality_of(self, feedback: Feedback) -> list[tuple[tuple[str, str], Quality]]:
         """Return the live quality at a label's tenant and app, and everywhere."""
         place = (feedback.tenant, feedback.app)
         return [(where, q) for where in (EVERYWHERE, place) for q in self.quality.of(where)]
@@ -328,6 +338,7 @@ class Learner:
         numbers = [self._now_ms, self._since_version]
         return {
             "base": self.base,
+            "version_name": self.version_name,
             "counts": asdict(self.counts),
             "moves": self.moves.state(),
             "events": self.events.state(),
@@ -346,6 +357,7 @@ class Learner:
         """Continue from `state`; raises ValueError, KeyError or TypeError, and may be left half restored."""
         if text(state["base"]) != self.base:
             raise ValueError("learned beside other weights")
+        version_name = text(state["version_name"])
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
         for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
@@ -354,7 +366,7 @@ class Learner:
         labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
         self._lent = OrderedDict(zip(tenants, labels, strict=True))
         self._told, self._news = _placed(state["told"]), _placed(state["news"])
-        self.counts = LabelCounts(**counts)
+        self.counts, self.version_name = LabelCounts(**counts), version_name
         self.requests = []
 
 

@@ -62,11 +62,12 @@ class Space:
         return np.append(ids, self.size).astype(np.int32), np.append(values, self.bias)
 
     def cells(self, row: NDArray[Any]) -> Ints:
-        """Return what may be new in a row: its hashed features, or in which eighth each value lies, each two together."""
+        """Return what may be new in a row: its hashed features, or in which eighths neighbouring values lie."""
         if self.hashed:
             return row
         eighths = np.clip(row * 8.0, -16, 16).astype(np.int32) + 16
-        return (eighths[:-1] * 40 + eighths[1:]) * self.size + np.arange(self.size - 1, dtype=np.int32)
+        cells = (eighths[:-1] * 40 + eighths[1:]) * self.size + np.arange(self.size - 1)
+        return cells.astype(np.int32)
 
 
 class Held(NamedTuple):
@@ -248,7 +249,7 @@ class Moves:
         self.idle = not len(features)
 
     def state(self) -> dict[str, Any]:
-        """Moves and kept labels; arrays are copies."""
+        """Return moves and kept labels; arrays are copies."""
         n, within = self._n, self._within(self._counts[: self._n])
         columns = {name.removeprefix("_"): getattr(self, name)[:n].copy() for name in _COLUMNS[2:]}
         kept = {"ids": self._ids[:n][within], "values": self._values[:n][within]}

@@ -79,7 +79,7 @@ class Ballots:
             ballot.kept = NOT_KEPT
 
     def state(self) -> dict[str, Any]:
-        """Lists and arrays, oldest first."""
+        """Return lists and arrays, oldest first."""
         votes = [v for b in self._ballots.values() for v in b.votes.values()]
         return {
             "keys": [list(key) for key in self._ballots],

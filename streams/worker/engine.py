@@ -14,7 +14,7 @@ from schemas.errors import RecordError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
-from streams.decode import decode_event
+from streams.decode import decode_record
 from streams.metrics import (
     WORKER_CHUNK_SECONDS,
     WORKER_COLD_STARTS,
@@ -101,6 +101,7 @@ class Engine:
         await self._writer.write(self.partition, out)
         WORKER_EVENTS.inc(len(out.scored))
         self._meters.publish(self.pipeline)
+        self._meters.quality(out.quality, self.partition)
         crash_point("worker.after_write")
 
     @staticmethod
@@ -109,7 +110,7 @@ class Engine:
         bad: list[tuple[ConsumerRecord, RecordError]] = []
         for record in records:
             try:
-                good.append((record.offset, decode_event(record.value, record.headers), record.value))
+                good.append((record.offset, decode_record(record.value, record.headers), record.value))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad
