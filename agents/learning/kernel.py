@@ -15,8 +15,10 @@ from numba import njit
 
 UNIT = 1 << 12
 MARGIN_LIMIT = 30.0
-BELIEF = 5.0
+BELIEF = 4.0
 """Most that the unchanged weights count, in log odds, when it is asked whether a label is true."""
+OFF = 6.0
+"""Most that they count in the loss: were all events of a source at -9, labels of harmless ones would teach nothing."""
 
 
 @njit(cache=True, nogil=True)
@@ -106,7 +108,7 @@ def revisit(  # type: ignore[no-untyped-def]
         others = max(-BELIEF, min(BELIEF, bases[e])) + moved - signs[e] * alphas[e] * size
         agree = 1.0 / (1.0 + exp(-signs[e] * max(-MARGIN_LIMIT, min(MARGIN_LIMIT, others))))
         cap = caps[e] * (1.0 - noise) * agree / ((1.0 - noise) * agree + noise * (1.0 - agree))
-        margin = max(-MARGIN_LIMIT, min(MARGIN_LIMIT, bases[e] + moved))
+        margin = max(-MARGIN_LIMIT, min(MARGIN_LIMIT, max(-OFF, min(OFF, bases[e])) + moved))
         target = cap / (1.0 + exp(signs[e] * margin))
         after = alphas[e] + (target - alphas[e]) / (1.0 + 0.25 * cap * size)
         put(ids[e], values[e], counts[e], signs[e], lents[e], alphas[e], after, shared, mine)

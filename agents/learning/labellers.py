@@ -21,7 +21,7 @@ _START = {"annotator": 4.0, "judge": 3.0, "thumbs": 2.0, "user": 2.0}
 _BOUND = 6.0
 _SET_ASIDE = -2.0
 """Log odds below which none of a labeller's labels count."""
-_MODEL_KNOWS, _OTHERS_KNOW = 0.85, 0.9
+_MODEL_KNOWS, _OTHERS_KNOW = 0.7, 0.9
 """Most that the model's or another labeller's word is worth against a labeller's own, as a probability."""
 
 

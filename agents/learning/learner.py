@@ -69,7 +69,7 @@ class Scored(NamedTuple):
     row
         Features, as `agents.learning.moves.Space` takes them.
     base
-        Log odds by the weights that do not change.
+        Log odds by the weights that do not change, as they were trained: without a threshold taken off.
     odds
         Log odds of the score that is published.
     flag
