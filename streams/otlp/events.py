@@ -131,11 +131,9 @@ def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
 
 
 def emit(event: dict[str, Any], source: Source, where: str, out: Normalised) -> None:
-    """Serialise an event under the key of its conversation, or else of its app."""
-    conversation = event.get("conversation_id")
-    key = conversation.encode("utf-8", "replace") if conversation else source.key
+    """Serialise an event under the key of its app, where the other signals of the call will come too."""
     try:
-        out.events.append((key, orjson.dumps(event)))
+        out.events.append((source.key, orjson.dumps(event)))
     except TypeError as error:
         out.reject(where, f"it cannot be written as JSON: {str(error)[:200]}")
 
