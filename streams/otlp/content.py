@@ -21,6 +21,7 @@ _ROLES: Final = {
     **dict.fromkeys(("function", "ipython"), "tool"),
     **dict.fromkeys(("instruction", "instructions", "system_instruction"), "system"),
 }
+_JSON: Final = ("[", "{", '"')
 _PARTS: Final = ('[{"type"', '[{"text"')
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "compaction"})
@@ -61,7 +62,7 @@ def compact(value: Any) -> str:
 
 def decoded(value: Any) -> Any:
     """Return what JSON text says; text that is no JSON, and anything else, as it is."""
-    if isinstance(value, str) and value[:1] in {"[", "{", '"'}:
+    if type(value) is str and value.startswith(_JSON):
         try:
             return loads(value)
         except RecordError:

@@ -20,7 +20,7 @@ def from_proto(value: Any, depth: int = MAX_DEPTH) -> Any:
         return None
     found = getattr(value, kind)
     if kind == "array_value":
-        return [from_proto(v, depth - 1) for v in found.values] if depth else TOO_DEEP
+        return [v.string_value or from_proto(v, depth - 1) for v in found.values] if depth else TOO_DEEP
     if kind == "kvlist_value":
         return {kv.key: from_proto(kv.value, depth - 1) for kv in found.values} if depth else TOO_DEEP
     if kind == "bytes_value":
@@ -48,6 +48,8 @@ def from_json(value: Any, depth: int = MAX_DEPTH) -> Any:
     """
     if isinstance(value, dict):
         for kind, found in value.items():
+            if kind == "intValue":
+                return integer(found)
             if kind in _SCALARS:
                 return _SCALARS[kind](found)
             if kind in _NESTED:
@@ -57,13 +59,16 @@ def from_json(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 def pairs_from_json(pairs: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
     """Return a list of ``KeyValue`` objects as a dict; what is none is left out."""
-    if not isinstance(pairs, list):
-        return {}
-    return {
-        pair["key"]: from_json(pair.get("value"), depth)
-        for pair in pairs
-        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
-    }
+    out: dict[str, Any] = {}
+    for pair in pairs if isinstance(pairs, list) else ():
+        if type(pair) is dict and type(key := pair.get("key")) is str:
+            value = pair.get("value")
+            # Most attributes are text: taken as it is, a call for each would take as long as all the rest.
+            if type(value) is dict and len(value) == 1 and type(text := value.get("stringValue")) is str:
+                out[key] = text
+            else:
+                out[key] = from_json(value, depth)
+    return out
 
 
 def _items(values: list[Any], depth: int) -> list[Any]:
@@ -77,12 +82,12 @@ def _values(found: Any) -> list[Any]:
 
 def integer(value: Any) -> int | None:
     """Return a 64-bit whole number given as such, or as its digits (proto3 JSON writes 64-bit numbers as text)."""
+    if type(value) is str:
+        value = _parsed(value)
     if type(value) is int:
         return value if -_INT64 <= value < _INT64 else None
     if isinstance(value, bool):
         return None
-    if isinstance(value, str):
-        value = _parsed(value)
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) else None
     return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
@@ -99,7 +104,7 @@ def number(value: Any) -> float | None:
     """Return a number given as such or as text; may be infinite or no number."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if type(value) is int or type(value) is float:
         return float(value)
     if isinstance(value, str) and len(value) <= 400:
         try:
@@ -120,7 +125,6 @@ def _flag(value: Any) -> bool | None:
 _SCALARS: Final[dict[str, Callable[[Any], Any]]] = {
     "stringValue": _text,
     "bytesValue": _text,
-    "intValue": integer,
     "doubleValue": number,
     "boolValue": _flag,
 }
