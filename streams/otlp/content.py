@@ -92,6 +92,13 @@ def flat(content: Any) -> str:
     return compact(content)
 
 
+def spoken_text(content: Any) -> str:
+    """Return content as one text, be it a text, parts, or parts written as JSON text."""
+    if type(content) is str and not content.startswith(_PARTS):
+        return content
+    return flat(parts_of(content))
+
+
 def _part(part: Any) -> str:
     if not isinstance(part, dict):
         return compact(part)

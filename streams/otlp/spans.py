@@ -129,7 +129,8 @@ def _content(span: SpanView, found: Fields) -> Content:
         content.add(read(found))
     if span.happenings:
         content.add(by_event.read([(name, body) for name, _, body in span.happenings if name in by_event.NAMES]))
-        content.add(_details(span))
+        if not (content.messages and content.choices):
+            content.add(_details(span))
     return content
 
 

@@ -48,8 +48,6 @@ def from_json(value: Any, depth: int = MAX_DEPTH) -> Any:
     """
     if isinstance(value, dict):
         for kind, found in value.items():
-            if kind == "intValue":
-                return integer(found)
             if kind in _SCALARS:
                 return _SCALARS[kind](found)
             if kind in _NESTED:
@@ -63,11 +61,16 @@ def pairs_from_json(pairs: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
     for pair in pairs if isinstance(pairs, list) else ():
         if type(pair) is dict and type(key := pair.get("key")) is str:
             value = pair.get("value")
-            # Most attributes are text: taken as it is, a call for each would take as long as all the rest.
-            if type(value) is dict and len(value) == 1 and type(text := value.get("stringValue")) is str:
-                out[key] = text
-            else:
-                out[key] = from_json(value, depth)
+            # Nine attributes in ten are text or a count: a call for each would take as long as all the rest.
+            if type(value) is dict and len(value) == 1:
+                ((kind, found),) = value.items()
+                if kind == "stringValue" and type(found) is str:
+                    out[key] = found
+                    continue
+                if kind == "intValue":
+                    out[key] = integer(found)
+                    continue
+            out[key] = from_json(value, depth)
     return out
 
 
@@ -83,6 +86,8 @@ def _values(found: Any) -> list[Any]:
 def integer(value: Any) -> int | None:
     """Return a 64-bit whole number given as such, or as its digits (proto3 JSON writes 64-bit numbers as text)."""
     if type(value) is str:
+        if len(value) <= 18 and value.isdecimal():
+            return int(value)
         value = _parsed(value)
     if type(value) is int:
         return value if -_INT64 <= value < _INT64 else None
@@ -125,6 +130,7 @@ def _flag(value: Any) -> bool | None:
 _SCALARS: Final[dict[str, Callable[[Any], Any]]] = {
     "stringValue": _text,
     "bytesValue": _text,
+    "intValue": integer,
     "doubleValue": number,
     "boolValue": _flag,
 }
