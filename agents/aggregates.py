@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
 from agents.histogram import Tally, bucket
-from agents.refusal import is_refusal
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
@@ -87,8 +86,9 @@ class Aggregator:
         grounding = signals.get("hallucination", nothing)
         out: list[dict[str, Any]] = []
         times = chunk.times.tolist()
-        for event, at, segment, offset, *said in zip(
-            chunk.events, times, chunk.segments, chunk.offsets.tolist(), injection, grounding, strict=True
+        offsets = chunk.offsets.tolist()
+        for event, at, segment, offset, refusal, *said in zip(
+            chunk.events, times, chunk.segments, offsets, chunk.refusals, injection, grounding, strict=True
         ):
             start = at - at % WINDOW_MS
             if start < self._closed_before:
@@ -101,7 +101,7 @@ class Aggregator:
                 window = self._open[key] = Window()
             self._dirty.add(key)
             window.version = offset
-            _count(window, event)
+            _count(window, event, refusal is True)
             _count_signals(window, *said)
             out += self._advance(at)
         return out
@@ -189,11 +189,10 @@ def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:
     return found
 
 
-def _count(window: Window, event: LLMEvent) -> None:
+def _count(window: Window, event: LLMEvent, refusal: bool) -> None:
     window.events += 1
     window.errors += event.error is not None
-    if event.choices:
-        window.refusals += is_refusal(event.choices[0].content)
+    window.refusals += refusal
     if (usage := event.usage) is not None:
         window.input_tokens += usage.input_tokens
         window.output_tokens += usage.output_tokens

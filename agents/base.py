@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.refusal import is_refusal
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 
@@ -44,13 +45,15 @@ class Role(IntEnum):
     RESPONSE = 5
 
 
+# Plain numbers: of a chunk's five texts an event, numpy and bytes() take those several times as fast as enum members.
 _ROLES = {
-    "system": Role.SYSTEM,
-    "developer": Role.SYSTEM,
-    "user": Role.USER,
-    "tool": Role.TOOL,
-    "assistant": Role.ASSISTANT,
+    "system": int(Role.SYSTEM),
+    "developer": int(Role.SYSTEM),
+    "user": int(Role.USER),
+    "tool": int(Role.TOOL),
+    "assistant": int(Role.ASSISTANT),
 }
+_DOCUMENT, _RESPONSE = int(Role.DOCUMENT), int(Role.RESPONSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +113,37 @@ class Chunk:
     @cached_property
     def texts(self) -> Texts:
         """Every non-empty message, document and first choice of the chunk, in event order."""
-        owner: list[int] = []
+        until: list[int] = []
         role: list[int] = []
         strings: list[str] = []
-        for i, event in enumerate(self.events):
-            parts = [(_ROLES[m.role], m.content) for m in event.messages if m.content]
-            parts += [(Role.DOCUMENT, d.text) for d in event.documents if d.text]
+        for event in self.events:
+            for message in event.messages:
+                if message.content:
+                    role.append(_ROLES[message.role])
+                    strings.append(message.content)
+            for document in event.documents:
+                if document.text:
+                    role.append(_DOCUMENT)
+                    strings.append(document.text)
             if event.choices and event.choices[0].content:
-                parts.append((Role.RESPONSE, event.choices[0].content))
-            for who, text in parts:
-                owner.append(i)
-                role.append(who)
-                strings.append(text)
+                role.append(_RESPONSE)
+                strings.append(event.choices[0].content)
+            until.append(len(strings))
         encoded = [s.encode("utf-8", "replace") for s in strings]
         start = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(b) for b in encoded], out=start[1:])
+        np.cumsum(list(map(len, encoded)), out=start[1:])
         return Texts(
-            np.array(owner, np.int64),
-            np.array(role, np.uint8),
+            np.repeat(np.arange(len(until)), np.diff(np.array(until, np.int64), prepend=0)),
+            np.frombuffer(bytes(role), np.uint8),
             start,
             np.frombuffer(b"".join(encoded), np.uint8),
             strings,
         )
+
+    @cached_property
+    def refusals(self) -> list[bool | None]:
+        """Whether the first choice of each event declines, length n; None where there is no choice."""
+        return [is_refusal(e.choices[0].content) if e.choices else None for e in self.events]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,15 +17,9 @@ def _in_store_range(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number; leave the field out where it is unknown")
-    return value
-
-
 Time = Annotated[AwareDatetime, AfterValidator(_in_store_range)]
-Finite = Annotated[float, AfterValidator(_finite)]
-Milliseconds = Annotated[float, Field(ge=0, le=86_400_000), AfterValidator(_finite)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Part = Literal["span", "messages", "choices"]
@@ -142,7 +135,7 @@ class LLMEvent(Contract):
     documents: tuple[Document, ...] = ()
     choices: tuple[Choice, ...] = ()
     usage: Usage | None = None
-    cost_usd: Annotated[float, Field(ge=0, le=1e6), AfterValidator(_finite)] | None = None
+    cost_usd: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     latency_ms: Milliseconds | None = None
     ttft_ms: Milliseconds | None = Field(None, description="time to first token")
     error: CallError | None = None

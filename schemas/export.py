@@ -23,7 +23,7 @@ from schemas.settings import Settings
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
 
 CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
-    "events": (LLMEvent, "receive", "key: tenant/app, or conversation_id where given"),
+    "events": (LLMEvent, "receive", "key: tenant/app, or conversation_id where given and the call is no span"),
     "feedback": (Feedback, "receive", "key: that of the event it labels"),
     "scored": (Scored, "send", "partition number of the source"),
     "alerts": (Alert, "send", "key: fingerprint; compacted"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from schemas.errors import ContractError, DecodeError, RecordError
-from schemas.event import LLMEvent
+from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 
@@ -50,9 +52,14 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
         _strict(raw)
     model = Feedback if FEEDBACK_HEADER in headers else LLMEvent
     try:
-        return model.model_validate_json(raw)
+        item = model.model_validate_json(raw)
     except ValidationError as error:
         raise explain(error) from error
+    for name, value in _free(item):
+        if (where := _infinite(value)) is not None:
+            field = name + where
+            raise ContractError(f"{field}: must be a finite number; leave it out where it is unknown", field)
+    return item
 
 
 def _strict(raw: bytes) -> None:
@@ -61,6 +68,40 @@ def _strict(raw: bytes) -> None:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"value: {error.msg} at byte {error.pos}; leave the field out where it is unknown") from error
+
+
+def _free(item: LLMEvent | Feedback) -> Iterable[tuple[str, Any]]:
+    """Return name and value of each field that the contract leaves free; of all others it says what they hold."""
+    found: list[tuple[str, Any]] = list(item.model_extra.items()) if item.model_extra else []
+    if isinstance(item, Feedback):
+        return found
+    found.append(("parameters", item.parameters))
+    parts: tuple[tuple[str, Sequence[Contract]], ...] = (("documents", item.documents), ("guardrails", item.guardrails))
+    for name, many in parts:
+        found += [(f"{name}.{n}", part.model_extra) for n, part in enumerate(many) if part.model_extra]
+    said: tuple[tuple[str, Sequence[Message | Choice]], ...] = (("messages", item.messages), ("choices", item.choices))
+    for name, ones in said:
+        for n, one in enumerate(ones):
+            if one.model_extra:
+                found.append((f"{name}.{n}", one.model_extra))
+            for k, call in enumerate(one.tool_calls):
+                found.append((f"{name}.{n}.tool_calls.{k}", call.model_extra))
+    if item.usage is not None:
+        found.append(("usage", item.usage.model_extra))
+    if item.error is not None:
+        found.append(("error", item.error.model_extra))
+    return found
+
+
+def _infinite(value: Any) -> str | None:
+    """Return where in a value a number is beyond what a float holds (``1e999`` is JSON); None if nowhere."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ""
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if (where := _infinite(inner)) is not None:
+                return f".{name}{where}"
+    return None
 
 
 def explain(error: ValidationError) -> RecordError:

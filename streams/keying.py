@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -12,13 +13,19 @@ from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 
 _partition_of = DefaultPartitioner()
+_SPAN: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}")
+"""The id of a call that came over OTLP: of its trace and its span (`streams.otlp.events.call_name`)."""
 
 
-def event_key(item: LLMEvent | Feedback | ModelCommand) -> bytes:
-    """Return the key a client gives: the conversation where there is one, tenant and app otherwise."""
-    if isinstance(item, ModelCommand):
-        return item.command_id.encode()
-    return (item.conversation_id or f"{item.tenant}/{item.app}").encode()
+def event_key(item: LLMEvent | Feedback) -> bytes:
+    """Return the key a client gives: the conversation where there is one, tenant and app otherwise.
+
+    A call that is a span goes under tenant and app whatever else it tells: its conversation stands on the span, but not
+    on its log records nor on what evaluates it, and all of them have to meet (ADR 0007).
+    """
+    if item.conversation_id and not _SPAN.fullmatch(item.call_id):
+        return item.conversation_id.encode()
+    return f"{item.tenant}/{item.app}".encode()
 
 
 @lru_cache(maxsize=1 << 14)

@@ -19,8 +19,11 @@ from schemas.errors import StateError
 from schemas.rules import Rule, RuleSet
 
 _MAX_STEP_MS = 86_400_000
+_WINDOWED = frozenset({"count", "rate", "quantile"})
 _FIELDS = tuple(f.name for f in fields(Active))
 Row: TypeAlias = "dict[str, Any]"
+Key: TypeAlias = "tuple[str, str, str]"
+"""Rule, tenant and app of a window."""
 
 
 class AlertEngine:
@@ -42,12 +45,14 @@ class AlertEngine:
             if rule.over != "change":
                 check_metric(rule.name, rule.metric)
         self._events = [r for r in rules.rules if r.over == "event"]
-        self._windowed = [r for r in rules.rules if r.over in {"count", "rate", "quantile"}]
+        self._windowed = [r for r in rules.rules if r.over in _WINDOWED]
         self._changes = [r for r in rules.rules if r.over == "change"]
         self.partition = partition
         self.windows_max = windows_max
-        self._windows: OrderedDict[tuple[str, str, str], SlidingWindow] = OrderedDict()
+        self._windows: OrderedDict[Key, SlidingWindow] = OrderedDict()
         self._active: dict[str, Active] = {}
+        # Fingerprint by window, so that an event need not hash its own to learn that nothing fires there.
+        self._firing: dict[Key, str] = {}
         self._quiet_until: OrderedDict[str, int] = OrderedDict()
         self._now = 0
         self._due = math.inf
@@ -68,7 +73,7 @@ class AlertEngine:
                 out += self._resolve_due(int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
-                    out += self._in_window(rule, chunk, i, value)
+                    out += self._in_window(rule, chunk, i, at, value)
             for rule, value in hits.get(i, ()):
                 out += self._in_event(rule, chunk, i, value)
             for change in by_index.get(i, ()):
@@ -91,18 +96,18 @@ class AlertEngine:
         text = of_value(rule, segment, value, 1)
         return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=text, evidence=[event.event_id])
 
-    def _in_window(self, rule: Rule, chunk: Chunk, i: int, value: float) -> list[Row]:
+    def _in_window(self, rule: Rule, chunk: Chunk, i: int, at: int, value: float) -> list[Row]:
         event = chunk.events[i]
-        segment = {"tenant": event.tenant, "app": event.app}
-        if not _applies(rule, segment):
+        if rule.app not in {"*", event.app}:
             return []
-        window = self._window(rule, event.tenant, event.app)
-        window.add(int(chunk.times[i]), value)
-        mark = fingerprint(rule.name, rule.metric, segment, self.partition) if self._active else ""
-        if mark in self._active:
+        key = (rule.name, event.tenant, event.app)
+        window = self._window(rule, key)
+        window.add(at, value)
+        if (mark := self._firing.get(key)) is not None:
             return self._while_firing(rule, chunk, i, window, mark)
         if window.n < rule.min_events or not _over(rule, window.n, window.hits_above):
             return []
+        segment = {"tenant": event.tenant, "app": event.app}
         measured = _measure(rule, window)
         text = of_value(rule, segment, measured, window.n)
         return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
@@ -160,6 +165,8 @@ class AlertEngine:
         active.details = more or {}
         active.keep(due, evidence)
         self._active[mark] = active
+        if rule.over in _WINDOWED:
+            self._firing[_key(active)] = mark
         self._due = min(self._due, due)
         return [as_row(active, rule, "firing", self._now, self.partition, offset)]
 
@@ -170,17 +177,17 @@ class AlertEngine:
 
     def _resolve(self, mark: str, offset: int) -> Row:
         active = self._active.pop(mark)
+        self._firing.pop(_key(active), None)
         rule = self.rules[active.rule]
         self._quiet_until[mark] = self._now + rule.cooldown_s * 1000
         if len(self._quiet_until) > self.windows_max:
             self._quiet_until.popitem(last=False)
         return as_row(active, rule, "resolved", self._now, self.partition, offset)
 
-    def _window(self, rule: Rule, tenant: str, app: str) -> SlidingWindow:
-        key = (rule.name, tenant, app)
+    def _window(self, rule: Rule, key: Key) -> SlidingWindow:
         window = self._windows.get(key)
         if window is None:
-            window = self._windows[rule.name, intern(tenant), intern(app)] = _new_window(rule)
+            window = self._windows[rule.name, intern(key[1]), intern(key[2])] = _new_window(rule)
             if len(self._windows) > self.windows_max:
                 self._windows.popitem(last=False)
         else:
@@ -201,7 +208,7 @@ class AlertEngine:
         """Continue from a state; what belongs to rules that are no more is left out."""
         values: Any = state
         try:
-            windows: OrderedDict[tuple[str, str, str], SlidingWindow] = OrderedDict()
+            windows: OrderedDict[Key, SlidingWindow] = OrderedDict()
             for name, tenant, app, steps in values["windows"]:
                 if name in self.rules:
                     windows[name, tenant, app] = _new_window(self.rules[name])
@@ -213,11 +220,17 @@ class AlertEngine:
             raise StateError(f"alerts: {error}; they start cold") from error
         self._windows, self._quiet_until, self._now = windows, quiet, now
         self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
+        windowed = [a for a in self._active.values() if self.rules[a.rule].over in _WINDOWED]
+        self._firing = {_key(a): a.fingerprint for a in windowed}
         self._due = min((a.due for a in self._active.values()), default=math.inf)
 
 
 def _copied(row: list[Any]) -> list[Any]:
     return [list(v) if isinstance(v, list) else dict(v) if isinstance(v, dict) else v for v in row]
+
+
+def _key(active: Active) -> Key:
+    return active.rule, active.segment.get("tenant", ""), active.segment.get("app", "")
 
 
 def _applies(rule: Rule, segment: Mapping[str, str]) -> bool:

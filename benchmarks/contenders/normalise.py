@@ -9,6 +9,7 @@ from meter import arguments
 
 from benchmarks.harness.otlp import bodies
 from streams.otlp import normalise_spans
+from streams.tuning import tune
 
 WARMING = 2
 
@@ -17,6 +18,7 @@ def main() -> None:
     _, _, meter = arguments()
     dialect, encoding, foreign = sys.argv[4], sys.argv[5], float(sys.argv[6])
     prepared = list(bodies(meter.total, dialect, encoding, foreign=foreign))
+    tune()  # as the worker and the gateway do
     for raw in prepared[:WARMING]:
         normalise_spans(raw, encoding)  # type: ignore[arg-type] # one of the two
     told = rejected = 0

@@ -22,6 +22,8 @@ from streams.warm import warm
 REFERENCE = 50
 CHUNK = 256
 SLICE = 8 * CHUNK
+REMEMBERED = 60_000
+"""By then what is remembered of single events (repeats, rows that labels may come for) is full, however many apps."""
 STEP_MS = 4
 """One partition's quarter of 1,000 events/s."""
 
@@ -51,8 +53,9 @@ def main() -> None:
             spent += time.perf_counter() - begin
         return spent
 
-    stream = lines(apps * (REFERENCE + 5) + meter.total, apps=apps, step_ms=STEP_MS)
-    while warming := list(islice(stream, min(SLICE, apps * (REFERENCE + 5) - offset))):
+    first = max(apps * (REFERENCE + 5), REMEMBERED)
+    stream = lines(first + meter.total, apps=apps, step_ms=STEP_MS)
+    while warming := list(islice(stream, min(SLICE, first - offset))):
         judge(warming)
     gc.collect()
     grown = resident_mb() - before

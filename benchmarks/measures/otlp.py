@@ -17,20 +17,22 @@ def named(dialect: str, encoding: str) -> str:
     return f"OTLP: {dialect}, {encoding}"
 
 
-PROTO = tuple(named(dialect, "proto") for dialect in DIALECTS)
+RUNS = {named(dialect, encoding): (dialect, encoding, "0") for encoding in ("proto", "json") for dialect in DIALECTS}
+RUNS |= {MIXED: (FIRST, "proto", "0.5")}
 
 
 def measure(bed: Bed, total: int, rounds: int, say: Callable[[str], None]) -> list[Row]:
-    """Return a row for each dialect in protobuf, for the first in JSON, and for one whose spans are half no calls."""
-    runs = {named(dialect, "proto"): (dialect, "proto", "0") for dialect in DIALECTS}
-    runs |= {named(FIRST, "json"): (FIRST, "json", "0"), MIXED: (FIRST, "proto", "0.5")}
-    rates: dict[str, list[float]] = {name: [] for name in runs}
+    """Return a row for each dialect in each encoding, and for one whose spans are half no calls."""
+    rates: dict[str, list[float]] = {name: [] for name in RUNS}
     sizes: dict[str, float] = {}
     for turn in range(rounds):
-        for name, run in runs.items():
+        for name, run in RUNS.items():
             got = bed.contend("ours", "normalise.py", "-", total, *run)
             rates[name].append(got["events"] / got["seconds"])
             sizes[name] = got["kb_each"]
             say(f"round {turn + 1}/{rounds} {name}: {rates[name][-1]:,.0f} spans/s")
     rows = [Row.of(name, found, "spans/s") for name, found in rates.items()]
-    return [*rows, Row.of(f"size of a span: {FIRST}, proto, {BATCH} to a request", [sizes[PROTO[0]]], "kB")]
+    return [
+        *rows,
+        Row.of(f"size of a span: {FIRST}, proto, {BATCH} to a request", [sizes[named(FIRST, "proto")]], "kB"),
+    ]

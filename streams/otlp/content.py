@@ -21,6 +21,7 @@ _ROLES: Final = {
     **dict.fromkeys(("function", "ipython"), "tool"),
     **dict.fromkeys(("instruction", "instructions", "system_instruction"), "system"),
 }
+_JSON: Final = ("[", "{", '"')
 _PARTS: Final = ('[{"type"', '[{"text"')
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "compaction"})
@@ -61,7 +62,7 @@ def compact(value: Any) -> str:
 
 def decoded(value: Any) -> Any:
     """Return what JSON text says; text that is no JSON, and anything else, as it is."""
-    if isinstance(value, str) and value[:1] in {"[", "{", '"'}:
+    if type(value) is str and value.startswith(_JSON):
         try:
             return loads(value)
         except RecordError:
@@ -89,6 +90,13 @@ def flat(content: Any) -> str:
     if isinstance(content, dict) and ("text" in content or "content" in content):
         return _part(content)
     return compact(content)
+
+
+def spoken_text(content: Any) -> str:
+    """Return content as one text, be it a text, parts, or parts written as JSON text."""
+    if type(content) is str and not content.startswith(_PARTS):
+        return content
+    return flat(parts_of(content))
 
 
 def _part(part: Any) -> str:

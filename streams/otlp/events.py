@@ -39,8 +39,9 @@ def call_name(trace_id: str, span_id: str) -> str:
 def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView | None) -> None:
     """Add what a span or log record tells to an event that has its identity."""
     provider = found.text("provider").lower()
-    for name in _TEXTS & found.plain.keys():
-        event[name] = found.text(name)
+    for name, value in found.plain.items():
+        if name in _TEXTS:
+            event[name] = value if type(value) is str else str(value)
     told = {
         "provider": provider,
         "parameters": _parameters(found),
@@ -50,7 +51,7 @@ def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView 
         "usage": usage(found, span, provider),
         "labels": found.labels,
     }
-    event.update((name, value) for name, value in told.items() if value)
+    event.update({name: value for name, value in told.items() if value})
     cost = found.number("cost_usd")
     if cost is not None and 0.0 <= cost <= 1e6:
         event["cost_usd"] = cost
@@ -108,7 +109,7 @@ def _parameters(found: Fields) -> dict[str, Any]:
 
 
 def _parameter(value: Any) -> Any:
-    if isinstance(value, bool | int | None):
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -131,11 +132,9 @@ def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
 
 
 def emit(event: dict[str, Any], source: Source, where: str, out: Normalised) -> None:
-    """Serialise an event under the key of its conversation, or else of its app."""
-    conversation = event.get("conversation_id")
-    key = conversation.encode("utf-8", "replace") if conversation else source.key
+    """Serialise an event under the key of its app, where the other signals of the call will come too."""
     try:
-        out.events.append((key, orjson.dumps(event)))
+        out.events.append((source.key, orjson.dumps(event)))
     except TypeError as error:
         out.reject(where, f"it cannot be written as JSON: {str(error)[:200]}")
 

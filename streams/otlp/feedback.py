@@ -26,10 +26,7 @@ class About(NamedTuple):
 
 
 def label(about: About, time_ns: int, attributes: Mapping[str, Any], source: Source, out: Normalised) -> None:
-    """Add the label that an evaluation of a call gives; count the evaluation where it gives none.
-
-    Its key is the call's own, if the evaluation tells the conversation where the call did.
-    """
+    """Add the label that an evaluation of a call gives; count the evaluation where it gives none."""
     name = compact(attributes.get("gen_ai.evaluation.name"))
     said = judged(attributes)
     time = iso(time_ns)
@@ -53,4 +50,4 @@ def label(about: About, time_ns: int, attributes: Mapping[str, Any], source: Sou
     conversation = compact(attributes.get("gen_ai.conversation.id")) or about.conversation
     if conversation:
         event["conversation_id"] = conversation
-    out.feedback.append((conversation.encode("utf-8", "replace") or source.key, orjson.dumps(event)))
+    out.feedback.append((source.key, orjson.dumps(event)))

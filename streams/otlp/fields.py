@@ -15,6 +15,7 @@ from streams.otlp.values import integer, number
 _ASSOCIATION = "traceloop.association.properties."
 _MAX_TOKENS = 2**31 - 1
 _KNOWN_MAX, _KNOWN_CHARS = 8192, 128
+_LABELLED = (str, int, float)
 
 
 @dataclass(slots=True)
@@ -81,12 +82,12 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
     ranks: dict[str, int] = {}
     for name, value in attributes.items():
         into, to, rank, inner = _KNOWN.get(name) or _known(name)
-        if into == "rest":
-            rest[name] = value
-        elif into == "plain":
-            if value is not None and value != "" and rank < ranks.get(to, 99):
+        if into == "plain":
+            if value is not None and value != "" and (to not in ranks or rank < ranks[to]):
                 ranks[to] = rank
                 plain[to] = value
+        elif into == "rest":
+            rest[name] = value
         elif into == "list":
             items = lists.get(to)
             if items is None:
@@ -139,7 +140,7 @@ def _in_list(name: str) -> _Place | None:
 
 def label(labels: dict[str, str], name: str, value: Any) -> None:
     """Add a label while there is room; what is neither text nor number is none."""
-    if isinstance(value, str | int | float) and len(labels) < MAX_LABELS:
+    if isinstance(value, _LABELLED) and len(labels) < MAX_LABELS:
         labels[name[:MAX_NAME_CHARS]] = str(value)[:MAX_LABEL_CHARS]
 
 

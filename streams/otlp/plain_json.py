@@ -5,6 +5,7 @@ Ids are hex, names camelCase, 64-bit numbers text (the protobuf JSON mapping, bu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from streams.otlp.result import Normalised
 from streams.otlp.values import from_json, integer, pairs_from_json
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
 
-_MARKS: Final = ("gen_ai", "llm.", "openinference", "langfuse.")
 _EVENT_MARKS: Final = ("gen_ai", "db.query.result")
+_HEX: Final = re.compile("[0-9a-f]*").fullmatch
 _ERRORS: Final = (2, "2", "STATUS_CODE_ERROR")
 
 
@@ -95,13 +96,15 @@ def text(value: Any) -> str:
 def _ours(record: Mapping[str, Any]) -> bool:
     """Tell whether an attribute's or an event's name is one of GenAI's."""
     for pair in _objects(record.get("attributes")):
-        if any(mark in text(pair.get("key")) for mark in _MARKS):
+        key = pair.get("key")
+        if type(key) is str and ("gen_ai" in key or "llm." in key or "openinference" in key or "langfuse." in key):
             return True
     return any(text(event.get("name")).startswith(_EVENT_MARKS) for event in _objects(record.get("events")))
 
 
-def _attributes(value: Any, where: str, out: Normalised) -> dict[str, Any]:
+def _attributes(value: Any, of: SpanView | None, out: Normalised) -> dict[str, Any]:
     if isinstance(value, list) and len(value) > MAX_ATTRIBUTES:
+        where = "log record" if of is None else of.where
         out.reject(where, f"{len(value)} attributes; at most {MAX_ATTRIBUTES} are read")
         return {}
     return pairs_from_json(value)
@@ -113,8 +116,10 @@ def _nanoseconds(value: Any) -> int:
 
 def _hex(value: Any, digits: int) -> str:
     """Return an id in lower case, or an empty string where it is none."""
-    found = text(value).lower()
-    return found if len(found) == digits and not found.strip("0123456789abcdef") else ""
+    if type(value) is not str or len(value) != digits:
+        return ""
+    found = value.lower()
+    return found if _HEX(found) else ""
 
 
 def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> SpanView:
@@ -133,24 +138,27 @@ def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], ou
         scope,
         resource,
     )
-    view.attributes = _attributes(span.get("attributes"), view.where, out)
-    view.happenings = list(_happenings(span.get("events")))
+    view.attributes = _attributes(span.get("attributes"), view, out)
+    if events := span.get("events"):
+        view.happenings = _happenings(events)
     return view
 
 
-def _happenings(events: Any) -> Iterator[Happening]:
-    """Yield the span's events as long as they have no more attributes together than a span may have."""
-    left = MAX_ATTRIBUTES
+def _happenings(events: Any) -> list[Happening]:
+    """Return a span's events as long as they have no more attributes together than a span may have."""
+    found, left = [], MAX_ATTRIBUTES
     for event in _objects(events[:MAX_EVENTS] if isinstance(events, list) else None):
         attributes = event.get("attributes")
         left -= len(attributes) if isinstance(attributes, list) else 0
         if left < 0:
-            return
-        yield Happening(text(event.get("name")), _nanoseconds(event.get("timeUnixNano")), pairs_from_json(attributes))
+            break
+        time_ns = _nanoseconds(event.get("timeUnixNano"))
+        found.append(Happening(text(event.get("name")), time_ns, pairs_from_json(attributes)))
+    return found
 
 
 def _log_view(record: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> LogView:
-    attributes = _attributes(record.get("attributes"), "log record", out)
+    attributes = _attributes(record.get("attributes"), None, out)
     return LogView(
         _hex(record.get("traceId"), 32),
         _hex(record.get("spanId"), 16),

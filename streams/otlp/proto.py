@@ -110,6 +110,7 @@ def _hex(raw: bytes, size: int) -> str:
 
 
 def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
+    status, events = span.status, span.events
     return SpanView(
         _hex(span.trace_id, 16),
         _hex(span.span_id, 8),
@@ -117,23 +118,25 @@ def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
         span.name,
         span.start_time_unix_nano,
         span.end_time_unix_nano,
-        span.status.code == _ERROR,
-        span.status.message,
+        status.code == _ERROR,
+        status.message,
         pairs_from_proto(span.attributes),
-        list(_happenings(span)) if span.events else (),
+        _happenings(events) if events else (),
         scope,
         resource,
     )
 
 
-def _happenings(span: Any) -> Iterator[Happening]:
-    """Yield the span's events as long as they have no more attributes together than a span may have."""
-    left = MAX_ATTRIBUTES
-    for event in span.events[:MAX_EVENTS]:
-        left -= len(event.attributes)
+def _happenings(events: Any) -> list[Happening]:
+    """Return a span's events as long as they have no more attributes together than a span may have."""
+    found, left = [], MAX_ATTRIBUTES
+    for event in events[:MAX_EVENTS]:
+        attributes = event.attributes
+        left -= len(attributes)
         if left < 0:
-            return
-        yield Happening(event.name, event.time_unix_nano, pairs_from_proto(event.attributes))
+            break
+        found.append(Happening(event.name, event.time_unix_nano, pairs_from_proto(attributes)))
+    return found
 
 
 def _log_view(record: Any, scope: str, resource: dict[str, Any]) -> LogView:

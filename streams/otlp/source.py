@@ -22,7 +22,7 @@ class Source:
     Attributes
     ----------
     key
-        The record's key where there is no conversation.
+        The record's, as `streams.keying.event_key` has it for the call of a span.
     """
 
     tenant: str

@@ -106,6 +106,7 @@ def _parts(content: Content, *, failed: bool) -> list[str]:
     return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]
 
 
+_OPENINFERENCE: Final = (openinference.read,)
 _READERS: Final[dict[str, tuple[Callable[[Fields], Content], ...]]] = {
     **dict.fromkeys(("gen_ai.prompt.", "gen_ai.completion.", "llm.completions."), (indexed.read,)),
     "llm.prompts.": (openinference.read, indexed.read),
@@ -119,7 +120,7 @@ def _content(span: SpanView, found: Fields) -> Content:
     content = messages.read(rest)
     if content.messages and content.choices:
         return content
-    readers = [read for prefix in found.lists for read in _READERS.get(prefix, (openinference.read,))]
+    readers = [read for prefix in found.lists for read in _READERS.get(prefix, _OPENINFERENCE)]
     if not rest.keys().isdisjoint(openinference.VALUES):
         readers.append(openinference.read)
     if not rest.keys().isdisjoint(langfuse.CONTENT):
@@ -127,8 +128,9 @@ def _content(span: SpanView, found: Fields) -> Content:
     for read in dict.fromkeys(readers):
         content.add(read(found))
     if span.happenings:
-        content.add(by_event.read([(e.name, e.attributes) for e in span.happenings if e.name in by_event.NAMES]))
-        content.add(_details(span))
+        content.add(by_event.read([(name, body) for name, _, body in span.happenings if name in by_event.NAMES]))
+        if not (content.messages and content.choices):
+            content.add(_details(span))
     return content
 
 

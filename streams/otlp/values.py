@@ -20,7 +20,7 @@ def from_proto(value: Any, depth: int = MAX_DEPTH) -> Any:
         return None
     found = getattr(value, kind)
     if kind == "array_value":
-        return [from_proto(v, depth - 1) for v in found.values] if depth else TOO_DEEP
+        return [v.string_value or from_proto(v, depth - 1) for v in found.values] if depth else TOO_DEEP
     if kind == "kvlist_value":
         return {kv.key: from_proto(kv.value, depth - 1) for kv in found.values} if depth else TOO_DEEP
     if kind == "bytes_value":
@@ -57,13 +57,21 @@ def from_json(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 def pairs_from_json(pairs: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
     """Return a list of ``KeyValue`` objects as a dict; what is none is left out."""
-    if not isinstance(pairs, list):
-        return {}
-    return {
-        pair["key"]: from_json(pair.get("value"), depth)
-        for pair in pairs
-        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
-    }
+    out: dict[str, Any] = {}
+    for pair in pairs if isinstance(pairs, list) else ():
+        if type(pair) is dict and type(key := pair.get("key")) is str:
+            value = pair.get("value")
+            # Nine attributes in ten are text or a count: a call for each would take as long as all the rest.
+            if type(value) is dict and len(value) == 1:
+                ((kind, found),) = value.items()
+                if kind == "stringValue" and type(found) is str:
+                    out[key] = found
+                    continue
+                if kind == "intValue":
+                    out[key] = integer(found)
+                    continue
+            out[key] = from_json(value, depth)
+    return out
 
 
 def _items(values: list[Any], depth: int) -> list[Any]:
@@ -77,12 +85,14 @@ def _values(found: Any) -> list[Any]:
 
 def integer(value: Any) -> int | None:
     """Return a 64-bit whole number given as such, or as its digits (proto3 JSON writes 64-bit numbers as text)."""
+    if type(value) is str:
+        if len(value) <= 18 and value.isdecimal():
+            return int(value)
+        value = _parsed(value)
     if type(value) is int:
         return value if -_INT64 <= value < _INT64 else None
     if isinstance(value, bool):
         return None
-    if isinstance(value, str):
-        value = _parsed(value)
     if isinstance(value, float):
         value = int(value) if math.isfinite(value) else None
     return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
@@ -99,7 +109,7 @@ def number(value: Any) -> float | None:
     """Return a number given as such or as text; may be infinite or no number."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if type(value) is int or type(value) is float:
         return float(value)
     if isinstance(value, str) and len(value) <= 400:
         try:

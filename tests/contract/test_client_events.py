@@ -111,14 +111,17 @@ def test_so_is_what_had_to_be_shortened(text: str, count: int, mode: ContentMode
     source=st.sampled_from(get_args(vocabulary.Source)),
     conversation_id=st.none() | st.text(max_size=300),
     comment=st.text(max_size=50),
+    call_id=st.sampled_from(["c", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"]),
 )
 def test_a_label_is_a_feedback_under_the_key_of_its_event(**label: Any) -> None:
     publisher = Recorder(tenant="clinic", app="triage", content="redacted")
-    publisher.publish({"call_id": "c", "conversation_id": label["conversation_id"]})
-    assert send_feedback(call_id="c", publisher=publisher, **label)
+    publisher.publish({"call_id": label["call_id"], "conversation_id": label["conversation_id"]})
+    assert send_feedback(publisher=publisher, **label)
     event, feedback = accepted(orjson.dumps(publisher.events[0])), Feedback.model_validate(publisher.feedback[0])
     publisher.close()
     assert event_key(event) == event_key(feedback)
+    _, key, value = sent(label | {"kind": "feedback"})
+    assert event_key(Feedback.model_validate_json(value)) == key
 
 
 def test_the_words_are_those_of_the_contracts() -> None:

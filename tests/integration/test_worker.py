@@ -198,6 +198,47 @@ async def test_a_full_buffer_does_not_stall_a_partition(kafka: KafkaBroker, sett
     assert max(pauses) < 0.5
 
 
+async def test_one_pause_does_not_hold_up_what_comes_after(kafka: KafkaBroker, settings: MakeSettings) -> None:
+    """With Faust's own fetches a second one follows: a fetch of llm.feedback alone, where nothing comes, for 1.5 s."""
+
+    class Pausing(Worker):
+        paused_at = 0.0
+
+        async def _judge_run(self, partition: int, records: list[ConsumerRecord]) -> None:
+            await super()._judge_run(partition, records)
+            if not self.paused_at and judged(self) > 400:
+                time.sleep(0.6)  # noqa: ASYNC251 - the whole loop stands still, as it does while a kernel is compiled
+                self.paused_at = time.monotonic()
+
+    tree = settings(kafka.brokers)
+    await create_topics(tree.kafka)
+    worker = Pausing(tree)
+    await worker.start()
+    sending = asyncio.create_task(asyncio.to_thread(_trickle, tree, lines(2_000, step_ms=5)))
+    pauses: list[float] = []
+    last, at = 0, time.monotonic()
+    while judged(worker) < 2_000:
+        await asyncio.sleep(0.01)
+        if (now := judged(worker)) > last:
+            if worker.paused_at and at >= worker.paused_at:
+                pauses.append(time.monotonic() - at)
+            last, at = now, time.monotonic()
+        assert time.monotonic() - at < 30
+    await sending
+    await worker.stop()
+    assert worker.paused_at
+    assert max(pauses) < 0.5
+
+
+def _trickle(settings: Settings, raws: list[bytes]) -> None:
+    """Publish from a thread of its own, which goes on while the worker's stands still."""
+    producer = Producer({"bootstrap.servers": settings.kafka.brokers, "linger.ms": 1})
+    for i, raw in enumerate(raws):
+        producer.produce(settings.kafka.topic("events"), raw, partition=i % settings.kafka.partitions)
+        time.sleep(0.002)
+    producer.flush()
+
+
 def _value(record: ConsumerRecord) -> dict[str, object]:
     value: dict[str, object] = orjson.loads(record.value)
     return value

@@ -28,7 +28,8 @@ def send_feedback(  # noqa: PLR0913 - keyword parameters, most of them optional
 
     A label has to reach the worker that judged the call: it is published under the key of the call's event, which is
     its ``conversation_id`` or, where it had none, its tenant and app. So give here what the call was published with;
-    inside of the same `prompt`, and with the same publisher, nothing has to be given.
+    inside of the same `prompt`, and with the same publisher, nothing has to be given. A call that the monitor has from
+    OpenTelemetry (``call_id`` is its trace id, a hyphen and its span id, in hex) goes by tenant and app alone.
 
     Parameters
     ----------

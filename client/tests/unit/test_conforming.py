@@ -145,9 +145,11 @@ def test_halves_and_parts_stay_what_they_are() -> None:
 
 
 def test_the_key_is_the_conversation_or_tenant_and_app() -> None:
-    assert key_of({"conversation_id": "c-1", "tenant": "t", "app": "a"}) == b"c-1"
-    assert key_of({"conversation_id": None, "tenant": "t", "app": "a"}) == b"t/a"
-    assert key_of({"conversation_id": "", "tenant": "t", "app": "ä"}) == "t/ä".encode()
+    assert key_of({"call_id": "1", "conversation_id": "c-1", "tenant": "t", "app": "a"}) == b"c-1"
+    assert key_of({"call_id": "1", "conversation_id": None, "tenant": "t", "app": "a"}) == b"t/a"
+    assert key_of({"call_id": "1", "conversation_id": "", "tenant": "t", "app": "ä"}) == "t/ä".encode()
+    span = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+    assert key_of({"call_id": span, "conversation_id": "c-1", "tenant": "t", "app": "a"}) == b"t/a"
 
 
 @pytest.mark.parametrize(

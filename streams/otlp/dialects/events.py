@@ -18,8 +18,8 @@ from streams.otlp.content import (
     flat,
     message,
     openai_message,
-    parts_of,
     role,
+    spoken_text,
     tool_calls,
 )
 from streams.otlp.limits import MAX_EVENTS
@@ -70,16 +70,17 @@ def _message(default: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     who = role(fields.get("role"), default)
     calls = tool_calls(decoded(fields["tool_calls"])) if "tool_calls" in fields else None
     answers = fields.get("tool_call_id", fields.get("id")) if who == "tool" else None
-    return message(who, flat(parts_of(fields.get("content"))), calls, answers)
+    return message(who, spoken_text(fields.get("content")), calls, answers)
 
 
 def _choice(fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, Any]]:
     said = decoded(fields.get("message"))
     inner: Mapping[str, Any] = said if isinstance(said, dict) else {"content": fields.get("content", said)}
-    calls = tool_calls(decoded(inner.get("tool_calls", fields.get("tool_calls"))))
+    asked = inner.get("tool_calls", fields.get("tool_calls"))
+    calls = tool_calls(decoded(asked)) if asked else None
     index = fields.get("index")
     place = index if isinstance(index, int) else position
-    return place, choice(flat(parts_of(inner.get("content"))), fields.get("finish_reason"), calls)
+    return place, choice(spoken_text(inner.get("content")), fields.get("finish_reason"), calls)
 
 
 def _texts(said: Any) -> list[dict[str, Any]]:

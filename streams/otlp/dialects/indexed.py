@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streams.otlp.content import Content, choice, flat, message, parts_of, role, tool_call
+from streams.otlp.content import Content, choice, flat, message, parts_of, role, spoken_text, tool_call
 from streams.otlp.dialects.messages import spoken
 from streams.otlp.fields import Fields
 from streams.otlp.indexing import rows
@@ -22,7 +22,7 @@ def read(found: Fields) -> Content:
             out.messages += _messages(row)
     for prefix in ("gen_ai.completion.", "llm.completions."):
         for row in found.rows(prefix):
-            out.choices.append(choice(flat(parts_of(row.get("content"))), row.get("finish_reason"), _calls(row)))
+            out.choices.append(choice(spoken_text(row.get("content")), row.get("finish_reason"), _calls(row)))
     return out
 
 

@@ -39,7 +39,7 @@ def read(found: Fields) -> Content:
 
 def complete(found: Fields) -> None:
     """Add the parameters, the counts and the cost that stand in JSON to a span's fields."""
-    if not found.rest.keys() & _TOLD:
+    if found.rest.keys().isdisjoint(_TOLD):
         return
     if isinstance(given := decoded(found.rest.pop(_PARAMETERS, None)), dict):
         found.parameters = {**given, **found.parameters}

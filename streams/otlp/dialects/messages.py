@@ -27,6 +27,7 @@ from streams.otlp.limits import MAX_PARTS
 INPUT: Final = "gen_ai.input.messages"
 OUTPUT: Final = "gen_ai.output.messages"
 SYSTEM: Final = "gen_ai.system_instructions"
+_NAMES: Final = frozenset({INPUT, OUTPUT, SYSTEM})
 _CALLS: Final = frozenset({"tool_call", "server_tool_call", "tool_use"})
 _RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response", "tool_result"})
 
@@ -34,6 +35,8 @@ _RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response", 
 def read(attributes: Mapping[str, Any]) -> Content:
     """Return what these attributes say; empty where they are missing."""
     out = Content()
+    if attributes.keys().isdisjoint(_NAMES):
+        return out
     if system := decoded(attributes.get(SYSTEM)):
         out.messages.append(message("system", flat(system)))
     for said in bounded(decoded(attributes.get(INPUT)) or []):

@@ -35,6 +35,24 @@ def test_a_number_that_json_has_not_is_a_decode_error(number: bytes) -> None:
         decode_event(orjson.dumps(GOOD)[:-1] + b',"novel":' + number + b"}")
 
 
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        (b'"parameters": {"temperature": 1e999}', "parameters.temperature"),
+        (b'"parameters": {"stop": [1.0, {"at": -1e999}]}', "parameters.stop.1.at"),
+        (b'"novel": 1' + b"0" * 400 + b".0", "novel"),
+        (b'"messages": [{"role": "user", "content": "hi"}, {"role": "user", "seen": 1e999}]', "messages.1.seen"),
+        (b'"choices": [{"tool_calls": [{"name": "f", "cost": 1e999}]}]', "choices.0.tool_calls.0.cost"),
+        (b'"usage": {"input_tokens": 1, "audio": 1e999}', "usage.audio"),
+        (b'"cost_usd": 1e999', "cost_usd"),
+    ],
+)
+def test_a_number_beyond_all_floats_is_refused_with_the_name_of_its_field(said: bytes, where: str) -> None:
+    with pytest.raises(ContractError, match=f"^{where}: ") as raised:
+        decode_event(orjson.dumps(GOOD)[:-1] + b"," + said + b"}")
+    assert raised.value.field == where
+
+
 def test_the_words_for_such_numbers_may_stand_in_a_text() -> None:
     event = decode_event(orjson.dumps(GOOD | {"messages": [{"role": "user", "content": "NaN or Infinity?"}]}))
     assert isinstance(event, LLMEvent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,8 @@ from streamgauge.conforming.repairs import Json, Repairs
 from streamgauge.conforming.text import text_of
 
 MAX_ID = 256
+_SPAN = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}")
+"""The id of a call that the monitor has from OpenTelemetry: of its trace and its span."""
 
 
 def id_of(value: Any, default: str, repairs: Repairs) -> str:
@@ -57,8 +60,11 @@ def _is_plain(value: Any) -> bool:
 
 
 def key_of(event: Json) -> bytes:
-    """Return the record's key: the conversation where there is one, tenant and app otherwise.
+    """Return the record's key: the conversation where there is one, tenant and app otherwise and for any span's call.
 
     Labels take the key of the event they are about, by the same rule, so both meet in one partition.
     """
-    return (event.get("conversation_id") or f"{event.get('tenant', '')}/{event['app']}").encode()
+    conversation: str | None = event.get("conversation_id")
+    if conversation and not _SPAN.fullmatch(event["call_id"]):
+        return conversation.encode()
+    return f"{event.get('tenant', '')}/{event['app']}".encode()

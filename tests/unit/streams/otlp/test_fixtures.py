@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.event import LLMEvent
+from streams.keying import event_key
 from streams.otlp import normalise_logs, normalise_spans
 from tests.fixtures.otlp.provider import ANSWER, CALL
 from tests.otlp import FIXTURES, fixture
@@ -28,7 +29,7 @@ def test_every_event_is_valid_and_the_same_from_protobuf_and_from_the_collectors
     for key, event in found.events:
         whole = LLMEvent.model_validate_json(event)
         assert (whole.tenant, whole.app, whole.environment) == ("clinic", "triage", "staging")
-        assert key == (whole.conversation_id or "clinic/triage").encode()
+        assert key == event_key(whole) == b"clinic/triage"
         assert whole.event_id == whole.call_id
 
 

@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from schemas.feedback import Feedback
+from streams.decode import decode_event
+from streams.keying import event_key
 from streams.otlp import Normalised
 from tests.otlp import BEGIN, CALL, SPAN, TRACE, calls, log, noted, span, told
 
@@ -96,15 +98,32 @@ def test_an_evaluation_of_something_else_or_on_a_scale_of_its_own_is_counted(nam
     assert found.unmapped == {f"gen_ai.evaluation.result {name}": 1}
 
 
+def test_all_that_is_said_of_a_call_meets_though_only_its_span_tells_the_conversation() -> None:
+    judged = log(
+        "gen_ai.evaluation.result",
+        None,
+        {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"},
+    )
+    spans = told(span(CALL | {"gen_ai.conversation.id": "c-1"}), logs_follow=True)
+    logs = noted(log("gen_ai.user.message", {"content": "hi"}), log("gen_ai.choice", {"message": "ho"}), judged)
+    events = [(key, decode_event(raw)) for key, raw in (*spans.events, *logs.events)]
+    ((label_key, label),) = logs.feedback
+    assert {key for key, _ in events} == {label_key} == {b"clinic/triage"}
+    assert {event.conversation_id for _, event in events} == {"c-1", None}
+    # Replay finds the partition by the event, and a service's own label by what it knows: the same one.
+    thumbs = Feedback.model_validate_json(label).model_copy(update={"conversation_id": "c-1"})
+    assert {event_key(item) for item in (*(event for _, event in events), thumbs)} == {label_key}
+
+
 def test_an_evaluation_on_the_span_goes_under_the_calls_key() -> None:
     judged = (
         "gen_ai.evaluation.result",
         {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"},
     )
     found = told(span(CALL | {"gen_ai.conversation.id": "c-1"}, events=[judged]))
-    ((event_key, event),) = found.events
+    ((key_of_event, event),) = found.events
     ((key, raw),) = found.feedback
-    assert key == event_key == b"c-1"
+    assert key == key_of_event == b"clinic/triage"
     said = Feedback.model_validate_json(raw)
     assert said.call_id == orjson.loads(event)["call_id"]
     assert said.time.timestamp() * 1e9 == BEGIN + 10**8
