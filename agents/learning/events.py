@@ -69,6 +69,8 @@ class Events:
     def keep(self, key: CallKey, event: Remembered) -> None:
         """Remember an event."""
         kind = 2 if event.chance > 0.0 else int(event.flag)
+        for other in self._kinds:
+            other.pop(key, None)  # a call that is scored again is known as it was scored last
         kept = self._kinds[kind]
         kept[key] = event
         if len(kept) > self._sizes[kind]:
