@@ -57,11 +57,11 @@ class LearningConfig:
     judge: float = 0.7
     thumbs: float = 0.5
     user: float = 0.5
-    strength: float = 8.0
+    strength: float = 6.0
     shared: float = 0.3
     own: float = 0.7
     limit: float = 6.0
-    noise: float = 0.2
+    noise: float = 0.15
     labels_at_once: int = 50
     labels_a_day: int = 100
     events: int = 2048

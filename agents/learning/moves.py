@@ -103,6 +103,8 @@ class Moves:
     Evgeniou, T., Pontil, M. (2004). Regularized multi-task learning. KDD. (The two parts.)
     Yu, H.-F., Huang, F.-L., Lin, C.-J. (2011). Dual coordinate descent methods for logistic regression and maximum
     entropy models. Machine Learning 85, 41-75.
+    van Rooyen, B., Menon, A., Williamson, R. C. (2015). Learning with symmetric label noise: the importance of being
+    unhinged. NIPS. (Why the loss is flat.)
     Raykar, V. C. et al. (2010). Learning from crowds. JMLR 11, 1297-1322. (The probability that a label is true.)
     """
 

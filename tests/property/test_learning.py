@@ -99,7 +99,7 @@ def test_one_revisit_is_the_damped_step_of_the_paper() -> None:
     revisit(0, 1, ids, values, counts, one, 4 * one, one, norms, -2 * one, slots, alphas, shared, own, 0.3, 0.7, low, high, 0.2)  # fmt: skip  # noqa: E501
     agree = 1 / (1 + math.exp(2.0))
     cap = 4 * 0.8 * agree / (0.8 * agree + 0.2 * (1 - agree))
-    expected = cap / (1 + math.exp(-2.0)) / (1 + 0.25 * cap * 1.25)
+    expected = cap / (1 + math.exp(-2.0 / 2)) / (1 + 0.25 * cap * 1.25 / 2)
     assert math.isclose(alphas[0], expected, rel_tol=1e-9)
     assert own[1].tolist() == [round(expected * UNIT), round(expected * 0.5 * UNIT), 0]
 
