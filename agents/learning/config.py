@@ -61,7 +61,7 @@ class LearningConfig:
     shared: float = 0.3
     own: float = 0.7
     limit: float = 6.0
-    noise: float = 0.15
+    noise: float = 0.1
     labels_at_once: int = 50
     labels_a_day: int = 100
     events: int = 2048
