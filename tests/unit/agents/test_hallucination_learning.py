@@ -78,7 +78,16 @@ def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"version": 0}, {"features": []}, {"learner": {}}, {"rate": {}}, {"config": {}}, {"learner": None}]
+    "wrong",
+    [
+        {"version": 0},
+        {"features": []},
+        {"learner": {}},
+        {"rate": {}},
+        {"config": {}},
+        {"learner": None},
+        {"thresholds": {}},
+    ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
     agent: HallucinationAgent, wrong: dict[str, Any]
