@@ -11,9 +11,10 @@ import numpy as np
 
 from agents.learning.config import LearningConfig
 from agents.learning.fit import array, texts
+from schemas.feedback import Feedback
 
 Labeller = tuple[str, str]
-"""Tenant and name: the user where one is given, the source otherwise."""
+"""Tenant and name, as `labeller` gives it."""
 
 DAY_MS = 86_400_000
 _START = {"annotator": 4.0, "judge": 3.0, "thumbs": 2.0, "user": 2.0}
@@ -34,9 +35,9 @@ class Labellers:
 
     Each label is compared with what the shipped weights said of its event (not the learned ones: those a liar may have
     made) and with what other labellers said of it; apart for events that those find true and that they find false, and
-    the worse of the two counts: who says "false" to everything is right most of the time. An honest labeller agrees with them more often than not also where
-    the model is poor; one who contradicts both the model's "yes" and its "no" loses belief with every label, and below
-    a limit none of the labels counts, not even earlier ones. Agreement later wins it back.
+    the worse of the two counts: who says "false" to everything is right most of the time. An honest labeller agrees
+    more often than not, also where the model is poor; one who contradicts loses belief with every label, and below a
+    limit none of the labels counts, not even earlier ones. Others who confirm them win it back.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class Labellers:
         if now_ms - record[_DAY] >= DAY_MS:
             record[_COUNT], record[_DAY] = 0.0, float(now_ms)
         record[_COUNT] += 1.0
-        often = min(1.0, math.sqrt(config.labels_a_day / record[_COUNT]))
+        often = min(1.0, math.sqrt(config.labels_a_day / record[_COUNT])) if is_person(who) else 1.0
         return config.weight(source) * often * self.believed(who)
 
     def believed(self, who: Labeller) -> float:
@@ -101,3 +102,17 @@ class Labellers:
         names = [texts(who, 2) for who in state["names"]]
         numbers = array(state["numbers"], np.float64, len(names), _NUMBERS).tolist()
         self._known = OrderedDict(((who[0], who[1]), row) for who, row in zip(names, numbers, strict=True))
+
+
+def labeller(feedback: Feedback) -> Labeller:
+    """Return who labelled: the user where one is given, all of that source otherwise.
+
+    Nobody knows how many the latter are, so how many labels they give in a day limits nothing.
+    """
+    name = f"user {feedback.user_id}" if feedback.user_id else f"any {feedback.source}"
+    return feedback.tenant, name[:256]
+
+
+def is_person(who: Labeller) -> bool:
+    """Whether a labeller is one person."""
+    return who[1].startswith("user ")

@@ -15,7 +15,7 @@ from agents.base import Change
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.fit import array, text, texts
-from agents.learning.labellers import Labeller, Labellers
+from agents.learning.labellers import Labeller, Labellers, labeller
 from agents.learning.moves import Held, Moves, Space
 from agents.learning.quality import EVERYWHERE, Prequential, Quality
 from agents.learning.sampling import HOUR_MS, Sampler
@@ -192,7 +192,7 @@ class Learner:
         if self.ballots.again(feedback.tenant, feedback.feedback_id):
             self.counts.repeated += 1
             return False
-        who = (feedback.tenant, (feedback.user_id or f"any {feedback.source}")[:256])
+        who = labeller(feedback)
         ballot = self.ballots.of(key)
         before = self.labellers.believed(who)
         weight = self.labellers.count(who, feedback.source, self._now_ms)

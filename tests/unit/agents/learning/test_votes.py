@@ -96,16 +96,17 @@ def test_others_who_confirm_win_belief_back() -> None:
         show(target, n, base=-3.0)
     for n in range(30):
         target.learn(label(n, value=True, who="ann", source="user"))
-    assert target.labellers.believed(("acme", "ann")) == 0.0
+    assert target.labellers.believed(("acme", "user ann")) == 0.0
     for n in range(30):
         target.learn(label(n, value=True, who="bob"))
         target.learn(label(n, value=True, who="cy"))
-    assert target.labellers.believed(("acme", "ann")) > 0.5
+    assert target.labellers.believed(("acme", "user ann")) > 0.5
 
 
 def test_the_hundredth_and_first_label_of_a_day_counts_less() -> None:
     target = learner()
-    weights = [target.labellers.count(("t", "ann"), "annotator", 0) for _ in range(400)]
+    weights = [target.labellers.count(("t", "user ann"), "annotator", 0) for _ in range(400)]
     assert weights[:100] == [weights[0]] * 100
     assert weights[399] == pytest.approx(weights[0] / 2)
-    assert target.labellers.count(("t", "ann"), "annotator", 86_400_000) == weights[0]
+    assert target.labellers.count(("t", "user ann"), "annotator", 86_400_000) == weights[0]
+    assert [target.labellers.count(("t", "any judge"), "annotator", 0) for _ in range(400)][399] == weights[0]
