@@ -95,8 +95,8 @@ def revisit(  # type: ignore[no-untyped-def]
 
     A label's weight goes towards ``cap * sigmoid(-sign * margin / HEAT)``, where the dual of regularised logistic
     regression has its optimum; the divisor bounds the curvature from above, so that no step overshoots and each weight
-    stays between 0 and its cap. The cap is first multiplied by the probability that the label is true, given that one in
-    ``1 / noise`` is not and given what the other labels and the unchanged weights say of its event.
+    stays between 0 and its cap. The cap is first multiplied by the probability that the label is true, given that a
+    share ``noise`` is not and given what the other labels and the unchanged weights say of its event.
     ``centre`` is taken off the unchanged weights' log odds: where they find everything harmless, labels of harmless
     events would teach nothing otherwise.
     """
