@@ -47,6 +47,11 @@ LETTER = {
     "dead_letter_id": "d", "reason": "decode", "error": "e", "source_topic": "s", "source_partition": 0,
     "source_offset": 1, "raw": "",
 }  # fmt: skip
+QUALITY = {
+    "hour": "2026-01-01T00:00:00Z", "signal": "injection", "tenant": "t", "app": "a", "basis": "all",
+    "source_partition": 0, "version": 7, "weights": "shipped", "labels": 3, "positives": 1, "precision": 0.5,
+    "recall": None, "auc": 0.75, "calibration_error": 0.1,
+}  # fmt: skip
 FEEDBACK = {
     "feedback_id": "f", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a",
     "signal": "injection", "label": True,
@@ -112,7 +117,14 @@ def inserter(settings: Settings, store: Any) -> Iterator[Inserter]:
 
 @pytest.mark.parametrize(
     ("topic", "value"),
-    [("alerts", ALERT), ("aggregates", WINDOW), ("deadletter", LETTER), ("feedback", FEEDBACK), ("scored", None)],
+    [
+        ("alerts", ALERT),
+        ("aggregates", WINDOW),
+        ("deadletter", LETTER),
+        ("feedback", FEEDBACK),
+        ("quality", QUALITY),
+        ("scored", None),
+    ],
 )
 def test_every_topic_lands_in_its_table(
     inserter: Inserter, store: Any, topic: str, value: dict[str, Any] | None
