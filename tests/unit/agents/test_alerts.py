@@ -148,3 +148,17 @@ def test_chunks_and_restores_do_not_matter(stream: list[tuple[int, float, bool]]
 def test_a_state_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(StateError):
         AlertEngine(RuleSet(), 0).restore({})
+
+
+def test_a_change_to_below_a_level_fires_one_that_stays_above_does_not() -> None:
+    engine = AlertEngine(rules(over="change", metric="injection.precision", below=0.7), 0)
+    segment = {"tenant": "t", "app": "a"}
+    levels = [Change(0, "injection.precision", segment, 0, 0, 0.9, after, 1.0) for after in (0.8, 0.65)]
+    assert engine.process(Chunk([event(0)]), {}, levels[:1]) == []
+    (row,) = engine.process(Chunk([event(1)]), {}, levels[1:])
+    assert (row["state"], row["value"], row["threshold"]) == ("firing", 0.65, 0.7)
+
+
+def test_below_is_for_changes_only() -> None:
+    with pytest.raises(ValueError, match="below goes with over=change"):
+        rules(over="event", metric="injection.score", below=0.7)
