@@ -133,7 +133,7 @@ class Chunk:
         start = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum(list(map(len, encoded)), out=start[1:])
         return Texts(
-            np.repeat(np.arange(len(until)), np.diff(np.array(until, np.int64), prepend=0)),
+            np.repeat(np.arange(len(until)), np.diff(np.array([0, *until], np.int64))),
             np.frombuffer(bytes(role), np.uint8),
             start,
             np.frombuffer(b"".join(encoded), np.uint8),
