@@ -113,10 +113,11 @@ class Chunk:
     @cached_property
     def texts(self) -> Texts:
         """Every non-empty message, document and first choice of the chunk, in event order."""
-        until: list[int] = []
+        counts: list[int] = []
         role: list[int] = []
         strings: list[str] = []
         for event in self.events:
+            before = len(strings)
             for message in event.messages:
                 if message.content:
                     role.append(_ROLES[message.role])
@@ -128,12 +129,12 @@ class Chunk:
             if event.choices and event.choices[0].content:
                 role.append(_RESPONSE)
                 strings.append(event.choices[0].content)
-            until.append(len(strings))
+            counts.append(len(strings) - before)
         encoded = [s.encode("utf-8", "replace") for s in strings]
         start = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum(list(map(len, encoded)), out=start[1:])
         return Texts(
-            np.repeat(np.arange(len(until)), np.diff(np.array(until, np.int64), prepend=0)),
+            np.repeat(np.arange(len(counts)), np.array(counts, np.int64)),
             np.frombuffer(bytes(role), np.uint8),
             start,
             np.frombuffer(b"".join(encoded), np.uint8),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.otlp.guardrails import PREFIXES as GUARDRAILS
@@ -18,7 +17,6 @@ _KNOWN_MAX, _KNOWN_CHARS = 8192, 128
 _LABELLED = (str, int, float)
 
 
-@dataclass(slots=True)
 class Fields:
     """What the table of names found.
 
@@ -34,11 +32,14 @@ class Fields:
         Attributes of a dialect, for it to read, and those that nobody knows.
     """
 
-    plain: dict[str, Any] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
-    rest: dict[str, Any] = field(default_factory=dict)
+    __slots__ = ("labels", "lists", "parameters", "plain", "rest")
+
+    def __init__(self) -> None:
+        self.plain: dict[str, Any] = {}
+        self.parameters: dict[str, Any] = {}
+        self.labels: dict[str, str] = {}
+        self.lists: dict[str, dict[int, dict[str, Any]]] = {}
+        self.rest: dict[str, Any] = {}
 
     def rows(self, prefix: str) -> list[dict[str, Any]]:
         """Return the items of a flattened list in order of their index."""

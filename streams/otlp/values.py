@@ -86,9 +86,7 @@ def _values(found: Any) -> list[Any]:
 def integer(value: Any) -> int | None:
     """Return a 64-bit whole number given as such, or as its digits (proto3 JSON writes 64-bit numbers as text)."""
     if type(value) is str:
-        if len(value) <= 18 and value.isdecimal():
-            return int(value)
-        value = _parsed(value)
+        value = int(value) if len(value) <= 24 and value.isdecimal() else _parsed(value)
     if type(value) is int:
         return value if -_INT64 <= value < _INT64 else None
     if isinstance(value, bool):

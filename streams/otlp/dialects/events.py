@@ -52,7 +52,9 @@ def read(happenings: Iterable[tuple[str, Any]]) -> Content:
             choices += [
                 (n, choice(m["content"], None)) for n, m in enumerate(_texts(_fields(body).get("gen_ai.completion")))
             ]
-    out.choices = [said for _, said in sorted(choices, key=lambda pair: pair[0])]
+    if len(choices) > 1:
+        choices.sort(key=lambda pair: pair[0])
+    out.choices = [said for _, said in choices]
     return out
 
 

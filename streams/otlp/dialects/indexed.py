@@ -32,12 +32,13 @@ def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     parts = parts_of(row.get("content"))
     if isinstance(parts, list):
         return spoken({"role": row.get("role"), "parts": parts})
-    return [message(role(row.get("role")), flat(parts), _calls(row), row.get("tool_call_id"))]
+    text = parts if isinstance(parts, str) else flat(parts)
+    return [message(role(row.get("role")), text, _calls(row), row.get("tool_call_id"))]
 
 
 def _calls(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    if len(row) <= 2:
-        return []
+    if len(row) <= 2 + ("finish_reason" in row):
+        return []  # as most have no more than role and content
     calls = [tool_call(r.get("id"), r.get("name"), r.get("arguments")) for r in rows(row, "tool_calls.")]
     if not calls and row.get("function_call.name"):
         calls = [tool_call(None, row["function_call.name"], row.get("function_call.arguments"))]
