@@ -10,9 +10,11 @@ Chen, T., Guestrin, C. (2016). XGBoost: a scalable tree boosting system. KDD. (S
 """
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# Not cached: numba's cache remembers the name that a module was imported by, and scripts and tests use two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,19 +24,25 @@ from numpy.typing import NDArray
 from agents.injection.evidence import DEPTH, LEAVES, NODES
 
 BINS = 48
-ROUNDS, RATE, LEAST, RIDGE = 120, 0.08, 60.0, 8.0
+ROUNDS, RATE, LEAST, RIDGE = 60, 0.08, 60.0, 8.0
 MOST_LEAF = 3.0
 
 
 class Trees(NamedTuple):
-    """As `agents.injection.evidence.weigh` takes them."""
+    """One of the two sets that `agents.injection.evidence.weigh` takes.
+
+    Attributes
+    ----------
+    features, thresholds, values
+        int16 and float32[trees, NODES], float32[trees, LEAVES].
+    """
 
     features: NDArray[np.int16]
     thresholds: NDArray[np.float32]
     values: NDArray[np.float32]
 
 
-@njit(cache=True)
+@njit
 def _split(sums, rising):  # type: ignore[no-untyped-def]
     """Return the column and the bin after which to split a node, that gain most, none against ``rising``."""
     total_g, total_h, total_n = sums[0, :, 0].sum(), sums[0, :, 1].sum(), sums[0, :, 2].sum()
@@ -52,7 +60,7 @@ def _split(sums, rising):  # type: ignore[no-untyped-def]
     return column, cut
 
 
-@njit(cache=True)
+@njit
 def _histograms(bins, gradient, hessian, node_of, first, sums):  # type: ignore[no-untyped-def]
     """Add up the gradients of each node, column and bin."""
     sums[:] = 0.0
@@ -64,7 +72,7 @@ def _histograms(bins, gradient, hessian, node_of, first, sums):  # type: ignore[
             cell[2] += 1.0
 
 
-@njit(cache=True)
+@njit
 def _grow(bins, gradient, hessian, rising, feature, cut, value, node_of):  # type: ignore[no-untyped-def]
     """Grow one tree, level by level."""
     node_of[:] = 0
@@ -91,6 +99,7 @@ def boost(
     weight: NDArray[np.float64],
     start: NDArray[np.float64],
     rising: NDArray[np.bool_],
+    columns: Sequence[int],
 ) -> Trees:
     """Fit trees to what ``start``, in log odds, leaves over.
 
@@ -102,7 +111,10 @@ def boost(
         float64[n].
     rising
         bool[d]: columns whose increase may not count against an attack.
+    columns
+        Those that trees may look at.
     """
+    x, rising = x[:, columns], rising[list(columns)]
     edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS)[1:-1]).astype(np.float32)) for column in x.T]
     bins = np.stack([np.searchsorted(e, c.astype(np.float32), "left") for e, c in zip(edges, x.T, strict=True)], 1)
     bins = bins.astype(np.uint8)
@@ -118,4 +130,4 @@ def boost(
         edge = edges[features[t, k]]
         if cuts[t, k] < len(edge):
             thresholds[t, k] = edge[cuts[t, k]]
-    return Trees(features, thresholds, values)
+    return Trees(np.array(columns, np.int16)[features], thresholds, values)
