@@ -11,6 +11,7 @@ import gzip
 import json
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from agents.hallucination.features import ADDRESSES_ANY, FEATURES, NAMES_ANY, SU
 from agents.hallucination.model import SignedLogistic, probability
 from agents.hallucination.rows import as_event, feature_rows
 
+Row = Mapping[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "agents/hallucination/weights.json"
 CARD = ROOT / "docs/models/hallucination.md"
@@ -76,12 +78,41 @@ class Labelled:
         return Labelled(self.x[mask], self.y[mask], self.source[mask])
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What `fit` makes: weights as they would ship."""
+
+    weights: NDArray[np.float64]
+
+    def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """float64[n], probability of being unsupported; 0.5 where an event has nothing to compare."""
+        x = feature_rows(rows)
+        out = np.full(len(x), 0.5)
+        judged = ~np.isnan(x[:, 0])
+        out[judged] = predict(self.weights, x[judged])
+        return out
+
+
+def fit(rows: Sequence[Row], seed: int = SEED) -> Model:
+    """Train on rows of ``context``, ``question``, ``response``, ``label`` and ``src``, for an evaluation elsewhere.
+
+    The descent is over all rows at once from zero, so every ``seed`` gives the same model.
+    """
+    del seed
+    return Model(train(labelled(rows)))
+
+
+def labelled(rows: Sequence[Row]) -> Labelled:
+    """Features, labels and sources of the rows that an agent would score."""
+    x = feature_rows(rows)
+    data = Labelled(x, np.array([int(r["label"]) for r in rows]), np.array([r["src"] for r in rows]))
+    return data.where(~np.isnan(x[:, 0]))
+
+
 def read(folder: Path, name: str) -> tuple[list[dict[str, Any]], Labelled]:
     with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    x = feature_rows(rows)
-    data = Labelled(x, np.array([int(r["label"]) for r in rows]), np.array([r["src"] for r in rows]))
-    return rows, data.where(~np.isnan(x[:, 0]))
+    return rows, labelled(rows)
 
 
 def train(data: Labelled) -> NDArray[np.float64]:
