@@ -29,6 +29,7 @@ everything nobody nothing any best worst first last largest biggest smallest hig
 longest shortest fastest must definitely certainly exactly same no"""
 _NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty"""
+_TENS = "thirty forty fifty sixty seventy eighty ninety hundred"
 _MONTHS = "january february march april - june july august september october november december"
 _SCALES = {
     -3: "mm millimeter millimeters millimetre millimetres mg milligram milligrams ms millisecond milliseconds ml",
@@ -40,7 +41,7 @@ _SCALES = {
     9: "billion bn gw gigawatt gigawatts",
     12: "trillion tn",
 }
-_OPPOSITES = """increase rise grow gain climb surge raise expand jump soar / decrease fall drop decline shrink plunge
+_OPPOSITES = """increase rise rose risen grow grew grown gain climb surge raise expand jump soar / decrease fall fell fallen drop decline shrink plunge
     reduce cut plummet slump
 more higher greater / less fewer lower
 up upward / down downward
@@ -146,7 +147,6 @@ exist present / absent
 safe secure / vulnerable
 visible / invisible
 necessary / unnecessary
-legal / illicit
 happy glad pleased / unhappy sad
 honest / dishonest
 complete / incomplete
@@ -161,10 +161,8 @@ NEGATION_WORDS = frozenset(_NEGATION.split())
 ABSOLUTE_WORDS = frozenset(_ABSOLUTE.split())
 # "may" is a verb far more often
 MONTH_WORDS = {word: value for value, word in enumerate(_MONTHS.split(), 1) if word != "-"}
-NUMBER_WORDS = {word: value for value, word in enumerate(_NUMBERS.split())} | {
-    word: 10 * value for value, word in enumerate("thirty forty fifty sixty seventy eighty ninety hundred".split(), 3)
-}
-NUMBER_WORDS |= {"thousand": 1000, "dozen": 12}
+NUMBER_WORDS = {word: value for value, word in enumerate(_NUMBERS.split())}
+NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), 3)} | {"thousand": 1000, "dozen": 12}
 SCALE_WORDS = {word: power for power, words in _SCALES.items() for word in words.split()}
 
 

@@ -13,6 +13,7 @@ from numpy import uint64
 
 from agents.chars import step
 from agents.hallucination.align import align
+from agents.hallucination.doubt import sketch
 from agents.hallucination.features import (
     ABSOLUTES_ANY,
     ALIGNED,
@@ -267,12 +268,13 @@ def _close(row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, evidence, worst):  # type: ignore[no-untyped-def]
+def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, evidence, worst, said):  # type: ignore[no-untyped-def]
     """One event, whose context, question and response are the segments between the four cuts; False without words."""
     c, q, r, stop = cut[0], cut[1], cut[2], cut[3]
     m = _read(buffer, begin, end, r, stop, own, own_codes)
     if m == 0:
         return False
+    sketch(own, own_codes, m, said)
     n = _read(buffer, begin, end, c, q, spans, codes)
     size = 0
     for k in range(c, r):
@@ -309,14 +311,14 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, e
 
 
 @njit(cache=True, nogil=True)
-def measure(buffer, begin, end, cuts, room, rows, evidence, worst):  # type: ignore[no-untyped-def]
-    """Fill ``rows`` with the features of each event; returns which events had words to judge."""
+def measure(buffer, begin, end, cuts, room, rows, evidence, worst, said):  # type: ignore[no-untyped-def]
+    """Fill ``rows`` with the features of each event, ``said`` with its sketch; returns which had words to judge."""
     spans, codes = np.empty((room, COLUMNS), np.int64), np.empty((room, 2), np.uint64)
     own, own_codes = np.empty((room, COLUMNS), np.int64), np.empty((room, 2), np.uint64)
     stream = np.empty(room, np.uint64)
     judged = np.zeros(len(cuts), np.bool_)
     for i in range(len(cuts)):
         judged[i] = _event(
-            buffer, begin, end, cuts[i], spans, codes, own, own_codes, stream, rows[i], evidence[i], worst[i]
+            buffer, begin, end, cuts[i], spans, codes, own, own_codes, stream, rows[i], evidence[i], worst[i], said[i]
         )
     return judged

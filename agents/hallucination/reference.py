@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from agents.chars import fold, is_upper, is_wide, is_word
 from agents.hallucination.align import MAX_SENTENCES, MAX_STEMS
@@ -41,6 +42,7 @@ class Number:
 
     @property
     def whole(self) -> Fraction:
+        """Its value with the unit."""
         return self.plain * Fraction(10) ** self.shift
 
     @property
@@ -206,7 +208,7 @@ def _uncited(word: Word, context: Side, asked: Side, texts: int) -> bool:
 
 
 def _pairs(words: Sequence[Word]) -> list[tuple[str, str]]:
-    return [(a.text, b.text) for a, b in zip(words, words[1:], strict=False) if a.sentence == b.sentence]
+    return [(a.text, b.text) for a, b in pairwise(words) if a.sentence == b.sentence]
 
 
 def _share(hits: Sequence[bool], otherwise: float = 0.0) -> float:
@@ -316,10 +318,13 @@ def _scale(text: str, words: list[Word], word: Word) -> Word:
     return replace(word, number=Number(scaled.whole, 0, scaled=True))
 
 
+def _end_of_digits(text: str, begin: int = 0) -> int:
+    run = _NUMBER_RUN.match(text, begin)
+    return run.end() if run else begin
+
+
 def _end(text: str, begin: int) -> int:
-    i = begin
-    if number := _NUMBER_RUN.match(text, begin):
-        i = number.end()
+    i = _end_of_digits(text, begin)
     while i < len(text) and _is_word(ord(text[i])):
         i += 1
     return i
@@ -349,9 +354,8 @@ def _word(whole: str, begin: int, end: int, sentence: int, *, opens: bool) -> Wo
 
 def _figure(raw: str) -> Number | None:
     """Read the number at the head of a word; None where two points make it none."""
-    run = _NUMBER_RUN.match(raw)
-    assert run is not None
-    digits = run.group().replace(",", "")
+    end = _end_of_digits(raw)
+    digits = raw[:end].replace(",", "")
     if digits.count(".") > 1:
         return None
     value, power, points = 0, 0, 0
@@ -362,7 +366,7 @@ def _figure(raw: str) -> Number | None:
             value, power = value * 10 + int(c), power - points
         else:
             power += 1 - points
-    rest = "".join(chr(_fold(ord(c))) for c in raw[run.end() :])
+    rest = "".join(chr(_fold(ord(c))) for c in raw[end:])
     return Number(value * Fraction(10) ** power, SCALE_WORDS.get(rest, 0), rest in SCALE_WORDS)
 
 

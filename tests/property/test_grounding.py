@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base import Chunk
-from agents.hallucination import HallucinationAgent
+from agents.hallucination import HallucinationAgent, reference
+from agents.hallucination.doubt import SKETCH, resemblance, sketch_of
 from agents.hallucination.reference import measure
 from agents.hallucination.rows import as_event, feature_rows
 
@@ -45,6 +46,19 @@ def test_signals_do_not_depend_on_chunk_boundaries(rows: list[dict[str, Any]], d
     parts = HallucinationAgent()
     first, second = parts.score(Chunk(events[:cut])).signals, parts.score(Chunk(events[cut:])).signals
     assert [*first, *second] == list(whole)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXT, TEXT)
+def test_a_sketch_of_few_words_resembles_as_their_sets_do(one: str, other: str) -> None:
+    sets = []
+    for text in (one[:200], other[:200]):
+        words = [w for w in reference._read([text]).words if w.content]
+        sets.append({w.number.whole if w.number else w.stem for w in words})
+    union = sets[0] | sets[1]
+    if len(union) <= SKETCH:
+        expected = len(sets[0] & sets[1]) / len(union) if union else 1.0
+        assert resemblance(sketch_of(one[:200]), sketch_of(other[:200])) == expected
 
 
 @settings(max_examples=100, deadline=None)

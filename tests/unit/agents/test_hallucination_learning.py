@@ -95,7 +95,9 @@ def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"version": 2},
+        {"version": 1},
+        {"thresholds": {}},
+        {"answers": {"keys": np.zeros((1, 2)), "sketches": np.zeros((2, 16))}},
         {"weights": np.zeros(3)},
         {"features": []},
         {"memory": {}},
