@@ -105,7 +105,7 @@ class HallucinationAgent:
         base = shipped()
         self.threshold = base.threshold if self.config.threshold is None else self.config.threshold
         self._weights = np.array(base.weights)
-        self.learner = Learner("hallucination", _space(self._weights, learning), _digest(self._weights), learning)
+        self.learner = Learner("hallucination", space_of(self._weights, learning), _digest(self._weights), learning)
         self._thresholds = Thresholds(self.threshold, self.config.adapt)
         self._answers = Answers(self.config.questions)
         self._rate = RateCusum(self.config.cusum)
@@ -234,8 +234,8 @@ def _digest(weights: NDArray[np.float64]) -> str:
     return hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
 
 
-def _space(weights: NDArray[np.float64], learning: LearningConfig | None) -> Space:
-    """Each feature's weight may move, but not across zero."""
+def space_of(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> Space:
+    """Return the features as labels may move their weights: not across zero."""
     limit = (learning or LearningConfig()).limit
     low, high = np.full(len(weights), -limit), np.full(len(weights), limit)
     high[:SUPPORT] = np.minimum(limit, -weights[:SUPPORT])

@@ -41,8 +41,8 @@ _SCALES = {
     9: "billion bn gw gigawatt gigawatts",
     12: "trillion tn",
 }
-_OPPOSITES = """increase rise rose risen grow grew grown gain climb surge raise expand jump soar / decrease fall fell fallen drop decline shrink plunge
-    reduce cut plummet slump
+_OPPOSITES = """increase rise rose risen grow grew grown gain climb surge raise expand jump soar
+    / decrease fall fell fallen drop decline shrink plunge reduce cut plummet slump
 more higher greater / less fewer lower
 up upward / down downward
 above over / below under

@@ -94,11 +94,11 @@ class SignedLogistic:
 
     Examples
     --------
-    >>> model = SignedLogistic((0.0,) * 24, rate=0.5)
-    >>> full = np.array([1.0] * 6 + [0.0] * 17)
+    >>> model = SignedLogistic((0.0,) * 23, rate=0.5)
+    >>> full = np.array([1.0] * 5 + [0.0] * 17)
     >>> model.learn(full, label=True)
-    >>> model.weights[:6].tolist()
-    [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    >>> model.weights[:5].tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0]
     """
 
     def __init__(self, weights: Sequence[float], *, rate: float = 0.05, confidence: float = 1e-8) -> None:

@@ -23,7 +23,6 @@ from agents.hallucination.features import (
     DENIALS_CLOSE,
     EVIDENCE,
     GAP,
-    GRAMS,
     NAMES,
     NAMES_ANY,
     NAMES_CLOSE,
@@ -56,7 +55,6 @@ from agents.hallucination.scan import (
     STEM,
     WORD,
     addresses,
-    grams,
     words,
 )
 from agents.hallucination.table import add, capacity, find
@@ -67,7 +65,7 @@ MAX_QUOTE = 64
 """Words between two quotation marks at most; more are no quotation."""
 MAX_MARK = 99
 """A mark above this is looked up only: no context has so many texts that they are counted."""
-_WORD, _PAIR, _GRAM, _STEM, _ADDRESS, _MARKER = 1, 2, 3, 4, 6, 7
+_WORD, _PAIR, _STEM, _ADDRESS, _MARKER = 1, 2, 4, 6, 7
 
 
 @njit(cache=True, nogil=True)
@@ -76,14 +74,6 @@ def _read(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[no-untyped-
     n = sentence = 0
     for k in range(lo, hi):
         n, sentence = words(buffer, begin[k], end[k], n, sentence, spans, codes)
-    return n
-
-
-@njit(cache=True, nogil=True)
-def _read_grams(buffer, begin, end, lo, hi, out):  # type: ignore[no-untyped-def]
-    n = 0
-    for k in range(lo, hi):
-        n = grams(buffer, begin[k], end[k], n, out)
     return n
 
 
@@ -250,15 +240,6 @@ def _quotes(buffer, begin, end, keys, spans, codes, n, k):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def _characters(keys, own, m, row):  # type: ignore[no-untyped-def]
-    last = uint64(len(keys) - 1)
-    hits = 0
-    for k in range(m):
-        hits += find(keys, last, own[k], _GRAM) >= 0
-    row[GRAMS] = hits / m if m else 0.0
-
-
-@njit(cache=True, nogil=True)
 def _close(row):  # type: ignore[no-untyped-def]
     """Weigh what is foreign by how closely the rest follows the context."""
     near = row[ALIGNED] * row[ALIGNED]
@@ -268,7 +249,7 @@ def _close(row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, evidence, worst, said):  # type: ignore[no-untyped-def]
+def _event(buffer, begin, end, cut, spans, codes, own, own_codes, row, evidence, worst, said):  # type: ignore[no-untyped-def]
     """One event, whose context, question and response are the segments between the four cuts; False without words."""
     c, q, r, stop = cut[0], cut[1], cut[2], cut[3]
     m = _read(buffer, begin, end, r, stop, own, own_codes)
@@ -276,23 +257,21 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, e
         return False
     sketch(own, own_codes, m, said)
     n = _read(buffer, begin, end, c, q, spans, codes)
-    size = 0
-    for k in range(c, r):
-        size += end[k] - begin[k]
-    keys = np.zeros(capacity(size + 3 * n + 512), np.uint64)
+    asked = 0
+    for k in range(q, r):
+        asked += end[k] - begin[k]
+    # A word enters up to four codes, a number up to ten.
+    keys = np.zeros(capacity(8 * n + 4 * asked + MAX_ADDRESSES), np.uint64)
     last = uint64(len(keys) - 1)
     denies = _index(keys, spans, codes, n, True)
     align(spans, codes, n, own, own_codes, m, row)
     n = _read(buffer, begin, end, q, r, spans, codes)
     _index(keys, spans, codes, n, False)
-    for k in range(_read_grams(buffer, begin, end, c, q, stream)):
-        add(keys, last, stream[k], _GRAM)
     found, found_codes = np.empty((MAX_ADDRESSES, 2), np.int64), np.empty(MAX_ADDRESSES, np.uint64)
     for k in range(_read_addresses(buffer, begin, end, c, r, found, found_codes)):
         add(keys, last, found_codes[k], _ADDRESS)
     _covered(keys, own, own_codes, m, row)
     _content(keys, own, own_codes, m, row, worst)
-    _characters(keys, stream, _read_grams(buffer, begin, end, r, stop, stream), row)
     n = _read_addresses(buffer, begin, end, r, stop, found, found_codes)
     shown = _sources(keys, found, found_codes, n, own, own_codes, m, q - c, row, evidence)
     _facts(keys, own, own_codes, m, row, evidence, shown)
@@ -315,10 +294,9 @@ def measure(buffer, begin, end, cuts, room, rows, evidence, worst, said):  # typ
     """Fill ``rows`` with the features of each event, ``said`` with its sketch; returns which had words to judge."""
     spans, codes = np.empty((room, COLUMNS), np.int64), np.empty((room, 2), np.uint64)
     own, own_codes = np.empty((room, COLUMNS), np.int64), np.empty((room, 2), np.uint64)
-    stream = np.empty(room, np.uint64)
     judged = np.zeros(len(cuts), np.bool_)
     for i in range(len(cuts)):
         judged[i] = _event(
-            buffer, begin, end, cuts[i], spans, codes, own, own_codes, stream, rows[i], evidence[i], worst[i], said[i]
+            buffer, begin, end, cuts[i], spans, codes, own, own_codes, rows[i], evidence[i], worst[i], said[i]
         )
     return judged

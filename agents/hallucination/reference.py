@@ -75,7 +75,6 @@ class Side:
     """Everything of one side that is compared."""
 
     words: list[Word] = field(default_factory=list)
-    grams: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     quotes: list[list[Word]] = field(default_factory=list)
 
@@ -179,7 +178,6 @@ def measure(context: Sequence[str], question: Sequence[str], response: Sequence[
     return [
         words,
         _share([p in pairs for p in own.pairs()], words),
-        _share([g in set(ctx.grams) for g in own.grams]),
         content,
         min((_share(s) for s in per_sentence if len(s) >= 2), default=content),
         close,
@@ -268,7 +266,6 @@ def _read(texts: Sequence[str]) -> Side:
     for text in texts:
         first = len(side.words)
         sentence = _words(text, side, sentence)
-        side.grams += _grams(text)
         side.addresses += [m.group().rstrip(".,;:!?").lower() for m in _ADDRESS.finditer(text)]
         side.quotes += _quotes(text, side.words[first:])
     return side
@@ -368,14 +365,3 @@ def _figure(raw: str) -> Number | None:
             power += 1 - points
     rest = "".join(chr(_fold(ord(c))) for c in raw[end:])
     return Number(value * Fraction(10) ** power, SCALE_WORDS.get(rest, 0), rest in SCALE_WORDS)
-
-
-def _grams(text: str) -> list[str]:
-    stream, found = "   ", []
-    for c in text:
-        if _is_word(ord(c)):
-            stream += chr(_fold(ord(c)))
-            found.append(stream[-2:] if _is_wide(ord(c)) else stream[-4:])
-        elif stream[-1] != " ":
-            stream += " "
-    return found

@@ -1,4 +1,4 @@
-"""One pass over a text each: words with their sentences and numbers, character n-grams, addresses. Compiled."""
+"""One pass over a text each: words with their sentences and numbers, addresses. Compiled."""
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
 
@@ -177,26 +177,6 @@ def words(buffer, begin, end, n, sentence, spans, codes):  # type: ignore[no-unt
             opens = True
         i = after
     return n, sentence if opens else sentence + 1
-
-
-@njit(cache=True, nogil=True)
-def grams(buffer, begin, end, n, out):  # type: ignore[no-untyped-def]
-    """Append a hash per letter: of it and the three before it, or the one before if wide; separators are one blank."""
-    a = b = c = uint64(32)
-    i = begin
-    while i < end:
-        char, i = decode(buffer, i)
-        if not is_word(char):
-            if c != uint64(32):
-                a, b, c = b, c, uint64(32)
-            continue
-        d = uint64(fold(char))
-        out[n] = (
-            (c * _PRIME + d) * _PRIME + uint64(7) if is_wide(char) else ((a * _PRIME + b) * _PRIME + c) * _PRIME + d
-        )
-        n += 1
-        a, b, c = b, c, d
-    return n
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -12,6 +12,8 @@ from agents.base import Role, Texts
 
 PIECES = 8
 """A text over its budget is read in so many windows, evenly spaced from its first byte to its last."""
+MAX_EDGE = 64
+"""Bytes within which a window looks for a blank to begin or end at."""
 
 Window = tuple[int, int]
 
@@ -97,21 +99,28 @@ def _windows(buffer: NDArray[np.uint8], start: Sequence[int], side: Sequence[int
 
 
 def sample(buffer: NDArray[np.uint8], begin: int, end: int, budget: int) -> list[Window]:
-    """Evenly spaced windows of ``buffer[begin:end]`` of at most ``budget`` bytes in all, at character boundaries."""
+    """Evenly spaced windows of ``buffer[begin:end]`` of at most ``budget`` bytes in all.
+
+    They begin and end between words where a blank is near, for half a number or address would pass for another one.
+    """
     if end - begin <= budget:
         return [(begin, end)]
-    width = budget // PIECES
+    edge = min(MAX_EDGE, budget // PIECES // 4)
+    width = budget // PIECES - edge
     found = []
     for piece in range(PIECES):
         low = begin + (end - begin - width) * piece // (PIECES - 1)
-        high = _boundary(buffer, low + width, end)
-        low = _boundary(buffer, low, end)
+        high = _boundary(buffer, low + width, end, edge)
+        low = _boundary(buffer, low, end, edge) if piece else begin
         if low < high:
             found.append((low, high))
     return found
 
 
-def _boundary(buffer: NDArray[np.uint8], i: int, end: int) -> int:
+def _boundary(buffer: NDArray[np.uint8], i: int, end: int, edge: int) -> int:
+    for j in range(i, min(i + edge, end)):
+        if buffer[j] <= 32:
+            return j
     while i < end and buffer[i] & 0xC0 == 0x80:
         i += 1
     return i

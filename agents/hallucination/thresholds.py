@@ -59,7 +59,7 @@ class Thresholds:
     >>> free = Thresholds(0.6)
     >>> limits = [free.pass_on(("acme", "chat"), 1.2) for _ in range(1000)]
     >>> round(limits[0], 3), round(limits[-1], 3)
-    (0.405, 1.068)
+    (0.405, 1.069)
 
     References
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -20,6 +21,7 @@ from agents.hallucination.features import (
     SOURCES_ANY,
 )
 from agents.hallucination.rows import feature_rows
+from agents.hallucination.sides import sample
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.rate import RateConfig
 from schemas.event import Choice, Document, LLMEvent, Message
@@ -241,3 +243,12 @@ def test_a_rising_share_of_unsupported_answers_is_a_change() -> None:
     assert (change.signal, change.segment) == ("hallucination.rate", {"tenant": "acme", "app": "triage"})
     assert 300 <= change.since_offset <= change.index < 310
     assert change.event_ids[0] == "e300"
+
+
+def test_a_sampled_text_is_cut_between_words() -> None:
+    text = "도서관 library 1234 x@y.zz " * 400
+    buffer = np.frombuffer(text.encode(), np.uint8)
+    windows = sample(buffer, 0, len(buffer), 2048)
+    words = {word for begin, end in windows for word in buffer[begin:end].tobytes().decode().split()}
+    assert words == {"도서관", "library", "1234", "x@y.zz"}
+    assert sum(end - begin for begin, end in windows) <= 2048

@@ -87,6 +87,7 @@ def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
         {"config": {}},
         {"learner": None},
         {"thresholds": {}},
+        {"answers": {"keys": np.zeros((1, 2)), "sketches": np.zeros((2, 16))}},
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
