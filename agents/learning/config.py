@@ -66,7 +66,7 @@ class LearningConfig:
     labels_a_day: int = 100
     events: int = 2048
     labelled: int = 1024
-    revisits: int = 64
+    revisits: int = 32
     tenants: int = 32
     labellers: int = 4096
     versions: int = 8
