@@ -47,7 +47,7 @@ def _meaning(code):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _figure(buffer, begin, end, span):  # type: ignore[no-untyped-def]
     """Value of the digits that begin here; returns where they end, and 0 where two points make it no number."""
-    value = power = points = 0
+    value, power, points = int64(0), int64(0), 0
     i = begin
     while i < end:
         byte = int64(buffer[i])
