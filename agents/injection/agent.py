@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
 from agents.hashing import FOLD, KIND
+from agents.injection.concepts import lexicon
 from agents.injection.obfuscation import decoded
-from agents.injection.scan import WIDTH, margins, scan, worst_of
+from agents.injection.scan import MARGIN, WIDTH, margins, scan, worst_of
 from agents.injection.signal import NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
-from agents.injection.weights import GROUPS, HALF_WINDOW, MARGIN, MARGIN_UNIT, SCRIPTS, Learned, Shipped, shipped
+from agents.injection.tactics import family_of
+from agents.injection.weights import GROUPS, HALF_WINDOW, MARGIN_UNIT, SCRIPTS, Learned, Shipped, shipped
 from agents.memory import Memory
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
@@ -56,8 +58,10 @@ class Candidates:
     ----------
     event, role
         Whose.
+    odds
+        Log odds of the worst window; -inf where there was nothing to read.
     margin
-        Log odds over the threshold; -inf where there was nothing to read.
+        Log odds over the threshold.
     hidden
         Characters hidden or in disguise.
     spans
@@ -68,6 +72,7 @@ class Candidates:
 
     event: NDArray[np.int64]
     role: NDArray[np.uint8]
+    odds: NDArray[np.float64]
     margin: NDArray[np.float64]
     hidden: NDArray[np.int64]
     spans: NDArray[np.int64]
@@ -75,7 +80,7 @@ class Candidates:
 
 
 class InjectionAgent:
-    """Linear odds over hashed n-grams, words and word pairs of every window of every text that the model is given.
+    """Linear odds over hashed n-grams, words, word pairs and named concepts of every window of every text it is given.
 
     It sees how attacks are worded, in any of the languages it was trained on and behind common disguises; it does not
     see one that reads like an ordinary request (``docs/models/injection.md`` tells how often).
@@ -84,6 +89,8 @@ class InjectionAgent:
     ----------
     config
         See `InjectionConfig`.
+    base
+        Weights other than those that ship.
 
     Attributes
     ----------
@@ -98,22 +105,19 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     threshold: ClassVar[float] = 0.5
 
-    def __init__(self, config: InjectionConfig | None = None) -> None:
+    def __init__(self, config: InjectionConfig | None = None, base: Shipped | None = None) -> None:
         self.config = config or InjectionConfig()
-        self._learned = Learned(shipped(), self.config.rate, self.config.limit)
+        self._learned = Learned(base or shipped(), self.config.rate, self.config.limit)
         self._memory = Memory(self.config.memory, WIDTH, np.int32)
         self._rate = RateCusum(self.config.cusum)
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
         texts = chunk.texts
-        chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
-        plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._learned)
-        tricks, variants = self._unmask(texts, chosen)
-        every = _joined(plain, variants)
+        chosen, tricks, every = self.look(texts)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
         signals: list[InjectionSignal] = []
@@ -125,6 +129,19 @@ class InjectionAgent:
                 self._keep(chunk, i, every, k)
             changes += self._watch(chunk, i, flag=signal.flag)
         return Scores(signals, changes)
+
+    def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[tuple[str, str]], Candidates]:
+        """Judge every text that the model is given, as it stands and as decoded; changes nothing.
+
+        Returns
+        -------
+        tuple
+            Indexes of the texts; (trick, plain text) of each disguise; the texts, then the disguises, as judged.
+        """
+        chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
+        plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._learned)
+        tricks, variants = self._unmask(texts, chosen)
+        return chosen, tricks, _joined(plain, variants)
 
     def _unmask(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[list[tuple[str, str]], Candidates | None]:
         """Decode what is disguised; return each (trick, text) and what was found in it."""
@@ -152,14 +169,16 @@ class InjectionAgent:
         if score < self.threshold:
             return InjectionSignal(score, flag=False)
         role = Role(int(found.role[k])).name.lower()
+        family = family_of(found.rows[k], self._learned.table)
         begin = int(found.spans[k, 0])
         if k >= len(chosen):
             trick, text = tricks[k - len(chosen)]
             before = sum(len(t.encode("utf-8", "replace")) for _, t in tricks[: k - len(chosen)])
             at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
-            return InjectionSignal(score, True, role, trick, at)
+            return InjectionSignal(score, True, role, trick, at, family)
         at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
-        return InjectionSignal(score, True, role, "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None, at)
+        trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
+        return InjectionSignal(score, True, role, trick_or_none, at, family)
 
     def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int) -> None:
         event = chunk.events[i]
@@ -196,7 +215,7 @@ class InjectionAgent:
 
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = InjectionAgent(self.config)
+        fresh = InjectionAgent(self.config, self._learned.base)
         try:
             ours = (self.version, asdict(self.config), _digest(self._learned.base))
             if (state["version"], state["config"], state["base"]) != ours:
@@ -222,9 +241,12 @@ def _look(  # noqa: PLR0913, PLR0917 - columns of texts
     windows, hidden = np.empty(m, np.int64), np.empty(m, np.int64)
     spans, scripts = np.zeros((m, 2), np.int64), np.zeros((m, len(SCRIPTS) + 1), np.int64)
     rows = np.empty((m, WIDTH), np.int32)
-    scan(buffer, start, chosen, _BLOCK_OF[role], learned.table, FOLD, KIND, odds, windows, spans, hidden, scripts, rows)
+    scan(
+        buffer, start, chosen, _BLOCK_OF[role], learned.table, FOLD, KIND, *lexicon(),
+        odds, windows, spans, hidden, scripts, rows,
+    )  # fmt: skip
     margins(odds, windows, scripts, _GROUP_OF[role], base.unit, base.bias, base.thresholds, base.tails, margin)
-    return Candidates(event, role, margin, hidden, spans, rows)
+    return Candidates(event, role, base.unit * odds + base.bias, margin, hidden, spans, rows)
 
 
 def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:

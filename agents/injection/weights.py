@@ -1,4 +1,11 @@
-"""The weights that ship, and how labels move them."""
+"""The weights that ship, and how labels move them.
+
+What is remembered of a scored text is a row of int32 (`agents.injection.scan.WIDTH`): the number of n-gram features
+and of concept features of its worst window, its margin over the threshold in thousandths, then the cells of the weight
+table that its words, word pairs and concepts lie in, -1 where there are fewer. A label moves the weights of those
+cells; who keeps other weights beside the shared ones (a tenant's) can use the same row: the log odds are the sum over
+the cells of a kind times `scales` of that kind.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +23,8 @@ from numpy.typing import NDArray
 
 from agents.base import Role
 from agents.hashing import SIZE
-from agents.injection.scan import FIRST_WORD
+from agents.injection.concepts import CONCEPT_SIZE
+from agents.injection.scan import CONCEPTS_IN, FIRST_CELL, GRAMS_IN, MARGIN, PRIOR_CONCEPTS
 
 SCRIPTS = ("latin", "han", "hangul", "cyrillic", "other")
 """Groups that have thresholds of their own; `agents.hashing` kinds 1 to 5 in this order."""
@@ -25,8 +33,10 @@ GROUPS = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
 HALF_WINDOW = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
 """Characters: an attack in a document is a sentence or two, one in a prompt may be all of it."""
 
-MARGIN, MARGIN_UNIT = 1, 1000
-"""Place and unit of the margin in a remembered row."""
+MARGIN_UNIT = 1000
+"""The margin in a remembered row is in units of 1 / 1000."""
+CELLS = SIZE + CONCEPT_SIZE
+"""Weights: of n-grams, words and word pairs, then of concepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +46,9 @@ class Shipped:
     Attributes
     ----------
     table
-        int16[SIZE], weights in units of ``unit``.
+        int16[CELLS], weights in units of ``unit``.
     unit, bias
-        Log odds are ``unit * sum / sqrt(features) + bias``.
+        Log odds are ``unit * (sum / sqrt(n-grams) + sum / sqrt(concepts + 4)) + bias``.
     gain
         What the margin over the threshold is multiplied by before it goes through the logistic function.
     thresholds
@@ -59,7 +69,7 @@ class Shipped:
 def shipped() -> Shipped:
     """Read ``weights.npz``; the arrays are shared and not to be written."""
     with np.load(BytesIO(files("agents.injection").joinpath("weights.npz").read_bytes())) as data:
-        if data["table"].shape != (SIZE,):
+        if data["table"].shape != (CELLS,):
             raise ValueError(f"weights.npz has {data['table'].shape} weights; run benchmarks/train_injection.py")
         arrays = [data[name] for name in ("table", "thresholds", "tails")]
         unit, bias, gain = (float(data[name]) for name in ("unit", "bias", "gain"))
@@ -68,11 +78,16 @@ def shipped() -> Shipped:
     return Shipped(arrays[0], unit, bias, gain, arrays[1], arrays[2])
 
 
+def scales(row: NDArray[np.int32]) -> tuple[float, float]:
+    """Return what a weight of a word and a weight of a concept count in the log odds of a remembered row."""
+    return 1 / math.sqrt(max(1, int(row[GRAMS_IN]))), 1 / math.sqrt(int(row[CONCEPTS_IN]) + PRIOR_CONCEPTS)
+
+
 class Learned:
-    """What labels have changed: AdaGrad on the log loss over words and word pairs, added to the shipped weights.
+    """What labels have changed: AdaGrad on the log loss over words, word pairs and concepts, added to what shipped.
 
     The table that is scored with is the shipped one until the first label, then a copy; each label changes the few
-    entries of its words in place, so that what was learned costs nothing to apply.
+    entries of its row in place, so that what was learned costs nothing to apply.
 
     Parameters
     ----------
@@ -96,49 +111,52 @@ class Learned:
     def __len__(self) -> int:
         return len(self._moves)
 
-    def learn(self, row: NDArray[np.int32], *, label: bool) -> None:
+    def learn(self, row: NDArray[np.int32], *, label: bool, weight: float = 1.0) -> None:
         """Take one step towards a label.
 
         Parameters
         ----------
         row
             As `agents.injection.scan.scan` wrote it, with the margin that the window had when it was scored.
+        weight
+            What the label counts.
         """
-        counts = Counter(word for word in row[FIRST_WORD:].tolist() if word >= 0)
+        counts = Counter(cell for cell in row[FIRST_CELL:].tolist() if cell >= 0)
         if not counts:
             return
         if self.table is self.base.table:
             self.table = self.base.table.copy()
         margin = max(-30.0, min(30.0, int(row[MARGIN]) / MARGIN_UNIT))
-        error = 1.0 / (1.0 + math.exp(-margin)) - label
-        for word, count in counts.items():
-            self._step(word, error * count / math.sqrt(int(row[0])))
+        error = weight * (1.0 / (1.0 + math.exp(-margin)) - label)
+        of_word, of_concept = scales(row)
+        for cell, count in counts.items():
+            self._step(cell, error * count * (of_word if cell < SIZE else of_concept))
 
-    def _step(self, word: int, gradient: float) -> None:
-        move, squares = self._moves.get(word, (0.0, 1e-4))
+    def _step(self, cell: int, gradient: float) -> None:
+        move, squares = self._moves.get(cell, (0.0, 1e-4))
         squares += gradient * gradient
         move = max(-self.limit, min(self.limit, move - self.rate * gradient / math.sqrt(squares)))
-        self._moves[word] = (move, squares)
-        self.table[word] = self._entry(word, move)
+        self._moves[cell] = (move, squares)
+        self.table[cell] = self._entry(cell, move)
 
-    def _entry(self, word: int, move: float) -> int:
-        return max(-32768, min(32767, int(self.base.table[word]) + round(move / self.base.unit)))
+    def _entry(self, cell: int, move: float) -> int:
+        return max(-32768, min(32767, int(self.base.table[cell]) + round(move / self.base.unit)))
 
     def state(self) -> dict[str, Any]:
-        """Return the moves by word, as arrays."""
+        """Return the moves by cell, as arrays."""
         return {
-            "words": np.array(list(self._moves), np.int32),
+            "cells": np.array(list(self._moves), np.int32),
             "moves": np.array(list(self._moves.values()), np.float64).reshape(len(self._moves), 2),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        words, moves = np.array(state["words"], np.int64), np.array(state["moves"], np.float64)
-        if moves.shape != (len(words), 2) or (len(words) and not 0 <= words.min() <= words.max() < SIZE):
-            raise ValueError(f"moves of shape {moves.shape} for {len(words)} words")
+        cells, moves = np.array(state["cells"], np.int64), np.array(state["moves"], np.float64)
+        if moves.shape != (len(cells), 2) or (len(cells) and not 0 <= cells.min() <= cells.max() < CELLS):
+            raise ValueError(f"moves of shape {moves.shape} for {len(cells)} cells")
         self._moves = {
-            word: (move, squares) for word, (move, squares) in zip(words.tolist(), moves.tolist(), strict=True)
+            cell: (move, squares) for cell, (move, squares) in zip(cells.tolist(), moves.tolist(), strict=True)
         }
         self.table = self.base.table if not self._moves else self.base.table.copy()
-        for word, (move, _) in self._moves.items():
-            self.table[word] = self._entry(word, move)
+        for cell, (move, _) in self._moves.items():
+            self.table[cell] = self._entry(cell, move)
