@@ -69,8 +69,7 @@ def cases(pairs: int, seed: int) -> list[dict[str, Any]]:
         for label, patterns in ((1, ATTACKS), (0, HARMLESS)):
             text = _text(every[language], every["en"], str(rng.choice(patterns)), rng)
             text = _markup(rng, SCRIPTS if label else MARKUP) if rng.random() < 0.05 else text
-            if label:
-                text = _disguised(text, rng)
+            text = _disguised(text, rng, 1.0 if label else 4.0)
             role = "user" if rng.random() < 0.85 else "system"
             made.append(
                 {"text": text, "label": label, "src": f"hard_{language}_{label}", "lang": language, "role": role}
@@ -101,8 +100,9 @@ def _markup(rng: np.random.Generator, pool: tuple[str, ...]) -> str:
     return str(rng.choice(pool)).format(w=str(rng.choice(WORDS)).lower(), n=int(rng.integers(1, 99)))
 
 
-def _disguised(text: str, rng: np.random.Generator) -> str:
-    draw = rng.random()
+def _disguised(text: str, rng: np.random.Generator, rarity: float) -> str:
+    """Set a text in a mark of a prompt's parts, or encode it; harmless ones less often."""
+    draw = rng.random() * rarity
     if draw < 0.2:
         return str(rng.choice(MARKERS)) + text
     if draw < 0.24:

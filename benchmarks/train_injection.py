@@ -8,8 +8,9 @@ Reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the so
 
 Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Each is
 logistic regression (AdaGrad), a text being as bad as its worst window, and the mean of models that each saw a random
-share of the families: what only one family taught is diluted, what many taught is kept. Thresholds come from the scores
-that rows got from the models that had not seen their family.
+share of the families: what only one family taught is diluted, what many taught is kept. Small trees then learn, from
+the odds that each row got from the models that had not seen its family, how far to trust them. Thresholds come from
+the scores of trees, too, that had not seen the family.
 """
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
@@ -22,20 +23,34 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+from boosting import boost
 from hard_cases import cases
 from numba import njit
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.hashing import FOLD, KIND, SIZE, fold, hash_features
+from agents.hashing import FOLD, KIND, SIZE, SPACE, fold, hash_features
 from agents.injection.agent import InjectionAgent
 from agents.injection.concepts import CONCEPT_SIZE, PER_CONCEPT, concept_features, lexicon, tag
+from agents.injection.evidence import (
+    CONCEPTS_HERE,
+    CONCEPTS_SUM,
+    CONCEPTS_TOP,
+    EVIDENCE,
+    WORDS_HERE,
+    WORDS_SUM,
+    WORDS_TOP,
+    add_windows,
+    empty,
+    finish,
+    weigh,
+)
 from agents.injection.obfuscation import decoded
 from agents.injection.rows import as_event
 from agents.injection.scan import PRIOR_CONCEPTS, margins, worst_of
@@ -51,14 +66,14 @@ SAME_PREFIX = (
     "garak", "pyrit", "hermes", "xsafety", "react_docs", "agentbench", "plexpt", "bfcl", "fuzzyai", "ps_fuzz", "hard",
 )  # fmt: skip
 BAGS, SHARE, RATE, SOURCE_CAP = 6, 0.65, 0.2, 400
-MOST_HARMLESS, MOST_ATTACKS, LONGEST = 500, 700, 6000
+MOST_HARMLESS, MOST_ATTACKS, LONGEST = 300, 450, 4000
 """Rows of one source and role, and characters of a row, that are trained on."""
-HARD, COMPOSED = 3500, 2500
+HARD, COMPOSED = 3000, 2000
 """Pairs of an attack and a harmless row."""
 FALSE_POSITIVES = 0.01
-ALIKE = 0.1
-"""Share of the tail that each further window of a text adds: windows of one text are alike, so their highest is not
-that of as many strangers. With 1 an attack at the end of 50 kB was lost."""
+PARTS = 4
+"""Shares of the families that thresholds are crossed over."""
+RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
 LEAST_ROWS = 300
 """Harmless rows that a role and script needs for a threshold of its own."""
 Row = dict[str, Any]
@@ -92,18 +107,20 @@ class Texts:
     label: NDArray[np.float64]
     source: NDArray[np.str_]
     family: NDArray[np.str_]
-    group: NDArray[np.int64]
+    role: NDArray[np.int64]
     scripts: NDArray[np.int64]
+    other: NDArray[np.int64]
+    """int64[n, 4]: spaces, words and word pairs, hidden characters, 1 where a disguise was taken off."""
 
     def __len__(self) -> int:
         return len(self.label)
 
 
-def unmasked(text: str) -> str:
-    """Return a text with what its disguises hide written after it."""
+def unmasked(text: str) -> tuple[str, int]:
+    """Return what a disguise hides, and 1; the text itself and 0 where there is none."""
     raw = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
     found = decoded(text, int(suspects(raw, 0, len(raw))))
-    return " ".join([text, *(plain for _, plain in found)])
+    return (" ".join(plain for _, plain in found), 1) if found else (text, 0)
 
 
 def hashed(rows: Sequence[Row]) -> Texts:
@@ -112,15 +129,18 @@ def hashed(rows: Sequence[Row]) -> Texts:
     cells: list[NDArray[Any]] = []
     gram_ends, cell_ends, first = [0], [0], [0]
     scripts = np.zeros((len(rows), len(SCRIPTS) + 1), np.int64)
+    other = np.zeros((len(rows), 4), np.int64)
     for r, row in enumerate(rows):
-        raw = np.frombuffer(unmasked(row["text"]).encode("utf-8", "replace"), np.uint8)
+        plain, other[r, 3] = unmasked(row["text"])
+        raw = np.frombuffer(plain.encode("utf-8", "replace"), np.uint8)
         text, where = np.empty(len(raw) + 1, np.int32), np.empty(len(raw) + 1, np.int64)
         block = HALF_WINDOW[Role[row["role"].upper()]]
-        n, _ = fold(raw, 0, len(raw), FOLD, block, text, where)
+        n, other[r, 2] = fold(raw, 0, len(raw), FOLD, block, text, where)
         scripts[r] = np.bincount(KIND[text[:n][text[:n] < len(KIND)]], minlength=len(SCRIPTS) + 1)
         g, w = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
         g_ends, w_ends = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
         blocks = hash_features(text, n, KIND, block, g, g_ends, w, w_ends)
+        other[r, 0], other[r, 1] = np.sum(text[:n] == SPACE), w_ends[blocks - 1]
         concept, at, place = (np.empty(n + 1, np.int32) for _ in range(3))
         m = tag(text, n, KIND, *lexicon(), concept, at, place)
         c, c_ends = np.empty(PER_CONCEPT * (m + 1), np.int32), np.empty(blocks, np.int64)
@@ -134,14 +154,15 @@ def hashed(rows: Sequence[Row]) -> Texts:
         cells.append(c[: c_ends[-1]])
         first.append(len(gram_ends) - 1)
     return Texts(
-        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, 5, 1e-6),
-        Features(np.concatenate(cells), np.array(cell_ends), CONCEPT_SIZE, PRIOR_CONCEPTS, 8, 1e-5),
+        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, 4, 1e-6),
+        Features(np.concatenate(cells), np.array(cell_ends), CONCEPT_SIZE, PRIOR_CONCEPTS, 6, 1e-5),
         np.array(first),
         np.array([float(row["label"]) for row in rows]),
         np.array([row["src"] for row in rows]),
         np.array([family(row.get("attack_src", row["src"])) for row in rows]),
-        np.array([GROUPS[Role[row["role"].upper()]] for row in rows]),
+        np.array([Role[row["role"].upper()] for row in rows], np.int64),
         scripts,
+        other,
     )
 
 
@@ -188,12 +209,14 @@ def all_windows(index, ends, rows, table, prior, out):
 
 
 @njit(cache=True)
-def worst_window(rows, values, out):
-    """Write the highest value of each row's windows."""
+def gather(rows, by_words, by_concepts, cell_ends, role, scripts, other, evidence):
+    """Write the evidence of each row from the odds of its windows."""
     for r in range(len(rows) - 1):
-        out[r] = values[rows[r]]
-        for b in range(rows[r] + 1, rows[r + 1] - 1):
-            out[r] = max(out[r], values[b])
+        first, last = rows[r], rows[r + 1]
+        empty(evidence[r])
+        b = add_windows(by_words, by_concepts, first, max(first + 1, last - 1), evidence[r])
+        named = cell_ends[min(b + 2, last)] - cell_ends[b]
+        finish(evidence[r], named, scripts[r], other[r, 0], other[r, 1], other[r, 2], role[r], other[r, 3])
 
 
 def weights_of(texts: Texts, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -309,23 +332,52 @@ def auc(label: NDArray[np.float64], score: NDArray[np.float64]) -> float:
     return float((rank[label == 1].sum() - positive * (positive + 1) / 2) / (positive * (len(label) - positive)))
 
 
-def calibrate(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    """Return thresholds by role group and script, and the tails, from odds of models that had not seen the family."""
+def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of the label on the worst odds (Newton, damped)."""
+    x = np.stack([worst, np.ones_like(worst)], 1)
+    beta = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
+        step = np.linalg.solve((x.T * (weight * p * (1 - p))) @ x + 1e-6 * np.eye(2), x.T @ (weight * (label - p)))
+        beta += step * min(1.0, 0.2 / np.abs(step).max())
+    return float(beta[0]), float(beta[1])
+
+
+def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the threshold of each role group and script from odds of models that had not seen the family."""
     script = texts.scripts[:, 1:].argmax(1)
-    windows = np.maximum(1, np.diff(texts.rows) - 1)
-    tails, thresholds = np.zeros(3), np.zeros((3, len(SCRIPTS)))
+    group = np.array([GROUPS[Role(r)] for r in texts.role])
+    thresholds = np.zeros((3, len(SCRIPTS)))
     harmless = (texts.label == 0) & counted
     for g in range(3):
-        mine = odds[harmless & (texts.group == g)]
-        high = np.quantile(mine, 0.9)
-        tails[g] = ALIKE * np.mean(mine[mine > high] - high)
-        level = odds - tails[g] * np.log(windows)
-        thresholds[g] = np.quantile(level[harmless & (texts.group == g)], 1 - FALSE_POSITIVES)
+        thresholds[g] = np.quantile(odds[harmless & (group == g)], 1 - FALSE_POSITIVES)
         for s in range(len(SCRIPTS)):
-            few = level[harmless & (texts.group == g) & (script == s)]
+            few = odds[harmless & (group == g) & (script == s)]
             if len(few) >= LEAST_ROWS:
                 thresholds[g, s] = np.quantile(few, 1 - FALSE_POSITIVES)
-    return {"tails": tails, "thresholds": thresholds}
+    return thresholds
+
+
+def unseen_trees(
+    texts: Texts, x: NDArray[np.float64], weight: NDArray[np.float64], start: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """Return the sum over trees for each row, of trees that had not seen its family."""
+    names, of_row = np.unique(texts.family, return_inverse=True)
+    part = np.random.default_rng((seed, 11)).integers(0, PARTS, len(names))[of_row]
+    out = np.zeros(len(x))
+    for p in range(PARTS):
+        seen = (part != p) & (weight > 0)
+        trees = boost(x[seen], texts.label[seen], weight[seen], start[seen], RISING)
+        sums(x, *trees, part == p, out)
+    return out
+
+
+@njit(cache=True)
+def sums(evidence, features, cuts, values, chosen, out):
+    """Write what trees say of the chosen rows."""
+    for r in range(len(evidence)):
+        if chosen[r]:
+            out[r] = weigh(evidence[r], features, cuts, values)
 
 
 @dataclass(frozen=True)
@@ -346,15 +398,14 @@ class Model:
         Rows have ``text`` and ``role``; they are scored by the agent's own path.
         """
         agent = InjectionAgent(base=self.base)
-        out = np.empty((len(rows), 2))
+        out = np.full((len(rows), 2), -30.0)
         for k in range(0, len(rows), 256):
             chunk = Chunk([as_event(row) for row in rows[k : k + 256]])
             _, _, found = agent.look(chunk.texts)
             best = np.empty(len(chunk), np.int64)
             worst_of(found.event, found.margin, best)
-            there = best >= 0
-            out[k : k + 256, 0] = np.where(there, found.margin[best], -30.0)
-            out[k : k + 256, 1] = np.where(there, found.odds[best], -30.0)
+            there = np.flatnonzero(best >= 0)
+            out[k + there, 0], out[k + there, 1] = found.margin[best[there]], found.odds[best[there]]
         return out
 
 
@@ -362,22 +413,40 @@ def fit(rows: Sequence[Row], seed: int = 0) -> Model:
     """Train on rows of ``text``, ``label``, ``src``, ``role`` and calibrate on families left out of each bag."""
     own = capped(rows, seed)
     hard = cases(HARD, seed)
-    made = compose([*own, *hard], seed, COMPOSED)
-    texts = hashed([*own, *hard, *made])
+    texts = hashed([*own, *hard, *compose([*own, *hard], seed, COMPOSED)])
     by_words, by_concepts = train(texts, texts.grams, seed), train(texts, texts.concepts, seed)
-    odds = np.empty(len(texts))
-    worst_window(texts.rows, by_words.unseen + by_concepts.unseen, odds)
-    counted = (by_words.judges[texts.rows[:-1]] > 0) & (np.arange(len(texts)) < len(own))
-    limits = calibrate(texts, odds, counted)
-    level = np.empty(len(texts))
-    windows = np.maximum(1, np.diff(texts.rows) - 1)
-    margins(odds, windows, texts.scripts, texts.group, 1.0, 0.0, limits["thresholds"], limits["tails"], level)
-    harmless = counted & (texts.label == 0)
-    gain = math.log(0.97 / 0.03) / max(0.1, float(np.quantile(level[harmless], 1 - FALSE_POSITIVES / 10)))
-    table = np.concatenate([by_words.table, by_concepts.table])
+    judged = (by_words.judges[texts.rows[:-1]] > 0) & (by_concepts.judges[texts.rows[:-1]] > 0)
+    weight = weights_of(texts, np.flatnonzero(judged))
+    x = evidence_of(texts, by_words.unseen, by_concepts.unseen)
+    slope, bias = scaled(x[judged, WORDS_HERE] + x[judged, CONCEPTS_HERE], texts.label[judged], weight[judged])
+    x[:, [WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP, WORDS_SUM, CONCEPTS_SUM]] *= slope
+    start = x[:, WORDS_HERE] + x[:, CONCEPTS_HERE] + bias
+    trees = boost(x[judged], texts.label[judged], weight[judged], start[judged], RISING)
+    odds = start + unseen_trees(texts, x, weight, start, seed)
+    counted = judged & (np.arange(len(texts)) < len(own))
+    thresholds = thresholds_of(texts, odds, counted)
+    table = slope * np.concatenate([by_words.table, by_concepts.table])
     unit = float(np.abs(table).max() / 32_000)
-    packed = np.round(table / unit).astype(np.int16)
-    return Model(Shipped(packed, unit, by_words.bias + by_concepts.bias, gain, limits["thresholds"], limits["tails"]))
+    base = Shipped(np.round(table / unit).astype(np.int16), unit, bias, 1.0, thresholds, *trees)
+    return Model(replace(base, gain=gain_of(texts, x, base, odds, counted & (texts.label == 0))))
+
+
+def evidence_of(texts: Texts, by_words: NDArray[np.float64], by_concepts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64[n, EVIDENCE] from the odds of the windows that begin at each block."""
+    x = np.empty((len(texts), EVIDENCE))
+    gather(texts.rows, by_words, by_concepts, texts.concepts.ends, texts.role, texts.scripts, texts.other, x)
+    return x
+
+
+def gain_of(
+    texts: Texts, x: NDArray[np.float64], base: Shipped, odds: NDArray[np.float64], harmless: NDArray[np.bool_]
+) -> float:
+    """Return the gain that gives the harmless row in a thousand a score of .97, at most 1: scores must still rank."""
+    raw, level = np.empty(len(texts)), np.empty(len(texts))
+    groups = np.array([GROUPS[Role(r)] for r in texts.role])
+    margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
+    high = float(np.quantile((level + odds - raw)[harmless], 1 - FALSE_POSITIVES / 10))
+    return math.log(0.97 / 0.03) / max(math.log(0.97 / 0.03), high)
 
 
 def folds_of(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
@@ -468,7 +537,7 @@ def main() -> None:
     base = fit([r for r in rows if r["src"] not in held_out]).base
     np.savez_compressed(
         arguments.out, table=base.table, unit=base.unit, bias=base.bias, gain=base.gain, thresholds=base.thresholds,
-        tails=base.tails,
+        features=base.features, cuts=base.cuts, values=base.values,
     )  # fmt: skip
     print(f"wrote {arguments.out}, {arguments.out.stat().st_size / 1024:.0f} kB")
 

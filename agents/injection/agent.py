@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from agents.base import Change, Chunk, Role, Scores, State, Texts
 from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
+from agents.injection.evidence import EVIDENCE
 from agents.injection.obfuscation import decoded
 from agents.injection.scan import MARGIN, WIDTH, margins, scan, worst_of
 from agents.injection.signal import NOTHING, InjectionSignal
@@ -160,7 +162,7 @@ class InjectionAgent:
         np.cumsum([len(b) for b in encoded], out=start[1:])
         buffer = np.frombuffer(b"".join(encoded), np.uint8)
         every = np.arange(len(encoded))
-        return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._learned)
+        return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._learned, 1)
 
     def _signal(
         self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[tuple[str, str]]
@@ -235,18 +237,18 @@ def _look(  # noqa: PLR0913, PLR0917 - columns of texts
     event: NDArray[np.int64],
     role: NDArray[np.uint8],
     learned: Learned,
+    decoded_: int = 0,
 ) -> Candidates:
     m, base = len(chosen), learned.base
-    odds, margin = np.empty(m), np.empty(m)
-    windows, hidden = np.empty(m, np.int64), np.empty(m, np.int64)
-    spans, scripts = np.zeros((m, 2), np.int64), np.zeros((m, len(SCRIPTS) + 1), np.int64)
-    rows = np.empty((m, WIDTH), np.int32)
+    evidence, odds, margin = np.empty((m, EVIDENCE)), np.empty(m), np.empty(m)
+    hidden, spans = np.empty(m, np.int64), np.zeros((m, 2), np.int64)
+    scripts, rows = np.zeros((m, len(SCRIPTS) + 1), np.int64), np.empty((m, WIDTH), np.int32)
     scan(
-        buffer, start, chosen, _BLOCK_OF[role], learned.table, FOLD, KIND, *lexicon(),
-        odds, windows, spans, hidden, scripts, rows,
+        buffer, start, chosen, _BLOCK_OF[role], role.astype(np.int64), decoded_, learned.table, base.unit, FOLD, KIND,
+        *lexicon(), evidence, spans, scripts, hidden, rows,
     )  # fmt: skip
-    margins(odds, windows, scripts, _GROUP_OF[role], base.unit, base.bias, base.thresholds, base.tails, margin)
-    return Candidates(event, role, base.unit * odds + base.bias, margin, hidden, spans, rows)
+    margins(evidence, scripts, _GROUP_OF[role], base.bias, *base.trees, base.thresholds, odds, margin)
+    return Candidates(event, role, odds, margin, hidden, spans, rows)
 
 
 def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:
@@ -262,4 +264,4 @@ def _logistic(x: float) -> float:
 
 def _digest(base: Shipped) -> int:
     """Tell one set of shipped weights from another: what was learned is relative to it."""
-    return int(base.table.astype(np.int64) @ np.arange(1, len(base.table) + 1))
+    return zlib.crc32(b"".join(a.tobytes() for a in (base.table, base.thresholds, *base.trees)))

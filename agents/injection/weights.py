@@ -48,13 +48,14 @@ class Shipped:
     table
         int16[CELLS], weights in units of ``unit``.
     unit, bias
-        Log odds are ``unit * (sum / sqrt(n-grams) + sum / sqrt(concepts + 4)) + bias``.
+        Log odds of the worst window are ``unit * (sum / sqrt(n-grams) + sum / sqrt(concepts + 4))``; the trees and
+        ``bias`` are added to them.
     gain
         What the margin over the threshold is multiplied by before it goes through the logistic function.
     thresholds
         float64[3, 5], log odds from which a text is flagged, by role group and script.
-    tails
-        float64[3], scale of the exponential tail of harmless windows, by role group.
+    features, cuts, values
+        Trees as `agents.injection.evidence.weigh` takes them.
     """
 
     table: NDArray[np.int16]
@@ -62,7 +63,14 @@ class Shipped:
     bias: float
     gain: float
     thresholds: NDArray[np.float64]
-    tails: NDArray[np.float64]
+    features: NDArray[np.int16]
+    cuts: NDArray[np.float32]
+    values: NDArray[np.float32]
+
+    @property
+    def trees(self) -> tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]:
+        """What `agents.injection.scan.margins` takes."""
+        return self.features, self.cuts, self.values
 
 
 @cache
@@ -71,11 +79,13 @@ def shipped() -> Shipped:
     with np.load(BytesIO(files("agents.injection").joinpath("weights.npz").read_bytes())) as data:
         if data["table"].shape != (CELLS,):
             raise ValueError(f"weights.npz has {data['table'].shape} weights; run benchmarks/train_injection.py")
-        arrays = [data[name] for name in ("table", "thresholds", "tails")]
+        table, thresholds, features, cuts, values = (
+            data[name] for name in ("table", "thresholds", "features", "cuts", "values")
+        )
         unit, bias, gain = (float(data[name]) for name in ("unit", "bias", "gain"))
-    for array in arrays:
+    for array in (table, thresholds, features, cuts, values):
         array.setflags(write=False)
-    return Shipped(arrays[0], unit, bias, gain, arrays[1], arrays[2])
+    return Shipped(table, unit, bias, gain, thresholds, features, cuts, values)
 
 
 def scales(row: NDArray[np.int32]) -> tuple[float, float]:
