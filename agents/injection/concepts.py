@@ -18,7 +18,7 @@ from numba import njit
 from numpy import int64, uint8, uint64
 from numpy.typing import NDArray
 
-from agents.hashing import FOLD, HANGUL, IDEOGRAPH, LETTER, OTHER, PLANE, SPACE
+from agents.hashing import FOLD, HANGUL, IDEOGRAPH, LATIN, LETTER, OTHER, PLANE, SPACE
 
 CONCEPTS = (
     "override", "instruction", "prompt", "prior", "reveal", "verbatim", "secret", "persona", "jailbreak", "nolimit",
@@ -36,19 +36,21 @@ ROOT = 0
 
 
 class Lexicon(NamedTuple):
-    """A trie as a hash table: ``key[slot] = node << 16 | character``, 0 where empty.
+    """A trie as a hash table of edges.
 
     Attributes
     ----------
-    key, node
-        uint64 and int32, a power of two long: where an edge leads.
+    edges
+        uint64, a power of two long: ``(node + 1) << 32 | character << 16 | target``, 0 where empty.
     term
         uint8[nodes]: 0, or 1 + concept of the term that ends here, with `PREFIX` where any ending may follow.
+    heads
+        int16[27**3]: the node that three letters a to z lead to, -1 for none. Most words are told by it to be no term.
     """
 
-    key: NDArray[np.uint64]
-    node: NDArray[np.int32]
+    edges: NDArray[np.uint64]
     term: NDArray[np.uint8]
+    heads: NDArray[np.int16]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -56,17 +58,24 @@ def _slot(key, mask):  # type: ignore[no-untyped-def]
     return int64((key * uint64(0x9E3779B97F4A7C15)) >> uint64(40)) & mask
 
 
-@njit(cache=True, nogil=True)
-def _step(keys, nodes, node, char):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, inline="always")
+def _step(edges, node, char):  # type: ignore[no-untyped-def]
     """Node that ``char`` leads to, -1 for none."""
-    mask = len(keys) - 1
-    key = (uint64(node + 1) << uint64(16)) | uint64(char & 0xFFFF)
+    mask = len(edges) - 1
+    key = uint64(node + 1) << uint64(16) | uint64(char & 0xFFFF)
     at = _slot(key, mask)
-    while keys[at] != 0:
-        if keys[at] == key:
-            return int64(nodes[at])
+    while edges[at] != 0:
+        if edges[at] >> uint64(16) == key:
+            return int64(edges[at] & uint64(0xFFFF))
         at = (at + 1) & mask
     return int64(-1)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _head(text, i):  # type: ignore[no-untyped-def]
+    """Place of three letters in ``heads``, -1 if they are not all a to z."""
+    a, b, c = text[i] - 96, text[i + 1] - 96, text[i + 2] - 96
+    return (a * 27 + b) * 27 + c if 1 <= a <= 26 and 1 <= b <= 26 and 1 <= c <= 26 else -1
 
 
 def folded(term: str) -> str:
@@ -101,27 +110,29 @@ def _rank(line: str) -> int:
 @cache
 def lexicon() -> Lexicon:
     """Build the trie; the arrays are shared and not to be written."""
-    edges: dict[tuple[int, str], int] = {}
+    targets: dict[tuple[int, str], int] = {}
     ends: dict[int, int] = {}
+    heads = np.full(27**3, -1, np.int16)
     for term, value in terms().items():
         node = ROOT
-        for character in term:
-            node = edges.setdefault((node, character), len(edges) + 1)
+        for k, character in enumerate(term):
+            node = targets.setdefault((node, character), len(targets) + 1)
+            if k == 2 and (head := _head(np.array([ord(c) for c in term[:3]]), 0)) >= 0:
+                heads[head] = node
         ends[node] = value
-    size = 1 << (2 * len(edges)).bit_length()
-    keys, nodes = np.zeros(size, np.uint64), np.zeros(size, np.int32)
-    for (node, character), target in edges.items():
-        key = (node + 1) << 16 | ord(character)
-        at = ((key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 40) & (size - 1)
-        while keys[at]:
-            at = (at + 1) & (size - 1)
-        keys[at], nodes[at] = key, target
-    term_of = np.zeros(len(edges) + 1, np.uint8)
+    edges = np.zeros(1 << (2 * len(targets)).bit_length(), np.uint64)
+    for (node, character), target in targets.items():
+        key = node + 1 << 16 | ord(character)
+        at = ((key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 40) & (len(edges) - 1)
+        while edges[at]:
+            at = (at + 1) & (len(edges) - 1)
+        edges[at] = key << 16 | target
+    term_of = np.zeros(len(targets) + 1, np.uint8)
     for node, value in ends.items():
         term_of[node] = value
-    for array in (keys, nodes, term_of):
+    for array in (edges, term_of, heads):
         array.setflags(write=False)
-    return Lexicon(keys, nodes, term_of)
+    return Lexicon(edges, term_of, heads)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -136,13 +147,18 @@ def _spaceless(char, kind):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _longest(text, n, i, kinds, keys, nodes, term):  # type: ignore[no-untyped-def]
+def _longest(text, n, i, kinds, edges, term, heads):  # type: ignore[no-untyped-def]
     """Return 1 + concept of the longest term at ``i`` and where it ends; 0 for none."""
     node, found, stop, j = int64(ROOT), int64(0), i, i
-    while j < n and text[j] < PLANE:
-        node = _step(keys, nodes, node, text[j])
-        if node < 0:
-            break
+    head = _head(text, i) if i + 3 <= n else -1
+    if head >= 0:
+        # No term of one or two letters takes an ending, so that none is passed over here.
+        node, j = int64(heads[head]), i + 2
+    while node >= 0 and j < n and text[j] < PLANE:
+        if j > i + 2 or head < 0:
+            node = _step(edges, node, text[j])
+            if node < 0:
+                break
         j += 1
         value = int64(term[node])
         if value and (value & PREFIX or j == n or _kind(kinds, text[j]) == OTHER or _kind(kinds, text[j - 1]) == OTHER):
@@ -151,7 +167,7 @@ def _longest(text, n, i, kinds, keys, nodes, term):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def tag(text, n, kinds, keys, nodes, term, concept, at, place):  # type: ignore[no-untyped-def]
+def tag(text, n, kinds, edges, term, heads, concept, at, place):  # type: ignore[no-untyped-def]
     """List the concepts of a folded text.
 
     Parameters
@@ -172,6 +188,9 @@ def tag(text, n, kinds, keys, nodes, term, concept, at, place):  # type: ignore[
     while i < n:
         char = text[i]
         kind = _kind(kinds, char)
+        if kind == LATIN and before == LATIN:  # inside a word, as most characters are
+            i += 1
+            continue
         fresh = False
         if kind == OTHER:
             if char in (46, 33, 63, 0x3002, 0xFF01, 0xFF1F, 58, 59, 0x964):
@@ -185,7 +204,7 @@ def tag(text, n, kinds, keys, nodes, term, concept, at, place):  # type: ignore[
             words += 4
         stop = i + 1
         if fresh:
-            found, end = _longest(text, n, i, kinds, keys, nodes, term)
+            found, end = _longest(text, n, i, kinds, edges, term, heads)
             if found:
                 concept[m] = found - 1 + (64 if starts else 0)
                 at[m], place[m] = i, words

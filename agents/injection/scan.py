@@ -81,7 +81,7 @@ def _keep(features, begin, end, first, most, row, at):  # type: ignore[no-untype
 
 @njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, keys, nodes, terms,
+    buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, edges, terms, heads,
     evidence, spans, scripts, hidden, rows
 ):  # fmt: skip
     """Find the worst window of each chosen text, and what the others say.
@@ -96,7 +96,7 @@ def scan(  # type: ignore[no-untyped-def]
         1 if the texts are what disguises hid.
     table, unit
         int16[SIZE + CONCEPT_SIZE], the weights: of n-grams and words, then of concepts; in log odds, times ``unit``.
-    keys, nodes, terms
+    edges, terms, heads
         `agents.injection.concepts.Lexicon`.
     evidence
         float64[k, EVIDENCE], see `agents.injection.evidence`; starts with -inf where there was nothing to read.
@@ -139,7 +139,7 @@ def scan(  # type: ignore[no-untyped-def]
             blocks = hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends)
             said += word_ends[blocks - 1]
             if gram_ends[blocks - 1] + word_ends[blocks - 1] > 0:
-                m = tag(text, n, kinds, keys, nodes, terms, concept, at, place)
+                m = tag(text, n, kinds, edges, terms, heads, concept, at, place)
                 concept_features(concept, at, place, m, block, blocks, cells, cell_ends)
                 found = _windows(
                     table, unit, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts
