@@ -13,6 +13,7 @@ Chen, T., Guestrin, C. (2016). XGBoost: a scalable tree boosting system. KDD. (S
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +23,18 @@ from numpy.typing import NDArray
 from agents.injection.evidence import DEPTH, LEAVES, NODES
 
 BINS = 48
-ROUNDS, RATE, LEAST, RIDGE = 120, 0.08, 60.0, 8.0
+ROUNDS, RATE, LEAST, RIDGE = 60, 0.08, 60.0, 8.0
 MOST_LEAF = 3.0
 
 
 class Trees(NamedTuple):
-    """As `agents.injection.evidence.weigh` takes them."""
+    """One of the two sets that `agents.injection.evidence.weigh` takes.
+
+    Attributes
+    ----------
+    features, thresholds, values
+        int16 and float32[trees, NODES], float32[trees, LEAVES].
+    """
 
     features: NDArray[np.int16]
     thresholds: NDArray[np.float32]
@@ -91,6 +98,7 @@ def boost(
     weight: NDArray[np.float64],
     start: NDArray[np.float64],
     rising: NDArray[np.bool_],
+    columns: Sequence[int],
 ) -> Trees:
     """Fit trees to what ``start``, in log odds, leaves over.
 
@@ -102,7 +110,10 @@ def boost(
         float64[n].
     rising
         bool[d]: columns whose increase may not count against an attack.
+    columns
+        Those that trees may look at.
     """
+    x, rising = x[:, columns], rising[list(columns)]
     edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS)[1:-1]).astype(np.float32)) for column in x.T]
     bins = np.stack([np.searchsorted(e, c.astype(np.float32), "left") for e, c in zip(edges, x.T, strict=True)], 1)
     bins = bins.astype(np.uint8)
@@ -118,4 +129,4 @@ def boost(
         edge = edges[features[t, k]]
         if cuts[t, k] < len(edge):
             thresholds[t, k] = edge[cuts[t, k]]
-    return Trees(features, thresholds, values)
+    return Trees(np.array(columns, np.int16)[features], thresholds, values)

@@ -46,6 +46,28 @@ MARKERS = (
 )  # fmt: skip
 
 
+HOSTS = {
+    "tool": (
+        '{{"name": "{w}", "description": "{a}", "parameters": {{"{v}": {{"type": "string", "description": "{b}"}}}}}}',
+        '[{{"id": {n}, "title": "{w}", "text": "{a}", "url": "https://{v}.example"}}, {{"id": 7, "text": "{b} {c}"}}]',
+        "name: {w}\nid: {n}\nstatus: active\nnote: {a}\ncontact: {v}@mail.example\nremarks: {b}\nupdated: 2026-01-0{d}",
+        "2026-01-03 12:00:0{d} INFO {w}: {a}\n2026-01-03 12:01:1{d} WARN {v}: {b}\n2026-01-03 12:02:2{d} INFO {w}: {c}",
+        "| id | {w} | {v} |\n| --- | --- | --- |\n| {n} | {a} | true |\n| 2 | {b} | false |\n| 3 | {c} | true |",
+        "<html><body><h1>{w}</h1><p>{a}</p><ul><li>{b}</li><li>{c}</li></ul></body></html>",
+    ),
+    "document": (
+        "From: {w}@mail.example\nTo: {v}@mail.example\nSubject: {w}\n\nHello,\n{a} {b}\n{c}\n\nKind regards\n{v}",
+        "# {w}\n\n{a} {b}\n\n- {c}\n- {v}: {n}\n\n```\nrun {v} --limit {n}\n```\n",
+        "{a} {b} {c} ({n})",
+        "Q: {a}\nA: {b}\n\nQ: {v}?\nA: {c}",
+    ),
+    "system": ("{a} {b} {c}", "# Role\n{a}\n# Rules\n1. {b}\n2. {c}\n", "{a}\n\nContext:\n{b}\n\nUser data:\n{c}"),
+}
+"""Texts around a prompt, with three sentences each."""
+HOSTED = 0.3
+"""Share of the rows that stand in one of them."""
+
+
 def sentences() -> dict[str, dict[str, list[str]]]:
     """Return the sentences of each language and slot."""
     found: dict[str, dict[str, list[str]]] = defaultdict(dict)
@@ -66,15 +88,31 @@ def cases(pairs: int, seed: int) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for _ in range(pairs):
         language = str(rng.choice(names, p=weights / weights.sum()))
+        host = str(rng.choice(list(HOSTS))) if rng.random() < HOSTED else None
         for label, patterns in ((1, ATTACKS), (0, HARMLESS)):
             text = _text(every[language], every["en"], str(rng.choice(patterns)), rng)
             text = _markup(rng, SCRIPTS if label else MARKUP) if rng.random() < 0.05 else text
-            text = _disguised(text, rng, 1.0 if label else 4.0)
-            role = "user" if rng.random() < 0.85 else "system"
-            made.append(
-                {"text": text, "label": label, "src": f"hard_{language}_{label}", "lang": language, "role": role}
-            )
+            if host:
+                text = _hosted(text, host, every[language], every["en"], rng)
+            else:
+                text = _disguised(text, rng, 1.0 if label else 4.0)
+            source = f"hard_{language}_{label}"
+            made.append({"text": text, "label": label, "src": source, "lang": language, "role": host or "user"})
     return made
+
+
+def _hosted(
+    text: str, role: str, own: dict[str, list[str]], english: dict[str, list[str]], rng: np.random.Generator
+) -> str:
+    """Put a text among harmless sentences of a document, a tool's answer or a system prompt."""
+    slots = "eeb" if role == "system" else "ggb"
+    parts = [_text(own, english, slot, rng) for slot in slots]
+    parts[int(rng.integers(3))] = text
+    a, b, c = parts
+    w, v = (str(word).lower() for word in rng.choice(WORDS, 2))
+    return str(rng.choice(HOSTS[role])).format(
+        a=a, b=b, c=c, w=w, v=v, n=int(rng.integers(1, 28)), d=int(rng.integers(9))
+    )
 
 
 def _text(own: dict[str, list[str]], english: dict[str, list[str]], pattern: str, rng: np.random.Generator) -> str:

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from boosting import boost
+from boosting import Trees, boost
 from hard_cases import cases
 from numba import njit
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ from agents.injection.evidence import (
     CONCEPTS_SUM,
     CONCEPTS_TOP,
     EVIDENCE,
+    STYLE,
+    USER,
     WORDS_HERE,
     WORDS_SUM,
     WORDS_TOP,
@@ -65,17 +67,19 @@ SAME_ORIGIN = {"cyberseceval_pi_multi": "cyberseceval_pi", "shire_llama3": "deep
 SAME_PREFIX = (
     "garak", "pyrit", "hermes", "xsafety", "react_docs", "agentbench", "plexpt", "bfcl", "fuzzyai", "ps_fuzz", "hard",
 )  # fmt: skip
-BAGS, SHARE, RATE, SOURCE_CAP = 6, 0.65, 0.2, 400
-MOST_HARMLESS, MOST_ATTACKS, LONGEST = 300, 450, 4000
+BAGS, SHARE, RATE, SOURCE_CAP = 8, 0.65, 0.2, 400
+MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
 """Rows of one source and role, and characters of a row, that are trained on."""
-HARD, COMPOSED = 3000, 2000
+HARD, COMPOSED = 4500, 2000
 """Pairs of an attack and a harmless row."""
 FALSE_POSITIVES = 0.01
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
-LEAST_ROWS = 300
-"""Harmless rows that a role and script needs for a threshold of its own."""
+LEAST_ROWS = 20
+"""Harmless rows of a source that are enough to tell its level."""
+COVERED, BORROWED = 0.9, 2
+"""Share of the sources whose level a threshold is above; sources that count for a script from all of its group."""
 Row = dict[str, Any]
 
 
@@ -154,7 +158,7 @@ def hashed(rows: Sequence[Row]) -> Texts:
         cells.append(c[: c_ends[-1]])
         first.append(len(gram_ends) - 1)
     return Texts(
-        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, 4, 1e-6),
+        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, 5, 1e-6),
         Features(np.concatenate(cells), np.array(cell_ends), CONCEPT_SIZE, PRIOR_CONCEPTS, 6, 1e-5),
         np.array(first),
         np.array([float(row["label"]) for row in rows]),
@@ -344,18 +348,43 @@ def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArr
 
 
 def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the threshold of each role group and script from odds of models that had not seen the family."""
+    """Return the threshold of each role group and script from odds of models that had not seen the family.
+
+    A source never seen is as likely to be noisy as any of those we have: the threshold keeps the rate of false
+    positives in all but a few of them. A script with few sources borrows from all of its group.
+    """
     script = texts.scripts[:, 1:].argmax(1)
     group = np.array([GROUPS[Role(r)] for r in texts.role])
     thresholds = np.zeros((3, len(SCRIPTS)))
-    harmless = (texts.label == 0) & counted
     for g in range(3):
-        thresholds[g] = np.quantile(odds[harmless & (group == g)], 1 - FALSE_POSITIVES)
+        mine = (texts.label == 0) & counted & (group == g)
+        thresholds[g] = pooled = float(np.quantile(levels(texts, odds, mine), COVERED))
         for s in range(len(SCRIPTS)):
-            few = odds[harmless & (group == g) & (script == s)]
-            if len(few) >= LEAST_ROWS:
-                thresholds[g, s] = np.quantile(few, 1 - FALSE_POSITIVES)
+            own = levels(texts, odds, mine & (script == s))
+            if len(own):
+                level = float(np.quantile(own, COVERED))
+                thresholds[g, s] = (len(own) * level + BORROWED * pooled) / (len(own) + BORROWED)
     return thresholds
+
+
+def levels(texts: Texts, odds: NDArray[np.float64], chosen: NDArray[np.bool_]) -> list[float]:
+    """Return the odds that the share `FALSE_POSITIVES` of the chosen rows of each source exceeds."""
+    sources = texts.source[chosen]
+    names, count = np.unique(sources, return_counts=True)
+    named = names[count >= LEAST_ROWS].tolist()
+    return [float(np.quantile(odds[chosen][sources == name], 1 - FALSE_POSITIVES)) for name in named]
+
+
+def grown(
+    texts: Texts, x: NDArray[np.float64], weight: NDArray[np.float64], start: NDArray[np.float64], chosen: NDArray[Any]
+) -> Trees:
+    """Return the two sets of trees: for prompts of users, and for all else."""
+    sets = []
+    for users, columns in ((True, STYLE), (False, range(EVIDENCE))):
+        mine = chosen & ((x[:, USER] > 0) == users)
+        even = weight[mine] * mine.sum() / weight[mine].sum()
+        sets.append(boost(x[mine], texts.label[mine], even, start[mine], RISING, columns))
+    return Trees(*(np.stack(parts) for parts in zip(*sets, strict=True)))
 
 
 def unseen_trees(
@@ -366,9 +395,7 @@ def unseen_trees(
     part = np.random.default_rng((seed, 11)).integers(0, PARTS, len(names))[of_row]
     out = np.zeros(len(x))
     for p in range(PARTS):
-        seen = (part != p) & (weight > 0)
-        trees = boost(x[seen], texts.label[seen], weight[seen], start[seen], RISING)
-        sums(x, *trees, part == p, out)
+        sums(x, *grown(texts, x, weight, start, (part != p) & (weight > 0)), part == p, out)
     return out
 
 
@@ -421,7 +448,7 @@ def fit(rows: Sequence[Row], seed: int = 0) -> Model:
     slope, bias = scaled(x[judged, WORDS_HERE] + x[judged, CONCEPTS_HERE], texts.label[judged], weight[judged])
     x[:, [WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP, WORDS_SUM, CONCEPTS_SUM]] *= slope
     start = x[:, WORDS_HERE] + x[:, CONCEPTS_HERE] + bias
-    trees = boost(x[judged], texts.label[judged], weight[judged], start[judged], RISING)
+    trees = grown(texts, x, weight, start, judged)
     odds = start + unseen_trees(texts, x, weight, start, seed)
     counted = judged & (np.arange(len(texts)) < len(own))
     thresholds = thresholds_of(texts, odds, counted)

@@ -82,10 +82,12 @@ class Candidates:
 
 
 class InjectionAgent:
-    """Linear odds over hashed n-grams, words, word pairs and named concepts of every window of every text it is given.
+    """Linear odds over n-grams and over named concepts of every window of a text, weighed by what the others say.
 
-    It sees how attacks are worded, in any of the languages it was trained on and behind common disguises; it does not
-    see one that reads like an ordinary request (``docs/models/injection.md`` tells how often).
+    The text is as bad as its worst window; small trees move that by what is known of the rest of it (`evidence`). An
+    event is as bad as its worst text. It sees how attacks are worded, in any of the languages of the lexicon
+    (`concepts`) and behind common disguises; it does not see one that reads like an ordinary request
+    (``docs/models/injection.md`` tells how often).
 
     Parameters
     ----------
@@ -104,6 +106,7 @@ class InjectionAgent:
     Weinberger, K. et al. (2009). Feature hashing for large scale multitask learning. ICML.
     Andrews, S. et al. (2002). Support vector machines for multiple-instance learning. NIPS. (A text is as bad as its
     worst window, in training as in use.)
+    Friedman, J. H. (2001). Greedy function approximation: a gradient boosting machine. Annals of Statistics 29.
     """
 
     name: ClassVar[str] = "injection"

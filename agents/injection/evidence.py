@@ -26,7 +26,10 @@ from numba import njit
 """Columns: log odds of the worst window by words and by concepts; the highest of each; their means; log windows; log
 concept features of the worst window; shares of symbols and of five kinds of letters; words by character; hidden
 characters; 1 where a disguise was taken off; four columns of which that of the role is 1."""
+STYLE = (SYMBOLS, WORD_RATE, HIDDEN, DECODED)
+"""All that the trees of a user's prompts look at: with more they learn what kind of prompts our sources hold."""
 EVIDENCE = ROLE + 4
+USER = ROLE + 1
 DEPTH = 3
 NODES, LEAVES = 2**DEPTH - 1, 2**DEPTH
 
@@ -86,21 +89,21 @@ def finish(evidence, features, counts, spaces, words, hidden, role, decoded):  #
 
 @njit(cache=True, nogil=True)
 def weigh(evidence, features, thresholds, values):  # type: ignore[no-untyped-def]
-    """Return the sum over trees for one text.
+    """Return the sum over trees for one text: those of prompts for a user's, else those of texts around a prompt.
 
     Parameters
     ----------
     evidence
         float64[EVIDENCE].
     features, thresholds
-        int16 and float32[trees, NODES]: which column each node looks at, and above what it goes right.
+        int16 and float32[2, trees, NODES]: which column each node looks at, and above what it goes right.
     values
-        float32[trees, LEAVES].
+        float32[2, trees, LEAVES].
     """
-    total = 0.0
-    for t in range(len(features)):
+    total, s = 0.0, 0 if evidence[USER] > 0 else 1
+    for t in range(features.shape[1]):
         node = 0
         for _ in range(DEPTH):
-            node = 2 * node + 1 + (np.float32(evidence[features[t, node]]) > thresholds[t, node])
-        total += values[t, node - NODES]
+            node = 2 * node + 1 + (np.float32(evidence[features[s, t, node]]) > thresholds[s, t, node])
+        total += values[s, t, node - NODES]
     return total

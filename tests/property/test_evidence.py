@@ -18,6 +18,7 @@ from agents.injection.evidence import (
     EVIDENCE,
     LEAVES,
     NODES,
+    USER,
     WINDOWS,
     WORDS_HERE,
     WORDS_SUM,
@@ -66,7 +67,11 @@ def test_windows_are_summed_up_wherever_they_are_cut(windows: list[tuple[float, 
 @given(st.integers(0, 2**32 - 1))
 def test_trees_are_walked(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    features = rng.integers(0, EVIDENCE, (5, NODES)).astype(np.int16)
-    cuts, values = rng.normal(size=(5, NODES)).astype(np.float32), rng.normal(size=(5, LEAVES)).astype(np.float32)
+    features = rng.integers(0, EVIDENCE, (2, 5, NODES)).astype(np.int16)
+    cuts = rng.normal(size=(2, 5, NODES)).astype(np.float32)
+    values = rng.normal(size=(2, 5, LEAVES)).astype(np.float32)
     x = rng.normal(size=EVIDENCE)
-    assert weigh(x, features, cuts, values) == pytest.approx(walked(x, features, cuts, values))
+    for user in (0, 1):
+        x[USER] = user
+        s = 1 - user
+        assert weigh(x, features, cuts, values) == pytest.approx(walked(x, features[s], cuts[s], values[s]))
