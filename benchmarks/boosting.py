@@ -10,6 +10,7 @@ Chen, T., Guestrin, C. (2016). XGBoost: a scalable tree boosting system. KDD. (S
 """
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# Not cached: numba's cache remembers the name that a module was imported by, and scripts and tests use two.
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ class Trees(NamedTuple):
     values: NDArray[np.float32]
 
 
-@njit(cache=True)
+@njit
 def _split(sums, rising):  # type: ignore[no-untyped-def]
     """Return the column and the bin after which to split a node, that gain most, none against ``rising``."""
     total_g, total_h, total_n = sums[0, :, 0].sum(), sums[0, :, 1].sum(), sums[0, :, 2].sum()
@@ -59,7 +60,7 @@ def _split(sums, rising):  # type: ignore[no-untyped-def]
     return column, cut
 
 
-@njit(cache=True)
+@njit
 def _histograms(bins, gradient, hessian, node_of, first, sums):  # type: ignore[no-untyped-def]
     """Add up the gradients of each node, column and bin."""
     sums[:] = 0.0
@@ -71,7 +72,7 @@ def _histograms(bins, gradient, hessian, node_of, first, sums):  # type: ignore[
             cell[2] += 1.0
 
 
-@njit(cache=True)
+@njit
 def _grow(bins, gradient, hessian, rising, feature, cut, value, node_of):  # type: ignore[no-untyped-def]
     """Grow one tree, level by level."""
     node_of[:] = 0
