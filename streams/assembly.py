@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from agents.base import Agent
+from agents.campaign import CampaignAgent, CampaignConfig
 from agents.drift import DriftAgent, DriftConfig
 from agents.guardrail import GuardrailAgent
 from agents.hallucination import HallucinationAgent
@@ -23,7 +24,13 @@ def build_agents(settings: Settings) -> list[Agent]:
     drift = DriftConfig(
         events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
     )
-    return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift), GuardrailAgent()]
+    campaign = CampaignConfig(
+        window_ms=settings.campaign.window_s * 1000,
+        least_users=settings.campaign.least_users,
+        least_score=settings.campaign.least_score,
+        max_clusters=settings.campaign.max_clusters,
+    )
+    return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift), GuardrailAgent(), CampaignAgent(campaign)]
 
 
 def build_pipeline(

@@ -1,0 +1,70 @@
+"""How rare a logit is: by the shipped threshold, and among the prompts of the same app."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+SLOPE = 0.658
+"""Evidence in a logit: the tail of harmless texts is a tenth each 3.5 logits, and ln(10) / 3.5 is this."""
+AT_THRESHOLD = 4.605
+"""Evidence at logit 0, the threshold: -ln(1/100)."""
+
+_LOWEST = -10
+_BINS = 20
+_PRIOR = 200
+"""Prompts that the shipped tail counts for."""
+_FULL = 4096
+"""Prompts after which all counts are halved: the usual is that of the last few thousand."""
+
+
+class Usual:
+    """A histogram of the logits of an app's prompts, a logit to a bin.
+
+    Parameters
+    ----------
+    counts
+        Prompts in each bin: of logits from -10 to 9, and what is beyond in the first and the last.
+
+    Examples
+    --------
+    >>> quiet, odd = Usual(), Usual()
+    >>> for logit in range(1000):
+    ...     quiet.count(-9.0); odd.count(-0.5)
+    >>> round(quiet.evidence(-0.5), 1), round(odd.evidence(-0.5), 1)
+    (4.3, 0.2)
+    """
+
+    __slots__ = ("counts",)
+
+    def __init__(self, counts: Iterable[int] = (0,) * _BINS) -> None:
+        self.counts = [int(count) for count in counts]
+        if len(self.counts) != _BINS:
+            raise ValueError(f"{len(self.counts)} bins where {_BINS} must be")
+
+    def count(self, logit: float) -> None:
+        """Take a prompt into account."""
+        self.counts[_bin(logit)] += 1
+        if sum(self.counts) >= _FULL:
+            self.counts = [count // 2 for count in self.counts]
+
+    def evidence(self, logit: float) -> float:
+        """Return -ln of the share of harmless prompts that reach a logit, the larger of the two shares."""
+        shipped = math.exp(-shipped_evidence(logit))
+        usual = (sum(self.counts[_bin(logit) :]) + _PRIOR * shipped) / (sum(self.counts) + _PRIOR)
+        return -math.log(max(shipped, usual))
+
+
+def shipped_evidence(logit: float) -> float:
+    """Return -ln of the share of harmless texts that reach a logit, as far as training tells.
+
+    Examples
+    --------
+    >>> round(shipped_evidence(0.0), 1), shipped_evidence(-9.0)
+    (4.6, 0.0)
+    """
+    return max(0.0, AT_THRESHOLD + SLOPE * logit)
+
+
+def _bin(logit: float) -> int:
+    return min(_BINS - 1, max(0, math.floor(logit) - _LOWEST))
