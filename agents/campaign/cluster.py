@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 USERS_MAX = 256
-"""Users told apart in one cluster; when there are more, who wrote longest ago is forgotten, and new if he comes again."""
+"""Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""
 APPS_MAX = 16
 EXAMPLES_MAX = 10
 WORDING_MAX = 240

@@ -87,7 +87,7 @@ class ConversationConfig:
     joined: float = 5.5
     rise: float = 1.0
     apps: int = 4096
-    planted: float = -4.0
+    planted: float = -2.0
     watched: int = 3
 
 
@@ -354,11 +354,14 @@ def with_context(signal: InjectionSignal, context: Context) -> InjectionSignal:
 
 LOGIT_MAX = 30.0
 PLANTED_MAX = 4
-BONUS = {"argument": 4.0, "address": 3.0, "quotation": 2.0}
-"""Logits that a repetition adds, by what was repeated."""
+BONUS = {"argument": 2.0, "address": 1.5, "quotation": 0.0}
+"""Logits that a repetition adds, by what was repeated: harmless answers quote their passages, and half as many name an
+address of theirs as obeyed orders do, so that a quotation alone only says what became of a passage that is flagged."""
 
 _PLACES = (Role.TOOL, Role.DOCUMENT)
 _SAID_MAX = 8192
+_AROUND = 160
+"""Bytes."""
 _ADDRESS = re.compile(
     r"https?://[^\s\"'<>)\]}]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|ru|cn|xyz|info|biz|co|ai|app|me)\b(?:/[^\s\"'<>)\]}]*)?"
     r"|\b(?=\w*\d)[A-Z0-9]{8,}\b",
@@ -435,11 +438,13 @@ def _by_event(
 def _passage(
     chunk: Chunk, chosen: NDArray[np.int64], logits: NDArray[np.float64], spans: NDArray[np.int64], k: int
 ) -> tuple[int, int, str, float]:
-    """Return (index among the event's texts, role, worst window, logit)."""
+    """Return (index among the event's texts, role, worst window and what is around it, logit)."""
     texts = chunk.texts
     at = int(chosen[k])
     first = int(np.searchsorted(texts.event, texts.event[at]))
-    window = texts.buffer[spans[k, 0] : spans[k, 1]].tobytes().decode("utf-8", "replace")
+    # What an order asks for often stands just outside of the window that reads worst.
+    begin, end = max(texts.start[at], spans[k, 0] - _AROUND), min(texts.start[at + 1], spans[k, 1] + _AROUND)
+    window = texts.buffer[begin:end].tobytes().decode("utf-8", "ignore")
     return at - first, int(texts.role[at]), window, float(logits[k])
 
 

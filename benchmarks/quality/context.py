@@ -63,11 +63,11 @@ def judged(events: Sequence[LLMEvent], config: InjectionConfig | None = None) ->
 
 @dataclass(frozen=True)
 class Conversation:
-    """Prompts of one user, one call each."""
+    """Prompts of one user, one call each; apps are named by the source of their harmless prompts."""
 
     turns: tuple[str, ...]
     attack: bool
-    source: str
+    app: str
 
 
 def pieces(text: str, parts: int, rng: random.Random) -> tuple[str, ...] | None:
@@ -80,16 +80,19 @@ def pieces(text: str, parts: int, rng: random.Random) -> tuple[str, ...] | None:
     return tuple(glue.join(units[a:b]) for a, b in zip([0, *cuts], [*cuts, len(units)], strict=True))
 
 
-def split_attacks(rows: Sequence[Row], rng: random.Random, most: int) -> list[Conversation]:
-    """Attacks of 40 to 600 characters over two to four turns; before them, in half, a harmless prompt."""
+def split_attacks(rows: Sequence[Row], apps: Sequence[str], rng: random.Random, most: int) -> list[Conversation]:
+    """Attacks of 40 to 600 characters over two to four turns, in half of them after a harmless prompt of the app."""
     attacks = [r for r in rows if r["label"] and r["role"] == "user" and 40 <= len(r["text"]) <= 600]
-    harmless = [r["text"] for r in rows if not r["label"] and r["role"] == "user" and len(r["text"]) <= 300]
+    harmless = defaultdict(list)
+    for row in rows:
+        if not row["label"] and row["role"] == "user" and len(row["text"]) <= 300:
+            harmless[row["src"]].append(row["text"])
     found = []
     for row in rng.sample(attacks, min(most, len(attacks))):
-        turns = pieces(row["text"], rng.randint(2, 4), rng)
+        turns, app = pieces(row["text"], rng.randint(2, 4), rng), rng.choice(apps)
         if turns is not None:
-            before = (rng.choice(harmless),) if rng.random() < 0.5 else ()
-            found.append(Conversation((*before, *turns), True, row["src"]))
+            before = (rng.choice(harmless[app]),) if harmless[app] and rng.random() < 0.5 else ()
+            found.append(Conversation((*before, *turns), True, app))
     return found
 
 
@@ -115,15 +118,19 @@ def as_calls(talks: Sequence[Conversation], *, resent: bool) -> tuple[Events, li
             )
             messages = [{"role": role, "content": text} for role, text in [*history, ("user", turn)]]
             at = BEGIN + timedelta(seconds=len(events))
-            events.append(event(len(events), at, conversation_id=f"c{k}", messages=messages))
+            events.append(event(len(events), at, app=talk.app, conversation_id=f"c{k}", messages=messages))
             owners.append(k)
     return events, owners
 
 
-def turns(rows: Sequence[Row], seed: int = 1, most: int = 3000) -> dict[str, Any]:
-    """Share of conversations in which anything is flagged, with and without their context."""
+def turns(rows: Sequence[Row], seed: int = 1, attacks: int = 500, harmless: int = 9_000) -> dict[str, Any]:
+    """Share of conversations in which anything is flagged, with and without their context; one in twenty an attack."""
     rng = random.Random(seed)
-    talks = [*split_attacks(rows, rng, most), *harmless_talks(rows, rng, 2 * most)]
+    calm = harmless_talks(rows, rng, harmless)
+    warm, rest = calm[: len(calm) // 3], calm[len(calm) // 3 :]
+    mixed = [*rest, *split_attacks(rows, [talk.app for talk in calm], rng, attacks)]
+    rng.shuffle(mixed)
+    talks = [*warm, *mixed]
     attack = np.array([talk.attack for talk in talks])
     out: dict[str, Any] = {"attacks": int(attack.sum()), "harmless": int((~attack).sum())}
     for name, config, resent in (("alone", ALONE, False), ("context", None, False), ("resent", None, True)):
