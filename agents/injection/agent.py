@@ -138,8 +138,8 @@ class InjectionAgent:
         chosen, tricks, every = self.look(texts)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
-        gain = self._learned.base.gain
-        context = self._conversations.judge(chunk, chosen, gain * every.margin[: len(chosen)], every.spans, self._read)
+        logits = self._learned.base.gain * every.margin[: len(chosen)]
+        context = self._conversations.judge(chunk, chosen, logits, every.spans, self._read)
         signals: list[InjectionSignal] = []
         changes: list[Change] = []
         for i, k in enumerate(best.tolist()):

@@ -190,7 +190,10 @@ def test_an_attack_in_documents_is_signed_where_it_stands() -> None:
         )
         for n, q in enumerate(rng.sample(questions("triage"), 12))
     ]
-    found = [InjectionSignal(0.9, True, "document", None, len(e.documents[0].text) + 1, 2) for e in events]
+    found = [
+        InjectionSignal(0.9, True, "document", segment_start=len(e.documents[1].text) - len(ATTACK), text_index=2)
+        for e in events
+    ]
     assert last(place(CampaignAgent(), events, found)).members == 12
 
 
