@@ -44,6 +44,9 @@ from schemas.event import LLMEvent
 Read: TypeAlias = Callable[[Sequence[str]], Sequence[float]]
 """Returns the logit of each of some prompts; -inf where there is nothing to read."""
 
+Judged: TypeAlias = tuple[int, int, str, float]
+"""A text that was judged: its place among them, role, itself, logit."""
+
 Key: TypeAlias = tuple[str, str, str]
 """Tenant, app, conversation."""
 
@@ -73,7 +76,7 @@ class ConversationConfig:
     apps
         Apps of which the usual logits are known; the one that spoke longest ago is forgotten when there are more.
     planted
-        Logit from which a passage is watched for being obeyed.
+        Evidence from which a passage is watched for being obeyed.
     watched
         Later calls of the conversation in which it is watched for.
     """
@@ -87,7 +90,7 @@ class ConversationConfig:
     joined: float = 5.5
     rise: float = 1.0
     apps: int = 4096
-    planted: float = -2.0
+    planted: float = 3.2
     watched: int = 3
 
 
@@ -125,10 +128,19 @@ class Turn(NamedTuple):
     evidence: float
 
 
-class Planted(NamedTuple):
-    """A passage that reads like an order, what obeying it would repeat, and for how many calls it is watched."""
+class Passage(NamedTuple):
+    """Where a document or a tool's answer reads worst: which of the event's texts it is, its role, text, evidence."""
 
-    logit: float
+    index: int
+    role: int
+    text: str
+    evidence: float
+
+
+class Planted(NamedTuple):
+    """A passage that reads like an order: its evidence, what obeying it would repeat, calls for which it is watched."""
+
+    evidence: float
     role: int
     needles: tuple[str, ...]
     left: int
@@ -177,7 +189,7 @@ class Conversations:
         self.config = config or ConversationConfig()
         self.evicted = 0
         self._talks: OrderedDict[Key, Talk] = OrderedDict()
-        self._usual: OrderedDict[tuple[str, str], Usual] = OrderedDict()
+        self._usual: OrderedDict[tuple[str, str, str], Usual] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._talks)
@@ -212,13 +224,13 @@ class Conversations:
             talk = self._talk(event)
             prompts = [(text, logit) for _, role, text, logit in texts if role == Role.USER]
             if prompts:
-                usual = self._usual_of(event)
+                usual = self._usual_of(event, _PROMPTS)
                 if self._hear(talk, prompts, usual):
                     self._together(talk, i, usual, found, joined)
-            planted = [k for k, role, _, logit in texts if role in _PLACES and logit >= self.config.planted]
+            planted = self._planted(event, texts)
             if planted or talk.planted:
-                passages = [_passage(chunk, chosen, logits, spans, k) for k in planted]
-                self._watch(talk, chunk, i, passages, found)
+                passages = [_passage(chunk, int(chosen[k]), spans[k], e) for k, e in planted]
+                self._watch(talk, event, i, passages, found)
         for one, logit in zip(joined, read([one.text for one in joined]) if joined else (), strict=True):
             if logit >= one.worst + self.config.rise:
                 more = (one.usual.evidence(min(LOGIT_MAX, logit)) - self.config.joined) / SLOPE
@@ -239,8 +251,19 @@ class Conversations:
         talk = self._talks[key] = Talk()
         return talk
 
-    def _usual_of(self, event: LLMEvent) -> Usual:
-        key = (event.tenant, event.app)
+    def _planted(self, event: LLMEvent, texts: Sequence[Judged]) -> list[tuple[int, float]]:
+        """Count the passages of an event; return the place and the evidence of those that read like an order."""
+        passages = [(k, logit) for k, role, _, logit in texts if role in _PLACES]
+        if not passages:
+            return []
+        usual = self._usual_of(event, _PASSAGES)
+        near = [(k, usual.evidence(logit)) for k, logit in passages if logit >= _NEVER]
+        for _, logit in passages:
+            usual.count(logit)
+        return [(k, found) for k, found in near if found >= self.config.planted]
+
+    def _usual_of(self, event: LLMEvent, kind: str) -> Usual:
+        key = (event.tenant, event.app, kind)
         usual = self._usual.get(key)
         if usual is not None:
             self._usual.move_to_end(key)
@@ -279,40 +302,28 @@ class Conversations:
             joined.append(Joined(i, len(turns), worst, Usual(usual.counts), "\n".join(turn.head for turn in turns)))
 
     def _watch(
-        self,
-        talk: Talk,
-        chunk: Chunk,
-        i: int,
-        passages: Iterable[tuple[int, int, str, float]],
-        found: dict[int, Context],
+        self, talk: Talk, event: LLMEvent, i: int, passages: Iterable[Passage], found: dict[int, Context]
     ) -> None:
         """Watch for what new passages ask for, and tell what of all that are watched was repeated."""
-        event = chunk.events[i]
         asked = "\n".join(m.content for m in event.messages if m.role != "tool").casefold()
         places: dict[tuple[str, ...], int] = {}
-        for k, role, text, logit in passages:
-            needles = needles_of(text, asked)
-            if needles:
-                places[needles] = k
+        for passage in passages:
+            if needles := needles_of(passage.text, asked):
+                places[needles] = passage.index
                 told = any(p.needles == needles and p.told for p in talk.planted)
                 kept = [p for p in talk.planted if p.needles != needles]
-                talk.planted = [*kept, Planted(logit, role, needles, self.config.watched, told)][-PLANTED_MAX:]
-        if talk.planted:
-            written, called = answers(event)
-            talk.planted = [self._obeyed(p, i, written, called, places.get(p.needles), found) for p in talk.planted]
-            talk.planted = [p._replace(left=p.left - 1) for p in talk.planted if p.left > 0]
-
-    def _obeyed(  # noqa: PLR0913, PLR0917 - what was planted, what was said, where it goes
-        self, planted: Planted, i: int, written: str, called: str, text_index: int | None, found: dict[int, Context]
-    ) -> Planted:
-        if planted.told:
-            return planted
-        echo = echo_of(planted.needles, written, called)
-        if echo is None:
-            return planted
-        logit = planted.logit + BONUS[echo]
-        _keep(found, i, Context(logit, Role(planted.role), echo=echo, text_index=text_index))
-        return planted._replace(told=logit >= 0)
+                planted = Planted(passage.evidence, passage.role, needles, self.config.watched, told)
+                talk.planted = [*kept, planted][-PLANTED_MAX:]
+        if not talk.planted:
+            return
+        written, called = answers(event)
+        for k, planted in enumerate(talk.planted):
+            echo = None if planted.told else echo_of(planted.needles, written, called)
+            if echo is not None:
+                logit = (planted.evidence + BONUS[echo] - AT_THRESHOLD) / SLOPE
+                _keep(found, i, Context(logit, Role(planted.role), echo=echo, text_index=places.get(planted.needles)))
+                talk.planted[k] = planted._replace(told=logit >= 0)
+        talk.planted = [p._replace(left=p.left - 1) for p in talk.planted if p.left > 0]
 
     def state(self) -> dict[str, Any]:
         """Return every conversation, the one that spoke longest ago first."""
@@ -339,7 +350,7 @@ class Conversations:
                 for logit, role, needles, left, told in planted
             ]
         usual = zip(state["apps"], state["usual"], strict=True)
-        self._usual = OrderedDict(((str(tenant), str(app)), Usual(counts)) for (tenant, app), counts in usual)
+        self._usual = OrderedDict(((str(a), str(b), str(kind)), Usual(counts)) for (a, b, kind), counts in usual)
         self.evicted, self._talks = int(state["evicted"]), talks
 
 
@@ -354,11 +365,14 @@ def with_context(signal: InjectionSignal, context: Context) -> InjectionSignal:
 
 LOGIT_MAX = 30.0
 PLANTED_MAX = 4
-BONUS = {"argument": 2.0, "address": 1.5, "quotation": 0.0}
-"""Logits that a repetition adds, by what was repeated: harmless answers quote their passages, and half as many name an
-address of theirs as obeyed orders do, so that a quotation alone only says what became of a passage that is flagged."""
+BONUS = {"argument": 1.4, "address": 1.0, "quotation": 0.0}
+"""Evidence that a repetition adds, by what was repeated: harmless answers quote their passages, so that a quotation alone
+only says what became of one that is flagged."""
 
 _PLACES = (Role.TOOL, Role.DOCUMENT)
+_PROMPTS, _PASSAGES = "prompts", "passages"
+_NEVER = -4.0
+"""Logit below which no passage has the evidence to be watched, whatever is usual."""
 _SAID_MAX = 8192
 _AROUND = 160
 """Bytes."""
@@ -421,31 +435,27 @@ def echo_of(needles: Iterable[str], written: str, called: str) -> str | None:
 
 def _by_event(
     chunk: Chunk, chosen: NDArray[np.int64], logits: NDArray[np.float64]
-) -> Iterable[tuple[int, list[tuple[int, int, str, float]]]]:
-    """Yield each event's judged texts as (place in ``chosen``, role, text, logit)."""
+) -> Iterable[tuple[int, list[Judged]]]:
+    """Yield each event's judged texts."""
     texts = chunk.texts
     owners, roles = texts.event[chosen].tolist(), texts.role[chosen].tolist()
+    strings = [texts.strings[k] for k in chosen.tolist()]
+    columns = list(zip(range(len(owners)), roles, strings, logits.tolist(), strict=True))
     begin = 0
-    columns = list(
-        zip(range(len(owners)), roles, (texts.strings[k] for k in chosen.tolist()), logits.tolist(), strict=True)
-    )
     for end in range(1, len(owners) + 1):
         if end == len(owners) or owners[end] != owners[begin]:
             yield owners[begin], columns[begin:end]
             begin = end
 
 
-def _passage(
-    chunk: Chunk, chosen: NDArray[np.int64], logits: NDArray[np.float64], spans: NDArray[np.int64], k: int
-) -> tuple[int, int, str, float]:
-    """Return (index among the event's texts, role, worst window and what is around it, logit)."""
+def _passage(chunk: Chunk, at: int, span: NDArray[np.int64], found: float) -> Passage:
+    """Return the worst window of text ``at`` of a chunk, and what is around it."""
     texts = chunk.texts
-    at = int(chosen[k])
     first = int(np.searchsorted(texts.event, texts.event[at]))
     # What an order asks for often stands just outside of the window that reads worst.
-    begin, end = max(texts.start[at], spans[k, 0] - _AROUND), min(texts.start[at + 1], spans[k, 1] + _AROUND)
+    begin, end = max(texts.start[at], span[0] - _AROUND), min(texts.start[at + 1], span[1] + _AROUND)
     window = texts.buffer[begin:end].tobytes().decode("utf-8", "ignore")
-    return at - first, int(texts.role[at]), window, float(logits[k])
+    return Passage(at - first, int(texts.role[at]), window, found)
 
 
 def _keep(found: dict[int, Context], i: int, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""How rare a logit is: by the shipped threshold, and among the prompts of the same app."""
+"""How rare a logit is: by the shipped threshold, and among the texts of the same app."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ AT_THRESHOLD = 4.605
 _LOWEST = -10
 _BINS = 20
 _PRIOR = 200
-"""Prompts that the shipped tail counts for."""
+"""Texts that the shipped tail counts for."""
 _FULL = 4096
-"""Prompts after which all counts are halved: the usual is that of the last few thousand."""
+"""Texts after which all counts are halved: the usual is that of the last few thousand."""
 
 
 class Usual:
-    """A histogram of the logits of an app's prompts, a logit to a bin.
+    """A histogram of the logits of an app's prompts, or of its passages, a logit to a bin.
 
     Parameters
     ----------
     counts
-        Prompts in each bin: of logits from -10 to 9, and what is beyond in the first and the last.
+        Texts in each bin: of logits from -10 to 9, and what is beyond in the first and the last.
 
     Examples
     --------
@@ -35,23 +35,26 @@ class Usual:
     (4.3, 0.2)
     """
 
-    __slots__ = ("counts",)
+    __slots__ = ("_all", "counts")
 
     def __init__(self, counts: Iterable[int] = (0,) * _BINS) -> None:
         self.counts = [int(count) for count in counts]
         if len(self.counts) != _BINS:
             raise ValueError(f"{len(self.counts)} bins where {_BINS} must be")
+        self._all = sum(self.counts)
 
     def count(self, logit: float) -> None:
-        """Take a prompt into account."""
+        """Take a text into account."""
         self.counts[_bin(logit)] += 1
-        if sum(self.counts) >= _FULL:
+        self._all += 1
+        if self._all >= _FULL:
             self.counts = [count // 2 for count in self.counts]
+            self._all = sum(self.counts)
 
     def evidence(self, logit: float) -> float:
         """Return -ln of the share of harmless prompts that reach a logit, the larger of the two shares."""
         shipped = math.exp(-shipped_evidence(logit))
-        usual = (sum(self.counts[_bin(logit) :]) + _PRIOR * shipped) / (sum(self.counts) + _PRIOR)
+        usual = (sum(self.counts[_bin(logit) :]) + _PRIOR * shipped) / (self._all + _PRIOR)
         return -math.log(max(shipped, usual))
 
 
@@ -67,4 +70,4 @@ def shipped_evidence(logit: float) -> float:
 
 
 def _bin(logit: float) -> int:
-    return min(_BINS - 1, max(0, math.floor(logit) - _LOWEST))
+    return min(_BINS - 1, max(0, math.floor(max(-99.0, logit)) - _LOWEST))
