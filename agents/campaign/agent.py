@@ -110,6 +110,8 @@ class CampaignAgent:
         """Return the cluster to join: the most similar one, or a new one."""
         whose = _digest(event.tenant)
         n = len(self._clusters)
+        k: int
+        agree: int
         k, agree = nearest(signature, np.uint64(whose), self._signatures[:n], self._tenants[:n])
         near = k >= 0 and similarity(agree) >= self.config.similarity
         if not near or self._clusters[k].last_ms <= self._now - self.config.window_ms:
@@ -179,7 +181,8 @@ def suspicious_text(chunk: Chunk, i: int, said: InjectionSignal) -> str:
         # Where it was encoded, the place is one in the decoded text.
         begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
         length = _LENGTH.get(said.role or "", _USUAL_LENGTH)
-        return texts.strings[first + said.text_index][begin : begin + length]
+        text: str = texts.strings[first + said.text_index]
+        return text[begin : begin + length]
     read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
     prompts = [k for k in read if texts.role[k] == Role.USER] or read
     return texts.strings[prompts[-1]][:_USUAL_LENGTH] if prompts else ""

@@ -184,7 +184,8 @@ class InjectionAgent:
         start, buffer = _laid_out(prompts)
         every, user = np.arange(len(prompts)), np.full(len(prompts), Role.USER, np.uint8)
         found = _look(buffer, start, every, every, user, self._learned)
-        return (self._learned.base.gain * found.margin).tolist()
+        logits: list[float] = (self._learned.base.gain * found.margin).tolist()
+        return logits
 
     def _signal(
         self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[Unmasked]

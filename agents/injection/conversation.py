@@ -131,7 +131,7 @@ class Turn(NamedTuple):
 class Passage(NamedTuple):
     """Where a document or a tool's answer reads worst: which of the event's texts it is, its role, text, evidence."""
 
-    index: int
+    text_index: int
     role: int
     text: str
     evidence: float
@@ -309,7 +309,7 @@ class Conversations:
         places: dict[tuple[str, ...], int] = {}
         for passage in passages:
             if needles := needles_of(passage.text, asked):
-                places[needles] = passage.index
+                places[needles] = passage.text_index
                 told = any(p.needles == needles and p.told for p in talk.planted)
                 kept = [p for p in talk.planted if p.needles != needles]
                 planted = Planted(passage.evidence, passage.role, needles, self.config.watched, told)
@@ -366,7 +366,7 @@ def with_context(signal: InjectionSignal, context: Context) -> InjectionSignal:
 LOGIT_MAX = 30.0
 PLANTED_MAX = 4
 BONUS = {"argument": 1.4, "address": 1.0, "quotation": 0.0}
-"""Evidence that a repetition adds, by what was repeated: harmless answers quote their passages, so that a quotation alone
+"""Evidence that a repetition adds, by what was repeated: harmless answers quote their passages, so that a quotation
 only says what became of one that is flagged."""
 
 _PLACES = (Role.TOOL, Role.DOCUMENT)
@@ -413,9 +413,10 @@ def answers(event: LLMEvent) -> tuple[str, str]:
     own = [m for m in event.messages[after + 1 :] if m.role == "assistant"]
     choices = event.choices[:1]
     written = [m.content for m in own] + [c.content for c in choices]
-    called = [call.arguments for turn in (*own, *choices) for call in turn.tool_calls]
+    calls = [call for message in own for call in message.tool_calls]
+    calls += [call for choice in choices for call in choice.tool_calls]
     said = "\n".join(text[:_SAID_MAX] for text in written if text and not is_refusal(text))
-    return said.casefold(), "\n".join(text[:_SAID_MAX] for text in called).casefold()
+    return said.casefold(), "\n".join(call.arguments[:_SAID_MAX] for call in calls).casefold()
 
 
 def echo_of(needles: Iterable[str], written: str, called: str) -> str | None:

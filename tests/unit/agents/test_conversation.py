@@ -21,7 +21,7 @@ from agents.injection.conversation import (
 )
 from agents.injection.usual import Usual
 from schemas.event import LLMEvent
-from streams.simulator.texts import attacks, questions
+from streams.simulator.texts import attacks
 from tests.contract.story import as_bytes
 from tests.traffic import BEGIN
 
@@ -129,19 +129,23 @@ def test_conversations_are_kept_apart(other: dict[str, Any]) -> None:
 
 
 def test_attacks_whose_pieces_pass_are_flagged_when_they_are_whole() -> None:
-    """The very agent, texts that its trainer never saw, and other conversations between the pieces."""
-    told = {"context": 0, "alone": 0}
-    for name, config in (("context", ConversationConfig()), ("alone", ConversationConfig(turns=1))):
-        agent = InjectionAgent(InjectionConfig(conversation=config))
-        for a, text in enumerate(attacks()):
-            words, third = text.split(), -(-len(text.split()) // 3)
-            pieces = [" ".join(words[k : k + third]) for k in range(0, len(words), third)]
-            calls = [event(2 * n, piece, conversation_id=f"talk{a}") for n, piece in enumerate(pieces)]
-            others = [event(2 * n + 1, questions("triage")[n].text, conversation_id=f"other{a}") for n in range(3)]
-            signals = agent.score(Chunk(sorted([*calls, *others], key=lambda e: e.time))).signals
-            told[name] += not any(s.flag for s in signals[:3:2]) and signals[4].turns == 3 if len(pieces) == 3 else 0
-            assert not any(s.turns for s in signals[1::2])
-    assert told["context"] > told["alone"] == 0
+    """The very agent, and texts that its trainer never saw, each in two to four pieces to an app of its own."""
+    talks = [
+        [" ".join(words[k : k + size]) for k in range(0, len(words), size)]
+        for words in (text.split() for text in attacks())
+        for size in (-(-len(words) // 4), -(-len(words) // 3), -(-len(words) // 2))
+    ]
+    calls = [
+        event(n, piece, app=f"app{a}", conversation_id=f"talk{a}")
+        for a, pieces in enumerate(talks)
+        for n, piece in enumerate(pieces)
+    ]
+    alone = InjectionAgent(InjectionConfig(conversation=ConversationConfig(turns=1))).score(Chunk(calls)).signals
+    context = InjectionAgent().score(Chunk(calls)).signals
+    by_turns = [signal for signal in context if signal.turns is not None]
+    assert by_turns
+    assert all(2 <= (signal.turns or 0) <= 4 and signal.role == "user" for signal in by_turns)
+    assert sum(s.flag for s in context) - sum(s.flag for s in alone) == len(by_turns)
 
 
 # Echo
@@ -247,7 +251,7 @@ def test_a_signal_takes_over_what_the_conversation_shows() -> None:
     calm = InjectionSignal(0.1, flag=False)
     turned = with_context(calm, Context(2.0, Role.USER, turns=3))
     assert (turned.flag, turned.turns, turned.role, turned.score) == (True, 3, "user", round(1 / (1 + math.exp(-2)), 6))
-    flagged = InjectionSignal(0.99, True, "document", None, 5, 1)
+    flagged = InjectionSignal(0.99, True, "document", segment_start=5, text_index=1)
     echoed = with_context(flagged, Context(2.0, Role.DOCUMENT, echo="address"))
     assert (echoed.score, echoed.segment_start, echoed.echo) == (0.99, 5, "address")
 
