@@ -87,6 +87,8 @@ class CampaignAgent:
     def _place(self, chunk: Chunk, i: int, said: InjectionSignal, changes: list[Change]) -> CampaignSignal | None:
         event, at = chunk.events[i], int(chunk.times[i])
         text = suspicious_text(chunk, i, said)
+        if not text:
+            return None
         raw = text.encode("utf-8", "replace")
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
@@ -174,18 +176,26 @@ _NOBODY = Cluster("", "", "", "", 0, 0, 0)
 
 
 def suspicious_text(chunk: Chunk, i: int, said: InjectionSignal) -> str:
-    """Return what of an event is signed: the flagged text from where it reads worst, else the last prompt or text."""
+    """Return what of an event is signed; nothing where users have no part in it.
+
+    Of a flagged text, what follows the place from which it reads worst. A prompt that is only near the threshold is
+    signed whole; a passage that is only near it is not, as its place is not known. A system prompt is the app's own.
+    """
     texts = chunk.texts
     first, last = np.searchsorted(texts.event, (i, i + 1)).tolist()
-    if said.text_index is not None and first + said.text_index < last:
-        # Where it was encoded, the place is one in the decoded text.
-        begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
-        length = _LENGTH.get(said.role or "", _USUAL_LENGTH)
-        text: str = texts.strings[first + said.text_index]
-        return text[begin : begin + length]
-    read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
-    prompts = [k for k in read if texts.role[k] == Role.USER] or read
-    return texts.strings[prompts[-1]][:_USUAL_LENGTH] if prompts else ""
+    if said.role == "user" and said.text_index is None:  # it took several turns: this is the last of them
+        read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
+        at = max((k for k in read if texts.role[k] == Role.USER), default=read[-1] if read else -1)
+    elif said.role == "user" or (said.flag and said.role in _LENGTH and said.text_index is not None):
+        at = first + (said.text_index or 0)
+    else:
+        return ""
+    if not first <= at < last:
+        return ""
+    # Where it was encoded, the place is one in the decoded text.
+    begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
+    text: str = texts.strings[at]
+    return text[begin : begin + _LENGTH.get(said.role, _USUAL_LENGTH)]
 
 
 def told(cluster: Cluster, index: int, score: float) -> Change:

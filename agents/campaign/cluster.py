@@ -16,6 +16,7 @@ WORDING_MAX = 240
 WORDS_MAX = 60
 """Words of it that can be told: one bit each in `Visit.words`."""
 
+_EVERY_WORD = (1 << WORDS_MAX) - 1
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 _CUT = "…"
 
@@ -99,7 +100,7 @@ class Cluster:
         if known and visit.last == prompt.digest:
             return False
         visit.last = prompt.digest
-        visit.words |= self._common(prompt.text)
+        visit.words |= self._common(prompt.text) if self.members else _EVERY_WORD
         visit.members += 1
         visit.flagged += prompt.flag
         self.members += 1

@@ -27,6 +27,8 @@ from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
+NEAR = 0.2
+"""Score from which a signal says whose text it is, though it is not flagged."""
 _HIDDEN_LEAST = 4
 """Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
 _GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
@@ -191,20 +193,23 @@ class InjectionAgent:
         self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[Unmasked]
     ) -> InjectionSignal:
         score = round(_logistic(self._learned.base.gain * float(found.margin[k])), 6)
-        if score < self.threshold:
+        if score < NEAR:
             return InjectionSignal(score, flag=False)
         role = Role(int(found.role[k])).name.lower()
+        first = int(np.searchsorted(texts.event, found.event[k]))
+        of = int(chosen[k]) if k < len(chosen) else tricks[k - len(chosen)].of
+        if score < self.threshold:
+            return InjectionSignal(score, flag=False, role=role, text_index=of - first)
         family = family_of(found.rows[k], self._learned.table)
         begin = int(found.spans[k, 0])
-        first = int(np.searchsorted(texts.event, found.event[k]))
         if k >= len(chosen):
-            trick, text, of = tricks[k - len(chosen)]
+            trick, text, _ = tricks[k - len(chosen)]
             before = sum(len(one.text.encode("utf-8", "replace")) for one in tricks[: k - len(chosen)])
             at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
             return InjectionSignal(score, True, role, trick, at, family, of - first)
         at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
-        return InjectionSignal(score, True, role, trick_or_none, at, family, int(chosen[k]) - first)
+        return InjectionSignal(score, True, role, trick_or_none, at, family, of - first)
 
     def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int) -> None:
         event = chunk.events[i]

@@ -188,6 +188,7 @@ class Conversations:
     def __init__(self, config: ConversationConfig | None = None) -> None:
         self.config = config or ConversationConfig()
         self.evicted = 0
+        self._planted_from = (self.config.planted - AT_THRESHOLD) / SLOPE
         self._talks: OrderedDict[Key, Talk] = OrderedDict()
         self._usual: OrderedDict[tuple[str, str, str], Usual] = OrderedDict()
 
@@ -257,7 +258,8 @@ class Conversations:
         if not passages:
             return []
         usual = self._usual_of(event, _PASSAGES)
-        near = [(k, usual.evidence(logit)) for k, logit in passages if logit >= _NEVER]
+        # No evidence is more than the shipped: most passages need no look at what is usual.
+        near = [(k, usual.evidence(logit)) for k, logit in passages if logit >= self._planted_from]
         for _, logit in passages:
             usual.count(logit)
         return [(k, found) for k, found in near if found >= self.config.planted]
@@ -275,13 +277,13 @@ class Conversations:
 
     def _hear(self, talk: Talk, prompts: list[tuple[str, float]], usual: Usual) -> bool:
         """Append what is new of an event's prompts; say whether anything is."""
-        known = {turn[:2] for turn in talk.turns}
+        known = {turn[:2] for turn in talk.turns} if talk.turns else ()
         new: list[Turn] = []
         for text, found in reversed(prompts[-self.config.turns :]):
             head = text[: self.config.turn_chars]
             if (len(text), head) in known:
                 break
-            logit = max(-LOGIT_MAX, min(LOGIT_MAX, found))
+            logit = found if -LOGIT_MAX < found < LOGIT_MAX else math.copysign(LOGIT_MAX, found)
             new.append(Turn(len(text), head, logit, usual.evidence(logit)))
         if new:
             usual.count(new[0].logit)
@@ -371,8 +373,6 @@ only says what became of one that is flagged."""
 
 _PLACES = (Role.TOOL, Role.DOCUMENT)
 _PROMPTS, _PASSAGES = "prompts", "passages"
-_NEVER = -4.0
-"""Logit below which no passage has the evidence to be watched, whatever is usual."""
 _SAID_MAX = 8192
 _AROUND = 160
 """Bytes."""

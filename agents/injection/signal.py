@@ -16,7 +16,7 @@ class InjectionSignal:
     flag
         Whether ``score`` reached .5.
     role
-        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; flagged events only.
+        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; from a score of .2 on.
     obfuscation
         How it was hidden: ``hidden`` (zero-width, tag, full-width or mathematical characters), ``homoglyph``,
         ``base64``, ``hex``, ``leetspeak``, ``spaced``; flagged events only.
@@ -28,8 +28,8 @@ class InjectionSignal:
         ``exfiltration``, ``delimiter``, ``obfuscation``, ``task-switch``, ``pressure``, ``code``; ``wording`` where
         only its words tell; flagged events only.
     text_index
-        Which of the event's texts it is: messages in order, then documents, empty ones not counted; flagged events
-        only.
+        Which of the event's texts it is: messages in order, then documents, empty ones not counted; from a score of .2
+        on.
     turns
         How many of the conversation's last prompts it took to reach the threshold; None where one text did.
     echo

@@ -53,9 +53,12 @@ class Usual:
 
     def evidence(self, logit: float) -> float:
         """Return -ln of the share of harmless prompts that reach a logit, the larger of the two shares."""
-        shipped = math.exp(-shipped_evidence(logit))
+        most = shipped_evidence(logit)
+        if most <= 0.0:
+            return 0.0
+        shipped = math.exp(-most)
         usual = (sum(self.counts[_bin(logit) :]) + _PRIOR * shipped) / (self._all + _PRIOR)
-        return -math.log(max(shipped, usual))
+        return most if shipped >= usual else max(0.0, -math.log(usual))
 
 
 def shipped_evidence(logit: float) -> float:
@@ -70,4 +73,6 @@ def shipped_evidence(logit: float) -> float:
 
 
 def _bin(logit: float) -> int:
-    return min(_BINS - 1, max(0, math.floor(max(-99.0, logit)) - _LOWEST))
+    if logit < _LOWEST:
+        return 0
+    return int(logit - _LOWEST) if logit < _LOWEST + _BINS else _BINS - 1

@@ -207,7 +207,7 @@ def drive(agent: Agent, items: Sequence[Item], cuts: Iterable[int] = (), first: 
 def suspected(events: Sequence[LLMEvent], first: int = 0) -> Chunk:
     """A chunk of events that the injection agent flagged: what it does not, some agents pass over."""
     chunk = Chunk(events, np.arange(first, first + len(events), dtype=np.int64))
-    chunk.said["injection"] = [InjectionSignal(0.9, flag=True)] * len(events)
+    chunk.said["injection"] = [InjectionSignal(0.9, flag=True, role="user")] * len(events)
     return chunk
 
 

@@ -28,7 +28,7 @@ MINUTE = 60_000
 _GREETINGS = ("", "Hi! ", "Hello, ", "ok so ", "Hey. ", "Please: ")
 _ENDINGS = ("", " Thanks!", " Now.", " Do it please.", " This is urgent.")
 _WORDS = {"concentrate": "focus", "task": "job", "told": "said to", "show": "give", "now": "from now on", "far": "long"}
-FLAGGED = InjectionSignal(0.9, flag=True)
+FLAGGED = InjectionSignal(0.9, flag=True, role="user")
 
 
 def paraphrased(text: str, rng: random.Random) -> str:
@@ -110,7 +110,9 @@ def test_one_question_by_many_users_is_no_campaign() -> None:
 
 
 def test_what_is_only_near_the_threshold_is_no_campaign() -> None:
-    scores = place(CampaignAgent(), [event(n, FAQ) for n in range(50)], InjectionSignal(0.4, flag=False))
+    scores = place(
+        CampaignAgent(), [event(n, FAQ) for n in range(50)], InjectionSignal(0.4, flag=False, role="user", text_index=0)
+    )
     assert last(scores).users == 50
     assert scores.changes == () or list(scores.changes) == []
 
@@ -195,6 +197,20 @@ def test_an_attack_in_documents_is_signed_where_it_stands() -> None:
         for e in events
     ]
     assert last(place(CampaignAgent(), events, found)).members == 12
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        InjectionSignal(0.9, flag=True, role="system", segment_start=0, text_index=0),
+        InjectionSignal(0.3, flag=False, role="system", text_index=0),
+        InjectionSignal(0.3, flag=False, role="document", text_index=1),
+        InjectionSignal(0.9, flag=True, role="document", echo="argument"),
+    ],
+)
+def test_what_is_no_prompt_and_has_no_place_is_not_signed(said: InjectionSignal) -> None:
+    scores = place(CampaignAgent(), [event(n, ATTACK, documents=[{"text": ATTACK}]) for n in range(9)], said)
+    assert set(scores.signals) == {None}
 
 
 def test_a_text_that_says_too_little_is_like_no_other() -> None:
