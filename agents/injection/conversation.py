@@ -223,12 +223,12 @@ class Conversations:
         for i, texts in _by_event(chunk, chosen, logits):
             event = chunk.events[i]
             talk = self._talk(event)
-            prompts = [(text, logit) for _, role, text, logit in texts if role == Role.USER]
+            prompts = [(text, logit) for _, role, text, logit in texts if role == _USER]
             if prompts:
                 usual = self._usual_of(event, _PROMPTS)
                 if self._hear(talk, prompts, usual):
                     self._together(talk, i, usual, found, joined)
-            planted = self._planted(event, texts)
+            planted = self._planted(event, texts) if len(texts) > len(prompts) else ()
             if planted or talk.planted:
                 passages = [_passage(chunk, int(chosen[k]), spans[k], e) for k, e in planted]
                 self._watch(talk, event, i, passages, found)
@@ -371,7 +371,7 @@ BONUS = {"argument": 1.4, "address": 1.0, "quotation": 0.0}
 """Evidence that a repetition adds, by what was repeated: harmless answers quote their passages, so that a quotation
 only says what became of one that is flagged."""
 
-_PLACES = (Role.TOOL, Role.DOCUMENT)
+_USER, _PLACES = int(Role.USER), (int(Role.TOOL), int(Role.DOCUMENT))
 _PROMPTS, _PASSAGES = "prompts", "passages"
 _SAID_MAX = 8192
 _AROUND = 160

@@ -123,7 +123,7 @@ def as_calls(talks: Sequence[Conversation], *, resent: bool) -> tuple[Events, li
     return events, owners
 
 
-def turns(rows: Sequence[Row], seed: int = 1, attacks: int = 500, harmless: int = 9_000) -> dict[str, Any]:
+def turns(rows: Sequence[Row], seed: int = 1, attacks: int = 450, harmless: int = 8_000) -> dict[str, Any]:
     """Share of conversations in which anything is flagged, with and without their context; one in twenty an attack."""
     rng = random.Random(seed)
     calm = harmless_talks(rows, rng, harmless)
@@ -331,42 +331,48 @@ def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[Change], list[Any]]:
     return changes, signals
 
 
-def campaigns(rows: Sequence[Row], seed: int = 3, runs: int = 60, benign: int = 20_000) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Raid:
+    """A campaign among harmless traffic: how many of its prompts were suspicious, and what was told."""
+
+    suspicious: int
+    counted: float | None
+    alerts: int
+
+
+def raid(rows: Sequence[Row], attack: str, members: int, rng: random.Random) -> Raid:
+    """Half an hour of harmless traffic in which so many users send one attack, each in words of their own."""
+    events = list(benign_stream(rows, rng, 3_600))
+    places = sorted(rng.sample(range(len(events)), members))
+    for place in places:
+        prompt = {"role": "user", "content": paraphrase(attack, rng)}
+        events[place] = event(place, events[place].time, user_id=f"attacker{place}", messages=[prompt])
+    changes, signals = campaign_runs(events)
+    last = {c.segment["campaign"]: c for c in changes}
+    theirs = {f"e{place}" for place in places}
+    own = [c.after for c in last.values() if 2 * len(theirs & set(c.event_ids)) > len(c.event_ids)]
+    return Raid(sum(signals[place] is not None for place in places), max(own, default=None), len(last))
+
+
+def campaigns(rows: Sequence[Row], seed: int = 3, runs: int = 30, benign: int = 20_000) -> dict[str, Any]:
     """Recall of campaigns of 30 users in half an hour among harmless traffic; false ones in harmless traffic alone."""
-    rng = random.Random(seed)
+    rng, members = random.Random(seed), 30
     false = {c.segment["campaign"] for c in campaign_runs(list(benign_stream(rows, rng, benign)))[0]}
-    attacks = [r for r in rows if r["label"] and r["role"] == "user" and 40 <= len(r["text"]) <= 800]
-    members, found, alerts, counted, precise = 30, 0, list[int](), list[float](), list[float]()
-    kinds = {"all": 0, "seen": 0}
-    for run in range(runs):
-        base = list(benign_stream(rows, rng, 3_600))
-        row = rng.choice(attacks)
-        places = sorted(rng.sample(range(len(base)), members))
-        mine = set[str]()
-        for u, place in enumerate(places):
-            old = base[place]
-            text = paraphrase(row["text"], rng)
-            base[place] = event(place, old.time, user_id=f"x{run}-{u}", messages=[{"role": "user", "content": text}])
-            mine.add(f"e{place}")
-        changes, signals = campaign_runs(base)
-        suspicious = sum(signals[p] is not None for p in places)
-        kinds["all"] += 1
-        kinds["seen"] += suspicious >= 5
-        last = {c.segment["campaign"]: c for c in changes}
-        own = [c for c in last.values() if len(mine & set(c.event_ids)) * 2 > len(c.event_ids)]
-        alerts.append(len(last))
-        if own:
-            found += 1
-            counted.append(max(c.after for c in own) / members)
-            precise.append(max(c.after for c in own) / max(1, suspicious))
+    attacks = [r["text"] for r in rows if r["label"] and r["role"] == "user" and 40 <= len(r["text"]) <= 800]
+    raids = [raid(rows, rng.choice(attacks), members, rng) for _ in range(runs)]
+    found = [r for r in raids if r.counted is not None]
+    counted = [(r.counted or 0) / members for r in found]
+    of_suspicious = [(r.counted or 0) / max(1, r.suspicious) for r in found]
     return {
         "campaigns": runs,
         "users of each": members,
-        "recall": round(found / runs, 4),
-        "recall where five or more are suspicious": round(found / max(1, kinds["seen"]), 4),
-        "alerts per run": round(float(np.mean(alerts)), 3),
+        "recall": round(len(found) / runs, 4),
+        "recall where five or more are suspicious": round(
+            len(found) / max(1, sum(r.suspicious >= 5 for r in raids)), 4
+        ),
+        "alerts per run": round(float(np.mean([r.alerts for r in raids])), 3),
         "members counted, median share of all": round(float(np.median(counted)), 3) if counted else None,
-        "members counted, median share of the suspicious": round(float(np.median(precise)), 3) if precise else None,
+        "members counted, median share of the suspicious": round(float(np.median(of_suspicious)), 3) if found else None,
         "false campaigns per 10,000 harmless events": round(len(false) / benign * 10_000, 3),
     }
 
