@@ -3,8 +3,8 @@
 Turns. One prompt after the other stays below the threshold, together they do not. The last few prompts are combined
 in two ways: as evidence that fades with each turn, and, where that is suspicious, read as one text, which must read
 clearly worse than each of them. Evidence is the logarithm of how rare a prompt as bad as this is, by the shipped
-threshold and among the prompts of the same app: where all prompts read a little like orders, none is evidence. Without
-that, four such apps in a hundred conversations and more were flagged by their style alone.
+threshold and among the prompts of the same app: where all prompts read a little like orders, none is evidence, or
+whole apps would be flagged by their style alone.
 
 Echo. A document or a tool's answer reads like an order, if not enough to be flagged, and then the model writes down an
 address or a quotation that only that passage has. That it was obeyed is what tells it from a passage that merely looks
