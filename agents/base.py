@@ -91,11 +91,17 @@ class Chunk:
     offsets
         int64[n], the source offset that completed each event (ascending, repeats allowed: one record may release
         several events).
+
+    Attributes
+    ----------
+    said
+        Signals of the agents that judged this chunk before, by name; the pipeline fills it in.
     """
 
     def __init__(self, events: Sequence[LLMEvent], offsets: NDArray[np.int64] | None = None) -> None:
         self.events = events
         self.offsets = np.arange(len(events), dtype=np.int64) if offsets is None else offsets
+        self.said: dict[str, Sequence[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.events)
@@ -171,6 +177,11 @@ class Change:
         Slice (for example ``prompt_version=v2``) to its share (before, after).
     event_ids
         Examples.
+    summary
+        One sentence, where before, after and terms do not say it.
+    facts
+        Figures and texts by name, for the details of an alert. An alert that fires already takes over the newest ones:
+        its end tells the final counts.
     """
 
     index: int
@@ -185,6 +196,8 @@ class Change:
     terms_lost: Sequence[str] = ()
     slices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     event_ids: Sequence[str] = ()
+    summary: str = ""
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +222,9 @@ class Agent(Protocol):
     ``score`` may not raise on any valid chunk and never learns labels. ``learn`` is given feedback after its event was
     scored by the same instance (or before, or never, or twice: ignored and counted). ``state`` returns arrays that are
     copies; ``restore`` of it continues bit-equal. Memory is bounded for any stream.
+
+    An agent that reads what others said (``Chunk.said``) names them in a class attribute ``needs``: the pipeline
+    refuses an order in which they come later.
     """
 
     name: ClassVar[str]

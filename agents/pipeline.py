@@ -79,7 +79,7 @@ class Pipeline:
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.partition = partition
-        self.agents = tuple(agents)
+        self.agents = _in_order(agents)
         self.aggregator = Aggregator(lateness_ms, partition)
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
@@ -131,7 +131,10 @@ class Pipeline:
         if not events:
             return
         chunk = Chunk(events, np.array(offsets, np.int64))
-        scores = {agent.name: self._score(agent, chunk) for agent in self.agents}
+        scores: dict[str, Scores] = {}
+        for agent in self.agents:
+            scores[agent.name] = self._score(agent, chunk)
+            chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
         out.scored += self._scored_rows(offsets, raws, signals)
@@ -194,3 +197,12 @@ class Pipeline:
                 cold.append(name)
         self.offset = offset
         return cold
+
+
+def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:
+    before: set[str] = set()
+    for agent in agents:
+        if missing := {*getattr(agent, "needs", ())} - before:
+            raise ValueError(f"{agent.name} reads the signals of {sorted(missing)}; put them before it")
+        before.add(agent.name)
+    return tuple(agents)

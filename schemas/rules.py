@@ -31,9 +31,10 @@ class Rule(BaseModel):
         description="event: one event's value; count, rate, quantile: of a window; change: what an agent found moved"
     )
     metric: str = Field(
-        description="injection.score, hallucination.score, injection.flag, hallucination.flag, guardrail.flag, error, "
-        "refusal, latency_ms, ttft_ms, cost_usd, output_tokens; for change a signal such as drift.text, drift.*, "
-        "injection.rate, guardrail.rate, injection.precision (recall, auc, calibration; of labels)"
+        description="injection.score, hallucination.score, injection.flag, hallucination.flag, guardrail.flag, "
+        "campaign.flag, campaign.members, campaign.users, error, refusal, latency_ms, ttft_ms, cost_usd, output_tokens; "
+        "for change a signal such as drift.text, drift.*, injection.rate, guardrail.rate, campaign.prompts, "
+        "injection.precision (recall, auc, calibration; of labels)"
     )
     above: float = Field(0.0, description="fires when the value is greater")
     below: float | None = Field(None, description="over: change only; fires when the level after the change is less")

@@ -178,6 +178,19 @@ class Learning(_Part):
     )
 
 
+class Campaign(_Part):
+    """The campaign agent: suspicious prompts of one wording from many users."""
+
+    window_s: Annotated[int, Field(ge=60, le=604_800)] = Field(
+        3600, description="event time within which the users must come"
+    )
+    least_users: Annotated[int, Field(ge=2, le=256)] = Field(5, description="users from which it is a campaign")
+    least_score: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="injection score from which a prompt is looked at; .5 looks at flagged ones only"
+    )
+    max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(1024, description="wordings kept, per partition")
+
+
 class Settings(BaseSettings):
     """The tree."""
 
@@ -192,6 +205,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     drift: Drift = Drift()
     learning: Learning = Learning()
+    campaign: Campaign = Campaign()
 
     @classmethod
     def settings_customise_sources(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from agents.base import Agent
+from agents.campaign import CampaignAgent, CampaignConfig
 from agents.drift import DriftAgent, DriftConfig
 from agents.guardrail import GuardrailAgent
 from agents.hallucination import HallucinationAgent
@@ -25,11 +26,18 @@ def build_agents(settings: Settings) -> list[Agent]:
         events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
     )
     learning = learning_config(settings.learning)
+    campaign = CampaignConfig(
+        window_ms=settings.campaign.window_s * 1000,
+        least_users=settings.campaign.least_users,
+        least_score=settings.campaign.least_score,
+        max_clusters=settings.campaign.max_clusters,
+    )
     return [
         InjectionAgent(learning=learning),
         HallucinationAgent(learning=learning),
         DriftAgent(drift),
         GuardrailAgent(),
+        CampaignAgent(campaign),
     ]
 
 

@@ -135,6 +135,7 @@ class AlertEngine:
                     evidence=change.event_ids,
                     since=change.since_time_ms,
                     more=details(change),
+                    grows=bool(change.facts),
                 )
         return out
 
@@ -151,11 +152,14 @@ class AlertEngine:
         evidence: Iterable[str],
         since: int | None = None,
         more: dict[str, Any] | None = None,
+        grows: bool = False,
     ) -> list[Row]:
         mark = fingerprint(rule.name, signal, segment, self.partition)
         due = self._now + rule.window_s * 1000
         if (active := self._active.get(mark)) is not None:
             active.keep(due, evidence)
+            if grows:
+                active.value, active.summary, active.details = float(value), summary, more or {}
             return []
         if self._now < self._quiet_until.get(mark, 0):
             return []

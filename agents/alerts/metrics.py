@@ -26,6 +26,7 @@ _OF_SIGNAL = {
     "hallucination": ("score", "flag", "grounding"),
     "drift": ("distance",),
     "guardrail": ("flag",),
+    "campaign": ("flag", "members", "users"),
 }
 
 

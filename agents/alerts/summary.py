@@ -24,6 +24,8 @@ def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> st
 def of_change(change: Change) -> str:
     """Say what moved, from where to where, in which words and slices."""
     where = "/".join(change.segment.values())
+    if change.summary:
+        return f"{where}: {change.summary}"
     text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"
     if change.terms_gained:
         text += f"; more of: {', '.join(change.terms_gained[:5])}"
@@ -46,4 +48,5 @@ def details(change: Change) -> dict[str, object]:
         "terms_gained": list(change.terms_gained),
         "terms_lost": list(change.terms_lost),
         "slices": {name: list(shares) for name, shares in change.slices.items()},
+        **change.facts,
     }

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.base import Change, Chunk, Role, Scores, State, Texts
 from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
+from agents.injection.conversation import ConversationConfig, Conversations, with_context
 from agents.injection.evidence import EVIDENCE
 from agents.injection.obfuscation import decoded
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
@@ -26,6 +27,8 @@ from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
+NEAR = 0.2
+"""Score from which a signal says whose text it is, though it is not flagged."""
 _HIDDEN_LEAST = 4
 """Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
 _LEARNED_SIZE = 1 << 15
@@ -42,9 +45,12 @@ class InjectionConfig:
     ----------
     cusum
         How the rate of flags is watched.
+    conversation
+        What is made of the turns of a conversation.
     """
 
     cusum: RateConfig = field(default_factory=RateConfig)
+    conversation: ConversationConfig = field(default_factory=ConversationConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,14 @@ class Candidates:
     hidden: NDArray[np.int64]
     spans: NDArray[np.int64]
     rows: NDArray[np.int32]
+
+
+class Unmasked(NamedTuple):
+    """A disguise, the text below it, and which of the chunk's texts wore it."""
+
+    trick: str
+    text: str
+    of: int
 
 
 class InjectionAgent:
@@ -122,6 +136,7 @@ class InjectionAgent:
         self._base = base or shipped()
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
         self._rate = RateCusum(self.config.cusum)
+        self._conversations = Conversations(self.config.conversation)
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
@@ -131,65 +146,76 @@ class InjectionAgent:
         self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
+        logits = self._base.gain * every.margin[: len(chosen)]
+        context = self._conversations.judge(chunk, chosen, logits, every.spans, self._read)
         signals: list[InjectionSignal] = []
         changes: list[Change] = []
         for i, k in enumerate(best.tolist()):
             signal = NOTHING if k < 0 else self._signal(texts, chosen, every, k, tricks)
+            if i in context:
+                signal = with_context(signal, context[i])
             signals.append(signal)
             if k >= 0:
                 self._keep(chunk, i, every, k, flag=signal.flag)
             changes += self._watch(chunk, i, flag=signal.flag)
         return Scores(signals, changes)
 
-    def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[tuple[str, str]], Candidates]:
+    def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[Unmasked], Candidates]:
         """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change.
 
         Returns
         -------
         tuple
-            Indexes of the texts; (trick, plain text) of each disguise; the texts, then the disguises, as judged.
+            Indexes of the texts; each disguise and what is below it; the texts, then the disguises, as judged.
         """
         chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
         plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._base)
         tricks, variants = self._unmask(texts, chosen)
         return chosen, tricks, _joined(plain, variants)
 
-    def _unmask(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[list[tuple[str, str]], Candidates | None]:
-        """Decode what is disguised; return each (trick, text) and what was found in it."""
+    def _unmask(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[list[Unmasked], Candidates | None]:
+        """Decode what is disguised; return it and what was found in it."""
         hints = np.empty(len(chosen), np.int64)
         suspects_of(texts.buffer, texts.start, chosen, hints)
-        tricks: list[tuple[str, str]] = []
-        parents: list[int] = []
+        tricks: list[Unmasked] = []
         for k in np.flatnonzero(hints).tolist():
-            found = decoded(texts.strings[int(chosen[k])], int(hints[k]))
-            tricks += found
-            parents += [int(chosen[k])] * len(found)
+            of = int(chosen[k])
+            tricks += [Unmasked(trick, text, of) for trick, text in decoded(texts.strings[of], int(hints[k]))]
         if not tricks:
             return [], None
-        encoded = [text.encode("utf-8", "replace") for _, text in tricks]
-        start = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(b) for b in encoded], out=start[1:])
-        buffer = np.frombuffer(b"".join(encoded), np.uint8)
-        every = np.arange(len(encoded))
+        start, buffer = _laid_out([one.text for one in tricks])
+        every, parents = np.arange(len(tricks)), [one.of for one in tricks]
         return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._base, 1)
 
+    def _read(self, prompts: Sequence[str]) -> Sequence[float]:
+        """Return the logit of each of some prompts."""
+        start, buffer = _laid_out(prompts)
+        every, user = np.arange(len(prompts)), np.full(len(prompts), Role.USER, np.uint8)
+        found = _look(buffer, start, every, every, user, self._base)
+        logits: list[float] = (self._base.gain * found.margin).tolist()
+        return logits
+
     def _signal(
-        self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[tuple[str, str]]
+        self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[Unmasked]
     ) -> InjectionSignal:
         score = round(_logistic(self._base.gain * float(found.margin[k])), 6)
-        if score < self.threshold:
+        if score < NEAR:
             return InjectionSignal(score, flag=False)
         role = Role(int(found.role[k])).name.lower()
+        first = int(np.searchsorted(texts.event, found.event[k]))
+        of = int(chosen[k]) if k < len(chosen) else tricks[k - len(chosen)].of
+        if score < self.threshold:
+            return InjectionSignal(score, flag=False, role=role, text_index=of - first)
         family = family_of(found.rows[k], self._base.table)
         begin = int(found.spans[k, 0])
         if k >= len(chosen):
-            trick, text = tricks[k - len(chosen)]
-            before = sum(len(t.encode("utf-8", "replace")) for _, t in tricks[: k - len(chosen)])
+            trick, text, _ = tricks[k - len(chosen)]
+            before = sum(len(one.text.encode("utf-8", "replace")) for one in tricks[: k - len(chosen)])
             at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
-            return InjectionSignal(score, True, role, trick, at, family)
+            return InjectionSignal(score, True, role, trick, at, family, of - first)
         at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
-        return InjectionSignal(score, True, role, trick_or_none, at, family)
+        return InjectionSignal(score, True, role, trick_or_none, at, family, of - first)
 
     def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int, *, flag: bool) -> None:
         row, odds = found.rows[k, FIRST_CELL:].copy(), self._base.gain * float(found.margin[k])
@@ -215,6 +241,7 @@ class InjectionAgent:
             "config": asdict(self.config),
             "learner": self.learner.state(),
             "rate": dict(self._rate.state()),
+            "conversations": self._conversations.state(),
         }
 
     def restore(self, state: State) -> None:
@@ -225,9 +252,11 @@ class InjectionAgent:
                 raise ValueError("made by another version or with other settings")
             fresh.learner.restore(state["learner"])
             fresh._rate.restore(state["rate"])  # type: ignore[arg-type]
+            fresh._conversations.restore(state["conversations"])  # type: ignore[arg-type]
         except (StateError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"injection: {error!r}; start cold") from error
         self.learner, self._rate = fresh.learner, fresh._rate
+        self._conversations = fresh._conversations
 
 
 def _look(  # noqa: PLR0913, PLR0917 - columns of texts
@@ -249,6 +278,14 @@ def _look(  # noqa: PLR0913, PLR0917 - columns of texts
     )  # fmt: skip
     margins(evidence, scripts, _GROUP_OF[role], base.bias, *base.trees, base.thresholds, odds, margin)
     return Candidates(event, role, odds, margin, hidden, spans, rows)
+
+
+def _laid_out(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return where each text begins, and all of them as UTF-8."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    start = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(b) for b in encoded], out=start[1:])
+    return start, np.frombuffer(b"".join(encoded), np.uint8)
 
 
 def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:

@@ -16,7 +16,7 @@ class InjectionSignal:
     flag
         Whether ``score`` reached .5.
     role
-        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; flagged events only.
+        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; from a score of .2 on.
     obfuscation
         How it was hidden: ``hidden`` (zero-width, tag, full-width or mathematical characters), ``homoglyph``,
         ``base64``, ``hex``, ``leetspeak``, ``spaced``; flagged events only.
@@ -27,6 +27,14 @@ class InjectionSignal:
         What kind of attack it is, by the group of concepts that weighs most: ``override``, ``persona``, ``extraction``,
         ``exfiltration``, ``delimiter``, ``obfuscation``, ``task-switch``, ``pressure``, ``code``; ``wording`` where
         only its words tell; flagged events only.
+    text_index
+        Which of the event's texts it is: messages in order, then documents, empty ones not counted; from a score of .2
+        on.
+    turns
+        How many of the conversation's last prompts it took to reach the threshold; None where one text did.
+    echo
+        What the model repeated of a tool's answer or a document that reads like an order: ``argument`` (in a tool
+        call), ``address`` or ``quotation``; None where it is the text alone that was flagged.
     """
 
     score: float
@@ -35,6 +43,9 @@ class InjectionSignal:
     obfuscation: str | None = None
     segment_start: int | None = None
     family: str | None = None
+    text_index: int | None = None
+    turns: int | None = None
+    echo: str | None = None
 
 
 NOTHING = InjectionSignal(0.0, flag=False)

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from agents.base import Agent, Change, Chunk
+from agents.injection import InjectionSignal
 from schemas.event import CallError, Choice, Document, GuardVerdict, LLMEvent, Message, Role, Usage
 from schemas.feedback import Feedback
 from schemas.settings import Settings
@@ -25,7 +26,7 @@ from tests.traffic import BEGIN
 Item: TypeAlias = LLMEvent | Feedback
 Make: TypeAlias = Callable[[], Agent]
 
-NAMES = ("injection", "hallucination", "drift", "guardrail")
+NAMES = ("injection", "hallucination", "drift", "guardrail", "campaign")
 LEARNING = ("injection", "hallucination")
 _MONEY = (
     *("account", "balance", "card", "transfer", "limit", "fee"),
@@ -81,6 +82,8 @@ def _call(rng: random.Random, n: int, *, changed: bool) -> LLMEvent:
     return event(
         n,
         app="app0" if rng.random() < 0.8 else "app1",
+        user_id=f"user{n % 40}",
+        conversation_id=f"talk{n // 3 % 50}",
         prompt_version="v2" if changed else "v1",
         messages=(Message(role="user", content=_ATTACK if attacked else " ".join(rng.choices(context.split(), k=15))),),
         documents=(Document(text=context),) if rng.random() < 0.9 else (),
@@ -182,18 +185,30 @@ class Said:
 
 
 def drive(agent: Agent, items: Sequence[Item], cuts: Iterable[int] = (), first: int = 0) -> Said:
-    """Give items to an agent as a pipeline does, in chunks that end at ``cuts`` (and at each label)."""
-    said = Said()
-    for begin, chunk in _chunks(items, cuts):
-        if isinstance(chunk, Feedback):
-            said.learned.append(agent.learn(chunk))
+    """Give items to an agent as a pipeline does, in chunks that end at ``cuts`` (and at each label).
+
+    What an agent needs of others comes from fresh ones of them.
+    """
+    said, before = Said(), [fresh(name) for name in getattr(agent, "needs", ())]
+    for begin, events in _chunks(items, cuts):
+        if isinstance(events, Feedback):
+            said.learned.append(agent.learn(events))
             continue
-        offsets = np.arange(first + begin, first + begin + len(chunk), dtype=np.int64)
-        scores = agent.score(Chunk(chunk, offsets))
+        chunk = Chunk(events, np.arange(first + begin, first + begin + len(events), dtype=np.int64))
+        for other in before:
+            chunk.said[other.name] = other.score(chunk).signals
+        scores = agent.score(chunk)
         assert len(scores.signals) == len(chunk)
         said.signals += [orjson.dumps(signal) for signal in scores.signals]
         said.changes += [(begin + change.index, _without_index(change)) for change in scores.changes]
     return said
+
+
+def suspected(events: Sequence[LLMEvent], first: int = 0) -> Chunk:
+    """A chunk of events that the injection agent flagged: what it does not, some agents pass over."""
+    chunk = Chunk(events, np.arange(first, first + len(events), dtype=np.int64))
+    chunk.said["injection"] = [InjectionSignal(0.9, flag=True, role="user")] * len(events)
+    return chunk
 
 
 def _chunks(items: Sequence[Item], cuts: Iterable[int]) -> Iterator[tuple[int, list[LLMEvent] | Feedback]]:

@@ -43,6 +43,7 @@ from tests.contract.story import (
     label,
     large,
     story,
+    suspected,
 )
 from tests.traffic import lines
 
@@ -138,7 +139,7 @@ def test_a_document_and_an_answer_of_one_megabyte_are_judged(make: Make) -> None
 
 def assert_judged(agent: Agent, item: LLMEvent) -> None:
     judged = item.model_copy(update={"guardrails": (GuardVerdict(name="shield", verdict="pass"),)})
-    (signal,) = agent.score(Chunk([judged])).signals
+    (signal,) = agent.score(suspected([judged])).signals
     assert signal is not None
     assert all(map(math.isfinite, numbers(dataclasses.asdict(signal))))
 
@@ -368,7 +369,7 @@ def test_memory_levels_off_over_a_hundred_thousand_tenants(make: Make, name: str
     signal = name if name in LEARNING else LEARNING[0]
     for start in range(0, 100_000, 500):
         calls = [_small(n) for n in range(start, start + 500)]
-        agent.score(Chunk(calls, np.arange(start, start + 500, dtype=np.int64)))
+        agent.score(suspected(calls, start))
         for call in calls[::4]:
             agent.learn(label(call, signal, value=call.call_id.endswith("0")))
         if start + 500 in {60_000, 100_000}:

@@ -1,0 +1,231 @@
+"""Cluster suspicious prompts over users, and tell when a cluster is a campaign."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Change, Chunk, Role, Scores, State
+from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
+from agents.campaign.config import CampaignConfig
+from agents.campaign.signal import CampaignSignal
+from agents.campaign.signature import LANES, nearest, sign, similarity
+from agents.hashing import FOLD, KIND
+from agents.injection import InjectionSignal
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
+
+_MAX_STEP_MS = 86_400_000
+"""An event this far ahead of the others does not end everybody else's campaigns."""
+_LENGTH = {"tool": 320, "document": 320}
+_USUAL_LENGTH = 1000
+"""Characters that are signed, from where the injection agent saw an attack begin: fewer where a host surrounds it."""
+_LEAST_FEATURES = 24
+"""Character n-grams and words below which a text says too little to be like another ("ok", "why?")."""
+
+
+class CampaignAgent:
+    """Leader clustering of suspicious prompts by MinHash, within a tenant, in bounded memory.
+
+    Suspicious is what the injection agent flagged or nearly flagged; only that is signed, so other prompts cost
+    nothing. A prompt joins the cluster whose first member it is most similar to, or begins one. When enough users have
+    joined within the window, the cluster is a campaign and is told (`Change` ``campaign.prompts``); what joins later is
+    told too, so that the alert stays up and ends with the final counts.
+
+    A signature is compared with the whole of a bounded table (20 microseconds at most): an index by bands (LSH) would
+    have to be bounded and restored beside it.
+
+    Users are told apart by ``user_id``, else by ``conversation_id``; calls that have neither count as one user.
+
+    Parameters
+    ----------
+    config
+        See `CampaignConfig`.
+
+    Attributes
+    ----------
+    evicted
+        Clusters forgotten because there were more than ``max_clusters``.
+
+    References
+    ----------
+    Broder, A. (1997). On the resemblance and containment of documents. SEQUENCES.
+    Manku, G. S., Jain, A. and Das Sarma, A. (2007). Detecting near-duplicates for web crawling. WWW.
+    Hartigan, J. A. (1975). Clustering algorithms, chapter 3 (the leader algorithm). Wiley.
+    """
+
+    name: ClassVar[str] = "campaign"
+    version: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ("injection",)
+
+    def __init__(self, config: CampaignConfig | None = None) -> None:
+        self.config = config or CampaignConfig()
+        self.evicted = 0
+        self._now = 0
+        self._joins = 0
+        self._clusters: list[Cluster] = []
+        self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)
+        self._tenants = np.zeros(self.config.max_clusters, np.uint64)
+        self._joined = np.zeros(self.config.max_clusters, np.int64)
+
+    def score(self, chunk: Chunk) -> Scores:
+        """Place each suspicious prompt; None for all others."""
+        signals: list[CampaignSignal | None] = [None] * len(chunk)
+        changes: list[Change] = []
+        least = self.config.least_score
+        for i, said in enumerate(chunk.said.get("injection", ())):
+            if said is not None and said.score >= least:
+                signals[i] = self._place(chunk, i, said, changes)
+        return Scores(signals, changes)
+
+    def _place(self, chunk: Chunk, i: int, said: InjectionSignal, changes: list[Change]) -> CampaignSignal | None:
+        event, at = chunk.events[i], int(chunk.times[i])
+        text = suspicious_text(chunk, i, said)
+        if not text:
+            return None
+        raw = text.encode("utf-8", "replace")
+        signature = np.empty(LANES, np.uint8)
+        if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
+            return None
+        if self._now == 0 or self._now < at <= self._now + _MAX_STEP_MS:
+            self._now = at
+        cluster = self._cluster(event, text, at, int(chunk.offsets[i]), signature)
+        cluster.forget_before(self._now - self.config.window_ms)
+        user = _digest(event.user_id or event.conversation_id or "")
+        counted = cluster.join(Prompt(text, user, _digest(text), at, said.flag, event.app, event.event_id))
+        cluster.is_campaign |= self._is_campaign(cluster)
+        if counted and cluster.is_campaign:
+            changes.append(told(cluster, i, cluster.users / self.config.least_users))
+        return CampaignSignal(cluster.name, cluster.members, cluster.users, cluster.is_campaign)
+
+    def _is_campaign(self, cluster: Cluster) -> bool:
+        flagged = cluster.flagged >= self.config.flagged_share * cluster.members
+        return flagged and cluster.users >= self.config.least_users
+
+    def _cluster(self, event: LLMEvent, text: str, at: int, offset: int, signature: NDArray[np.uint8]) -> Cluster:
+        """Return the cluster to join: the most similar one, or a new one."""
+        whose = _digest(event.tenant)
+        n = len(self._clusters)
+        k: int
+        agree: int
+        k, agree = nearest(signature, np.uint64(whose), self._signatures[:n], self._tenants[:n])
+        near = k >= 0 and similarity(agree) >= self.config.similarity
+        if not near or self._clusters[k].last_ms <= self._now - self.config.window_ms:
+            k = k if near else self._free()
+            name = f"{_digest(f'{event.tenant}/{signature.tobytes().hex()}'):016x}"
+            self._clusters[k] = Cluster(name, event.tenant, event.app, text[:WORDING_MAX], at, at, offset)
+            self._signatures[k], self._tenants[k] = signature, whose
+        self._joins += 1
+        self._joined[k] = self._joins
+        return self._clusters[k]
+
+    def _free(self) -> int:
+        """Return a place for a new cluster: an empty one, else that of the cluster that was joined longest ago."""
+        if len(self._clusters) < self.config.max_clusters:
+            self._clusters.append(_NOBODY)
+            return len(self._clusters) - 1
+        self.evicted += 1
+        return int(np.argmin(self._joined))
+
+    def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - every agent has it
+        """Return False: nothing here is learned from labels; those of the injection agent change what is suspicious."""
+        return False
+
+    def state(self) -> State:
+        """Return every cluster and its signature."""
+        n = len(self._clusters)
+        return {
+            "version": self.version,
+            "config": asdict(self.config),
+            "counts": [self.evicted, self._now, self._joins],
+            "clusters": [cluster.as_row() for cluster in self._clusters],
+            "signatures": self._signatures[:n].copy(),
+            "tenants": self._tenants[:n].copy(),
+            "joined": self._joined[:n].copy(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from `state`; the agent is unchanged if it does not fit."""
+        fresh = CampaignAgent(self.config)
+        try:
+            if (state["version"], state["config"]) != (self.version, asdict(self.config)):
+                raise ValueError("made by another version or with other settings")
+            fresh._fill(state)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise StateError(f"campaign: {error!r}; start cold") from error
+        self.__dict__ = fresh.__dict__
+
+    def _fill(self, state: Mapping[str, Any]) -> None:
+        self.evicted, self._now, self._joins = map(int, state["counts"])
+        self._clusters = [from_row(row) for row in state["clusters"]]
+        n = len(self._clusters)
+        for name in ("signatures", "tenants", "joined"):
+            ours, theirs = getattr(self, f"_{name}"), np.asarray(state[name])
+            if theirs.shape != (n, *ours.shape[1:]) or theirs.dtype != ours.dtype:
+                raise ValueError(f"{name} of shape {theirs.shape}, {theirs.dtype}, for {n} clusters")
+            ours[:n] = theirs
+
+
+_NOBODY = Cluster("", "", "", "", 0, 0, 0)
+
+
+def suspicious_text(chunk: Chunk, i: int, said: InjectionSignal) -> str:
+    """Return what of an event is signed; nothing where users have no part in it.
+
+    Of a flagged text, what follows the place from which it reads worst. A prompt that is only near the threshold is
+    signed whole; a passage that is only near it is not, as its place is not known. A system prompt is the app's own.
+    """
+    texts = chunk.texts
+    first, last = np.searchsorted(texts.event, (i, i + 1)).tolist()
+    if said.role == "user" and said.text_index is None:  # it took several turns: this is the last of them
+        read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
+        at = max((k for k in read if texts.role[k] == Role.USER), default=read[-1] if read else -1)
+    elif said.role == "user" or (said.flag and said.role in _LENGTH and said.text_index is not None):
+        at = first + (said.text_index or 0)
+    else:
+        return ""
+    if not first <= at < last:
+        return ""
+    # Where it was encoded, the place is one in the decoded text.
+    begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
+    text: str = texts.strings[at]
+    return text[begin : begin + _LENGTH.get(said.role, _USUAL_LENGTH)]
+
+
+def told(cluster: Cluster, index: int, score: float) -> Change:
+    """Put a campaign into words and figures."""
+    minutes = (cluster.last_ms - cluster.first_ms) / 60_000
+    apps = {app: round(n / cluster.members, 4) for app, n in cluster.apps.items()}
+    return Change(
+        index,
+        "campaign.prompts",
+        {"tenant": cluster.tenant, "app": cluster.app, "campaign": cluster.name},
+        cluster.first_offset,
+        cluster.first_ms,
+        0.0,
+        float(cluster.members),
+        score,
+        slices={f"app={app}": (0.0, share) for app, share in apps.items()},
+        event_ids=tuple(cluster.examples),
+        summary=f"{cluster.members} suspicious prompts of one wording from {cluster.users} users"
+        f" and {len(apps)} apps in {minutes:.0f} min: {cluster.text()}",
+        facts={
+            "members": cluster.members,
+            "flagged": cluster.flagged,
+            "users": cluster.users,
+            "apps": len(apps),
+            "minutes": round(minutes, 1),
+            "text": cluster.text(),
+        },
+    )
+
+
+def _digest(text: str) -> int:
+    """Return 64 bits that stand for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")

@@ -1,0 +1,34 @@
+"""What makes a campaign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignConfig:
+    """Settings of `CampaignAgent`.
+
+    Attributes
+    ----------
+    window_ms
+        Event time within which the users must come; a cluster that nobody joins for as long is over.
+    least_users
+        Users in the window from which a cluster is a campaign.
+    least_score
+        Injection score from which a prompt is looked at; below .5 it is near the threshold, not flagged.
+    flagged_share
+        Share of a cluster's members that must be flagged: what many people ask and is only near the threshold is no
+        attack.
+    similarity
+        Jaccard similarity from which two prompts are one wording.
+    max_clusters
+        Clusters kept; the one that was joined longest ago is forgotten, and counted, when there are more.
+    """
+
+    window_ms: int = 3_600_000
+    least_users: int = 5
+    least_score: float = 0.2
+    flagged_share: float = 0.3
+    similarity: float = 0.4
+    max_clusters: int = 1024
