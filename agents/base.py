@@ -171,6 +171,8 @@ class Change:
         Slice (for example ``prompt_version=v2``) to its share (before, after).
     event_ids
         Examples.
+    causes
+        What it most likely comes from, ``kind: evidence``, the likeliest first; empty where nothing is known of it.
     """
 
     index: int
@@ -185,6 +187,7 @@ class Change:
     terms_lost: Sequence[str] = ()
     slices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     event_ids: Sequence[str] = ()
+    causes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

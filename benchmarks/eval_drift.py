@@ -20,9 +20,10 @@ import numpy as np
 
 from agents.base import Chunk
 from agents.drift import DriftAgent, DriftConfig, adwin
+from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns
 from agents.drift.kernel import advance
-from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, SEGMENT, SIGNALS
+from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, SCALARS, SEGMENT, SIGNALS, SLOT, TEXT
 from agents.drift.limits import limits
 from agents.drift.rows import changes_of
 from agents.drift.words import DIMENSIONS
@@ -30,6 +31,7 @@ from schemas.event import LLMEvent
 
 Rows = list[dict[str, Any]]
 FLAG_RATES = (0.03, 0.01)
+LATENCY, REFUSAL = SCALARS.index("latency_ms"), SCALARS.index("refusal")
 
 
 def streams(data: Path) -> dict[int, Rows]:
@@ -77,13 +79,14 @@ def _say(what: str, stated: int, monitored: int, signals: Counter[str]) -> None:
 def synthetic(n: int, seed: int, shift: float = 0.0, at: int = 0, feature: int = 2) -> Columns:
     """Events without text: seven log-normal values, two flags, three categories; one value shifted from ``at`` on."""
     rng = np.random.default_rng(seed)
-    scalars = np.empty((n, FIRST_USUAL))
+    scalars = np.full((n, FIRST_USUAL), np.nan)
     scalars[:, :7] = 5.0 + 0.5 * rng.standard_normal((n, 7))
-    scalars[:, 7:9] = rng.random((n, 2)) < FLAG_RATES
-    scalars[at:, feature] += 0.5 * shift if feature < 7 else 0.0
-    if feature >= 7 and shift:
+    scalars[:, REFUSAL : REFUSAL + 2] = rng.random((n, 2)) < FLAG_RATES
+    scalars[at:, feature] += 0.5 * shift if feature < REFUSAL else 0.0
+    if feature == REFUSAL and shift:
         scalars[at:, feature] = rng.random(n - at) < shift
-    values = 1 + (rng.random((n, len(CATEGORIES))) < (0.02, 0.001, 0.05, 0.001)).astype(np.int64)
+    others = (0.02, 0.001, 0.05, 0.1, 0.3, 0.001, 0.001, 0.001)
+    values = 1 + (rng.random((n, len(CATEGORIES))) < others).astype(np.int64)
     at_ms = np.arange(n, dtype=np.int64)
     codes, names = np.array([0, 11, 13], np.uint64), np.zeros((3, NAME_BYTES), np.uint8)
     none, no_words = np.zeros(n + 1, np.int64), np.zeros((1, 2), np.int64)
@@ -103,17 +106,22 @@ def _wavy(data: Columns, correlation: float) -> Columns:
 
 def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str]]:
     """Index and signal of each alarm of one segment."""
-    rows, n, alarm, at = np.zeros(1, SEGMENT), len(data.times), np.zeros(3), 0
-    owner, distances, white = np.zeros(n, np.int64), np.zeros(n), np.zeros(DIMENSIONS)
-    while (at := advance(at, n, rows, owner, data, limits(config), white, distances, alarm)) < n:
-        yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
-        rows[0] = np.zeros((), SEGMENT)
+    rows, pool, n, alarm, at = np.zeros(1, SEGMENT), np.zeros(1, SLOT), len(data.times), np.zeros(3), 0
+    owner, distances, strange = np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.bool_)
+    work, bounds = (np.zeros(DIMENSIONS), np.zeros(TEXT)), limits(config)
+    while (at := advance(at, n, rows, pool, owner, data, bounds, work, distances, strange, alarm)) < n:
+        if alarm[0] == 0.0:
+            calibrate(rows[0], pool, bounds)
+        else:
+            yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
+            rows[0] = np.zeros((), SEGMENT)
+            pool[:] = np.zeros(1, SLOT)
         at += 1
 
 
 def scalars(_: Path) -> None:
     """Median delay (40 runs) after a change at event 1500, of the agent and of river-like ADWIN alone."""
-    cases = [(2, s) for s in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)] + [(7, p) for p in (0.05, 0.1, 0.3, 1.0)]
+    cases = [(LATENCY, s) for s in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)] + [(REFUSAL, p) for p in (0.05, 0.1, 0.3, 1.0)]
     for feature, shift in cases:
         delays, which, alone = [], Counter[str](), []
         for seed in range(40):
@@ -122,8 +130,8 @@ def scalars(_: Path) -> None:
             delays.append(found[0][0] - 1500 if found else np.inf)
             which.update(s for _, s in found[:1])
             values = data.scalars[:, feature]
-            alone.append(_adwin_delay((values - 3.0) / 4.0 if feature < 7 else values, 0.1 if feature < 7 else 0.03))
-        what = f"latency_ms +{shift} sd" if feature == 2 else f"refusal {FLAG_RATES[0]} -> {shift}"
+            alone.append(_adwin_delay(*((values, 0.03) if feature == REFUSAL else ((values - 3.0) / 4.0, 0.1))))
+        what = f"latency_ms +{shift} sd" if feature == LATENCY else f"refusal {FLAG_RATES[0]} -> {shift}"
         print(f"{what}: agent {np.median(delays)} {dict(which)}, ADWIN alone {np.median(alone)}")
 
 
