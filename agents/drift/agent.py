@@ -15,7 +15,7 @@ from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns, columns
 from agents.drift.config import DriftConfig
 from agents.drift.kernel import advance
-from agents.drift.layout import SIGNALS, TEXT
+from agents.drift.layout import OUTPUT, SIGNALS, TEXT
 from agents.drift.limits import limits
 from agents.drift.report import OF_TEXT, describe
 from agents.drift.segments import EXAMPLES, Segments
@@ -50,7 +50,7 @@ class DriftAgent:
         self.config = config or DriftConfig()
         self.segments = Segments(self.config.max_segments)
         self._limits = limits(self.config)
-        self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT))
+        self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
 
     def score(self, chunk: Chunk) -> Scores:
         """Compare each event with its segment's reference and advance the state by it."""

@@ -5,8 +5,8 @@ the rows of its reference. From these many references are drawn in blocks of suc
 the charts are set up by each as they were set up by the true one, and further drawn rows go through them: thereby the
 error of the estimates counts as it does in life. The highest peaks of each chart tell how often which height is
 reached; beyond them the tail is exponential, its scale a mean of what the peaks show and of what theory says. The limit
-is the height that is reached as seldom as the user asks for. All of it is drawn from numbered hashes: the same reference gives
-the same limits everywhere.
+is the height that is reached as seldom as the user asks for. All of it is drawn from numbered hashes: the same
+reference gives the same limits everywhere.
 
 References
 ----------
@@ -53,8 +53,8 @@ LEAST = 50
 """Rows with a value, from which a feature is calibrated."""
 
 _BLOCK = 16
-_WORLDS, _EVENTS = 16, 512
-_TEXT_WORLDS, _TEXT_EVENTS = 4, 2500
+_WORLDS, _EVENTS = 12, 512
+_TEXT_WORLDS, _TEXT_EVENTS = 4, 2000
 _PEAKS = 64
 _TRUST = 0.25
 """Weight of what the peaks show of the tail's scale; the rest is theory's, which has no error of chance."""
@@ -74,11 +74,11 @@ def keep(slot, values, vector, has_text):  # type: ignore[no-untyped-def]
     at = slot.count % ROWS
     for f in range(_F):
         known = not math.isnan(values[f])
-        slot.values[at, f] = int(min(max(round(values[f] * SCALE), -32000.0), 32000.0)) if known else ABSENT
+        slot.values[at, f] = min(max(round(values[f] * SCALE), -32000), 32000) if known else ABSENT
     if has_text:
         at = slot.texts % ROWS
         for d in range(_P):
-            slot.vectors[at, d] = int(round(vector[d] * VECTOR_SCALE))
+            slot.vectors[at, d] = round(vector[d] * VECTOR_SCALE)
         slot.texts += 1
     slot.count += 1
 
@@ -180,6 +180,20 @@ def _set_up(row, values, drawn, watched, limits, charted):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
+def _advance(sums, highest, peaks, f, charted, value):  # type: ignore[no-untyped-def]
+    """Add a value to both sums of a feature; a peak is over when its sum is zero again."""
+    value = min(max(value, charted[4]), charted[5])
+    for side in range(2):
+        now = max(sums[side, f] + charted[2 * side] * value - charted[2 * side + 1], 0.0)
+        sums[side, f] = now
+        if now > highest[side, f]:
+            highest[side, f] = now
+        elif now == 0.0 and highest[side, f] > 0.0:
+            _insert(peaks[side, f], highest[side, f])
+            highest[side, f] = 0.0
+
+
+@njit(cache=True, nogil=True)
 def _simulate(row, values, watched, limits, peaks, together):  # type: ignore[no-untyped-def]
     """Peaks of every chart (``peaks``: [sides, features, 1 + peaks]) and of the sum over the groups of the output."""
     drawn = np.empty(limits.reference, np.int64)
@@ -197,15 +211,7 @@ def _simulate(row, values, watched, limits, peaks, together):  # type: ignore[no
                     continue
                 value = values[events[t], f]
                 if not math.isnan(value):
-                    value = min(max(value, charted[f, 4]), charted[f, 5])
-                    for side in range(2):
-                        now = max(sums[side, f] + charted[f, 2 * side] * value - charted[f, 2 * side + 1], 0.0)
-                        sums[side, f] = now
-                        if now > highest[side, f]:
-                            highest[side, f] = now
-                        elif now == 0.0 and highest[side, f] > 0.0:
-                            _insert(peaks[side, f], highest[side, f])
-                            highest[side, f] = 0.0
+                    _advance(sums, highest, peaks, f, charted[f], value)
                 if GROUP[f] >= 0:
                     ratio = max(sums[0, f] * inverse[0, f], sums[1, f] * inverse[1, f])
                     groups[GROUP[f]] = max(groups[GROUP[f]], min(ratio, 1.0))

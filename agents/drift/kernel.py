@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 from numpy import nan
 
@@ -99,12 +98,17 @@ def _text(row, i, data, limits, white, alarm):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def together(row):  # type: ignore[no-untyped-def]
+def together(row, best):  # type: ignore[no-untyped-def]
     """Sum over the groups of the output of the greatest statistic in units of its limit, each at most one.
 
-    The limit of this sum is that of Mei (2010), see `agents.drift.calibration`.
+    Its own limit is found in `agents.drift.calibration`.
+
+    References
+    ----------
+    Mei, Y. (2010). Efficient scalable schemes for monitoring a large number of data streams. Biometrika 97, 419-433.
     """
-    total, best = 0.0, np.zeros(_G)
+    total = 0.0
+    best[:] = 0.0
     for f in range(TEXT):
         g = GROUP[f]
         if g >= 0:
@@ -146,7 +150,7 @@ def advance(start, stop, rows, pool, owner, data, limits, work, distances, stran
     The alarm is described in ``alarm``: statistic over limit, feature, side. A statistic of zero is none: that event
     completed the rows from which the segment is to be calibrated, before the next one.
     """
-    white, values = work
+    white, values, groups = work
     for i in range(start, stop):
         row = rows[owner[i]]
         alarm[:] = 0.0
@@ -158,7 +162,7 @@ def advance(start, stop, rows, pool, owner, data, limits, work, distances, stran
             strange[i] = _novelty(row, i, data, limits, values, alarm)
             distances[i] = _text(row, i, data, limits, white, alarm)
         if row.provider_limit > 0.0:
-            _note(alarm, together(row) / row.provider_limit, PROVIDER, 0)
+            _note(alarm, together(row, groups) / row.provider_limit, PROVIDER, 0)
         row.seen += 1
         if alarm[0] >= 1.0:
             return i

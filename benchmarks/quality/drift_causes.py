@@ -1,6 +1,6 @@
 """Does an alarm name the right cause first: incidents made on traffic of real texts, each of several kinds and seeds.
 
-    python benchmarks/quality/drift_causes.py DATA [SEEDS]
+    python -m benchmarks.quality.drift_causes DATA [SEEDS]
 
 DATA is the folder with ``drift.jsonl.gz`` and ``injection_eval.jsonl.gz``. Two tenants send 2,800 calls; after 2,200 of
 them something happens to one of the two. Counted is what is read first: the first alarm of that tenant within 600 of
