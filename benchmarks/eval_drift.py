@@ -235,9 +235,7 @@ def calibration(_: Path) -> None:
             began = time.perf_counter()
             calibrate(rows[0], pool, bounds)
             took.append(time.perf_counter() - began)
-    print(
-        f"calibration: {1e3 * min(took):.1f} ms at best, {1e3 * float(np.median(took)):.1f} in the median of {len(took)}"
-    )
+    print(f"calibration: {1e3 * min(took):.1f} ms at best, median {1e3 * float(np.median(took)):.1f}")
 
 
 def in_order(data: Path) -> None:

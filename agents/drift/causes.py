@@ -152,6 +152,8 @@ def rank(what: Mapping[str, Moved], slices: Mapping[str, tuple[float, float]], f
     ('latency: latency_ms 400 to 900',)
     """
     found = [*_deployed(slices)]
+    if "language" not in what:  # a new language is plain to see before its share has moved far
+        found += _risen(slices, "language")
     inside = [cause for kind, names in _INPUT for cause in _cause(what, kind, names)]
     outside = [cause for kind, names in _OUTPUT for cause in _cause(what, kind, names)]
     if is_provider(what, slices, first):
@@ -182,20 +184,25 @@ def _cause(what: Mapping[str, Moved], kind: str, names: Sequence[str]) -> Iterat
 
 
 def _deployed(slices: Mapping[str, tuple[float, float]]) -> Iterator[str]:
-    """Name what was deployed: the slice of each kind whose share rose most."""
+    """Name what was deployed."""
     for kind in _DEPLOYED:
-        risen = {n: s for n, s in slices.items() if n.startswith(f"{kind}=") and _has_risen(*s)}
-        if risen:
-            name = max(risen, key=lambda n: risen[n][1] - risen[n][0])
-            before, after = risen[name]
-            yield f"{_WORDS[kind]}: {name} {before:.0%} to {after:.0%}"
+        yield from _risen(slices, kind)
+
+
+def _risen(slices: Mapping[str, tuple[float, float]], kind: str) -> Iterator[str]:
+    """Name the slice of a kind whose share rose most, if one did."""
+    risen = {n: s for n, s in slices.items() if n.startswith(f"{kind}=") and _has_risen(*s)}
+    if risen:
+        name = max(risen, key=lambda n: risen[n][1] - risen[n][0])
+        before, after = risen[name]
+        yield f"{_WORDS[kind]}: {name} {before:.0%} to {after:.0%}"
 
 
 def _has_risen(before: float, after: float) -> bool:
     return after - before >= max(SHARE, FAR * math.sqrt(before * (1.0 - before) / LATEST))
 
 
-_WORDS = {"prompt_version": "prompt version", "request_model": "model"}
+_WORDS = {"prompt_version": "prompt version", "request_model": "model", "language": "language"}
 
 
 def is_provider(what: Mapping[str, Moved], slices: Mapping[str, tuple[float, float]], first: str) -> bool:

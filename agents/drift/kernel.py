@@ -128,6 +128,8 @@ def _slot_of(row, pool):  # type: ignore[no-untyped-def]
     for k in range(len(pool)):
         if not pool[k].used:
             pool[k].used, pool[k].count, pool[k].texts = 1, 0, 0
+            pool[k].values[:] = 0
+            pool[k].vectors[:] = 0
             row.slot = k + 1
             return
 

@@ -109,13 +109,15 @@ class Segments:
             "strange": [list(ids) for ids in self._strange],
             "evicted": self.evicted,
             "columns": {name: self.rows[name][:n].copy() for name in COLUMNS},
-            "pool": {name: self.pool[name][: self._pooled()].copy() for name in POOL_COLUMNS},
+            "pool": self._borrowed(),
         }
 
-    def _pooled(self) -> int:
-        """Places of the pool up to the last used one."""
+    def _borrowed(self) -> dict[str, Any]:
+        """Places of the pool up to the last used one; what was left in an unused one is no state."""
         used = np.flatnonzero(self.pool["used"])
-        return int(used[-1]) + 1 if len(used) else 0
+        pool = self.pool[: used[-1] + 1 if len(used) else 0].copy()
+        pool[pool["used"] == 0] = np.zeros((), SLOT)
+        return {name: pool[name].copy() for name in POOL_COLUMNS}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""

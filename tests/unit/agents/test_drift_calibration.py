@@ -72,7 +72,7 @@ def test_the_same_reference_gives_the_same_limits() -> None:
 def test_one_text_in_a_hundred_of_the_reference_is_unfamiliar() -> None:
     values = np.random.default_rng(4).standard_normal(N)
     row = calibrated(values, NOVELTY)
-    assert np.mean(values[-ROWS:] >= row["novelty_high"]) == 3 / ROWS
+    assert np.sum(values[-ROWS:] >= row["novelty_high"] - 0.001) == 3  # rows are kept in thousandths
     assert 0.005 < row["mean"][UNFAMILIAR] < 0.02
     assert row["limit"][0, UNFAMILIAR] > 0.0
     assert UNFAMILIAR >= FIRST_SHARE
