@@ -16,7 +16,6 @@ from agents.drift.answers import FORMATS, forms
 from agents.drift.languages import LANGUAGES
 from agents.drift.layout import CATEGORIES, FIRST_USUAL, MEASURED, NAME_BYTES, SCALARS
 from agents.drift.words import DIMENSIONS, embed
-from agents.refusal import is_refusal
 from schemas.event import LLMEvent
 
 _OPENING = CATEGORIES.index("opening")
@@ -67,7 +66,7 @@ def columns(chunk: Chunk, text_bytes: int) -> Columns:
     first, words, spans = np.zeros(n + 1, np.int64), np.empty(room, np.uint64), np.empty((room, 2), np.int64)
     vectors, languages = np.zeros((n, DIMENSIONS)), np.zeros(n, np.int64)
     embed(texts.buffer, begin, end, first, words, spans, vectors, languages)
-    scalars = _scalars(chunk.events, texts, last)
+    scalars = _scalars(chunk, last)
     silent = (scalars[:, _REFUSAL] > 0.0) | (scalars[:, _ERROR] > 0.0)
     scalars[np.ix_(silent, _ANSWERED)] = np.nan
     answered = np.where(silent, -1, _last_of(texts, Role.RESPONSE, n))
@@ -110,8 +109,8 @@ def _bounds(texts: Texts, which: NDArray[np.int64], limit: int) -> tuple[NDArray
     return begin, end
 
 
-def _scalars(events: Sequence[LLMEvent], texts: Texts, prompts: NDArray[np.int64]) -> NDArray[np.float64]:
-    n = len(events)
+def _scalars(chunk: Chunk, prompts: NDArray[np.int64]) -> NDArray[np.float64]:
+    events, texts, n = chunk.events, chunk.texts, len(chunk)
     out = np.full((n, FIRST_USUAL), np.nan)
     sizes = [len(texts.strings[k]) if k >= 0 else math.nan for k in prompts.tolist()]
     answers = [e.choices[0].content if e.choices else None for e in events]
@@ -125,7 +124,7 @@ def _scalars(events: Sequence[LLMEvent], texts: Texts, prompts: NDArray[np.int64
     out[:, 6] /= COST_UNIT
     logs = slice(0, len(MEASURED))
     np.log1p(out[:, logs], out=out[:, logs])
-    out[:, _REFUSAL] = [math.nan if a is None else is_refusal(a) for a in answers]
+    out[:, _REFUSAL] = _numbers(chunk.refusals)
     out[:, _ERROR] = [e.error is not None for e in events]
     return out
 
