@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from agents.base import Change, Chunk
 from agents.drift import DriftAgent
 from agents.drift.causes import Moved, is_provider, rank
+from agents.drift.layout import SIGNALS
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
+from schemas.rules import load_rules
 
 BANK = ("account", "balance", "card", "transfer", "limit", "fee", "loan", "rate", "branch", "payment", "deposit")
 FOOD = ("olive", "bread", "oven", "recipe", "flour", "butter", "onion", "garlic", "pasta", "sauce", "roast", "basil")
@@ -147,3 +150,10 @@ def test_longer_answers_that_take_longer_are_one_change_and_quicker_ones_are_two
 def test_a_new_fingerprint_is_the_provider() -> None:
     fingerprint = moved("fingerprint", before=1.0, after=0.6)
     assert rank(fingerprint, {}, "fingerprint")[0] == "provider: usual fingerprint 100% to 60%"
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_every_signal_has_one_rule_and_the_provider_its_own(signal: str) -> None:
+    rules = [r.name for r in load_rules().rules if r.over == "change" and fnmatchcase(f"drift.{signal}", r.metric)]
+    assert len(rules) == 1
+    assert (rules == ["provider-change"]) == (signal == "provider")
