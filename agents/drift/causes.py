@@ -159,8 +159,8 @@ def rank(what: Mapping[str, Moved], slices: Mapping[str, tuple[float, float]], f
     if is_provider(what, slices, first):
         together = sorted((m for m in what.values() if _group(m.name) >= 0), key=lambda m: -m.far)
         found.append("provider: " + ", ".join(map(str, together[:5])))
-    elif first in dict(_ALONE):
-        outside.sort(key=lambda cause: not cause.startswith(dict(_ALONE)[first]))
+    elif first in _ALONE:
+        outside.sort(key=lambda cause: not cause.startswith(first))
     return tuple([*found, *inside, *outside][:6])
 
 
@@ -174,7 +174,8 @@ _OUTPUT = (
     ("latency", _TIME),
     ("cost", ("cost_usd",)),
 )
-_ALONE = (("refusal", "refusal"), ("error", "error"))
+_ALONE = ("refusal", "error")
+"""Where one of them alarmed first it comes first: what else moved of the output goes with it."""
 
 
 def _cause(what: Mapping[str, Moved], kind: str, names: Sequence[str]) -> Iterator[str]:
@@ -207,7 +208,8 @@ _WORDS = {"prompt_version": "prompt version", "request_model": "model", "languag
 
 def is_provider(what: Mapping[str, Moved], slices: Mapping[str, tuple[float, float]], first: str) -> bool:
     """Whether the output moved in several ways, or the model's own name did, while nothing of the input moved."""
-    if any(True for _ in _deployed(slices)) or any(n in what for _, names in _INPUT for n in names):
+    new = any(_has_risen(*s) for n, s in slices.items() if n.split("=")[0] in _WORDS)
+    if new or any(n in what for _, names in _INPUT for n in names):
         return False
     groups = {_group(name) for name in what} - {-1}
     if any(name in what for name in _IDENTITY):
