@@ -182,6 +182,8 @@ class Change:
     facts
         Figures and texts by name, for the details of an alert. An alert that fires already takes over the newest ones:
         its end tells the final counts.
+    causes
+        What it most likely comes from, ``kind: evidence``, the likeliest first; empty where nothing is known of it.
     """
 
     index: int
@@ -198,6 +200,7 @@ class Change:
     event_ids: Sequence[str] = ()
     summary: str = ""
     facts: Mapping[str, int | float | str] = field(default_factory=dict)
+    causes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

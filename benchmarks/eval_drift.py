@@ -1,6 +1,6 @@
 """Measure the drift agent: false alarms, delays, cost. The figures of ``docs/models/drift.md``.
 
-    python benchmarks/eval_drift.py null|scalars|text|streams|cost DATA
+    python benchmarks/eval_drift.py null|scalars|text|flags|streams|cost|calibration DATA
 
 DATA is the folder with ``drift.jsonl.gz``.
 """
@@ -20,16 +20,19 @@ import numpy as np
 
 from agents.base import Chunk
 from agents.drift import DriftAgent, DriftConfig, adwin
+from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns
 from agents.drift.kernel import advance
-from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, SEGMENT, SIGNALS
+from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, OUTPUT, SCALARS, SEGMENT, SIGNALS, SLOT, TEXT
 from agents.drift.limits import limits
 from agents.drift.rows import changes_of
 from agents.drift.words import DIMENSIONS
+from agents.rate import RateCusum
 from schemas.event import LLMEvent
 
 Rows = list[dict[str, Any]]
 FLAG_RATES = (0.03, 0.01)
+LATENCY, REFUSAL = SCALARS.index("latency_ms"), SCALARS.index("refusal")
 
 
 def streams(data: Path) -> dict[int, Rows]:
@@ -77,13 +80,14 @@ def _say(what: str, stated: int, monitored: int, signals: Counter[str]) -> None:
 def synthetic(n: int, seed: int, shift: float = 0.0, at: int = 0, feature: int = 2) -> Columns:
     """Events without text: seven log-normal values, two flags, three categories; one value shifted from ``at`` on."""
     rng = np.random.default_rng(seed)
-    scalars = np.empty((n, FIRST_USUAL))
+    scalars = np.full((n, FIRST_USUAL), np.nan)
     scalars[:, :7] = 5.0 + 0.5 * rng.standard_normal((n, 7))
-    scalars[:, 7:9] = rng.random((n, 2)) < FLAG_RATES
-    scalars[at:, feature] += 0.5 * shift if feature < 7 else 0.0
-    if feature >= 7 and shift:
+    scalars[:, REFUSAL : REFUSAL + 2] = rng.random((n, 2)) < FLAG_RATES
+    scalars[at:, feature] += 0.5 * shift if feature < REFUSAL else 0.0
+    if feature == REFUSAL and shift:
         scalars[at:, feature] = rng.random(n - at) < shift
-    values = 1 + (rng.random((n, len(CATEGORIES))) < (0.02, 0.001, 0.05, 0.001)).astype(np.int64)
+    others = (0.02, 0.001, 0.05, 0.1, 0.3, 0.001, 0.001, 0.001)
+    values = 1 + (rng.random((n, len(CATEGORIES))) < others).astype(np.int64)
     at_ms = np.arange(n, dtype=np.int64)
     codes, names = np.array([0, 11, 13], np.uint64), np.zeros((3, NAME_BYTES), np.uint8)
     none, no_words = np.zeros(n + 1, np.int64), np.zeros((1, 2), np.int64)
@@ -103,17 +107,22 @@ def _wavy(data: Columns, correlation: float) -> Columns:
 
 def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str]]:
     """Index and signal of each alarm of one segment."""
-    rows, n, alarm, at = np.zeros(1, SEGMENT), len(data.times), np.zeros(3), 0
-    owner, distances, white = np.zeros(n, np.int64), np.zeros(n), np.zeros(DIMENSIONS)
-    while (at := advance(at, n, rows, owner, data, limits(config), white, distances, alarm)) < n:
-        yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
-        rows[0] = np.zeros((), SEGMENT)
+    rows, pool, n, alarm, at = np.zeros(1, SEGMENT), np.zeros(1, SLOT), len(data.times), np.zeros(3), 0
+    owner, distances, strange = np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.bool_)
+    work, bounds = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT))), limits(config)
+    while (at := advance(at, n, rows, pool, owner, data, bounds, work, distances, strange, alarm)) < n:
+        if alarm[0] == 0.0:
+            calibrate(rows[0], pool, bounds)
+        else:
+            yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
+            rows[0] = np.zeros((), SEGMENT)
+            pool[:] = np.zeros(1, SLOT)
         at += 1
 
 
 def scalars(_: Path) -> None:
     """Median delay (40 runs) after a change at event 1500, of the agent and of river-like ADWIN alone."""
-    cases = [(2, s) for s in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)] + [(7, p) for p in (0.05, 0.1, 0.3, 1.0)]
+    cases = [(LATENCY, s) for s in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)] + [(REFUSAL, p) for p in (0.05, 0.1, 0.3, 1.0)]
     for feature, shift in cases:
         delays, which, alone = [], Counter[str](), []
         for seed in range(40):
@@ -122,8 +131,8 @@ def scalars(_: Path) -> None:
             delays.append(found[0][0] - 1500 if found else np.inf)
             which.update(s for _, s in found[:1])
             values = data.scalars[:, feature]
-            alone.append(_adwin_delay((values - 3.0) / 4.0 if feature < 7 else values, 0.1 if feature < 7 else 0.03))
-        what = f"latency_ms +{shift} sd" if feature == 2 else f"refusal {FLAG_RATES[0]} -> {shift}"
+            alone.append(_adwin_delay(*((values, 0.03) if feature == REFUSAL else ((values - 3.0) / 4.0, 0.1))))
+        what = f"latency_ms +{shift} sd" if feature == LATENCY else f"refusal {FLAG_RATES[0]} -> {shift}"
         print(f"{what}: agent {np.median(delays)} {dict(which)}, ADWIN alone {np.median(alone)}")
 
 
@@ -145,6 +154,22 @@ def text(data: Path) -> None:
             _delays(f"stream {k} {rows[0]['kind']} {rows[0]['mix']}", old, new, gradual=rows[0]["kind"] == "gradual")
     for a, b in ((10, 8), (8, 10)):
         _delays(f"stream {a} -> stream {b}, all at once", before(found[a])[:1500], before(found[b])[:1500])
+        for share in (0.3, 0.1):
+            _mixed(f"stream {a}, then {share:.0%} of stream {b}", before(found[a]), before(found[b]), share)
+
+
+def _mixed(what: str, old: list[str], new: list[str], share: float) -> None:
+    """Delays where a share of the texts comes from elsewhere, of about the same length and language."""
+    delays, signals = [], Counter[str]()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        usual, other = ([texts[i] for i in rng.permutation(len(texts))] for texts in (old, new))
+        head, rest = usual[:1500], usual[1500:]
+        tail = [other[i] if rng.random() < share else text for i, text in enumerate(rest)]
+        late = [(i - len(head), c.signal) for i, c in changes_of(head + tail) if i >= len(head)]
+        delays.append(late[0][0] if late else np.inf)
+        signals.update(s for _, s in late[:1])
+    _told(what, delays, signals)
 
 
 def _delays(what: str, old: list[str], new: list[str], *, gradual: bool = False) -> None:
@@ -156,8 +181,61 @@ def _delays(what: str, old: list[str], new: list[str], *, gradual: bool = False)
         late = [(i - len(head), c.signal) for i, c in changes_of(head + tail) if i >= len(head)]
         delays.append(late[0][0] if late else np.inf)
         signals.update(s for _, s in late[:1])
+    _told(what, delays, signals)
+
+
+def _told(what: str, delays: list[float], signals: Counter[str]) -> None:
     low, middle, high = np.quantile(delays, (0.1, 0.5, 0.9), method="lower")
     print(f"{what}: median {middle}, 10-90 % {low} to {high}, {dict(signals)}")
+
+
+def flags(_: Path) -> None:
+    """Delay until 2 % of flags are told by `agents.rate`, and its false alarms at steady rates."""
+    for usual, risen, calm in (
+        (0.0, 0.02, 400),
+        (0.0, 0.02, 1000),
+        (0.0, 0.02, 3600),
+        (0.001, 0.021, 3600),
+        (0.002, 0.018, 3600),
+    ):
+        delays = [_flag_delay(usual, risen, calm, seed) for seed in range(201)]
+        low, middle, high = np.quantile(delays, (0.1, 0.5, 0.9), method="lower")
+        print(f"{usual:.1%} -> {risen:.1%} after {calm} events: median {middle}, 10-90 % {low} to {high}")
+    events = alarms = 0
+    for rate in (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45):
+        for seed in range(20):
+            draw, cusum = np.random.default_rng(seed).random(5_000) < rate, RateCusum()
+            alarms += sum(cusum.update(("t", "a"), bool(f), i, i, "e") is not None for i, f in enumerate(draw))
+            events += 5_000 - cusum.config.reference_events
+    print(f"steady rates of 0.05 to 45 %: {events} events, {alarms} alarms, one in {events // max(alarms, 1)}")
+
+
+def _flag_delay(usual: float, risen: float, calm: int, seed: int) -> float:
+    draw, cusum = np.random.default_rng(seed).random(calm + 6_000), RateCusum()
+    for i, u in enumerate(draw.tolist()):
+        told = cusum.update(("t", "a"), u < (usual if i < calm else risen), i, i, "e")
+        if told is not None and i >= calm:
+            return i - calm + 1
+    return np.inf
+
+
+def calibration(_: Path) -> None:
+    """Milliseconds of the calibration of one segment with all features."""
+    took = []
+    for seed in range(9):
+        data, rng, bounds = synthetic(900, seed), np.random.default_rng(seed), limits(DriftConfig())
+        data.vectors[:] = 0.18 * rng.standard_normal(data.vectors.shape)
+        data.first[:] = np.arange(901)
+        data = data._replace(words=rng.integers(1, 2**62, 901).astype(np.uint64), spans=np.zeros((901, 2), np.int64))
+        rows, pool, alarm = np.zeros(1, SEGMENT), np.zeros(1, SLOT), np.zeros(3)
+        owner, distances, strange = np.zeros(900, np.int64), np.zeros(900), np.zeros(900, np.bool_)
+        work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
+        at = advance(0, 900, rows, pool, owner, data, bounds, work, distances, strange, alarm)
+        if at < 900 and alarm[0] == 0.0:
+            began = time.perf_counter()
+            calibrate(rows[0], pool, bounds)
+            took.append(time.perf_counter() - began)
+    print(f"calibration: {1e3 * min(took):.1f} ms at best, median {1e3 * float(np.median(took)):.1f}")
 
 
 def in_order(data: Path) -> None:
@@ -216,4 +294,12 @@ def _event(i: int, apps: int) -> LLMEvent:
 
 
 if __name__ == "__main__":
-    {"null": null, "scalars": scalars, "text": text, "streams": in_order, "cost": cost}[sys.argv[1]](Path(sys.argv[2]))
+    {
+        "null": null,
+        "scalars": scalars,
+        "text": text,
+        "flags": flags,
+        "streams": in_order,
+        "cost": cost,
+        "calibration": calibration,
+    }[sys.argv[1]](Path(sys.argv[2]))

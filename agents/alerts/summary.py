@@ -27,6 +27,8 @@ def of_change(change: Change) -> str:
     if change.summary:
         return f"{where}: {change.summary}"
     text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"
+    if change.causes:
+        text += f"; likely {change.causes[0]}"
     if change.terms_gained:
         text += f"; more of: {', '.join(change.terms_gained[:5])}"
     if change.terms_lost:
@@ -47,6 +49,7 @@ def details(change: Change) -> dict[str, object]:
         "since_offset": change.since_offset,
         "terms_gained": list(change.terms_gained),
         "terms_lost": list(change.terms_lost),
+        "causes": list(change.causes),
         "slices": {name: list(shares) for name, shares in change.slices.items()},
         **change.facts,
     }

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State
+from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns, columns
 from agents.drift.config import DriftConfig
 from agents.drift.kernel import advance
-from agents.drift.layout import SIGNALS
+from agents.drift.layout import OUTPUT, SIGNALS, TEXT
 from agents.drift.limits import limits
-from agents.drift.report import describe
+from agents.drift.report import OF_TEXT, describe
 from agents.drift.segments import EXAMPLES, Segments
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
 from agents.drift.words import DIMENSIONS
@@ -43,13 +44,13 @@ class DriftAgent:
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
         self.segments = Segments(self.config.max_segments)
         self._limits = limits(self.config)
-        self._white = np.zeros(DIMENSIONS)
+        self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
 
     def score(self, chunk: Chunk) -> Scores:
         """Compare each event with its segment's reference and advance the state by it."""
@@ -80,35 +81,42 @@ class DriftAgent:
     ) -> Iterator[Change]:
         padded = np.concatenate((np.zeros(start, np.int64), owner))
         alarm, at, stop = np.zeros(3), start, start + len(owner)
-        told = start
+        told, strange, kept = start, np.zeros(len(chunk), np.bool_), self.segments
         while True:
-            at = advance(at, stop, self.segments.rows, padded, data, self._limits, self._white, distances, alarm)
-            self._remember(chunk, padded, told, min(at + 1, stop))
+            at = advance(
+                at, stop, kept.rows, kept.pool, padded, data, self._limits, self._work, distances, strange, alarm
+            )
+            self._remember(chunk, padded, told, min(at + 1, stop), strange)
             if at == stop:
                 return
             row = int(padded[at])
-            event = chunk.events[at]
-            yield describe(
-                self.segments.rows[row],
-                at,
-                alarm.tolist(),
-                (event.tenant, event.app),
-                self.segments.recent(row),
-                self.config.reference_events,
-            )
-            self.segments.clear(row)
-            at = told = at + 1
+            at += 1
+            told = at
+            if alarm[0] == 0.0:
+                calibrate(kept.rows[row], kept.pool, self._limits)
+                continue
+            event = chunk.events[at - 1]
+            found = alarm.tolist()
+            ids = (kept.strange(row) if int(found[1]) in OF_TEXT else ()) or kept.recent(row)
+            key, reference = (event.tenant, event.app), self.config.reference_events
+            yield describe(kept.rows[row], at - 1, found, key, ids, reference)
+            kept.clear(row)
 
-    def _remember(self, chunk: Chunk, owner: NDArray[np.int64], start: int, stop: int) -> None:
-        """Keep the last event ids of each row."""
+    def _remember(
+        self, chunk: Chunk, owner: NDArray[np.int64], start: int, stop: int, strange: NDArray[np.bool_]
+    ) -> None:
+        """Keep the last event ids of each row, and those of its unfamiliar texts."""
         ids: dict[int, list[str]] = {}
         rows = owner[start:stop].tolist()
         for row, event in zip(reversed(rows), reversed(chunk.events[start:stop]), strict=True):
             kept = ids.setdefault(row, [])
             if len(kept) < EXAMPLES:
                 kept.append(event.event_id)
+        odd: dict[int, list[str]] = {}
+        for i in np.flatnonzero(strange[start:stop]).tolist():
+            odd.setdefault(rows[i], []).append(chunk.events[start + i].event_id)
         for row, kept in ids.items():
-            self.segments.remember(row, kept[::-1])
+            self.segments.remember(row, kept[::-1], odd.get(row, ()))
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - the protocol's; the stream itself is the teacher
         """Return False: labels say nothing about what is usual."""

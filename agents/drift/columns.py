@@ -6,19 +6,24 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role, Texts
+from agents.drift.answers import FORMATS, forms
 from agents.drift.languages import LANGUAGES
-from agents.drift.layout import CATEGORIES, NAME_BYTES, SCALARS
+from agents.drift.layout import CATEGORIES, FIRST_USUAL, MEASURED, NAME_BYTES, SCALARS
 from agents.drift.words import DIMENSIONS, embed
-from agents.refusal import is_refusal
 from schemas.event import LLMEvent
 
-_LANGUAGE = CATEGORIES.index("language")
+_OPENING = CATEGORIES.index("opening")
+_REFUSAL, _ERROR = SCALARS.index("refusal"), SCALARS.index("error")
+_ANSWERED = tuple(SCALARS.index(name) for name in ("response_chars", "latency_ms", "output_tokens", "cost_usd"))
+"""Not judged where the call failed or the model declined: those are changes of their own, and move all of these."""
+
+_Combination: TypeAlias = "tuple[int, str, str | None, int, str | None, str, str]"
 COST_UNIT = 1e-6
 """Dollars that count as the 1 in log(1 + x): a millionth, so that cheap calls are told apart."""
 
@@ -29,7 +34,8 @@ class Columns(NamedTuple):
     Attributes
     ----------
     scalars
-        float64[n, features without the categories], logarithms where `layout.MEASURED`; NaN where not given.
+        float64[n, features without the categories], logarithms where `layout.MEASURED`; NaN where not given and for
+        the novelty and what follows from it, which the kernel finds.
     values
         int64[n, categories], index into ``codes`` and ``names``; 0 stands for none.
     vectors
@@ -60,11 +66,27 @@ def columns(chunk: Chunk, text_bytes: int) -> Columns:
     first, words, spans = np.zeros(n + 1, np.int64), np.empty(room, np.uint64), np.empty((room, 2), np.int64)
     vectors, languages = np.zeros((n, DIMENSIONS)), np.zeros(n, np.int64)
     embed(texts.buffer, begin, end, first, words, spans, vectors, languages)
-    values, codes, names = _values(chunk, languages.tolist())
-    scalars = _scalars(chunk.events, texts, last)
+    scalars = _scalars(chunk, last)
+    silent = (scalars[:, _REFUSAL] > 0.0) | (scalars[:, _ERROR] > 0.0)
+    scalars[np.ix_(silent, _ANSWERED)] = np.nan
+    answered = np.where(silent, -1, _last_of(texts, Role.RESPONSE, n))
+    formats, openings, opened = _forms(texts, answered)
+    values, codes, names = _values(chunk.events, languages.tolist(), formats.tolist())
+    values[:, _OPENING] = np.where(openings > 0, len(codes) + np.arange(n), 0)
+    codes, names = np.concatenate((codes, openings)), np.concatenate((names, opened))
     return Columns(
         chunk.offsets, chunk.times, scalars, values, codes, names, vectors, first, words, spans, texts.buffer
     )
+
+
+def _forms(texts: Texts, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:
+    """Format, and hash and name of the first word, of each answer."""
+    n = len(which)
+    begin = np.where(which >= 0, texts.start[which], 0)
+    end = np.where(which >= 0, texts.start[which + 1], 0)
+    formats, codes, names = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros((n, NAME_BYTES), np.uint8)
+    forms(texts.buffer, begin, end, formats, codes, names)
+    return formats, codes, names
 
 
 def _last_of(texts: Texts, role: Role, n: int) -> NDArray[np.int64]:
@@ -87,9 +109,9 @@ def _bounds(texts: Texts, which: NDArray[np.int64], limit: int) -> tuple[NDArray
     return begin, end
 
 
-def _scalars(events: Sequence[LLMEvent], texts: Texts, prompts: NDArray[np.int64]) -> NDArray[np.float64]:
-    n = len(events)
-    out = np.full((n, len(SCALARS) - len(CATEGORIES) + 1), np.nan)
+def _scalars(chunk: Chunk, prompts: NDArray[np.int64]) -> NDArray[np.float64]:
+    events, texts, n = chunk.events, chunk.texts, len(chunk)
+    out = np.full((n, FIRST_USUAL), np.nan)
     sizes = [len(texts.strings[k]) if k >= 0 else math.nan for k in prompts.tolist()]
     answers = [e.choices[0].content if e.choices else None for e in events]
     out[:, 0] = sizes
@@ -100,9 +122,10 @@ def _scalars(events: Sequence[LLMEvent], texts: Texts, prompts: NDArray[np.int64
     out[:, 5] = [math.nan if e.usage is None else e.usage.output_tokens for e in events]
     out[:, 6] = _numbers(e.cost_usd for e in events)
     out[:, 6] /= COST_UNIT
-    np.log1p(out[:, :7], out=out[:, :7])
-    out[:, 7] = [math.nan if a is None else is_refusal(a) for a in answers]
-    out[:, 8] = [e.error is not None for e in events]
+    logs = slice(0, len(MEASURED))
+    np.log1p(out[:, logs], out=out[:, logs])
+    out[:, _REFUSAL] = _numbers(chunk.refusals)
+    out[:, _ERROR] = [e.error is not None for e in events]
     return out
 
 
@@ -110,22 +133,29 @@ def _numbers(values: Iterable[float | None]) -> list[float]:
     return [math.nan if v is None else v for v in values]
 
 
-def _values(chunk: Chunk, languages: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:
+def _values(
+    events: Sequence[LLMEvent], languages: Sequence[int], formats: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:
+    """Values of the categories as indices; combinations, of which a chunk has few, are looked up as a whole."""
+    combinations: dict[_Combination, int] = {}
+    which = []
+    for event, language, form in zip(events, languages, formats, strict=True):
+        finish = event.choices[0].finish_reason if event.choices else None
+        given = (
+            *(language, event.response_model, finish, form),
+            *(event.system_fingerprint, event.request_model, event.prompt_version),
+        )
+        which.append(combinations.setdefault(given, len(combinations)))
     index = {"": 0}
     rows = []
-    for event, language in zip(chunk.events, languages, strict=True):
-        given = (
-            LANGUAGES[language] if language >= 0 else "",
-            event.response_model or event.request_model,
-            (event.choices[0].finish_reason or "") if event.choices else "",
-            event.prompt_version,
-        )
-        rows.append([index.setdefault(v, len(index)) for v in given])
+    for language, model, finish, form, fingerprint, requested, version in combinations:
+        names = (LANGUAGES[language] if language >= 0 else "", model or requested, finish or "", FORMATS[form], "")
+        rows.append([index.setdefault(v, len(index)) for v in (*names, fingerprint or "", requested, version)])
     named = [_named(v) for v in index]
     codes = np.array([c for c, _ in named], np.uint64)
     codes[0] = 0
-    names = np.frombuffer(b"".join(b for _, b in named), np.uint8).reshape(len(named), NAME_BYTES)
-    return np.array(rows, np.int64).reshape(len(rows), len(CATEGORIES)), codes, names
+    known = np.frombuffer(b"".join(b for _, b in named), np.uint8).reshape(len(named), NAME_BYTES)
+    return np.array(rows, np.int64).reshape(len(rows), len(CATEGORIES))[which], codes, known
 
 
 @lru_cache(maxsize=4096)

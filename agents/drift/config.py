@@ -16,7 +16,9 @@ class DriftConfig:
     reference_events
         Events from which a segment's reference is learned, at first and again after each change.
     smoothing
-        Weight of one event in the moving average of embeddings: smaller sees smaller changes, later.
+        Weight of one event in the slow moving average of embeddings: smaller sees smaller changes, later.
+    quick
+        The same of the quick one, which sees whole changes sooner.
     effect
         The shift of a scalar, in standard deviations, that is found soonest.
     odds_ratio
@@ -30,6 +32,7 @@ class DriftConfig:
     events_per_false_alarm: int = 10_000
     reference_events: int = 300
     smoothing: float = 0.03
+    quick: float = 0.1
     effect: float = 0.5
     odds_ratio: float = 3.0
     max_segments: int = 10_000
@@ -42,5 +45,7 @@ class DriftConfig:
             raise ValueError(f"reference_events: {self.reference_events}; give at least 50")
         if not 0.0 < self.smoothing <= 1.0:
             raise ValueError(f"smoothing: {self.smoothing}; give a weight in (0, 1]")
+        if not 0.0 < self.quick <= 1.0:
+            raise ValueError(f"quick: {self.quick}; give a weight in (0, 1]")
         if self.max_segments < 1:
             raise ValueError(f"max_segments: {self.max_segments}; give at least 1")

@@ -4,7 +4,8 @@ A measured value is compared on a log scale with the reference's mean, in its st
 the sum adds the log-likelihood ratio of a shift by ``effect``. A share adds that of odds multiplied by ``odds``. Both
 are ``slope * value - drop``. The unfavourable end of the reference's 1.5-sigma interval is taken for its mean, so that
 the error of the estimate does not itself alarm; while nothing is suspected the reference grows and the interval closes.
-Where successive values are alike (load!) limits are raised by the inflation of their variance.
+Where successive values are alike (load!) limits are raised by the inflation of their variance. The limits of theory
+hold for normal values; `agents.drift.calibration` puts in their place what the segment's own reference calls for.
 
 References
 ----------
@@ -20,14 +21,15 @@ from __future__ import annotations
 import math
 
 from numba import njit
+from numpy import float32
 
-from agents.drift.layout import FIRST_SHARE
+from agents.drift.layout import FIRST_SHARE, RECENT
 
 UP, DOWN = 0, 1
 GROWTH = 4
 CALM = 0.5
 _SIGMA = 1.5
-_CLIP = 3.0
+CLIP = 3.0
 _LEAST_RATE = 0.002
 
 
@@ -81,40 +83,47 @@ def _upper(share, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _tune_share(row, f, side, events, odds):  # type: ignore[no-untyped-def]
-    share = row.mean[f] if side == UP else 1.0 - row.mean[f]
-    more = inflation(row, f)
-    rate = max(_upper(share, row.n[f] / more), _LEAST_RATE)
+def share_chart(share, n, more, odds, side):  # type: ignore[no-untyped-def]
+    """Slope, drop and fall per usual event of a chart of a share that was estimated from ``n`` events."""
+    rate = max(_upper(share if side == UP else 1.0 - share, n / more), _LEAST_RATE)
     if rate > 1.0 - _LEAST_RATE:  # no room to rise: the sum stays at zero
-        row.slope[side, f], row.drop[side, f], row.limit[side, f] = 0.0, 1.0, 1.0
-        return
+        return 0.0, 1.0, 0.0
     raised = odds * rate / (1.0 - rate + odds * rate)
     hit, miss = math.log(raised / rate), math.log((1.0 - raised) / (1.0 - rate))
     down = -(rate * hit + (1.0 - rate) * miss)
-    row.slope[side, f] = hit - miss if side == UP else miss - hit
-    row.drop[side, f] = -miss if side == UP else -hit
-    row.limit[side, f] = more * threshold(events * down, 0.0)
+    return (hit - miss, -miss, down) if side == UP else (miss - hit, -hit, down)
 
 
 @njit(cache=True, nogil=True)
-def _tune_measured(row, f, side, events, effect):  # type: ignore[no-untyped-def]
-    sd = deviation(row, f)
+def measured_chart(mean, sd, n, more, effect, side):  # type: ignore[no-untyped-def]
+    """Slope and drop of a chart of a measured value."""
     sign = 1.0 if side == UP else -1.0
-    more = inflation(row, f)
-    mean = row.mean[f] + sign * _SIGMA * sd * math.sqrt(more / row.n[f])
-    row.slope[side, f] = sign * effect / sd
-    row.drop[side, f] = sign * effect * mean / sd + 0.5 * effect * effect
-    row.limit[side, f] = more * threshold(0.5 * events * effect * effect, 1.166 * effect)
+    usual = mean + sign * _SIGMA * sd * math.sqrt(more / n)
+    return sign * effect / sd, sign * effect * usual / sd + 0.5 * effect * effect
+
+
+@njit(cache=True, nogil=True)
+def theory(f, down, more, events, effect):  # type: ignore[no-untyped-def]
+    """Limit of a chart by theory; ``down`` is what a share's chart falls per usual event."""
+    if f < FIRST_SHARE:
+        return more * threshold(0.5 * events * effect * effect, 1.166 * effect)
+    return more * threshold(events * down, 0.0) if down > 0.0 else 1.0
 
 
 @njit(cache=True, nogil=True)
 def tune(row, f, events, effect, odds):  # type: ignore[no-untyped-def]
     """Set slopes and limits by the reference, for ``events`` between two false alarms of each side."""
+    more = inflation(row, f)
     for side in (UP, DOWN):
+        down = 0.0
         if f < FIRST_SHARE:
-            _tune_measured(row, f, side, events, effect)
+            slope, drop = measured_chart(row.mean[f], deviation(row, f), row.n[f], more, effect, side)
         else:
-            _tune_share(row, f, side, events, odds)
+            slope, drop, down = share_chart(row.mean[f], row.n[f], more, odds, side)
+        row.slope[side, f], row.drop[side, f] = slope, drop
+        if row.scale[side, f] == 0.0:
+            row.scale[side, f] = 1.0
+        row.limit[side, f] = row.scale[side, f] * theory(f, down, more, events, effect)
 
 
 @njit(cache=True, nogil=True)
@@ -123,7 +132,7 @@ def step(row, f, value, effect, offset, time):  # type: ignore[no-untyped-def]
     worst, which = 0.0, UP
     bounded = value
     if f < FIRST_SHARE:
-        reach = _CLIP * effect / row.slope[UP, f]
+        reach = CLIP * effect / row.slope[UP, f]
         bounded = min(max(value, row.mean[f] - reach), row.mean[f] + reach)
     for side in (UP, DOWN):
         if row.sum[side, f] <= 0.0:
@@ -135,6 +144,7 @@ def step(row, f, value, effect, offset, time):  # type: ignore[no-untyped-def]
         ratio = row.sum[side, f] / row.limit[side, f]
         if ratio > worst:
             worst, which = ratio, side
+    row.recent[f] += float32(RECENT) * (float32(bounded) - row.recent[f])
     return worst, which
 
 

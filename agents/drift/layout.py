@@ -9,29 +9,54 @@ from agents.drift.words import DIMENSIONS
 MEASURED = ("prompt_chars", "response_chars", "latency_ms", "ttft_ms", "input_tokens", "output_tokens", "cost_usd")
 """Compared on a logarithmic scale."""
 
-FLAGS = ("refusal", "error")
+NOVELTY = len(MEASURED)
+"""`agents.drift.novelty`, compared as it is."""
+
+FLAGS = ("refusal", "error", "unfamiliar")
 """Compared as shares."""
 
-USUAL = ("language", "response_model", "finish_reason")
+USUAL = ("language", "response_model", "finish_reason", "format", "opening", "fingerprint")
 """Compared as the share of the reference's most frequent value."""
 
-SCALARS = (*MEASURED, *FLAGS, *USUAL)
+SCALARS = (*MEASURED, "novelty", *FLAGS, *USUAL)
+UNFAMILIAR = SCALARS.index("unfamiliar")
 TEXT = len(SCALARS)
-SIGNALS = (*SCALARS, "text")
-FIRST_SHARE = len(MEASURED)
-FIRST_USUAL = len(MEASURED) + len(FLAGS)
+PROVIDER = TEXT + 1
+SIGNALS = (*SCALARS, "text", "provider")
+FIRST_SHARE = NOVELTY + 1
+FIRST_USUAL = FIRST_SHARE + len(FLAGS)
+
+OUTPUT = (
+    ("response_chars", "output_tokens"),
+    ("latency_ms", "ttft_ms"),
+    ("refusal",),
+    ("finish_reason",),
+    ("format", "opening"),
+    ("response_model", "fingerprint"),
+)
+"""What a model gives back, in groups whose members move together by their nature."""
+
+GROUP = tuple(next((g for g, names in enumerate(OUTPUT) if name in names), -1) for name in SCALARS)
+"""The group of each scalar; -1 for those of the input."""
 
 WINDOWED = tuple(SCALARS.index(name) for name in ("latency_ms", "output_tokens", "refusal", "error"))
 """Also watched by ADWIN, which sees small lasting shifts that a CUSUM tuned to larger ones passes over."""
 
-CATEGORIES = ("language", "model", "finish_reason", "prompt_version")
-"""Of which the shares of the most frequent values are kept; the first three are the features `USUAL`."""
+CATEGORIES = (
+    *("language", "model", "finish_reason", "format", "opening", "fingerprint"),
+    *("request_model", "prompt_version"),
+)
+"""Of which the shares of the most frequent values are kept; the first ones are the features `USUAL`."""
+
+SPEEDS = 2
+"""Moving averages of the text: a slow one and a quick one."""
 
 VALUES = 5
 NAME_BYTES = 24
 RING = 64
 CELLS = 60
 TERM_BYTES = 16
+VOCABULARY = 1024
 PACKED = DIMENSIONS * (DIMENSIONS + 1) // 2
 
 LEVELS, BUCKETS = 10, 2
@@ -40,11 +65,24 @@ LEVELS, BUCKETS = 10, 2
 MARKS, MARK_EVERY = 8, 256
 """Every so many events offset and time are noted, so that a cut of ADWIN can be dated."""
 
+RECENT = 1.0 / 16.0
+"""Weight of one event in the moving average by which the causes of an alarm are ranked."""
+
+ROWS, SLOTS = 256, 1024
+"""Last rows of a reference that are kept for its calibration, and segments for which they are kept at a time."""
+
+SCALE = 1000.0
+"""Scalars of kept rows are whole thousandths; vectors are in parts of `VECTOR_SCALE`."""
+VECTOR_SCALE = 127.0
+ABSENT = -(1 << 15)
+
 _F, _C, _W = len(SCALARS), len(CATEGORIES), len(WINDOWED)
 
 SEGMENT = np.dtype(
     [
         ("seen", "i8"),
+        ("slot", "i4"),
+        ("calibrated", "i4"),
         # scalars: Welford, then two one-sided sums (up, down) each
         ("n", "i4", (_F,)),
         ("mean", "f8", (_F,)),
@@ -54,9 +92,11 @@ SEGMENT = np.dtype(
         ("slope", "f4", (2, _F)),
         ("drop", "f4", (2, _F)),
         ("limit", "f4", (2, _F)),
+        ("scale", "f4", (2, _F)),
         ("sum", "f4", (2, _F)),
         ("run", "i4", (2, _F)),
         ("run_total", "f4", (2, _F)),
+        ("recent", "f4", (_F,)),
         ("since_offset", "i8", (2, _F)),
         ("since_time", "i8", (2, _F)),
         # ADWIN of some scalars: buckets, and what value is 0 and how much is 1
@@ -72,7 +112,9 @@ SEGMENT = np.dtype(
         ("text_n", "i4"),
         ("text_mean", "f4", (DIMENSIONS,)),
         ("factor", "f4", (PACKED,)),
-        ("average", "f4", (DIMENSIONS,)),
+        ("average", "f4", (SPEEDS, DIMENSIONS)),
+        ("text_limit", "f4", (SPEEDS,)),
+        ("text_ratio", "f4"),
         ("text_level", "f8"),
         ("text_last", "f4", (DIMENSIONS,)),
         ("text_products", "f8"),
@@ -81,6 +123,14 @@ SEGMENT = np.dtype(
         ("text_squares", "f8"),
         ("text_offset", "i8"),
         ("text_time", "i8"),
+        # the words of the reference by hash, and how unlike it a text must be to be unfamiliar
+        ("vocabulary", "u1", (VOCABULARY,)),
+        ("vocabulary_words", "i4"),
+        ("novelty_words", "f8"),
+        ("novelty_total", "f8"),
+        ("novelty_high", "f4"),
+        # all groups of the output together
+        ("provider_limit", "f4"),
         # shares of values: in the reference, and the slots of the last events
         ("value", "u8", (_C, VALUES)),
         ("value_count", "f4", (_C, VALUES)),
@@ -90,9 +140,21 @@ SEGMENT = np.dtype(
         # words by hash cell
         ("term", "u4", (CELLS,)),
         ("term_votes", "f4", (CELLS,)),
-        ("term_before", "f4", (CELLS,)),
-        ("term_after", "f4", (CELLS,)),
+        ("term_before", "u2", (CELLS,)),
+        ("term_after", "u2", (CELLS,)),
         ("term_text", "u1", (CELLS, TERM_BYTES)),
     ],
     align=True,
 )
+
+SLOT = np.dtype(
+    [
+        ("used", "i4"),
+        ("count", "i4"),
+        ("texts", "i4"),
+        ("values", "i2", (ROWS, _F)),
+        ("vectors", "i1", (ROWS, DIMENSIONS)),
+    ],
+    align=True,
+)
+"""The rows of a reference while it is learned, in order."""

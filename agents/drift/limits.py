@@ -1,7 +1,8 @@
-"""What the statistics are compared with for a stated number of events per false alarm.
+"""What the statistics are compared with for a stated number of events per false alarm, before the calibration.
 
-Half of the false alarms are allowed to the text, half to the scalars' charts in equal parts (Bonferroni). The constants
-were measured: ``benchmarks/eval_drift.py null``, ``docs/models/drift.md``.
+Half of the false alarms are allowed to the text, half to the scalars' charts in equal parts (Bonferroni). These limits
+hold until `agents.drift.calibration` has enough rows of the segment's own reference, and bound what it may find. The
+constants were measured: ``benchmarks/eval_drift.py null``, ``docs/models/drift.md``.
 """
 
 from __future__ import annotations
@@ -26,18 +27,21 @@ class Limits(NamedTuple):
     ----------
     events
         Events per false alarm that all charts of scalars together may have, by theory.
-    text
-        Limit of the text statistic.
+    asked
+        The same where it is simulated; also that of the text's chart.
+    smoothing, text
+        Weight of an event in the slow and the quick average of embeddings, and the limits of their statistics.
     delta_measured, delta_share
         ADWIN's delta if it were the only chart; it is divided by their number.
     """
 
     reference: int
     events: float
+    asked: float
     effect: float
     odds: float
-    smoothing: float
-    text: float
+    smoothing: tuple[float, float]
+    text: tuple[float, float]
     delta_measured: float
     delta_share: float
 
@@ -49,10 +53,11 @@ def limits(config: DriftConfig) -> Limits:
     return Limits(
         config.reference_events,
         events,
+        half,
         config.effect,
         config.odds_ratio,
-        config.smoothing,
-        text_limit(half, config.smoothing),
+        (config.smoothing, config.quick),
+        (text_limit(2.0 * half, config.smoothing), text_limit(2.0 * half, config.quick)),
         1.0 / (events * _MEASURED),
         1.0 / (events * _SHARE),
     )

@@ -1,12 +1,17 @@
-"""What `agents.drift.words` computes, in plain Python: to be read, and to hold the kernel to."""
+"""What the kernels of words, novelty and answers compute, in plain Python: to be read, and to hold them to."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 from agents.chars import fold, is_digit, is_wide, is_word
+from agents.drift.answers import LOOK
 from agents.drift.languages import BOUNDS, FIRST_SCRIPT, FUNCTION_WORDS, LANGUAGES, SCRIPTS, word_hash
+from agents.drift.layout import VOCABULARY
+from agents.drift.novelty import WORDS
 from agents.drift.words import DIMENSIONS
 
 _ALL = (1 << 64) - 1
@@ -85,8 +90,48 @@ def _script(char: int) -> str:
     return next((s for s, spans in ranges.items() if any(a <= char < b for a, b in spans)), "other")
 
 
-def _mix(code: int) -> int:
-    code = code + 0x9E3779B97F4A7C15 & _ALL
+_LISTED = re.compile(r" *(?:[*-] |\u2022|[0-9]+[.)] )")
+_MARKS = (("heading", re.compile(r" *#[# ]")), ("table", re.compile(r" *\|")), ("list", _LISTED))
+_ORDER = ("prose", "list", "heading", "bold", "table")
+
+
+def form(answer: str) -> str:
+    r"""Return the format of an answer.
+
+    Examples
+    --------
+    >>> [form(text) for text in ("", "No.", "See:\n- a", "```x```", '{"a": 1}', "# A", "**A**", "| a |")]
+    ['', 'prose', 'list', 'code', 'json', 'heading', 'bold', 'table']
+    """
+    head = answer.encode()[:LOOK].decode("utf-8", "ignore")
+    if not head:
+        return ""
+    if head[0] in "{[":
+        return "json"
+    if "```" in head:
+        return "code"
+    found = {"prose", *(name for line in head.split("\n") for name, mark in _MARKS if mark.match(line))}
+    return max(found | ({"bold"} if "**" in head else set()), key=_ORDER.index)
+
+
+def novelties(texts: list[str], reference: int) -> list[float]:
+    """Return the novelty of each text after the first ``reference`` ones (every text with a word)."""
+    counts: Counter[int] = Counter()
+    total, number, found = 0.0, 0, []
+    for i, text in enumerate(texts):
+        cells = [(_mix(word_hash(word), 3) >> 16) % VOCABULARY for word in words(text)][:WORDS]
+        surprise = sum(-math.log(min(counts[cell], 255) + 0.5) for cell in cells)
+        if i >= reference:
+            found.append((surprise - len(cells) * total / number) / math.sqrt(len(cells)))
+            continue
+        if 2 * i >= reference:
+            total, number = total + surprise, number + len(cells)
+        counts.update(cells)
+    return found
+
+
+def _mix(code: int, salt: int = 1) -> int:
+    code = code + salt * 0x9E3779B97F4A7C15 & _ALL
     code = (code ^ (code >> 30)) * 0xBF58476D1CE4E5B9 & _ALL
     code = (code ^ (code >> 27)) * 0x94D049BB133111EB & _ALL
     return (code ^ (code >> 31)) | 1

@@ -10,8 +10,22 @@ import numpy as np
 
 from agents.base import Change
 from agents.drift.adwin import LEVELS
-from agents.drift.columns import COST_UNIT
-from agents.drift.layout import CATEGORIES, FIRST_SHARE, MARK_EVERY, MARKS, RING, SIGNALS, TEXT, WINDOWED
+from agents.drift.causes import LATEST, is_provider, levels, moved, rank
+from agents.drift.cusum import DOWN, UP
+from agents.drift.layout import (
+    CATEGORIES,
+    GROUP,
+    MARK_EVERY,
+    MARKS,
+    NOVELTY,
+    PROVIDER,
+    RING,
+    SCALARS,
+    SIGNALS,
+    TEXT,
+    UNFAMILIAR,
+    WINDOWED,
+)
 from agents.drift.scalars import CUT
 from agents.drift.segments import Key
 from agents.drift.words import DIMENSIONS
@@ -19,8 +33,9 @@ from agents.drift.words import DIMENSIONS
 TERMS = 8
 ERRORS = 1.0
 """Standard errors from which a term is named."""
-_SLICES = ("language", "model", "prompt_version")
-_COST = SIGNALS.index("cost_usd")
+OF_TEXT = (TEXT, NOVELTY, UNFAMILIAR)
+"""Features of which the words, and the events with an unfamiliar text, are the evidence."""
+_SLICES = ("language", "model", "request_model", "prompt_version", "format", "fingerprint")
 
 
 def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
@@ -28,11 +43,17 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
 ) -> Change:
     """Make the finding of a segment's record at its alarm (statistic over limit, feature, side)."""
     score, feature, side = alarm[0], int(alarm[1]), int(alarm[2])
+    if feature == PROVIDER:
+        feature, side = _foremost(row)
     offset, time, run, before, after = _text_span(row) if feature == TEXT else _span(row, feature, side)
-    gained, lost = terms(row, reference) if feature == TEXT else ((), ())
+    gained, lost = terms(row, reference) if feature in OF_TEXT else ((), ())
+    latest, what = slices(row, LATEST), moved(row, feature, float(row["text_ratio"]))
+    name = SIGNALS[feature]
+    if feature != TEXT and GROUP[feature] >= 0 and is_provider(what, latest, SIGNALS[feature]):
+        name, before, after = "provider", 0.0, float(sum(SCALARS.index(n) in _OUTPUT for n in what if n in SCALARS))
     return Change(
         index,
-        f"drift.{SIGNALS[feature]}",
+        f"drift.{name}",
         {"tenant": key[0], "app": key[1]},
         offset,
         time,
@@ -43,7 +64,18 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
         lost,
         slices(row, run),
         tuple(event_ids),
+        rank(what, latest, SIGNALS[feature]),
     )
+
+
+_OUTPUT = frozenset(f for f, group in enumerate(GROUP) if group >= 0)
+
+
+def _foremost(row: Any) -> tuple[int, int]:
+    """Feature of the output whose chart is nearest to its limit, and the side."""
+    ratios = {(f, s): float(row["sum"][s, f] / row["limit"][s, f]) for f in sorted(_OUTPUT) for s in (UP, DOWN)
+              if row["limit"][s, f] > 0.0}  # fmt: skip
+    return max(ratios, key=ratios.__getitem__)
 
 
 def _text_span(row: Any) -> tuple[int, int, int, float, float]:
@@ -61,11 +93,11 @@ def _span(row: Any, feature: int, side: int) -> tuple[int, int, int, float, floa
         run, level = newest(row["totals"][w], row["counts"][w], int(row["window"][w, LEVELS]))
         after = level * float(row["unit"][w]) + float(row["zero"][w])
         at = max(0, int(row["seen"]) - run, int(row["seen"]) - MARK_EVERY * (MARKS - 1)) // MARK_EVERY % MARKS
-        return int(row["mark_offset"][at]), int(row["mark_time"][at]), run, *_levels(feature, before, after)
+        return int(row["mark_offset"][at]), int(row["mark_time"][at]), run, *levels(feature, before, after)
     run = int(row["run"][side, feature])
     after = float(row["run_total"][side, feature]) / run
     since = int(row["since_offset"][side, feature]), int(row["since_time"][side, feature])
-    return *since, run, *_levels(feature, before, after)
+    return *since, run, *levels(feature, before, after)
 
 
 def newest(totals: Any, counts: Any, levels: int) -> tuple[int, float]:
@@ -79,14 +111,6 @@ def newest(totals: Any, counts: Any, levels: int) -> tuple[int, float]:
         if apart > best:
             best, found = apart, (n, u / n)
     return found
-
-
-def _levels(feature: int, before: float, after: float) -> tuple[float, float]:
-    """Levels in the signal's unit; of measured values the geometric mean."""
-    if feature >= FIRST_SHARE:
-        return before, after
-    unit = COST_UNIT if feature == _COST else 1.0
-    return math.expm1(before) * unit, math.expm1(after) * unit
 
 
 def terms(row: Any, reference: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -25,19 +25,20 @@ _W = len(WINDOWED)
 
 
 @njit(cache=True, nogil=True)
-def _charts(row, reference):  # type: ignore[no-untyped-def]
-    """How many charts of scalars there are: a pair of CUSUMs for each feature that is given, and the ADWINs."""
-    count = 0
+def charts(row, reference):  # type: ignore[no-untyped-def]
+    """How many charts of scalars there are: a pair of CUSUMs per feature given, the ADWINs, that of all together."""
+    count = 1
     for f in range(TEXT):
         count += row.n[f] * 2 >= reference
     for f in WINDOWED:
         count += row.n[f] * 2 >= reference
-    return max(count, 1)
+    return count
 
 
 @njit(cache=True, nogil=True)
-def _tune(row, f, limits):  # type: ignore[no-untyped-def]
-    each_side = 2.0 * limits.events * _charts(row, limits.reference)
+def tune(row, f, limits):  # type: ignore[no-untyped-def]
+    """Set a feature's charts by its reference."""
+    each_side = 2.0 * limits.events * charts(row, limits.reference)
     cusum.tune(row, f, each_side, limits.effect, limits.odds)
 
 
@@ -57,7 +58,7 @@ def _window(row, f, value, limits):  # type: ignore[no-untyped-def]
         if WINDOWED[w] == f:
             scaled = min(max((value - row.zero[w]) / row.unit[w], 0.0), 1.0)
             alone = limits.delta_measured if f < FIRST_SHARE else limits.delta_share
-            delta = min(alone / _charts(row, limits.reference), 0.9)
+            delta = min(alone / charts(row, limits.reference), 0.9)
             delta = _LOG * (delta / _LOG) ** cusum.inflation(row, f)
             return adwin.update(
                 row.window[w], row.totals[w], row.variances[w], row.counts[w], float32(scaled), delta, _CLOCK, _LEAST,
@@ -73,12 +74,13 @@ def judge(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
         cusum.learn(row, f, value)
         row.last[f] = value
         if row.n[f] == limits.reference:
-            _tune(row, f, limits)
+            tune(row, f, limits)
+            row.recent[f] = row.mean[f]
             _open_window(row, f)
         return 0.0, 0
     worst, side = cusum.step(row, f, value, limits.effect, offset, time)
     if cusum.grow(row, f, value, limits.reference, worst):
-        _tune(row, f, limits)
+        tune(row, f, limits)
     row.last[f] = value
     if _window(row, f, value, limits) and worst < 1.0:
         return 1.0, CUT
@@ -95,7 +97,8 @@ def judge_value(row, c, slot, offset, time, limits):  # type: ignore[no-untyped-
     if row.n[f] == limits.reference:
         row.usual[c] = most_frequent(row, c)
         row.mean[f] = row.value_count[c, row.usual[c]] / row.n[f]
-        _tune(row, f, limits)
+        row.recent[f] = row.mean[f]
+        tune(row, f, limits)
     return 0.0, 0
 
 

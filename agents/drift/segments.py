@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.drift.layout import SEGMENT
+from agents.drift.layout import SEGMENT, SLOT, SLOTS
 
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
+POOL_COLUMNS: tuple[str, ...] = SLOT.names or ()
 Key: TypeAlias = "tuple[str, str]"
 Rows: TypeAlias = "NDArray[np.void]"
 
@@ -33,6 +34,9 @@ class Segments:
         Records given up so.
     rows
         Records by row number.
+    pool
+        Rows of references that are being learned, borrowed by the records whose ``slot`` is not 0 (one more than the
+        place in the pool).
 
     Examples
     --------
@@ -46,8 +50,10 @@ class Segments:
         self.evicted = 0
         # All of them at once: pages of zeros take no memory until a row is used, and growing would leave holes.
         self.rows: Rows = np.zeros(size, SEGMENT)
+        self.pool: Rows = np.zeros(min(size, SLOTS), SLOT)
         self._owner: OrderedDict[Key, int] = OrderedDict()
         self._recent: list[list[str]] = []
+        self._strange: list[list[str]] = []
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -61,6 +67,7 @@ class Segments:
         if len(self._owner) < self.size:
             row = len(self._owner)
             self._recent.append([])
+            self._strange.append([])
         else:
             row = next(iter(self._owner.values()))
             if row in busy:
@@ -74,15 +81,23 @@ class Segments:
 
     def clear(self, row: int) -> None:
         """Forget the reference of a row."""
+        if slot := int(self.rows[row]["slot"]):
+            self.pool[slot - 1]["used"] = 0
         self.rows[row] = np.zeros((), SEGMENT)
+        self._strange[row].clear()
 
-    def remember(self, row: int, event_ids: Sequence[str]) -> None:
-        """Keep the latest event ids of a row as examples."""
+    def remember(self, row: int, event_ids: Sequence[str], strange: Sequence[str]) -> None:
+        """Keep the latest event ids of a row as examples, and the latest of those with an unfamiliar text."""
         self._recent[row] = [*self._recent[row], *event_ids][-EXAMPLES:]
+        self._strange[row] = [*self._strange[row], *strange][-EXAMPLES:]
 
     def recent(self, row: int) -> tuple[str, ...]:
         """Latest event ids of a row."""
         return tuple(self._recent[row])
+
+    def strange(self, row: int) -> tuple[str, ...]:
+        """Latest event ids of a row that had an unfamiliar text."""
+        return tuple(self._strange[row])
 
     def state(self) -> dict[str, Any]:
         """Return columns by row number, and whose row it is, least recently seen first."""
@@ -91,24 +106,45 @@ class Segments:
             "keys": [list(k) for k in self._owner],
             "row": list(self._owner.values()),
             "recent": [list(ids) for ids in self._recent],
+            "strange": [list(ids) for ids in self._strange],
             "evicted": self.evicted,
             "columns": {name: self.rows[name][:n].copy() for name in COLUMNS},
+            "pool": self._borrowed(),
         }
+
+    def _borrowed(self) -> dict[str, Any]:
+        """Places of the pool up to the last used one; what was left in an unused one is no state."""
+        used = np.flatnonzero(self.pool["used"])
+        pool = self.pool[: used[-1] + 1 if len(used) else 0].copy()
+        pool[pool["used"] == 0] = np.zeros((), SLOT)
+        return {name: pool[name].copy() for name in POOL_COLUMNS}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys, order, recent, given = state["keys"], state["row"], state["recent"], state["columns"]
+        keys, order, recent, strange = state["keys"], state["row"], state["recent"], state["strange"]
         n = len(keys)
-        if n > self.size or sorted(order) != list(range(n)) or len(recent) != n or set(given) != set(COLUMNS):
-            raise ValueError(f"{n} segments, {len(recent)} of examples, at most {self.size}")
-        rows = np.zeros(self.size, SEGMENT)
-        for name in COLUMNS:
-            column = np.asarray(given[name])
-            if column.shape != rows[name][:n].shape or column.dtype != rows[name].dtype:
-                raise ValueError(f"{name} of shape {column.shape}, {column.dtype}")
-            rows[name][:n] = column
-        self.rows, self.evicted = rows, int(state["evicted"])
+        if n > self.size or sorted(order) != list(range(n)) or not len(recent) == len(strange) == n:
+            raise ValueError(f"{n} segments, {len(recent)} and {len(strange)} of examples, at most {self.size}")
+        rows, pool = _filled(SEGMENT, self.size, state["columns"]), _filled(SLOT, len(self.pool), state["pool"])
+        if len(state["columns"]["seen"]) != n:
+            raise ValueError(f"{n} keys, {len(state['columns']['seen'])} records")
+        self.rows, self.pool, self.evicted = rows, pool, int(state["evicted"])
         self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
         self._recent = [list(map(str, ids))[-EXAMPLES:] for ids in recent]
+        self._strange = [list(map(str, ids))[-EXAMPLES:] for ids in strange]
         if len(self._owner) != n:
             raise ValueError("a segment twice")
+
+
+def _filled(kind: np.dtype[np.void], size: int, given: Mapping[str, Any]) -> Rows:
+    """``size`` records whose first ones are those given by columns."""
+    names = kind.names or ()
+    if set(given) != set(names):
+        raise ValueError(f"columns {sorted(set(given) ^ set(names))} missing or not known")
+    rows, n = np.zeros(size, kind), len(given[names[0]])
+    for name in names:
+        column = np.asarray(given[name])
+        if n > size or column.shape != rows[name][:n].shape or column.dtype != rows[name].dtype:
+            raise ValueError(f"{name} of shape {column.shape}, {column.dtype}")
+        rows[name][:n] = column
+    return rows

@@ -10,11 +10,12 @@ from numpy import float32, uint32, uint64
 from agents.chars import mix
 from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES, VALUES
 
-NOTHING = 255
+NOTHING, OTHER = 255, 254
 FADING = 1.0 / 32.0
 SHORTEST = 3
 """Bytes of a term; shorter words say little."""
-_C = len(CATEGORIES)
+_MOST = 65535
+_OPENING = CATEGORIES.index("opening")
 
 
 @njit(cache=True, nogil=True)
@@ -33,10 +34,12 @@ def _weakest(row, c):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _slot(row, c, code, name):  # type: ignore[no-untyped-def]
+def _slot(row, c, code, name, learning):  # type: ignore[no-untyped-def]
     for k in range(VALUES):
         if row.value[c, k] == code:
             return k
+    if c == _OPENING and not learning:  # there is no end of them: what is not known is other
+        return OTHER
     k = _weakest(row, c)
     row.value[c, k], row.value_count[c, k] = code, 0.0
     for p in range(RING):
@@ -54,9 +57,9 @@ def count_value(row, c, code, name, learning):  # type: ignore[no-untyped-def]
     if code == uint64(0):
         row.ring[c, at] = NOTHING
         return NOTHING
-    k = _slot(row, c, code, name)
+    k = _slot(row, c, code, name, learning)
     row.ring[c, at] = k
-    if learning:
+    if learning and k != OTHER:
         row.value_count[c, k] += float32(1.0)
     return k
 
@@ -81,7 +84,7 @@ def count_terms(row, buffer, codes, spans, first, last, learning):  # type: igno
     for k in range(CELLS):
         row.term_votes[k] *= float32(1.0 - FADING)
         if row.text_run == 1:
-            row.term_after[k] = 0.0
+            row.term_after[k] = 0
     met = uint64(0)
     for w in range(first, last):
         if spans[w, 1] < SHORTEST:
@@ -96,15 +99,15 @@ def count_terms(row, buffer, codes, spans, first, last, learning):  # type: igno
             met &= ~bit
         if not met & bit:
             row.term_votes[cell] += float32(1.0)
-            row.term_before[cell] += float32(1.0 if learning else 0.0)
-            row.term_after[cell] += float32(0.0 if learning else 1.0)
+            row.term_before[cell] += learning and row.term_before[cell] < _MOST
+            row.term_after[cell] += not learning and row.term_after[cell] < _MOST
             met |= bit
 
 
 @njit(cache=True, nogil=True)
 def _replace(row, cell, buffer, code, begin, size):  # type: ignore[no-untyped-def]
     row.term[cell], row.term_votes[cell] = uint32(code), 0.0
-    row.term_before[cell] = row.term_after[cell] = 0.0
+    row.term_before[cell] = row.term_after[cell] = 0
     if size > TERM_BYTES:
         size = TERM_BYTES
         while buffer[begin + size] & 0xC0 == 0x80:  # do not cut a character

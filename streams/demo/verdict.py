@@ -13,7 +13,7 @@ from streams.simulator.incidents import Kind
 CAUGHT_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "injection": (("injection-campaign", "injection.rate"),),
     "hallucination": (("hallucination-burst", "hallucination.rate"),),
-    "topic": (("drift", "drift.text"),),
+    "topic": (("drift", "drift.text"), ("drift", "drift.novelty"), ("drift", "drift.unfamiliar")),
     "regression": (
         ("drift", "drift.latency_ms"),
         ("drift", "drift.response_chars"),

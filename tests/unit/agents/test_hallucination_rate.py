@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from statistics import mean, median, stdev
 
 import pytest
 
-from agents.rate import RateConfig, RateCusum, cusum_threshold
+from agents.rate import RateConfig, RateCusum, rise_threshold, run_length
 from schemas.errors import StateError
 
 KEY = ("acme", "triage")
@@ -24,12 +25,34 @@ def test_at_a_steady_rate_false_alarms_are_as_rare_as_asked_for(rate: float) -> 
     assert sum(map(len, found)) <= 100_000 / 20_000
 
 
-def test_two_percent_of_attacks_are_seen_within_some_hundred_events() -> None:
-    cusum = RateCusum()
-    assert alarms(cusum, 0.0, range(1000)) == []
-    found = alarms(cusum, 0.02, range(1000, 3000))
-    assert found
-    assert found[0] < 1600
+def test_two_percent_of_attacks_are_seen_after_150_events_in_the_median() -> None:
+    delays = []
+    for seed in range(101):
+        cusum = RateCusum()
+        assert alarms(cusum, 0.0, range(1000), seed) == []
+        delays.append(next(iter(alarms(cusum, 0.02, range(1000, 6000), seed)), 9999) - 999)
+    assert median(delays) <= 150
+
+
+@pytest.mark.parametrize(("rate", "flag", "threshold"), [(0.01, 20, 45), (0.2, 3, 9), (0.4, 1, 5)])
+def test_the_average_run_length_is_that_of_a_simulation(rate: float, flag: int, threshold: int) -> None:
+    draw, lengths = random.Random(3), []
+    for _ in range(400):
+        total = length = 0
+        while total < threshold:
+            length += 1
+            total = max(0, total + (flag if draw.random() < rate else -1))
+        lengths.append(length)
+    error = stdev(lengths) / len(lengths) ** 0.5
+    assert abs(mean(lengths) - run_length(rate, flag, threshold)) < 4 * error
+
+
+def test_the_reference_grows_by_stretches_that_come_to_nothing() -> None:
+    cusum = RateCusum(RateConfig(events_per_false_alarm=1_000_000))
+    assert alarms(cusum, 0.004, range(20_000)) == []
+    (seen,), (flagged,) = cusum.state()["seen"], cusum.state()["flagged"]  # type: ignore[misc]
+    assert 3200 <= seen < 4000
+    assert 0.002 < flagged / seen < 0.006
 
 
 def test_a_rise_is_reported_once_and_again_after_a_fall() -> None:
@@ -41,7 +64,7 @@ def test_a_rise_is_reported_once_and_again_after_a_fall() -> None:
 
 
 def test_a_longer_wait_between_false_alarms_needs_a_higher_threshold() -> None:
-    assert cusum_threshold(0.01, 3.0, 1_000) < cusum_threshold(0.01, 3.0, 1_000_000)
+    assert rise_threshold(0.01, 50, 1_000) < rise_threshold(0.01, 50, 1_000_000)
 
 
 def test_the_least_recent_segment_is_forgotten_and_counted() -> None:
