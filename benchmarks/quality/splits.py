@@ -118,15 +118,13 @@ def leave_language_out(
 ) -> Iterator[Fold]:
     """Yield the folds of `leave_family_out` without any training row, and with test rows only, of some languages.
 
-    A model is then tested in a language it never read, on sources it never read. Folds without test rows are left out.
+    A model is then tested in a language it never read, on sources it never read. A fold may have no test rows.
     """
     near = near or near_duplicates_of(rows)
     theirs = np.array([row.get("lang") in languages for row in rows], np.bool_)
     for fold in leave_family_out(rows, folds, near):
-        test = fold.test[theirs[fold.test]]
-        if len(test):
-            name = f"{'/'.join(languages)}, {fold.name}"
-            yield Fold(name, fold.train[~theirs[fold.train]], test, fold.dropped)
+        name = f"{'/'.join(languages)}, {fold.name}"
+        yield Fold(name, fold.train[~theirs[fold.train]], fold.test[theirs[fold.test]], fold.dropped)
 
 
 def _fold(name: str, train: NDArray[np.bool_], test: NDArray[np.bool_], near: NearDuplicates) -> Fold:
