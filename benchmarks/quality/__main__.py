@@ -47,6 +47,7 @@ def parts() -> dict[str, Measure]:
     """Return what can be measured here, by name, in the order of the page."""
     own: dict[str, Measure] = {
         "injection": injection.measure,
+        "baselines": injection.measure_baselines,
         "languages": injection.languages,
         "shipped": shipped.measure,
         "feedback": feedback.measure,

@@ -93,28 +93,56 @@ class Job:
 
 
 def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Return all figures of the section, JSON-able."""
-    _load(data)
-    folds = [Job(f.name, k, f.train, f.test) for k, f in enumerate(leave_family_out(_TRAIN, near=_NEAR[0]))]
-    folds.append(_evaluation_job())
-    found: dict[str, Scored] = {name: Scored() for name in (OURS, *baselines.INJECTION)}
-    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
-        for name, one in found.items():
-            for job, (rows, score) in zip(folds, pool.map(partial(_run, name), folds), strict=True):
-                one.add(rows, score, job.fold)
-                say(f"{name}: {job.name}, {len(rows)} rows")
-    tables = {name: as_table(one) for name, one in found.items()}
-    mine = tables[OURS]
+    """Return the figures of the agent, JSON-able."""
+    folds = _folds(data)
+    mine = _tables([OURS], folds, jobs, say)[OURS]
     return {
         "folds": [_described(job) for job in folds],
-        "systems": {name: summary(table, draws=300 if name == OURS else 100) for name, table in tables.items()},
-        "sampled": {n: [s.train, s.test] for n, s in baselines.INJECTION.items() if s.train or s.test},
-        "by_source": by_source(mine, tables),
-        "by_role": {name: by_role(table) for name, table in tables.items()},
+        **_of_system(mine, 300),
+        "sources": by_source(mine),
         "by_language": by_language(mine),
         "false_positives": false_positives(mine),
-        "trigger_words": trigger_words(tables),
+        "by_word": by_word(mine),
     }
+
+
+def measure_baselines(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the figures of what others do, by name."""
+    tables = _tables(list(baselines.INJECTION), _folds(data), jobs, say)
+    out: dict[str, Any] = {}
+    for name, table in tables.items():
+        system = baselines.INJECTION[name]
+        found = _ranked(table, sources_of(table, least=5), 0).by_source
+        out[name] = _of_system(table, 100) | {"auc": {source: m["auc"].value for source, m in found.items()}}
+        out[name]["sampled"] = [system.train, system.test] if system.train or system.test else None
+    return out
+
+
+def _of_system(table: Table, draws: int) -> dict[str, Any]:
+    return {
+        "means": summary(table, draws),
+        "by_role": by_role(table),
+        "trigger_words": trigger_words(table),
+    }
+
+
+def _folds(data: Path) -> list[Job]:
+    _load(data)
+    folds = [Job(f.name, k, f.train, f.test) for k, f in enumerate(leave_family_out(_TRAIN, near=_NEAR[0]))]
+    return [*folds, _evaluation_job()]
+
+
+def _tables(names: Sequence[str], folds: Sequence[Job], jobs: int, say: Callable[[str], None]) -> dict[str, Table]:
+    out: dict[str, Table] = {}
+    with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
+        for name in names:
+            one, flags = Scored(), list[NDArray[np.bool_]]()
+            for job, (rows, score, flag) in zip(folds, pool.map(partial(_run, name), folds), strict=True):
+                one.add(rows, score, job.fold)
+                flags += [] if flag is None else [flag]
+                say(f"{name}: {job.name}, {len(rows)} rows")
+            out[name] = as_table(one, np.concatenate(flags) if flags else None)
+    return out
 
 
 def languages(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -134,7 +162,7 @@ def languages(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, An
     found: dict[str, list[tuple[Job, list[Row], NDArray[np.float64]]]] = {}
     with ProcessPoolExecutor(jobs, get_context("fork")) as pool:
         each = pool.map(partial(_run, OURS), [job for _, job in held])
-        for (group, job), (rows, score) in zip(held, each, strict=True):
+        for (group, job), (rows, score, _) in zip(held, each, strict=True):
             found.setdefault(group, []).append((job, rows, score))
             say(f"{group} never read: {job.name}")
     return {group: _never_read(parts, LANGUAGES[group]) for group, parts in found.items()}
@@ -180,17 +208,17 @@ def _evaluation_job() -> Job:
     return Job("injection_eval", UNSEEN_FOLD, train[~_NEAR[0].of(train, test)], test)
 
 
-def _run(name: str, job: Job) -> tuple[list[Row], NDArray[np.float64]]:
-    """Train one system on a fold and score the fold's test rows and what is composed of them."""
+def _run(name: str, job: Job) -> tuple[list[Row], NDArray[np.float64], NDArray[np.bool_] | None]:
+    """Train one system on a fold; score the fold's test rows and what is composed of them, flag what ours would."""
     train = [_ROWS[i] for i in job.train.tolist()]
     test: list[Row] = [_ROWS[i] for i in job.test.tolist()]
     test += composed.compose(test, job.fold)
     if name == OURS:
-        return test, ours.fit_injection(train).scores(test)
+        return test, *ours.judge(ours.fit_injection(train), test)
     system = baselines.INJECTION[name]
     train = [train[i] for i in baselines.sample(train, system.train, job.fold)]
     test = [test[i] for i in baselines.sample(test, system.test, job.fold)]
-    return test, system.run(train, test, ours.SEED)
+    return test, system.run(train, test, ours.SEED), None
 
 
 def _described(job: Job) -> dict[str, Any]:
@@ -278,11 +306,10 @@ def summary(table: Table, draws: int) -> dict[str, Any]:
     return out
 
 
-def by_source(mine: Table, tables: Mapping[str, Table]) -> list[dict[str, Any]]:
-    """Figures of each source of attacks, the worst first, with the AUC of each baseline beside it."""
+def by_source(mine: Table) -> list[dict[str, Any]]:
+    """Figures of each source of attacks, the worst first."""
     chosen = sources_of(mine)
     found = _ranked(mine, chosen, 300)
-    others = {name: _ranked(t, sources_of(t, least=5), 0).by_source for name, t in tables.items() if name != OURS}
     out = []
     for name, attacks in chosen.items():
         key, groups = among(mine, attacks)
@@ -296,7 +323,6 @@ def by_source(mine: Table, tables: Mapping[str, Table]) -> list[dict[str, Any]]:
             "recall": float(mine.flag[attacks].mean()),
             "own_auc": _own_auc(mine, attacks),
             **{m: asdict(i) for m, i in found.by_source[name].items()},
-            "baselines": {b: o[name]["auc"].value for b, o in others.items() if name in o},
         }
         out.append(row)
     return sorted(out, key=lambda row: row["auc"]["value"])
@@ -392,19 +418,20 @@ def has_trigger(text: str) -> bool:
     return _TRIGGER.search(text) is not None
 
 
-def trigger_words(tables: Mapping[str, Table]) -> dict[str, Any]:
-    """Share of harmless prompts with a trigger word that each system flags, and ours by word."""
-    out: dict[str, Any] = {}
-    for name, table in tables.items():
-        had = np.array([has_trigger(row["text"]) for row in table.rows])
-        chosen = had & ~table.attack & _own(table) & (table.role == "user")
-        out[name] = {"rows": int(chosen.sum()), "fpr": asdict(_share(table, chosen))}
-    table = tables[OURS]
-    by_word = {}
+def trigger_words(table: Table) -> dict[str, Any]:
+    """Share of harmless prompts with a trigger word that are flagged."""
+    had = np.array([has_trigger(row["text"]) for row in table.rows])
+    chosen = had & ~table.attack & _own(table) & (table.role == "user")
+    return {"rows": int(chosen.sum()), "fpr": asdict(_share(table, chosen))}
+
+
+def by_word(table: Table) -> dict[str, Any]:
+    """Share of harmless prompts that are flagged, by trigger word, of words with enough of them."""
+    out = {}
     for word in TRIGGERS:
         pattern = re.compile(r"\b" + re.escape(word).replace(r"\ ", r"\s+"), re.IGNORECASE)
         chosen = np.array([pattern.search(row["text"]) is not None for row in table.rows])
         chosen &= ~table.attack & _own(table) & (table.role == "user")
         if chosen.sum() >= LEAST_ATTACKS:
-            by_word[word] = {"rows": int(chosen.sum()), "fpr": float(table.flag[chosen].mean())}
-    return {"systems": out, "by_word": by_word}
+            out[word] = {"rows": int(chosen.sum()), "fpr": float(table.flag[chosen].mean())}
+    return out

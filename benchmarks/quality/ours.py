@@ -29,7 +29,7 @@ class _Injection:
     def scores(self, rows):
         texts = train_injection.hashed(rows)
         o = train_injection.odds(texts, np.arange(len(texts)), self.table) + self.bias
-        return np.where(np.isfinite(o), o, -30.0)
+        return np.column_stack([np.where(np.isfinite(o), o, -30.0)] * 2)
 
 
 def fit_injection(rows: Sequence[Row], seed: int = SEED) -> Model:
@@ -37,6 +37,12 @@ def fit_injection(rows: Sequence[Row], seed: int = SEED) -> Model:
     rows = [r for r in rows if r["src"] not in train_injection.MADE_BY_OTHERS]
     texts = train_injection.hashed([*rows, *train_injection.compose(rows, seed)])
     return _Injection(*train_injection.train(texts, np.arange(len(texts)), seed))
+
+
+def judge(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the margin over the thresholds that the trainer set within its rows, and which rows are over them."""
+    margin = model.scores(rows)[:, 0]
+    return margin, margin >= 0
 
 
 def fit_hallucination(rows: Sequence[Row], seed: int = SEED) -> Model:

@@ -37,7 +37,7 @@ def page(parts: Mapping[str, Mapping[str, Any]]) -> str:
     figures = {name: part["figures"] for name, part in parts.items()}
     lines = [HEAD, *_targets(figures)]
     if "injection" in figures:
-        lines += _injection(figures["injection"])
+        lines += _injection(figures["injection"], figures.get("baselines", {}))
     if "languages" in figures:
         lines += _languages(figures["languages"])
     if "shipped" in figures:
@@ -66,44 +66,42 @@ def _targets(figures: Mapping[str, Any]) -> list[str]:
     return ["## Targets", "", *table(("target", "figure", ""), ((o.target, o.figure, words[o.holds]) for o in found))]
 
 
-def _injection(f: Mapping[str, Any]) -> list[str]:
+def _injection(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     lines = ["", "## Injection", "", "### All systems, the same folds", ""]
     rows = []
-    for name, found in f["systems"].items():
-        every = found["all"]
+    for name, found in {injection.OURS: f, **others}.items():
+        every = found["means"]["all"]
         rows.append(
             (
-                name + (" *" if name in f["sampled"] else ""),
+                name + (" *" if found.get("sampled") else ""),
                 *(interval(every[m]) for m in ("auc", "average_precision", "tpr_at_1_fpr")),
                 number(every["recall"]),
-                interval(found["fpr"]),
-                interval(f["trigger_words"]["systems"][name]["fpr"]),
+                interval(found["means"]["fpr"]),
+                interval(found["trigger_words"]["fpr"]),
             )
         )
     head = ("system", "AUC", "average precision", "recall at 1 % FPR", "recall", "FPR", "FPR, trigger words")
     lines += table(head, rows)
     lines += [""]
     lines += [
-        f"\\* on a sample: {n} trained on {s[0]:,} rows and tested on {s[1]:,} a fold." for n, s in f["sampled"].items()
+        f"\\* on a sample: {n} trained on {s[0]:,} rows and tested on {s[1]:,} a fold."
+        for n, s in _sampled(others).items()
     ]
-    every, train, evaluation = (f["systems"][injection.OURS][p] for p in ("all", "injection_train", "injection_eval"))
+    every, train, evaluation = (f["means"][p] for p in ("all", "injection_train", "injection_eval"))
     lines += [
         "",
         (
-            f"Means over the {every['sources']} sources with at least {injection.LEAST_ATTACKS} attacks, "
-            f"each weighing the "
-            "same. A source is ranked among the harmless rows of its role that are held out in the same "
-            "fold. Recall and FPR "
-            "are at thresholds that have 1 % false positives on the *other* folds' harmless rows, by role "
-            "and script, as the "
-            f"agent has them. Of the sources of injection_train ({train['sources']}) AUC is "
-            f"{interval(train['auc'])}, of those "
-            f"of injection_eval ({evaluation['sources']}) {interval(evaluation['auc'])}."
+            f"Means over the {every['sources']} sources with at least {injection.LEAST_ATTACKS} attacks, each weighing "
+            "the same. A source is ranked among the harmless rows of its role that are held out in the same fold. "
+            "Recall and FPR of the agent are at the thresholds that its trainer sets within the rows it is given; of "
+            "the others at 1 % false positives on the harmless rows of the *other* folds, by role and script. Of the "
+            f"sources of injection_train ({train['sources']}) AUC is {interval(train['auc'])}, of those of "
+            f"injection_eval ({evaluation['sources']}) {interval(evaluation['auc'])}."
         ),
         "",
         "### By role",
         "",
-        *_by_role(f["by_role"]),
+        *_by_role(f["by_role"], others),
         "",
         (
             "There is no attack in a system prompt in public sets and hardly one in a tool answer, so "
@@ -115,13 +113,13 @@ def _injection(f: Mapping[str, Any]) -> list[str]:
         "",
         f"The {WORST} sources it does worst on:",
         "",
-        *_worst(f["by_source"]),
+        *_worst(f["sources"]),
         "",
-        *_cannot(f),
+        *_cannot(f, others),
         "",
         "### By source",
         "",
-        *_by_source(f["by_source"]),
+        *_by_source(f["sources"], others),
         "",
         "*own*: among the harmless rows of the very source, of whatever role, where it has twenty.",
         "",
@@ -145,20 +143,24 @@ def _injection(f: Mapping[str, Any]) -> list[str]:
         "",
         *table(
             ("word", "prompts", "flagged"),
-            ((w, v["rows"], number(v["fpr"])) for w, v in f["trigger_words"]["by_word"].items()),
+            ((w, v["rows"], number(v["fpr"])) for w, v in f["by_word"].items()),
         ),
     ]
     return lines
 
 
-def _by_role(roles: Mapping[str, Any]) -> list[str]:
-    systems = [name for name in roles if name != injection.OURS]
+def _sampled(others: Mapping[str, Any]) -> dict[str, Sequence[int]]:
+    return {name: found["sampled"] for name, found in others.items() if found["sampled"]}
+
+
+def _by_role(roles: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     rows = []
-    for role, found in roles[injection.OURS].items():
-        others = [number(roles[s].get(role, {}).get("auc", {}).get("value")) for s in systems]
+    for role, found in roles.items():
+        beside = [number(o["by_role"].get(role, {}).get("auc", {}).get("value")) for o in others.values()]
         cells = (role, len(found["sources"]), found["attacks"], interval(found["auc"]), interval(found["tpr_at_1_fpr"]))
-        rows.append((*cells, number(found["recall"]), *others))
-    return table(("role", "sources", "attacks", "AUC", "recall at 1 % FPR", "recall", *systems), rows)
+        rows.append((*cells, number(found["recall"]), *beside))
+    head = ("role", "sources", "attacks", "AUC", "recall at 1 % FPR", "recall")
+    return table((*head, *(f"AUC: {name}" for name in others)), rows)
 
 
 def _worst(sources: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -166,11 +168,11 @@ def _worst(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     return table(("source", "AUC", "recall", "what its attacks are like"), rows)
 
 
-def _cannot(f: Mapping[str, Any]) -> list[str]:
+def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Say in sentences where it fails; every number is of the figures."""
-    sources, cells = f["by_source"], [c for c in f["false_positives"] if c["language"] != "all"]
+    sources, cells = f["sources"], [c for c in f["false_positives"] if c["language"] != "all"]
     half = [s for s in sources if s["recall"] < 0.5]
-    beaten = [s for s in sources if any((v or 0.0) > s["auc"]["value"] for v in s["baselines"].values())]
+    beaten = [s for s in sources if any(o["auc"].get(s["source"], 0.0) > s["auc"]["value"] for o in others.values())]
     over = [c for c in cells if c["fpr"]["value"] > 0.02]
     none = [s["source"] for s in sources if s["recall"] < 0.1]
     return [
@@ -185,15 +187,14 @@ def _cannot(f: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _by_source(sources: Sequence[Mapping[str, Any]]) -> list[str]:
-    systems = sorted({name for s in sources for name in s["baselines"]})
+def _by_source(sources: Sequence[Mapping[str, Any]], others: Mapping[str, Any]) -> list[str]:
     rows = []
     for s in sorted(sources, key=lambda s: (s["role"], s["source"])):
         cells = (s["source"], s["role"], s["attacks"], s["harmless"], interval(s["auc"]), number(s["own_auc"]))
         figures = (number(s["average_precision"]["value"]), number(s["tpr_at_1_fpr"]["value"]), number(s["recall"]))
-        rows.append((*cells, *figures, *(number(s["baselines"].get(name)) for name in systems)))
+        rows.append((*cells, *figures, *(number(o["auc"].get(s["source"])) for o in others.values())))
     head = ("source", "role", "attacks", "harmless", "AUC", "own", "AP", "recall at 1 % FPR", "recall")
-    return table((*head, *(f"AUC: {name}" for name in systems)), rows)
+    return table((*head, *(f"AUC: {name}" for name in others)), rows)
 
 
 def _false_positives(cells: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -222,7 +223,7 @@ def _languages(f: Mapping[str, Any]) -> list[str]:
 
 def _shipped(f: Mapping[str, Any]) -> list[str]:
     found = f["summary"]
-    triggers = f["trigger_words"]["systems"][injection.OURS]
+    triggers = f["trigger_words"]
     return [
         "",
         "### As it ships, on injection_eval",

@@ -35,6 +35,6 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
         "summary": injection.summary(table, 300)["injection_eval"],
         "fpr": injection.summary(table, 100)["fpr"],
         "false_positives": injection.false_positives(table),
-        "trigger_words": injection.trigger_words({injection.OURS: table}),
+        "trigger_words": injection.trigger_words(table),
         "by_language": injection.by_language(table),
     }

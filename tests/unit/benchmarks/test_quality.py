@@ -58,7 +58,7 @@ def table() -> injection.Table:
 
 
 def test_attacks_are_ranked_among_harmless_rows_of_their_role_and_fold(table: injection.Table) -> None:
-    found = injection.by_source(table, {injection.OURS: table})
+    found = injection.by_source(table)
     assert [r["source"] for r in found] != []
     assert all(r["harmless"] == 150 for r in found)
     assert all(0.85 < r["auc"]["value"] < 0.97 for r in found)  # two normals two apart: .92
@@ -71,9 +71,8 @@ def test_false_positives_are_told_for_each_role_and_language(table: injection.Ta
 
 
 def test_trigger_words_count_harmless_prompts_only(table: injection.Table) -> None:
-    found = injection.trigger_words({injection.OURS: table})
-    assert found["systems"][injection.OURS]["rows"] == 100
-    assert found["by_word"].keys() == {"ignore"}
+    assert injection.trigger_words(table)["rows"] == 100
+    assert injection.by_word(table).keys() == {"ignore"}
 
 
 def test_every_attack_of_ours_has_its_kind_said() -> None:
