@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import train_hallucination, train_injection
 from benchmarks.quality.splits import Row
 
 SEED = 7
+_TRAINERS = Path(__file__).resolve().parents[1]
 
 
 class Model(Protocol):
@@ -22,29 +25,29 @@ class Model(Protocol):
         ...
 
 
-class _Injection:
-    def __init__(self, table, bias):
-        self.table, self.bias = table, bias
-
-    def scores(self, rows):
-        texts = train_injection.hashed(rows)
-        o = train_injection.odds(texts, np.arange(len(texts)), self.table) + self.bias
-        return np.column_stack([np.where(np.isfinite(o), o, -30.0)] * 2)
-
-
 def fit_injection(rows: Sequence[Row], seed: int = SEED) -> Model:
-    """Train the injection agent's model."""
-    rows = [r for r in rows if r["src"] not in train_injection.MADE_BY_OTHERS]
-    texts = train_injection.hashed([*rows, *train_injection.compose(rows, seed)])
-    return _Injection(*train_injection.train(texts, np.arange(len(texts)), seed))
+    """Train the injection agent's model, thresholds too."""
+    model: Model = _trainer("train_injection").fit(rows, seed)
+    return model
 
 
 def judge(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the margin over the thresholds that the trainer set within its rows, and which rows are over them."""
+    """Return the margin of each row over the thresholds of an injection model, and whether it is flagged.
+
+    The model's scores are float64[n, 2], the margin in the first column.
+    """
     margin = model.scores(rows)[:, 0]
-    return margin, margin >= 0
+    return margin, margin >= 0.0
 
 
 def fit_hallucination(rows: Sequence[Row], seed: int = SEED) -> Model:
-    """Train the hallucination agent's model."""
-    return train_hallucination.fit(rows, seed)
+    """Train the hallucination agent's model; its scores are probabilities."""
+    model: Model = _trainer("train_hallucination").fit(rows, seed)
+    return model
+
+
+def _trainer(name: str) -> Any:
+    """Import a trainer as the script it is: it knows the files beside it by their bare names."""
+    if str(_TRAINERS) not in sys.path:
+        sys.path.append(str(_TRAINERS))
+    return import_module(name)
