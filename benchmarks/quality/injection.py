@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality import baselines, composed, ours, thresholds
 from benchmarks.quality.near import NearDuplicates
-from benchmarks.quality.resample import Interval, Ranked, ranked_means, share
+from benchmarks.quality.resample import Interval, Ranked, auc_of, ranked_means, share
 from benchmarks.quality.rows import read
 from benchmarks.quality.splits import (
     FOLDS,
@@ -334,8 +334,7 @@ def _own_auc(table: Table, attacks: NDArray[np.int64]) -> float | None:
     own = ~table.attack & (table.source == source)
     if source.startswith("composed:") or own.sum() < LEAST_ATTACKS:
         return None
-    found = ranked_means({"own": Ranked(table.score[attacks], "own")}, {"own": [table.score[own]]}, 0)
-    return found.by_source["own"]["auc"].value
+    return auc_of(table.score[attacks], table.score[own])
 
 
 def by_role(table: Table) -> dict[str, Any]:
@@ -372,13 +371,12 @@ def _language_figures(table: Table) -> dict[str, Any] | None:
     attacks = int((prompts & table.attack).sum())
     if attacks < LEAST_LANGUAGE:
         return None
-    aucs, weights = [], []
+    aucs, weights = list[float](), list[int]()
     for fold in np.unique(table.fold):
         here = prompts & (table.fold == fold)
         positive, negative = table.score[here & table.attack], table.score[here & ~table.attack]
         if len(positive) and len(negative) >= LEAST_ATTACKS:
-            found = ranked_means({"": Ranked(positive, "")}, {"": [negative]}, 0).by_source[""]["auc"].value
-            aucs.append(found)
+            aucs.append(auc_of(positive, negative))
             weights.append(len(positive))
     flagged = [table.flag[prompts & table.attack & (table.source == s)] for s in np.unique(table.source)]
     return {

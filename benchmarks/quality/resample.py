@@ -91,6 +91,11 @@ def ranked_means(
     )
 
 
+def auc_of(positives: Numbers, negatives: Numbers) -> float:
+    """Area under the ROC curve of positives among negatives; NaN where either is missing."""
+    return _measures(positives, negatives)[0]
+
+
 def share(flags: Sequence[NDArray[np.bool_]], draws: int = DRAWS, seed: int = SEED) -> Interval:
     """Share of rows that are flagged, all rows weighing the same.
 

@@ -17,6 +17,21 @@ from numpy.typing import NDArray
 from benchmarks.quality.families import NOT_TESTED, NOT_TRAINED, family_of
 from benchmarks.quality.near import NearDuplicates, near_duplicates
 
+__all__ = [
+    "FOLDS",
+    "LANGUAGES",
+    "NOT_TESTED",
+    "NOT_TRAINED",
+    "Fold",
+    "Row",
+    "deal",
+    "family_of",
+    "leave_family_out",
+    "leave_language_out",
+    "near_duplicates_of",
+    "text_of",
+]
+
 Row: TypeAlias = Mapping[str, Any]
 """As in the data folder: ``src`` and ``label``, ``role`` and ``lang`` where given, and the text or texts."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.quality import composed, injection, render, targets, thresholds
 from benchmarks.quality.kinds import KINDS
+from benchmarks.quality.splits import Row
 
 HOST = "The first line is about one thing. The second about another.\nThe third line is the last of them all.\n" * 3
 
@@ -47,7 +48,7 @@ def test_composed_attacks_stand_in_hosts_that_are_there_without_them() -> None:
 @pytest.fixture
 def table() -> injection.Table:
     rng = np.random.default_rng(5)
-    rows, score, fold = [], [], []
+    rows, score, fold = list[Row](), list[float](), list[int]()
     for f in (0, 1):
         for src, role, label, mean in (("calm", "user", 0, 0.0), ("x", "user", 1, 2.0), ("pages", "document", 0, 5.0)):
             for k in range(150):
