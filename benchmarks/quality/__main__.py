@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import feedback, hallucination, injection, render, shipped
+from benchmarks.quality.modules import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "benchmarks" / "results" / "quality.json"
@@ -53,7 +54,7 @@ def parts() -> dict[str, Measure]:
         "feedback": feedback.measure,
         "hallucination": hallucination.measure,
     }
-    return own | {name: _of_module(name) for name in render.MODULES if find_spec(f"benchmarks.quality.{name}")}
+    return own | {name: _of_module(name) for name in SECTIONS if find_spec(f"benchmarks.quality.{name}")}
 
 
 def _measure(name: str) -> Measure:

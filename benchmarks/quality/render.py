@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.quality import hallucination, injection
 from benchmarks.quality.families import FAMILIES, NOT_TESTED
 from benchmarks.quality.kinds import kind_of
-from benchmarks.quality.targets import interval, number, outcomes
+from benchmarks.quality.markdown import interval, number, table
+from benchmarks.quality.modules import SECTIONS
+from benchmarks.quality.targets import outcomes
 
-MODULES: Mapping[str, str] = {
-    "context": "Context: attacks over turns, obeyed orders, campaigns",
-    "learning": "Learning: poisoned, contradictory and missing labels",
-    "drift_matched": "Drift: delay at equal false-alarm rates",
-    "drift_causes": "Drift: causes, and what they are called",
-}
-"""Parts that are modules of their own with ``measure(data)``; each may have ``lines(figures)`` to write its section."""
 WORST = 8
 
 HEAD = """# Quality
@@ -46,18 +41,12 @@ def page(parts: Mapping[str, Mapping[str, Any]]) -> str:
         lines += _feedback(figures["feedback"])
     if "hallucination" in figures:
         lines += _hallucination(figures["hallucination"])
-    for name, title in MODULES.items():
+    for name, (title, write) in SECTIONS.items():
         if name in figures:
-            lines += ["", f"## {title}", "", *_of_module(name, figures[name])]
+            lines += ["", f"## {title}", "", *write(figures[name])]
     lines += _families(figures.get("injection"))
     lines += _when(parts)
     return "\n".join(lines).rstrip() + "\n"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return a table in Markdown."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
 def _targets(figures: Mapping[str, Any]) -> list[str]:
@@ -337,42 +326,6 @@ def _cannot_tell(f: Mapping[str, Any]) -> list[str]:
             "free paraphrase is taken for unsupported."
         ),
     ]
-
-
-def _of_module(name: str, figures: Any) -> list[str]:
-    from importlib import import_module  # noqa: PLC0415
-
-    write = getattr(import_module(f"benchmarks.quality.{name}"), "lines", None)
-    return list(write(figures)) if write is not None else _nested(figures)
-
-
-def _nested(value: Any, title: str = "") -> list[str]:
-    """Write any figures: a table of those that are plain, and one for each that is not."""
-    if not isinstance(value, Mapping):
-        return [str(value)]
-    plain = {k: v for k, v in value.items() if not isinstance(v, Mapping)}
-    lines = [f"### {title}", ""] if title else []
-    if plain:
-        lines += [*table(("", ""), ((k, _shown(v)) for k, v in plain.items())), ""]
-    alike = {k: v for k, v in value.items() if isinstance(v, Mapping)}
-    keys = [list(v) for v in alike.values()]
-    flat = all(not isinstance(x, Mapping) for v in alike.values() for x in v.values())
-    if alike and flat and len(alike) > 1:
-        columns = list(dict.fromkeys(k for ks in keys for k in ks))
-        return [
-            *lines,
-            *table(("", *columns), ((k, *(_shown(v.get(c)) for c in columns)) for k, v in alike.items())),
-            "",
-        ]
-    for k, v in alike.items():
-        lines += _nested(v, f"{title}: {k}" if title else str(k))
-    return lines
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _families(f: Mapping[str, Any] | None) -> list[str]:

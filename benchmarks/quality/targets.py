@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.quality import hallucination
+from benchmarks.quality import hallucination, modules
+from benchmarks.quality.markdown import interval, number
 
 Figures = Mapping[str, Any]
 """Figures by part."""
@@ -37,34 +38,6 @@ def _outcome(text: str, part: str, parts: Figures, check: Check) -> Outcome:
     except (KeyError, IndexError, TypeError, ValueError):
         return Outcome(text, "not among the figures", None)
     return Outcome(text, figure, holds)
-
-
-def interval(value: Mapping[str, float | None]) -> str:
-    """Write a figure and its interval: ``.81 (.76 to .85)``.
-
-    Examples
-    --------
-    >>> interval({"value": 0.8123, "low": 0.76, "high": 0.85}), interval({"value": None, "low": None, "high": None})
-    ('.812 (.760 to .850)', '-')
-    """
-    if value["value"] is None:
-        return "-"
-    if value["low"] is None or value["high"] is None:
-        return number(value["value"])
-    return f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a share without its leading zero; a dash for None.
-
-    Examples
-    --------
-    >>> number(0.5), number(1.0), number(None)
-    ('.500', '1.000', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:.{digits}f}".removeprefix("0") if value >= 0 else f"-{number(-value, digits)}"
 
 
 def _mean_of(measure: str, least: float) -> Check:
@@ -128,4 +101,6 @@ _TARGETS: tuple[tuple[str, str, Check], ...] = (
     ("injection: AUC >= .93 after 500 labels on an unseen source", "feedback", _after_labels),
     ("hallucination: mean AUC over unseen sources >= .78", "hallucination", _hallucination_mean),
     ("hallucination: no unseen source under .60", "hallucination", _hallucination_worst),
+    ("drift: median delay: all texts 15, 30 % of them 120, 10 % 600 events", "drift_matched", modules.full_change),
+    ("drift: right cause first in 9 of 10 incidents", "drift_causes", modules.causes),
 )

@@ -91,3 +91,12 @@ def test_a_target_that_is_missed_is_said_to_be() -> None:
     worst = found["hallucination: no unseen source under .60"]
     assert (worst.holds, worst.figure) == (False, "lowest .550 (bump); 1 under .60")
     assert found["hallucination: mean AUC over unseen sources >= .78"].figure == "not among the figures"
+
+
+def test_a_change_that_a_detector_never_sees_is_not_a_short_delay() -> None:
+    cases = ("all texts of another kind", "30 % of another kind", "10 % of another kind")
+    never = {case: {"median": -1.0, "missed": 30, "early": 0} for case in cases}
+    figures = {"kinds": {"texts": {"ours": {"delays": never}}}}
+    found = {o.target: o for o in targets.outcomes({"drift_matched": figures})}
+    delays = found["drift: median delay: all texts 15, 30 % of them 120, 10 % 600 events"]
+    assert (delays.holds, delays.figure) == (False, "all texts not seen (30), 30 % not seen (30), 10 % not seen (30)")
