@@ -16,7 +16,7 @@ def drift_matched(f: Mapping[str, Any]) -> list[str]:
     asked = f"{f['events_per_false_alarm_at_least']:,}"
     lines = [
         (
-            f"Each method at the readiest setting with at most one false alarm in {asked} events of streams without a change. "
+            f"Each method at its readiest setting with at most one false alarm in {asked} events without a change. "
             f"Median delay in events over {f['runs']} runs; in brackets the runs that missed the change."
         )
     ]
