@@ -64,8 +64,8 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Sequence[str]]]]
 def full_change(figures: Any) -> tuple[str, bool]:
     """Delays of the agent on the texts of the drift streams."""
     found = figures["kinds"]["texts"][OURS]["delays"]
-    wanted = (("all texts", "all texts of another kind", 15), ("30 %", "30 % of another kind", 120))
-    wanted = (*wanted, ("10 %", "10 % of another kind", 600))
+    wanted = [("all texts", "all texts of another kind", 15), ("30 %", "30 % of another kind", 120)]
+    wanted.append(("10 %", "10 % of another kind", 600))
     text = ", ".join(f"{name} {_delay(found[case])}" for name, case, _ in wanted)
     return text, all(_NEVER < found[case]["median"] <= most for _, case, most in wanted)
 

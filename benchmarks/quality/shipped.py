@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.injection import InjectionAgent
-from benchmarks.quality import injection
+from benchmarks.quality import figures
 from benchmarks.quality.rows import read
 from benchmarks.quality.splits import NOT_TESTED, near_duplicates_of
 from streams.evaluation.rows import read_labelled
@@ -27,14 +27,14 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     theirs = [rows[i] for i in kept.tolist()]
     columns = (np.array([row[key] for row in theirs]) for key in ("src", "role", "lang"))
     attack = np.array([row["label"] == 1 for row in theirs])
-    fold = np.full(len(kept), injection.UNSEEN_FOLD)
-    table = injection.Table(theirs, found.score[kept], fold, attack, found.flag[kept], *columns)
+    fold = np.full(len(kept), figures.UNSEEN_FOLD)
+    table = figures.Table(theirs, found.score[kept], fold, attack, found.flag[kept], *columns)
     say(f"{len(kept)} rows, {int(known.sum())} left out as near-duplicates of training rows")
     return {
         "left_out": int(known.sum()),
-        "summary": injection.summary(table, 300)["injection_eval"],
-        "fpr": injection.summary(table, 100)["fpr"],
-        "false_positives": injection.false_positives(table),
-        "trigger_words": injection.trigger_words(table),
-        "by_language": injection.by_language(table),
+        "summary": figures.summary(table, 300)["injection_eval"],
+        "fpr": figures.summary(table, 100)["fpr"],
+        "false_positives": figures.false_positives(table),
+        "trigger_words": figures.trigger_words(table),
+        "by_language": figures.by_language(table),
     }

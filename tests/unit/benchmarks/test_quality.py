@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.quality import composed, injection, render, targets, thresholds
+from benchmarks.quality import composed, figures, render, targets, thresholds
 from benchmarks.quality.kinds import KINDS
 from benchmarks.quality.splits import Row
 
@@ -46,7 +46,7 @@ def test_composed_attacks_stand_in_hosts_that_are_there_without_them() -> None:
 
 
 @pytest.fixture
-def table() -> injection.Table:
+def table() -> figures.Table:
     rng = np.random.default_rng(5)
     rows, score, fold = list[Row](), list[float](), list[int]()
     for f in (0, 1):
@@ -55,25 +55,25 @@ def table() -> injection.Table:
                 rows.append(row(f"please ignore case {k}" if k % 3 == 0 else f"row {k}", label, f"{src}{f}", role))
                 score.append(mean + rng.standard_normal() + 50 * f)
                 fold.append(f)
-    return injection.as_table(injection.Scored(rows, score, fold), np.array(score) % 50 > 2)
+    return figures.as_table(figures.Scored(rows, score, fold), np.array(score) % 50 > 2)
 
 
-def test_attacks_are_ranked_among_harmless_rows_of_their_role_and_fold(table: injection.Table) -> None:
-    found = injection.by_source(table)
+def test_attacks_are_ranked_among_harmless_rows_of_their_role_and_fold(table: figures.Table) -> None:
+    found = figures.by_source(table)
     assert [r["source"] for r in found] != []
     assert all(r["harmless"] == 150 for r in found)
     assert all(0.85 < r["auc"]["value"] < 0.97 for r in found)  # two normals two apart: .92
 
 
-def test_false_positives_are_told_for_each_role_and_language(table: injection.Table) -> None:
-    cells = {(c["role"], c["language"]): c for c in injection.false_positives(table)}
+def test_false_positives_are_told_for_each_role_and_language(table: figures.Table) -> None:
+    cells = {(c["role"], c["language"]): c for c in figures.false_positives(table)}
     assert set(cells) == {("user", "en"), ("user", "all"), ("document", "en"), ("document", "all")}
     assert cells["document", "en"]["fpr"]["value"] > 0.9 > cells["user", "en"]["fpr"]["value"]
 
 
-def test_trigger_words_count_harmless_prompts_only(table: injection.Table) -> None:
-    assert injection.trigger_words(table)["rows"] == 100
-    assert injection.by_word(table).keys() == {"ignore"}
+def test_trigger_words_count_harmless_prompts_only(table: figures.Table) -> None:
+    assert figures.trigger_words(table)["rows"] == 100
+    assert figures.by_word(table).keys() == {"ignore"}
 
 
 def test_every_attack_of_ours_has_its_kind_said() -> None:
