@@ -23,7 +23,7 @@ _HOST, _ATTACK = (200, 3000), (20, 400)
 
 
 def compose(rows: Sequence[Row], seed: int) -> list[dict[str, Any]]:
-    """Return attacks in hosts (label 1), each followed by its host (label 0).
+    """Return attacks in hosts (label 1), each followed by its host (label 0); the source is ``composed:<role> <seed>``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def compose(rows: Sequence[Row], seed: int) -> list[dict[str, Any]]:
             source = attacks[names[int(rng.integers(len(names)))]]
             attack, host = source[int(rng.integers(len(source)))], hosts[h]["text"][: _HOST[1]]
             cut = seam(host, int(rng.integers(len(host))))
-            base = {"src": f"composed:{role}", "role": role, "lang": hosts[h]["lang"]}
+            base = {"src": f"composed:{role} {seed}", "role": role, "lang": hosts[h]["lang"]}
             made.append({**base, "text": f"{host[:cut]}{attack['text']}\n{host[cut:]}", "label": 1})
             made.append({**base, "text": host, "label": 0})
     return made

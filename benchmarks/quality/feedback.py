@@ -53,5 +53,5 @@ def _after(rows: Sequence[Labelled], labels: int, seed: int) -> tuple[float, flo
         label = np.array([row.label == 1 for row in first])
         score_rows(agent, first, Labels(agent.name, label, np.ones(labels, np.bool_)))
     score, attack = score_rows(agent, rest).score, np.array([row.label == 1 for row in rest])
-    found = ranked_means({"": Ranked(score[attack], "")}, {"": [score[~attack]]}, 0).by_source[""]
+    found = ranked_means({"": Ranked(score[attack], "")}, {"": [score[~attack]]}, 0).of("")
     return found["auc"].value or 0.0, found["tpr_at_1_fpr"].value or 0.0

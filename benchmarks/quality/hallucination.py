@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from agents.hallucination.agent import HallucinationAgent
 from agents.hallucination.rows import feature_rows
 from benchmarks.quality import ours
-from benchmarks.quality.resample import Ranked, ranked_means
+from benchmarks.quality.resample import DRAWS, Means, Ranked, ranked_means
 from benchmarks.quality.rows import read
 from benchmarks.quality.splits import (
     NOT_TESTED,
@@ -33,7 +33,7 @@ OURS = "hallucination agent"
 OVERLAP = "word overlap"
 BOOSTED = "batch gradient boosting on the agent's features"
 LINEAR = "batch logistic regression on the agent's features"
-BINS = 10
+BINS, FEWER_DRAWS = 10, 100
 LEAST = 20
 
 Scores = NDArray[np.float64]
@@ -65,7 +65,7 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
         "by_source": _by_source(source, label, scores, unseen),
         "means": {
             name: {
-                part: _mean(source[chosen], label[chosen], score[chosen], 300 if name == OURS else 100)
+                part: _mean(source[chosen], label[chosen], score[chosen], DRAWS if name == OURS else FEWER_DRAWS)
                 for part, chosen in (("all", np.ones(len(at), np.bool_)), ("train", ~unseen), ("eval", unseen))
             }
             for name, score in scores.items()
@@ -124,7 +124,7 @@ def _both(source: NDArray[np.str_], label: NDArray[np.bool_]) -> list[str]:
     return [s for s in names if min((label & (source == s)).sum(), (~label & (source == s)).sum()) >= LEAST]
 
 
-def _ranked(source: NDArray[np.str_], label: NDArray[np.bool_], score: Scores, draws: int) -> Any:
+def _ranked(source: NDArray[np.str_], label: NDArray[np.bool_], score: Scores, draws: int) -> Means:
     names = _both(source, label)
     positives = {s: Ranked(score[label & (source == s)], s) for s in names}
     return ranked_means(positives, {s: [score[~label & (source == s)]] for s in names}, draws)
@@ -132,22 +132,22 @@ def _ranked(source: NDArray[np.str_], label: NDArray[np.bool_], score: Scores, d
 
 def _mean(source: NDArray[np.str_], label: NDArray[np.bool_], score: Scores, draws: int) -> dict[str, Any]:
     found = _ranked(source, label, score, draws)
-    return {"sources": len(found.by_source), **{m: asdict(i) for m, i in found.mean.items()}}
+    return {"sources": len(found.names), **{m: asdict(i) for m, i in found.mean().items()}}
 
 
 def _by_source(
     source: NDArray[np.str_], label: NDArray[np.bool_], scores: Mapping[str, Scores], unseen: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
-    mine = _ranked(source, label, scores[OURS], 300).by_source
-    others = {n: _ranked(source, label, s, 0).by_source for n, s in scores.items() if n != OURS}
+    mine = _ranked(source, label, scores[OURS], DRAWS)
+    others = {n: _ranked(source, label, s, 0) for n, s in scores.items() if n != OURS}
     out = []
-    for name, figures in mine.items():
+    for name in mine.names:
         here = source == name
         row = {"source": name, "rows": int(here.sum()), "unsupported": int((label & here).sum())}
         row["part"] = "eval" if unseen[here].any() else "train"
-        row |= {m: asdict(i) for m, i in figures.items()}
+        row |= {m: asdict(i) for m, i in mine.of(name).items()}
         row["ece"] = expected_calibration_error(label[here], scores[OURS][here])
-        out.append({**row, "baselines": {b: o[name]["auc"].value for b, o in others.items()}})
+        out.append({**row, "baselines": {b: o.of(name)["auc"].value for b, o in others.items()}})
     return sorted(out, key=lambda row: row["auc"]["value"])
 
 
@@ -196,11 +196,12 @@ def shipped(data: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
     label = np.array([row.label == 1 for row in kept])
     source = np.array([row.src for row in kept])
     out: dict[str, Any] = {"threshold": agent.threshold, "left_out": int(known.sum()), "sources": {}}
-    for name, figures in _ranked(source, label, found.score, 300).by_source.items():
+    ranking = _ranked(source, label, found.score, DRAWS)
+    for name in ranking.names:
         here = source == name
-        out["sources"][name] = {m: asdict(i) for m, i in figures.items()} | {
+        out["sources"][name] = {m: asdict(i) for m, i in ranking.of(name).items()} | {
             "recall": float(found.flag[here & label].mean()),
             "fpr": float(found.flag[here & ~label].mean()),
         }
-    out["mean"] = _mean(source, label, found.score, 300)
+    out["mean"] = _mean(source, label, found.score, DRAWS)
     return out

@@ -54,7 +54,6 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     return {
         "folds": [_described(job) for job in folds],
         **figures.of_system(mine, DRAWS),
-        "sources": figures.by_source(mine),
         "by_language": figures.by_language(mine),
         "false_positives": figures.false_positives(mine),
         "by_word": figures.by_word(mine),
@@ -67,10 +66,7 @@ def measure_baselines(data: Path, jobs: int, say: Callable[[str], None]) -> dict
     out: dict[str, Any] = {}
     for name, table in tables.items():
         system = baselines.INJECTION[name]
-        found = figures.ranked(table, figures.sources_of(table, least=5), 0).by_source
-        out[name] = figures.of_system(table, FEWER_DRAWS) | {
-            "auc": {source: m["auc"].value for source, m in found.items()}
-        }
+        out[name] = figures.of_system(table, FEWER_DRAWS)
         out[name]["sampled"] = [system.train, system.test] if system.train or system.test else None
     return out
 

@@ -50,4 +50,4 @@ def kind_of(source: str) -> str:
     >>> kind_of("bipia (document)") == kind_of("bipia")
     True
     """
-    return KINDS.get(source.partition(" (")[0], "")
+    return KINDS.get(source.partition(" ")[0], "")

@@ -48,7 +48,7 @@ def _systems(systems: Mapping[str, Any]) -> list[str]:
     for name, found in systems.items():
         every, sampled = found["means"]["all"], found.get("sampled")
         ranks = (interval(every[m]) for m in ("auc", "average_precision", "tpr_at_1_fpr"))
-        flags = (number(every["recall"]), interval(found["means"]["fpr"]), interval(found["trigger_words"]["fpr"]))
+        flags = (number(every["recall"]), interval(found["fpr"]), interval(found["trigger_words"]["fpr"]))
         rows.append((name + (" *" if sampled else ""), *ranks, *flags))
         if sampled:
             notes.append(f"\\* on a sample: trained on {sampled[0]:,} rows and tested on {sampled[1]:,} a fold.")
@@ -79,7 +79,7 @@ def _by_role(roles: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     rows = []
     for role, found in roles.items():
         beside = [number(o["by_role"].get(role, {}).get("auc", {}).get("value")) for o in others.values()]
-        cells = (role, len(found["sources"]), found["attacks"], interval(found["auc"]), interval(found["tpr_at_1_fpr"]))
+        cells = (role, found["sources"], found["attacks"], interval(found["auc"]), interval(found["tpr_at_1_fpr"]))
         rows.append((*cells, number(found["recall"]), *beside))
     head = ("role", "sources", "attacks", "AUC", "recall at 1 % FPR", "recall")
     return table((*head, *(f"AUC: {name}" for name in others)), rows)
@@ -95,7 +95,9 @@ def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     sources, cells = f["sources"], [c for c in f["false_positives"] if c["language"] != "all"]
     half, none = ([s["source"] for s in sources if s["recall"] < share] for share in (0.5, 0.1))
     beaten = [
-        s["source"] for s in sources if any(o["auc"].get(s["source"], 0.0) > s["auc"]["value"] for o in others.values())
+        s["source"]
+        for s in sources
+        if any((_auc_of(o, s["source"]) or 0.0) > s["auc"]["value"] for o in others.values())
     ]
     over = [f"{c['role']} {c['language']} ({number(c['fpr']['value'])} of {c['rows']})" for c in cells if _over(c)]
     return [
@@ -113,6 +115,10 @@ def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _auc_of(system: Mapping[str, Any], source: str) -> float | None:
+    return next((row["auc"]["value"] for row in system["sources"] if row["source"] == source), None)
+
+
 def _over(cell: Mapping[str, Any]) -> bool:
     return bool(cell["fpr"]["value"] > 0.02)
 
@@ -122,7 +128,7 @@ def _by_source(sources: Sequence[Mapping[str, Any]], others: Mapping[str, Any]) 
     for s in sorted(sources, key=lambda s: (s["role"], s["source"])):
         cells = (s["source"], s["role"], s["attacks"], s["harmless"], interval(s["auc"]), number(s["own_auc"]))
         figures = (number(s["average_precision"]["value"]), number(s["tpr_at_1_fpr"]["value"]), number(s["recall"]))
-        rows.append((*cells, *figures, *(number(o["auc"].get(s["source"])) for o in others.values())))
+        rows.append((*cells, *figures, *(number(_auc_of(o, s["source"])) for o in others.values())))
     head = ("source", "role", "attacks", "harmless", "AUC", "own", "AP", "recall at 1 % FPR", "recall")
     return table((*head, *(f"AUC: {name}" for name in others)), rows)
 
@@ -152,14 +158,15 @@ def languages(f: Mapping[str, Any]) -> list[str]:
 
 def shipped(f: Mapping[str, Any]) -> list[str]:
     """Return the part about what ships."""
-    found, triggers = f["summary"], f["trigger_words"]
+    found, triggers = f["means"]["injection_eval"], f["trigger_words"]
     return [
         *("", "### As it ships, on injection_eval", ""),
         *prose(
             f"Its weights and thresholds have nothing of this file; {f['left_out']} rows that are nearly training rows",
             f"are left out. Mean over {found['sources']} sources: AUC {interval(found['auc'])}, recall at 1 % FPR",
             f"{interval(found['tpr_at_1_fpr'])}, recall {number(found['recall'])}. Harmless flagged:",
-            f"{interval(f['fpr'])}; with trigger words {interval(triggers['fpr'])} of {triggers['rows']} prompts. By role and language:",
+            f"{interval(f['fpr'])}; with trigger words {interval(triggers['fpr'])} of {triggers['rows']} prompts.",
+            "By role and language:",
         ),
         "",
         *_false_positives(f["false_positives"]),

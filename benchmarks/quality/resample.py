@@ -49,18 +49,46 @@ class Ranked:
     among: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Means:
-    """Measures by source and their means over sources, each source weighing the same."""
+    """Measures of sources, as they are and in each draw.
 
-    by_source: Mapping[str, Mapping[str, Interval]]
-    mean: Mapping[str, Interval]
+    Attributes
+    ----------
+    names
+        The sources.
+    values
+        float64[sources, measures], in the order of `MEASURES`; NaN where one could not be measured.
+    drawn
+        float64[draws, sources, measures].
+    picked
+        int64[draws, sources], numbers from which each draw's sources are taken.
+    """
+
+    names: Sequence[str]
+    values: Numbers
+    drawn: Numbers
+    picked: NDArray[np.int64]
+
+    def of(self, name: str) -> dict[str, Interval]:
+        """Return the measures of a source; the intervals are of its rows alone."""
+        k = self.names.index(name)
+        return {m: _interval(float(self.values[k, j]), self.drawn[:, k, j]) for j, m in enumerate(MEASURES)}
+
+    def mean(self, names: Sequence[str] | None = None) -> dict[str, Interval]:
+        """Return means over sources, each weighing the same, with intervals over sources and rows."""
+        chosen = np.array([self.names.index(n) for n in (self.names if names is None else names)], np.int64)
+        if not len(chosen):
+            return {m: Interval(None) for m in MEASURES}
+        picked = chosen[self.picked[:, : len(chosen)] % len(chosen)]
+        means = self.drawn[np.arange(len(picked))[:, None], picked].mean(axis=1)
+        return {m: _interval(float(self.values[chosen, j].mean()), means[:, j]) for j, m in enumerate(MEASURES)}
 
 
 def ranked_means(
     sources: Mapping[str, Ranked], negatives: Mapping[str, Sequence[Numbers]], draws: int = DRAWS, seed: int = SEED
 ) -> Means:
-    """Measure each source and their mean.
+    """Measure each source, and again in each draw.
 
     Parameters
     ----------
@@ -72,23 +100,16 @@ def ranked_means(
     draws, seed
         Of the resampling. With 0 draws there are values only.
     """
-    names = list(sources)
     whole = {name: np.concatenate(list(groups)) for name, groups in negatives.items()}
-    values = np.array([_measures(s.positives, whole[s.among]) for s in sources.values()]).reshape(
-        len(names), len(MEASURES)
-    )
+    values = np.array([_measures(s.positives, whole[s.among]) for s in sources.values()])
     rng = np.random.default_rng(seed)
-    drawn = np.empty((draws, len(names), len(MEASURES)))
-    means = np.empty((draws, len(MEASURES)))
+    drawn = np.empty((draws, len(sources), len(MEASURES)))
     for d in range(draws):
         others = {name: redraw(groups, rng) for name, groups in negatives.items()}
         for k, source in enumerate(sources.values()):
             drawn[d, k] = _measures(_rows(source.positives, rng), others[source.among])
-        means[d] = drawn[d, rng.integers(len(names), size=len(names))].mean(axis=0) if names else np.nan
-    return Means(
-        {n: {m: _interval(values[k, j], drawn[:, k, j]) for j, m in enumerate(MEASURES)} for k, n in enumerate(names)},
-        {m: _interval(float(values[:, j].mean()) if names else np.nan, means[:, j]) for j, m in enumerate(MEASURES)},
-    )
+    picked = rng.integers(1 << 31, size=(draws, len(sources)))
+    return Means(list(sources), values.reshape(len(sources), len(MEASURES)), drawn, picked)
 
 
 def auc_of(positives: Numbers, negatives: Numbers) -> float:
@@ -104,24 +125,27 @@ def share(flags: Sequence[NDArray[np.bool_]], draws: int = DRAWS, seed: int = SE
     flags
         Of the rows of each source.
     """
-    flags = [f for f in flags if len(f)]
-    if not flags:
+    rows = np.array([len(f) for f in flags if len(f)], np.int64)
+    rate = np.array([f.mean() for f in flags if len(f)])
+    if not len(rows):
         return Interval(None)
     rng = np.random.default_rng(seed)
-    return _interval(float(np.concatenate(flags).mean()), np.array([redraw(flags, rng).mean() for _ in range(draws)]))
+    picked = rng.integers(len(rows), size=(draws, len(rows)))
+    hits = rng.binomial(rows[picked], rate[picked])  # what drawing the rows one by one would count
+    return _interval(float(rows @ rate / rows.sum()), hits.sum(axis=1) / rows[picked].sum(axis=1))
 
 
-def redraw(groups: Sequence[NDArray[np.generic]], rng: np.random.Generator) -> NDArray[np.generic]:
+def redraw(groups: Sequence[Numbers], rng: np.random.Generator) -> Numbers:
     """Draw as many groups as there are, with replacement, and the rows of each."""
     picked = rng.integers(len(groups), size=len(groups))
     return np.concatenate([_rows(groups[g], rng) for g in picked.tolist()])
 
 
-def _rows(values: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.generic]:
+def _rows(values: Numbers, rng: np.random.Generator) -> Numbers:
     return values[rng.integers(len(values), size=len(values))]
 
 
-def _measures(positives: NDArray[np.generic], negatives: NDArray[np.generic]) -> list[float]:
+def _measures(positives: Numbers, negatives: Numbers) -> list[float]:
     label = np.zeros(len(positives) + len(negatives), np.bool_)
     label[: len(positives)] = True
     ranking = rank(label, np.concatenate([positives, negatives]))
@@ -134,6 +158,6 @@ def _interval(value: float, drawn: Numbers) -> Interval:
         return Interval(None)
     there = drawn[~np.isnan(drawn)]
     if not len(there):
-        return Interval(round(float(value), 4))
+        return Interval(round(value, 4))
     low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(*(round(float(v), 4) for v in (value, low, high)))
+    return Interval(round(value, 4), round(float(low), 4), round(float(high), 4))

@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.injection import InjectionAgent
 from benchmarks.quality import figures
+from benchmarks.quality.resample import DRAWS
 from benchmarks.quality.rows import read
 from benchmarks.quality.splits import NOT_TESTED, near_duplicates_of
 from streams.evaluation.rows import read_labelled
@@ -32,9 +33,7 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     say(f"{len(kept)} rows, {int(known.sum())} left out as near-duplicates of training rows")
     return {
         "left_out": int(known.sum()),
-        "summary": figures.summary(table, 300)["injection_eval"],
-        "fpr": figures.summary(table, 100)["fpr"],
+        **figures.of_system(table, DRAWS),
         "false_positives": figures.false_positives(table),
-        "trigger_words": figures.trigger_words(table),
         "by_language": figures.by_language(table),
     }

@@ -28,7 +28,7 @@ def sources(rng: np.random.Generator) -> tuple[dict[str, Ranked], dict[str, list
 def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
     held = 0
     for run in range(100):
-        found = ranked_means(*sources(np.random.default_rng(run)), draws=100, seed=run).mean["auc"]
+        found = ranked_means(*sources(np.random.default_rng(run)), draws=100, seed=run).mean()["auc"]
         assert found.low is not None
         assert found.high is not None
         held += found.low <= true_mean_auc() <= found.high
@@ -48,20 +48,20 @@ def test_intervals_over_sources_are_wider_than_of_rows_alone() -> None:
 def test_a_source_is_ranked_among_its_own_negatives_only() -> None:
     ranked = {"a": Ranked(np.array([2.0, 3.0]), "low"), "b": Ranked(np.array([2.0, 3.0]), "high")}
     found = ranked_means(ranked, {"low": [np.array([0.0, 1.0])], "high": [np.array([4.0]), np.array([5.0])]})
-    assert (found.by_source["a"]["auc"].value, found.by_source["b"]["auc"].value) == (1.0, 0.0)
-    assert found.mean["auc"].value == 0.5
+    assert (found.of("a")["auc"].value, found.of("b")["auc"].value) == (1.0, 0.0)
+    assert found.mean()["auc"].value == 0.5
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     data = sources(np.random.default_rng(3))
-    assert ranked_means(*data, draws=20) == ranked_means(*data, draws=20)
-    assert ranked_means(*data, draws=20) != ranked_means(*data, draws=20, seed=8)
+    assert ranked_means(*data, draws=20).mean() == ranked_means(*data, draws=20).mean()
+    assert ranked_means(*data, draws=20).mean() != ranked_means(*data, draws=20, seed=8).mean()
 
 
 def test_nothing_to_measure_is_none() -> None:
     assert share([]).value is None
     assert share([np.zeros(0, np.bool_)]).value is None
-    assert ranked_means({}, {}, draws=3).mean["auc"].value is None
+    assert ranked_means({}, {}, draws=3).mean()["auc"].value is None
 
 
 @pytest.mark.parametrize(("said", "error"), [(0.5, 0.2), (0.3, 0.0), (1.0, 0.7)])
