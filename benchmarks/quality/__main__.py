@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import feedback, hallucination, injection, render, shipped
+from benchmarks.quality import attack_share, feedback, hallucination, injection, render, shipped
 from benchmarks.quality.modules import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,7 @@ def parts() -> dict[str, Measure]:
         "languages": injection.languages,
         "shipped": shipped.measure,
         "feedback": feedback.measure,
+        "attack_share": attack_share.measure,
         "hallucination": hallucination.measure,
     }
     return own | {name: _of_module(name) for name in SECTIONS if find_spec(f"benchmarks.quality.{name}")}

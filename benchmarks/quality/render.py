@@ -36,6 +36,8 @@ def page(parts: Mapping[str, Mapping[str, Any]]) -> str:
         lines += render_injection.shipped(figures["shipped"])
     if "feedback" in figures:
         lines += render_injection.feedback(figures["feedback"])
+    if "attack_share" in figures:
+        lines += render_injection.attack_share(figures["attack_share"])
     if "hallucination" in figures:
         lines += render_hallucination.section(figures["hallucination"])
     for name, (title, write) in SECTIONS.items():

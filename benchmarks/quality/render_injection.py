@@ -185,3 +185,22 @@ def feedback(f: Mapping[str, Any]) -> list[str]:
         "",
         *table(("source", "rows", "", *(f"{n} labels" for n in f["labels"])), rows),
     ]
+
+
+def attack_share(f: Mapping[str, Any]) -> list[str]:
+    """Return the part about the rate of flags."""
+    rows = []
+    for name, delays in f["delays"].items():
+        cells = (f"{d['median']:.0f}" + (f" ({d['missed']} missed)" if d["missed"] else "") for d in delays.values())
+        rows.append((name, *cells))
+    shares = list(next(iter(f["delays"].values())))
+    return [
+        *("", "### A share of attacks begins", ""),
+        *prose(
+            f"Events until `injection.rate` alarms, median of {f['runs']} runs, with the shipped agent's flags:",
+            f"{number(f['attacks_flagged'])} of the attacks and {number(f['harmless_flagged'], 4)} of the harmless rows",
+            f"of injection_eval. Without attacks {f['false_alarms_per_10000']:.2f} false alarms in 10,000 events.",
+        ),
+        "",
+        *table(("", *(f"{share} attacks" for share in shares)), rows),
+    ]
