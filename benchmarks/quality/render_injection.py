@@ -197,9 +197,9 @@ def attack_share(f: Mapping[str, Any]) -> list[str]:
     return [
         *("", "### A share of attacks begins", ""),
         *prose(
-            f"Events until `injection.rate` alarms, median of {f['runs']} runs, with the shipped agent's flags:",
-            f"{number(f['attacks_flagged'])} of the attacks and {number(f['harmless_flagged'], 4)} of the harmless rows",
-            f"of injection_eval. Without attacks {f['false_alarms_per_10000']:.2f} false alarms in 10,000 events.",
+            f"Events until `injection.rate` alarms, median of {f['runs']} runs, by the shipped agent's flags:",
+            f"{number(f['attacks_flagged'])} of the attacks and {number(f['harmless_flagged'], 4)} of the harmless",
+            f"rows of injection_eval. Without attacks {f['false_alarms_per_10000']:.2f} false alarms in 10,000 events.",
         ),
         "",
         *table(("", *(f"{share} attacks" for share in shares)), rows),
