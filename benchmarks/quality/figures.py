@@ -97,20 +97,16 @@ def _split_by_role(table: Table, source: str) -> bool:
 
 
 def among(table: Table, attacks: NDArray[np.int64]) -> tuple[str, list[NDArray[np.float64]]]:
-    """Harmless rows that attacks are ranked among: of the same role and fold, of all folds where those are few.
+    """Harmless rows that attacks are ranked among, by source: all of their role, scored by models that never saw them.
 
-    Composed attacks are ranked among their own hosts.
+    A fold alone has the harmless rows of few sources, and how hard those are would decide. Composed attacks are ranked
+    among their own hosts.
     """
-    role, fold, source = str(table.role[attacks[0]]), int(table.fold[attacks[0]]), str(table.source[attacks[0]])
+    role, source = str(table.role[attacks[0]]), str(table.source[attacks[0]])
     if source.startswith("composed:"):
-        harmless = ~table.attack & (table.source == source)
-        return source, [table.score[harmless]]
+        return source, [table.score[~table.attack & (table.source == source)]]
     harmless = ~table.attack & _own(table) & (table.role == role)
-    if (harmless & (table.fold == fold)).sum() >= LEAST_HARMLESS:
-        harmless, name = harmless & (table.fold == fold), f"{role} {fold}"
-    else:
-        name = role
-    return name, [table.score[harmless & (table.source == s)] for s in np.unique(table.source[harmless])]
+    return role, [table.score[harmless & (table.source == s)] for s in np.unique(table.source[harmless])]
 
 
 def ranked(table: Table, chosen: Mapping[str, NDArray[np.int64]], draws: int) -> Means:
@@ -195,23 +191,19 @@ def _only(table: Table, chosen: NDArray[np.bool_]) -> Table:
 
 
 def language_figures(table: Table) -> dict[str, Any] | None:
-    """AUC within folds, weighed by their attacks, and recall, of prompts."""
+    """AUC and recall of prompts."""
     prompts = table.role == "user"
+    harmless = prompts & ~table.attack
     attacks = int((prompts & table.attack).sum())
     if attacks < LEAST_LANGUAGE:
         return None
-    aucs, weights = list[float](), list[int]()
-    for fold in np.unique(table.fold):
-        here = prompts & (table.fold == fold)
-        positive, negative = table.score[here & table.attack], table.score[here & ~table.attack]
-        if len(positive) and len(negative) >= LEAST_ATTACKS:
-            aucs.append(auc_of(positive, negative))
-            weights.append(len(positive))
     found = [table.flag[prompts & table.attack & (table.source == s)] for s in np.unique(table.source)]
     return {
         "attacks": attacks,
         "sources": len(np.unique(table.source[prompts & table.attack])),
-        "auc": float(np.average(aucs, weights=weights)) if aucs else None,
+        "auc": auc_of(table.score[prompts & table.attack], table.score[harmless])
+        if harmless.sum() >= LEAST_ATTACKS
+        else None,
         "recall": asdict(share(found)),
     }
 

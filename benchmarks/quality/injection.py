@@ -1,7 +1,6 @@
 """Injection: how well attacks of sources never seen are told from harmless text of sources never seen.
 
-Every figure is of models that had neither the source nor its family, nor a near-duplicate of the row. A source of
-attacks is ranked among the harmless rows of its role that are held out with it.
+Every score is of a model that had neither the row's source nor its family, nor a near-duplicate of it.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ def _how(means: Mapping[str, Any]) -> list[str]:
     every, train, evaluation = (means[part] for part in ("all", "injection_train", "injection_eval"))
     return prose(
         f"Means over the {every['sources']} sources with at least {figures.LEAST_ATTACKS} attacks, each weighing the",
-        "same. A source is ranked among the harmless rows of its role that are held out in the",
-        "same fold. Recall and FPR",
+        "same. A source is ranked among all harmless rows of its role, each scored by a model that never saw its",
+        "family. Recall and FPR",
         "of the agent are at the thresholds that its trainer sets within the rows it is given; of",
         "the others at 1 % false",
         "positives on the harmless rows of the *other* folds, by role and script. Sources of injection_train and of",

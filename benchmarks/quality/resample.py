@@ -10,20 +10,16 @@ Davison, A., Hinkley, D. (1997). Bootstrap methods and their application, sectio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.evaluation.metrics import Numbers, auc, average_precision, rank, tpr_at_fpr
+from streams.evaluation.metrics import FPR_LIMIT, Numbers
 
 DRAWS, SEED, LEVEL = 300, 7, 0.95
-MEASURES: Mapping[str, Callable[..., float | None]] = {
-    "auc": auc,
-    "average_precision": average_precision,
-    "tpr_at_1_fpr": tpr_at_fpr,
-}
+MEASURES = ("auc", "average_precision", "tpr_at_1_fpr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +96,24 @@ def ranked_means(
     draws, seed
         Of the resampling. With 0 draws there are values only.
     """
-    whole = {name: np.concatenate(list(groups)) for name, groups in negatives.items()}
-    values = np.array([_measures(s.positives, whole[s.among]) for s in sources.values()])
+    others = {name: _Negatives.of(groups) for name, groups in negatives.items()}
+    placed = [_Placed.of(source.positives, others[source.among].scores) for source in sources.values()]
+    keys = [source.among for source in sources.values()]
+    whole = {name: _summed(np.ones(len(n.scores), np.int64)) for name, n in others.items()}
+    values = [one.measures(one.count, whole[key]) for one, key in zip(placed, keys, strict=True)]
     rng = np.random.default_rng(seed)
     drawn = np.empty((draws, len(sources), len(MEASURES)))
     for d in range(draws):
-        others = {name: redraw(groups, rng) for name, groups in negatives.items()}
-        for k, source in enumerate(sources.values()):
-            drawn[d, k] = _measures(_rows(source.positives, rng), others[source.among])
+        weights = {name: _summed(n.draw(rng)) for name, n in others.items()}
+        for k, one in enumerate(placed):
+            drawn[d, k] = one.measures(one.draw(rng), weights[keys[k]])
     picked = rng.integers(1 << 31, size=(draws, len(sources)))
-    return Means(list(sources), values.reshape(len(sources), len(MEASURES)), drawn, picked)
+    return Means(list(sources), np.array(values).reshape(len(sources), len(MEASURES)), drawn, picked)
 
 
-def auc_of(positives: Numbers, negatives: Numbers) -> float:
-    """Area under the ROC curve of positives among negatives; NaN where either is missing."""
-    return _measures(positives, negatives)[0]
+def auc_of(positives: Numbers, negatives: Numbers) -> float | None:
+    """Area under the ROC curve of positives among negatives; None where either is missing."""
+    return ranked_means({"": Ranked(positives, "")}, {"": [negatives]}, 0).of("")["auc"].value
 
 
 def share(flags: Sequence[NDArray[np.bool_]], draws: int = DRAWS, seed: int = SEED) -> Interval:
@@ -135,22 +134,77 @@ def share(flags: Sequence[NDArray[np.bool_]], draws: int = DRAWS, seed: int = SE
     return _interval(float(rows @ rate / rows.sum()), hits.sum(axis=1) / rows[picked].sum(axis=1))
 
 
-def redraw(groups: Sequence[Numbers], rng: np.random.Generator) -> Numbers:
-    """Draw as many groups as there are, with replacement, and the rows of each."""
-    picked = rng.integers(len(groups), size=len(groups))
-    return np.concatenate([_rows(groups[g], rng) for g in picked.tolist()])
+@dataclass(frozen=True)
+class _Negatives:
+    """Negatives in ascending order, and where those of each source stand."""
+
+    scores: Numbers
+    members: Sequence[NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, groups: Sequence[Numbers]) -> _Negatives:
+        scores = np.concatenate(list(groups))
+        order = np.argsort(scores, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        ends = np.cumsum([len(g) for g in groups])
+        return cls(scores[order], [m for m in np.split(place, ends[:-1]) if len(m)])
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw as many sources as there are, with replacement, and the rows of each; how often each row came."""
+        if not self.members:
+            return np.zeros(0, np.int64)
+        chosen = (self.members[k] for k in rng.integers(len(self.members), size=len(self.members)).tolist())
+        rows = np.concatenate([m[rng.integers(len(m), size=len(m))] for m in chosen])
+        return np.bincount(rows, minlength=len(self.scores))
 
 
-def _rows(values: Numbers, rng: np.random.Generator) -> Numbers:
-    return values[rng.integers(len(values), size=len(values))]
+@dataclass(frozen=True)
+class _Placed:
+    """Distinct scores of positives, the highest first, by their place among the negatives.
+
+    So a draw costs sums over weights and no sorting; the measures are those of `streams.evaluation.metrics`.
+
+    Attributes
+    ----------
+    which
+        int64[n], the distinct score of each positive.
+    count
+        int64[m], positives of each distinct score.
+    below, upto
+        int64[m], negatives under a score, and those not over it.
+    """
+
+    which: NDArray[np.int64]
+    count: NDArray[np.int64]
+    below: NDArray[np.int64]
+    upto: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, positives: Numbers, negatives: Numbers) -> _Placed:
+        scores, which = np.unique(-positives, return_inverse=True)
+        below, upto = (np.searchsorted(negatives, -scores, side) for side in ("left", "right"))
+        return cls(which, np.bincount(which, minlength=len(scores)), below, upto)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw the positives again; how often each distinct score came."""
+        n = len(self.which)
+        return np.bincount(self.which[rng.integers(n, size=n)] if n else self.which, minlength=len(self.count))
+
+    def measures(self, count: NDArray[np.int64], negatives: NDArray[np.int64]) -> list[float]:
+        """Return the `MEASURES` where each score came ``count`` times; ``negatives`` are summed weights."""
+        p, n = int(count.sum()), int(negatives[-1])
+        if not p or not n:
+            return [np.nan] * len(MEASURES)
+        below, upto = negatives[self.below], negatives[self.upto]
+        over, found = n - below, np.cumsum(count)
+        precision = found / np.maximum(1, found + over)
+        auc = float(count @ (below + upto)) / (2 * p * n)
+        return [auc, float(count @ precision) / p, float(count[over <= FPR_LIMIT * n].sum()) / p]
 
 
-def _measures(positives: Numbers, negatives: Numbers) -> list[float]:
-    label = np.zeros(len(positives) + len(negatives), np.bool_)
-    label[: len(positives)] = True
-    ranking = rank(label, np.concatenate([positives, negatives]))
-    found = [measure(ranking) for measure in MEASURES.values()]
-    return [np.nan if value is None else value for value in found]
+def _summed(weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(weights)])
 
 
 def _interval(value: float, drawn: Numbers) -> Interval:

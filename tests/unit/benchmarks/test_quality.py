@@ -53,15 +53,15 @@ def table() -> figures.Table:
         for src, role, label, mean in (("calm", "user", 0, 0.0), ("x", "user", 1, 2.0), ("pages", "document", 0, 5.0)):
             for k in range(150):
                 rows.append(row(f"please ignore case {k}" if k % 3 == 0 else f"row {k}", label, f"{src}{f}", role))
-                score.append(mean + rng.standard_normal() + 50 * f)
+                score.append(mean + rng.standard_normal())
                 fold.append(f)
-    return figures.as_table(figures.Scored(rows, score, fold), np.array(score) % 50 > 2)
+    return figures.as_table(figures.Scored(rows, score, fold), np.array(score) > 2)
 
 
-def test_attacks_are_ranked_among_harmless_rows_of_their_role_and_fold(table: figures.Table) -> None:
+def test_attacks_are_ranked_among_harmless_rows_of_their_role(table: figures.Table) -> None:
     found = figures.of_system(table, 10)["sources"]
     assert [r["source"] for r in found] != []
-    assert all(r["harmless"] == 150 for r in found)
+    assert all(r["harmless"] == 300 for r in found)
     assert all(0.85 < r["auc"]["value"] < 0.97 for r in found)  # two normals two apart: .92
 
 

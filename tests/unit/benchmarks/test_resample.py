@@ -6,10 +6,13 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.quality.hallucination import expected_calibration_error
 from benchmarks.quality.resample import Ranked, ranked_means, share
+from streams.evaluation.metrics import measure
 
 SHIFT, SPREAD, SOURCES = 1.0, 0.4, 12
 
@@ -50,6 +53,21 @@ def test_a_source_is_ranked_among_its_own_negatives_only() -> None:
     found = ranked_means(ranked, {"low": [np.array([0.0, 1.0])], "high": [np.array([4.0]), np.array([5.0])]})
     assert (found.of("a")["auc"].value, found.of("b")["auc"].value) == (1.0, 0.0)
     assert found.mean()["auc"].value == 0.5
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 300)), min_size=1, max_size=400))
+def test_measures_are_those_of_the_command_that_evaluates(rows: list[tuple[bool, int]]) -> None:
+    label, score = np.array([one for one, _ in rows]), np.array([s / 7 for _, s in rows])
+    found = ranked_means({"": Ranked(score[label], "")}, {"": [score[~label]]}, 0)
+    expected = measure(label, score, label)
+    ours = [interval.value for interval in found.of("").values()]
+    assert ours == pytest.approx([expected.auc, expected.average_precision, expected.tpr_at_1_fpr], abs=5e-5)
+
+
+def test_a_draw_takes_sources_and_their_rows_with_replacement() -> None:
+    rng = np.random.default_rng(1)
+    means = ranked_means({"a": Ranked(rng.standard_normal(50), "n")}, {"n": [np.full(30, -9.0), np.full(30, 9.0)]}, 200)
+    assert set(np.round(means.drawn[:, 0, 0], 6)) == {0.0, 0.5, 1.0}  # only low, both, only high ones drawn
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
