@@ -14,7 +14,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit unit-drift unit-others unit-client test-kafka test-client test-client-torch test-client-otel fuzz check bench docs lint types format setup lock clean
+.PHONY: help demo test unit unit-drift unit-others unit-client test-kafka test-client test-client-torch test-client-otel fuzz check bench quality docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ test-client-otel: .venv-otel/.installed  ## the client with OpenTelemetry's newe
 
 bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams and Bytewax, on real Kafka
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
+
+quality: setup  ## measure the agents on sources they never saw: make quality ARGS="--data ../shared/data"
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
 
 docs: setup  ## write the generated references (contracts, settings) anew
 	$(BIN)/python -m schemas.export

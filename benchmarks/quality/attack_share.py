@@ -1,0 +1,69 @@
+"""A share of attacks begins: after how many events does the rate of the injection agent's flags say so.
+
+Flags are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
+positives and misses are in them. Runs of harmless flags alone give the false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.injection import InjectionAgent
+from agents.rate import RateCusum
+from streams.evaluation.rows import read_labelled
+from streams.evaluation.scoring import score_rows
+
+SHARES = (0.02, 0.05, 0.1)
+RUNS, BEFORE, AFTER = 100, 1500, 4000
+"""Runs of each share, and events before and after attacks begin."""
+QUIET_EVENTS = 10_000
+"""Events of each run without attacks."""
+
+
+def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return median delays by share of attacks and false alarms per 10,000 events."""
+    del jobs
+    rows = read_labelled(data / "injection_eval.jsonl.gz", "injection")
+    flag, attack = score_rows(InjectionAgent(), rows).flag, np.array([row.label == 1 for row in rows])
+    rates = {"as flagged": float(flag[attack].mean()), "every attack flagged": 1.0}
+    wrong, rng = float(flag[~attack].mean()), np.random.default_rng(7)
+    out: dict[str, Any] = {
+        "runs": RUNS,
+        "harmless_flagged": wrong,
+        "attacks_flagged": rates["as flagged"],
+        "delays": {},
+    }
+    for name, recall in rates.items():
+        out["delays"][name] = {}
+        for share in SHARES:
+            raised = share * recall + (1 - share) * wrong
+            found = [_delay(rng.random(BEFORE) < wrong, rng.random(AFTER) < raised) for _ in range(RUNS)]
+            out["delays"][name][f"{share:.0%}"] = _figures(found)
+            say(f"{share:.0%} attacks, {name}: {out['delays'][name][f'{share:.0%}']}")
+    alarms = sum(len(_alarms(rng.random(QUIET_EVENTS) < wrong)) for _ in range(RUNS))
+    return out | {"false_alarms_per_10000": alarms / (RUNS * QUIET_EVENTS / 10_000)}
+
+
+def _figures(found: list[int | None]) -> dict[str, Any]:
+    """Median over all runs that were quiet before; one that never alarmed counts as the longest."""
+    late = [delay for delay in found if delay is not None]
+    median = float(np.median(late)) if late else float(AFTER)
+    return {"median": median, "missed": sum(d == AFTER for d in late), "early": found.count(None)}
+
+
+def _delay(before: Iterable[bool], after: Iterable[bool]) -> int | None:
+    """Events from the begin to the alarm; `AFTER` where there was none, None where it came before."""
+    before = list(before)
+    alarms = _alarms([*before, *after])
+    if alarms and alarms[0] < len(before):
+        return None
+    return alarms[0] - len(before) if alarms else AFTER
+
+
+def _alarms(flags: Iterable[bool]) -> list[int]:
+    rate = RateCusum()
+    return [i for i, f in enumerate(flags) if rate.update(("t", "a"), bool(f), i, 1000 * i, f"e{i}") is not None]

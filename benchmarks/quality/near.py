@@ -1,0 +1,195 @@
+"""Rows of different families that are nearly the same text.
+
+Texts are normalised (case, width, white space, punctuation and digits' values go) and read as sets of character
+5-grams. MinHash finds candidates, their exact Jaccard similarity decides. Nothing is drawn: the hash functions are
+constants, so the same rows give the same pairs.
+
+References
+----------
+Broder, A. (1997). On the resemblance and containment of documents. Compression and Complexity of Sequences.
+Leskovec, J., Rajaraman, A., Ullman, J. (2014). Mining of massive datasets, chapter 3 (locality-sensitive hashing).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALIKE = 0.8
+"""Jaccard similarity from which two texts are near-duplicates."""
+SHINGLE, BANDS, PER_BAND = 5, 20, 5
+"""Twenty bands of five: a pair of similarity .8 is a candidate with a probability of .9996, one of .3 with .05."""
+CLEARLY_LESS = 0.15
+"""How far below `ALIKE` the estimate may be before a candidate is let go without the exact figure (four sigma)."""
+BLOCK = 1 << 20
+
+_NOT_A_WORD = re.compile(r"[\W_]+")
+_DIGIT = re.compile(r"\d")
+_SEEDS = np.random.default_rng(20261125).integers(1, 2**32, (2, BANDS * PER_BAND), dtype=np.uint32)
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Pairs of nodes that are alike; a node is a text of a family.
+
+    Attributes
+    ----------
+    node
+        int64[n], the node of each row: rows of one family that normalise to the same text share one.
+    pairs
+        int64[m, 2], nodes of different families that are alike.
+    """
+
+    node: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+
+    @cached_property
+    def _size(self) -> int:
+        return int(self.node.max(initial=-1)) + 1
+
+    def of(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say of each of ``rows`` whether it is nearly the same as one of ``others`` of another family.
+
+        Parameters
+        ----------
+        rows, others
+            int64, row numbers.
+
+        Returns
+        -------
+        bool[len(rows)]
+        """
+        theirs, hit = np.zeros(self._size, np.bool_), np.zeros(self._size, np.bool_)
+        theirs[self.node[others]] = True
+        one, other = self.pairs[:, 0], self.pairs[:, 1]
+        hit[one[theirs[other]]] = True
+        hit[other[theirs[one]]] = True
+        return hit[self.node[rows]]
+
+
+def normalised(text: str) -> str:
+    """Return what two texts are compared by.
+
+    Examples
+    --------
+    >>> normalised("Ignore  ALL, rules: 17!") == normalised("ignore all rules 42")
+    True
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _DIGIT.sub("0", _NOT_A_WORD.sub("", folded))
+
+
+def jaccard(one: str, other: str) -> float:
+    """Jaccard similarity of the 5-grams of two texts, as they are compared.
+
+    Examples
+    --------
+    >>> jaccard("the cat sat on the mat", "The cat sat on the mat.")
+    1.0
+    """
+    return _overlap(_shingle_set(normalised(one)), _shingle_set(normalised(other)))
+
+
+def near_duplicates(texts: Sequence[str], families: Sequence[str]) -> NearDuplicates:
+    """Find the rows that have a near-duplicate in another family.
+
+    Parameters
+    ----------
+    texts, families
+        Of each row.
+    """
+    nodes: dict[tuple[str, str], int] = {}
+    node = np.array(
+        [nodes.setdefault((f, normalised(t)), len(nodes)) for t, f in zip(texts, families, strict=True)], np.int64
+    )
+    names: dict[str, int] = {}
+    family = np.array([names.setdefault(f, len(names)) for f, _ in nodes], np.int64)
+    plain = [text for _, text in nodes]
+    sketch = _sketch(plain)
+    found = _candidates(sketch, family)
+    agree = np.array([np.mean(sketch[i] == sketch[j]) for i, j in found.tolist()], np.float64)
+    likely = found[agree >= ALIKE - CLEARLY_LESS]
+    sets = {i: _shingle_set(plain[i]) for i in np.unique(likely).tolist()}
+    alike = [pair for pair in likely.tolist() if _overlap(sets[pair[0]], sets[pair[1]]) >= ALIKE]
+    return NearDuplicates(node, np.array(alike, np.int64).reshape(-1, 2))
+
+
+def _shingles(text: str) -> NDArray[np.uint32]:
+    """Hash each 5-gram of a text, or all of a shorter one; with repeats."""
+    code = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    size = min(SHINGLE, len(code))
+    out = np.zeros(max(0, len(code) - size + 1) if size else 0, np.uint32)
+    for k in range(size):
+        out = (out ^ code[k : k + len(out)]) * np.uint32(0x9E3779B1)
+        out ^= out >> np.uint32(15)
+    return out
+
+
+def _shingle_set(text: str) -> NDArray[np.uint32]:
+    found: NDArray[np.uint32] = np.unique(_shingles(text))
+    return found
+
+
+def _overlap(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
+    if not len(one) or not len(other):
+        return 0.0
+    common = len(np.intersect1d(one, other, assume_unique=True))
+    return common / (len(one) + len(other) - common)
+
+
+def _sketch(texts: Sequence[str]) -> NDArray[np.uint32]:
+    """Smallest hash of each text by each of the functions; uint32[n, BANDS * PER_BAND]."""
+    out = np.full((len(texts), BANDS * PER_BAND), 0xFFFFFFFF, np.uint32)
+    for rows, hashes, starts in _blocks(texts):
+        for k, (mask, factor) in enumerate(_SEEDS.T):
+            mixed = (hashes ^ mask) * np.uint32(factor | 1)
+            mixed ^= mixed >> np.uint32(16)
+            out[rows, k] = np.minimum.reduceat(mixed * np.uint32(0x85EBCA6B), starts)
+    return out
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]]:
+    """Yield texts in runs of about `BLOCK` shingles: their rows, all hashes, where each text's begin."""
+    rows: list[int] = []
+    parts: list[NDArray[np.uint32]] = []
+    size = 0
+    for row, text in enumerate(texts):
+        part = _shingles(text)
+        if len(part):
+            rows.append(row)
+            parts.append(part)
+            size += len(part)
+        if rows and (size >= BLOCK or row == len(texts) - 1):
+            starts = np.cumsum([0, *(len(p) for p in parts[:-1])])
+            yield np.array(rows), np.concatenate(parts), starts
+            rows, parts, size = [], [], 0
+    if rows:
+        yield np.array(rows), np.concatenate(parts), np.cumsum([0, *(len(p) for p in parts[:-1])])
+
+
+def _candidates(sketch: NDArray[np.uint32], family: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of different families that agree in a whole band; int64[m, 2], sorted, each once."""
+    n = len(sketch)
+    codes = [np.zeros(0, np.int64)]
+    for band in range(BANDS):
+        key = np.zeros(n, np.uint64)
+        for k in range(band * PER_BAND, (band + 1) * PER_BAND):
+            key = (key ^ sketch[:, k]) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(29)
+        order = np.argsort(key, kind="stable")
+        cuts = np.flatnonzero(key[order][1:] != key[order][:-1]) + 1
+        first, last = np.append(0, cuts), np.append(cuts, n)
+        several = last - first > 1
+        for begin, end in zip(first[several].tolist(), last[several].tolist(), strict=True):
+            run = np.sort(order[begin:end])
+            if (family[run] != family[run[0]]).any():
+                one, other = np.nonzero(np.triu(family[run][:, None] != family[run][None, :]))
+                codes.append(run[one] * n + run[other])
+    found = np.unique(np.concatenate(codes))
+    return np.column_stack([found // n, found % n]) if n else np.zeros((0, 2), np.int64)
