@@ -19,13 +19,15 @@ from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State
 from agents.join import Joiner
+from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.repeats import Repeats
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
+from schemas.learning import ModelCommand
 from schemas.rules import RuleSet
 
-Record: TypeAlias = "tuple[int, LLMEvent | Feedback, bytes]"
+Record: TypeAlias = "tuple[int, LLMEvent | Feedback | ModelCommand, bytes]"
 """Source offset, what was decoded, and the bytes it was decoded from."""
 
 
@@ -45,6 +47,8 @@ class Outputs:
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     aggregates: list[dict[str, Any]] = field(default_factory=list)
+    quality: list[dict[str, Any]] = field(default_factory=list)
+    label_requests: list[dict[str, Any]] = field(default_factory=list)
     steps: list[Judged | Feedback] = field(default_factory=list)
 
 
@@ -98,12 +102,12 @@ class Pipeline:
         """Judge records in offset order; those the state already includes are dropped."""
         out = Outputs()
         fresh = [r for r in records if r[0] > self.offset]
-        for is_feedback, run in groupby(fresh, key=lambda r: isinstance(r[1], Feedback)):
-            if is_feedback:
-                for _, item, _ in run:
-                    self._learn(item, out)
-            else:
+        for is_event, run in groupby(fresh, key=lambda r: isinstance(r[1], LLMEvent)):
+            if is_event:
                 self._judge(list(run), out)
+            else:
+                for offset, item, _ in run:
+                    self._learn(offset, item, out)
         if fresh:
             self.offset = fresh[-1][0]
         return out
@@ -112,14 +116,21 @@ class Pipeline:
         """Yield absolute values of the open windows that changed since they were last yielded; judge none meanwhile."""
         return self.aggregator.dirty(force=force)
 
-    def _learn(self, item: LLMEvent | Feedback, out: Outputs) -> None:
+    def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
-            for agent in self.agents:
-                if agent.name == item.signal:
-                    known = agent.learn(item)
-                    self.learned += known
-                    self.ignored += not known
+        for agent in self.agents:
+            if isinstance(item, LLMEvent) or agent.name != item.signal:
+                continue
+            if isinstance(item, ModelCommand):
+                if isinstance(agent, Learns):
+                    agent.learner.command(item)
+                continue
+            known = agent.learn(item)
+            self.learned += known
+            self.ignored += not known
+            if known and isinstance(agent, Learns):
+                out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
         events: list[LLMEvent] = []
@@ -138,6 +149,9 @@ class Pipeline:
         out.scored += self._scored_rows(offsets, raws, signals)
         out.aggregates += self.aggregator.add(chunk, signals)
         out.alerts += self.alert_engine.process(chunk, signals, changes)
+        for agent in self.agents:
+            if isinstance(agent, Learns):
+                out.label_requests += request_rows(agent.learner, chunk, self.partition)
         out.steps.append(Judged(chunk, signals, changes))
 
     def _score(self, agent: Agent, chunk: Chunk) -> Scores:

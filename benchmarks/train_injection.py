@@ -1,15 +1,19 @@
-"""Train the weights that `agents.injection` ships, and say how well they do on sources they have not seen.
+"""Train the weights that `agents.injection` ships, and say how well they do on families of sources they have not seen.
 
     python benchmarks/train_injection.py ../shared/data
 
 Reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the sources that the demo plays, writes
-``agents/injection/weights.npz``, prints leave-source-out figures. ``injection_eval.jsonl.gz`` is never opened.
+``agents/injection/weights.npz``; ``--folds 4`` prints figures that leave families of sources out instead.
+``injection_eval.jsonl.gz`` is never opened.
 
-The model is logistic regression over hashed features (AdaGrad), a text being as bad as its worst window. It is the mean
-of models that each saw a random share of the sources: what only one source taught is diluted, what many taught is kept.
-Attack strings are put into clean documents, tool answers and system prompts, so that it is the attack that tells and
-not the host.
+Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Each is
+logistic regression (AdaGrad), a text being as bad as its worst window, and the mean of models that each saw a random
+share of the families: what only one family taught is diluted, what many taught is kept. Small trees then learn, from
+the odds that each row got from the models that had not seen its family, how far to trust them. Thresholds come from
+the scores of trees, too, that had not seen the family.
 """
+
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
 
 from __future__ import annotations
 
@@ -17,127 +21,202 @@ import argparse
 import gzip
 import json
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
+from boosting import boost
+from hard_cases import cases
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.base import Role
-from agents.hashing import FOLD, KIND, SIZE, fold, hash_features
-from agents.injection.scan import margins
-from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS
+from agents.base import Chunk, Role
+from agents.hashing import FOLD, KIND, SIZE, SPACE, fold, hash_features
+from agents.injection.agent import InjectionAgent
+from agents.injection.concepts import CONCEPT_SIZE, PER_CONCEPT, concept_features, lexicon, tag
+from agents.injection.evidence import (
+    CONCEPTS_HERE,
+    CONCEPTS_SUM,
+    CONCEPTS_TOP,
+    EVIDENCE,
+    WORDS_HERE,
+    WORDS_SUM,
+    WORDS_TOP,
+    add_windows,
+    empty,
+    finish,
+    weigh,
+)
+from agents.injection.obfuscation import decoded
+from agents.injection.rows import as_event
+from agents.injection.scan import PRIOR_CONCEPTS, margins, worst_of
+from agents.injection.suspects import suspects
+from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS, Shipped
 
 HELD_OUT = Path("streams/simulator/samples/held_out.json")
 MADE_BY_OTHERS = ("composed_doc_tool", "tasktracker_composed")
 """Attacks that others put into documents: their hosts and strings are rows of other sources, so they are not trained
-on (we make our own, per fold) and would leak if they were measured."""
-FOLDS, BAGS, SHARE, EPOCHS = 6, 8, 0.7, 6
-RATE, RIDGE, SOURCE_CAP = 0.2, 1e-6, 400
-COMPOSED = 5000
+on (we make our own) and would leak if they were measured."""
+SAME_ORIGIN = {"cyberseceval_pi_multi": "cyberseceval_pi", "shire_llama3": "deepset", "shire_benign": "deepset"}
+SAME_PREFIX = (
+    "garak", "pyrit", "hermes", "xsafety", "react_docs", "agentbench", "plexpt", "bfcl", "fuzzyai", "ps_fuzz", "hard",
+)  # fmt: skip
+BAGS, SHARE, RATE, SOURCE_CAP = 6, 0.65, 0.2, 400
+MOST_HARMLESS, MOST_ATTACKS, LONGEST = 300, 450, 4000
+"""Rows of one source and role, and characters of a row, that are trained on."""
+HARD, COMPOSED = 3000, 2000
+"""Pairs of an attack and a harmless row."""
 FALSE_POSITIVES = 0.01
-ALIKE = 0.1
-"""Share of the tail that each further window of a text adds: windows of one text are alike, so their highest is not
-that of as many strangers. With 1 an attack at the end of 50 kB was lost."""
+PARTS = 4
+"""Shares of the families that thresholds are crossed over."""
+RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
 LEAST_ROWS = 300
 """Harmless rows that a role and script needs for a threshold of its own."""
+Row = dict[str, Any]
+
+
+def family(source: str) -> str:
+    """Return the name that sources of one origin share."""
+    found = SAME_ORIGIN.get(source, source)
+    return next((prefix for prefix in SAME_PREFIX if found.startswith(prefix)), found)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of blocks: block ``b`` has ``index[ends[b]:ends[b + 1]]``; ``prior`` is added to a window's number."""
+
+    index: NDArray[np.int32]
+    ends: NDArray[np.int64]
+    size: int
+    prior: float
+    epochs: int
+    ridge: float
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows with features: block ``b`` has ``index[ends[b]:ends[b + 1]]``, row ``r`` blocks from ``rows[r]``."""
+    """Rows with features; row ``r`` has blocks from ``rows[r]``."""
 
-    index: NDArray[np.uint32]
-    ends: NDArray[np.int64]
+    grams: Features
+    concepts: Features
     rows: NDArray[np.int64]
     label: NDArray[np.float64]
     source: NDArray[np.str_]
+    family: NDArray[np.str_]
     role: NDArray[np.int64]
     scripts: NDArray[np.int64]
+    other: NDArray[np.int64]
+    """int64[n, 4]: spaces, words and word pairs, hidden characters, 1 where a disguise was taken off."""
 
     def __len__(self) -> int:
         return len(self.label)
 
 
-def hashed(rows: list[dict[str, Any]]) -> Texts:
+def unmasked(text: str) -> tuple[str, int]:
+    """Return what a disguise hides, and 1; the text itself and 0 where there is none."""
+    raw = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    found = decoded(text, int(suspects(raw, 0, len(raw))))
+    return (" ".join(plain for _, plain in found), 1) if found else (text, 0)
+
+
+def hashed(rows: Sequence[Row]) -> Texts:
     """Hash every text in blocks of its role's half window."""
-    index: list[NDArray[np.uint32]] = []
-    ends, first = [0], [0]
+    grams: list[NDArray[Any]] = []
+    cells: list[NDArray[Any]] = []
+    gram_ends, cell_ends, first = [0], [0], [0]
     scripts = np.zeros((len(rows), len(SCRIPTS) + 1), np.int64)
+    other = np.zeros((len(rows), 4), np.int64)
     for r, row in enumerate(rows):
-        raw = np.frombuffer(row["text"].encode("utf-8", "replace"), np.uint8)
+        plain, other[r, 3] = unmasked(row["text"])
+        raw = np.frombuffer(plain.encode("utf-8", "replace"), np.uint8)
         text, where = np.empty(len(raw) + 1, np.int32), np.empty(len(raw) + 1, np.int64)
         block = HALF_WINDOW[Role[row["role"].upper()]]
-        n, _ = fold(raw, 0, len(raw), FOLD, block, text, where)
-        grams, words = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
-        gram_ends, word_ends = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
-        blocks = hash_features(text, n, KIND, block, grams, gram_ends, words, word_ends)
+        n, other[r, 2] = fold(raw, 0, len(raw), FOLD, block, text, where)
         scripts[r] = np.bincount(KIND[text[:n][text[:n] < len(KIND)]], minlength=len(SCRIPTS) + 1)
-        g = w = 0
+        g, w = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
+        g_ends, w_ends = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
+        blocks = hash_features(text, n, KIND, block, g, g_ends, w, w_ends)
+        other[r, 0], other[r, 1] = np.sum(text[:n] == SPACE), w_ends[blocks - 1]
+        concept, at, place = (np.empty(n + 1, np.int32) for _ in range(3))
+        m = tag(text, n, KIND, *lexicon(), concept, at, place)
+        c, c_ends = np.empty(PER_CONCEPT * (m + 1), np.int32), np.empty(blocks, np.int64)
+        concept_features(concept, at, place, m, block, blocks, c, c_ends)
+        i = j = 0
         for b in range(blocks):
-            index += [grams[g : gram_ends[b]], words[w : word_ends[b]]]
-            g, w = gram_ends[b], word_ends[b]
-            ends.append(ends[-1] + len(index[-1]) + len(index[-2]))
-        first.append(len(ends) - 1)
+            grams += [g[i : g_ends[b]].astype(np.int32), w[j : w_ends[b]].astype(np.int32)]
+            i, j = g_ends[b], w_ends[b]
+            gram_ends.append(gram_ends[-1] + len(grams[-1]) + len(grams[-2]))
+        cell_ends += (cell_ends[-1] + c_ends).tolist()
+        cells.append(c[: c_ends[-1]])
+        first.append(len(gram_ends) - 1)
     return Texts(
-        np.concatenate(index),
-        np.array(ends),
+        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, 4, 1e-6),
+        Features(np.concatenate(cells), np.array(cell_ends), CONCEPT_SIZE, PRIOR_CONCEPTS, 6, 1e-5),
         np.array(first),
         np.array([float(row["label"]) for row in rows]),
         np.array([row["src"] for row in rows]),
-        np.array([Role[row["role"].upper()] for row in rows]),
+        np.array([family(row.get("attack_src", row["src"])) for row in rows]),
+        np.array([Role[row["role"].upper()] for row in rows], np.int64),
         scripts,
-    )
-
-
-def both(one: Texts, other: Texts) -> Texts:
-    """Return the rows of both."""
-    return Texts(
-        np.concatenate([one.index, other.index]),
-        np.concatenate([one.ends, one.ends[-1] + other.ends[1:]]),
-        np.concatenate([one.rows, one.rows[-1] + other.rows[1:]]),
-        *(np.concatenate([getattr(one, n), getattr(other, n)]) for n in ("label", "source", "role", "scripts")),
+        other,
     )
 
 
 @njit(cache=True)
-def odds_of(index, ends, first, last, table):
-    """Return the highest sum over sqrt(features) of two neighbouring blocks, the first of them, and their ends."""
-    best, at = -np.inf, first
-    for b in range(first, max(first + 1, last - 1)):
-        begin, end = ends[b], ends[min(b + 2, last)]
-        total = 0.0
-        for k in range(begin, end):
-            total += table[index[k]]
-        if end > begin and total / math.sqrt(end - begin) > best:
-            best, at = total / math.sqrt(end - begin), b
-    return best, at
+def window_odds(index, ends, block, last, table, prior):
+    """Return the odds of the window that begins at a block, and where its features begin and end."""
+    begin, end = ends[block], ends[min(block + 2, last)]
+    total = 0.0
+    for k in range(begin, end):
+        total += table[index[k]]
+    return total / math.sqrt(max(1.0, end - begin + prior)), begin, end
 
 
 @njit(cache=True)
-def descend(  # noqa: PLR0913, PLR0917 - a compiled kernel
-    index, ends, rows, label, weight, order, table, squares, state, rate, ridge, worst
-):
+def descend(index, ends, rows, label, weight, order, table, squares, state, rate, ridge, prior, worst):
     """One pass of AdaGrad on the log loss of each row's worst window (of its first two blocks where not ``worst``)."""
     for r in order:
         first, last = rows[r], rows[r + 1]
-        odds, b = odds_of(index, ends, first, last if worst else min(last, first + 2), table)
-        if odds == -np.inf:
-            continue
-        begin, end = ends[b], ends[min(b + 2, last)]
+        odds, begin, end = window_odds(index, ends, first, last, table, prior)
+        if worst:
+            for b in range(first + 1, last - 1):
+                other, i, j = window_odds(index, ends, b, last, table, prior)
+                if other > odds:
+                    odds, begin, end = other, i, j
         error = (1.0 / (1.0 + math.exp(-odds - state[0])) - label[r]) * weight[r]
         if abs(error) < 1e-4:
             continue
+        scale = error / math.sqrt(max(1.0, end - begin + prior))
         for k in range(begin, end):
             j = index[k]
-            gradient = error / math.sqrt(end - begin) + ridge * table[j]
+            gradient = scale + ridge * table[j]
             squares[j] += gradient * gradient
             table[j] -= rate * gradient / math.sqrt(squares[j])
         state[1] += error * error
         state[0] -= rate * error / math.sqrt(state[1])
+
+
+@njit(cache=True)
+def all_windows(index, ends, rows, table, prior, out):
+    """Write the odds of the window that begins at each block."""
+    for r in range(len(rows) - 1):
+        for b in range(rows[r], rows[r + 1]):
+            out[b] = window_odds(index, ends, b, rows[r + 1], table, prior)[0]
+
+
+@njit(cache=True)
+def gather(rows, by_words, by_concepts, cell_ends, role, scripts, other, evidence):
+    """Write the evidence of each row from the odds of its windows."""
+    for r in range(len(rows) - 1):
+        first, last = rows[r], rows[r + 1]
+        empty(evidence[r])
+        b = add_windows(by_words, by_concepts, first, max(first + 1, last - 1), evidence[r])
+        named = cell_ends[min(b + 2, last)] - cell_ends[b]
+        finish(evidence[r], named, scripts[r], other[r, 0], other[r, 1], other[r, 2], role[r], other[r, 3])
 
 
 def weights_of(texts: Texts, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -146,46 +225,82 @@ def weights_of(texts: Texts, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     for label in (0.0, 1.0):
         mine = chosen[texts.label[chosen] == label]
         _, which, count = np.unique(texts.source[mine], return_inverse=True, return_counts=True)
-        w = np.minimum(1.0, SOURCE_CAP / count)[which] ** 0.5
+        w = (np.minimum(1.0, SOURCE_CAP / count) / np.sqrt(np.minimum(count, SOURCE_CAP)))[which] ** 0.5
         weight[mine] = w / w.sum()
     return weight * len(chosen) / 2
 
 
-def train(texts: Texts, chosen: NDArray[np.int64], seed: int) -> tuple[NDArray[np.float64], float]:
-    """Return the mean of models over random shares of the sources."""
-    table, bias = np.zeros(SIZE), 0.0
-    sources = np.unique(texts.source[chosen])
+@dataclass(frozen=True)
+class Bagged:
+    """The mean of models, and what each window got from those of them that had not seen its row's family."""
+
+    table: NDArray[np.float64]
+    bias: float
+    unseen: NDArray[np.float64]
+    judges: NDArray[np.int64]
+
+
+def train(texts: Texts, features: Features, seed: int) -> Bagged:
+    """Train models over random shares of the families."""
+    windows = int(texts.rows[-1])
+    table, bias = np.zeros(features.size), 0.0
+    unseen, judges, odds = np.zeros(windows), np.zeros(windows, np.int64), np.empty(windows)
+    names, of_row = np.unique(texts.family, return_inverse=True)
     for bag in range(BAGS):
         rng = np.random.default_rng((seed, bag))
-        kept = set(sources[rng.random(len(sources)) < SHARE]) | {"composed"}
-        mine = chosen[[s in kept for s in texts.source[chosen]]]
+        kept = (rng.random(len(names)) < SHARE)[of_row]
+        mine = np.flatnonzero(kept)
         weight = weights_of(texts, mine)
-        one, squares, state = np.zeros(SIZE), np.full(SIZE, 1e-6), np.array([0.0, 1e-8])
-        for epoch in range(EPOCHS):
+        one, squares, state = np.zeros(features.size), np.full(features.size, 1e-6), np.array([0.0, 1e-8])
+        for epoch in range(features.epochs):
             descend(
-                texts.index, texts.ends, texts.rows, texts.label, weight, rng.permutation(mine), one, squares, state,
-                RATE, RIDGE, epoch > 0,
+                features.index, features.ends, texts.rows, texts.label, weight, rng.permutation(mine), one, squares,
+                state, RATE, features.ridge, features.prior, epoch > 0,
             )  # fmt: skip
+        all_windows(features.index, features.ends, texts.rows, one, features.prior, odds)
+        out = np.repeat(~kept, np.diff(texts.rows))
+        unseen[out] += odds[out] + state[0]
+        judges += out
         table += one / BAGS
         bias += state[0] / BAGS
-    return table, bias
+    return Bagged(table, bias, unseen / np.maximum(judges, 1), judges)
 
 
-def compose(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Put short attacks into clean documents, tool answers and system prompts, at the end of a line or sentence."""
-    rng = np.random.default_rng(seed)
-    attacks = [r for r in rows if r["label"] and r["role"] == "user" and 20 < len(r["text"]) < 400]
-    hosts = [r for r in rows if not r["label"] and r["role"] != "user" and len(r["text"]) > 200]
-    _, which, count = np.unique([r["src"] for r in attacks], return_inverse=True, return_counts=True)
-    share = (1.0 / np.sqrt(count))[which]
-    picked = rng.choice(len(attacks), COMPOSED, p=share / share.sum())
+def compose(rows: Sequence[Row], seed: int, pairs: int) -> list[Row]:
+    """Put short attacks, and harmless requests, into the same clean documents, tool answers and system prompts."""
+    rng = np.random.default_rng((seed, 7))
+    attacks = [r for r in rows if r["label"] and r["role"] == "user" and 20 < len(r["text"]) < 500]
+    asides = [r for r in rows if not r["label"] and r["role"] == "user" and 15 < len(r["text"]) < 400]
+    hosts = [
+        [r for r in rows if not r["label"] and r["role"] == role and len(r["text"]) > 150]
+        for role in ("document", "document", "tool", "system")
+    ]
+    picked = [_picked(pool, pairs, rng) for pool in (attacks, asides, *hosts)]
     out = []
-    for a, h in zip(picked, rng.integers(len(hosts), size=COMPOSED), strict=True):
-        host = hosts[h]["text"][:3000]
-        cut = _seam(host, int(rng.integers(len(host))))
-        text = f"{host[max(0, cut - 300) : cut]}{attacks[a]['text']} {host[cut : cut + 300]}"
-        out.append({"text": text, "label": 1, "src": "composed", "role": hosts[h]["role"]})
+    for i in range(pairs):
+        attack, aside, host = picked[0][i], picked[1][i], picked[2 + i % 4][i] if picked[2 + i % 4] else None
+        if host is None:
+            continue
+        text = host["text"][:3000]
+        cut = _seam(text, int(rng.integers(len(text))))
+        before, after = (
+            text[max(0, cut - int(rng.choice([100, 300, 900]))) : cut],
+            text[cut:][: rng.choice([0, 100, 300, 900])],
+        )
+        for label, insert in ((1, attack["text"]), (0, aside["text"] if rng.random() < 0.6 else "")):
+            source = f"composed_{label}"
+            made = {"text": f"{before}{insert} {after}", "label": label, "src": source, "role": host["role"]}
+            out.append({**made, "attack_src": attack["src"]})
     return out
+
+
+def _picked(pool: Sequence[Row], number: int, rng: np.random.Generator) -> list[Row]:
+    """Draw rows; a source's share grows with the square root of its size."""
+    if not pool:
+        return []
+    count = Counter(r["src"] for r in pool)
+    share = np.array([1 / math.sqrt(count[r["src"]]) for r in pool])
+    return [pool[k] for k in rng.choice(len(pool), number, p=share / share.sum()).tolist()]
 
 
 def _seam(host: str, near: int) -> int:
@@ -196,24 +311,17 @@ def _seam(host: str, near: int) -> int:
     return near
 
 
-def folds_of(texts: Texts) -> NDArray[np.int64]:
-    """Deal sources to folds, largest first to the emptiest, attacks and harmless ones apart."""
-    fold_by: dict[str, int] = {}
-    for label in (1.0, 0.0):
-        load = np.zeros(FOLDS)
-        names, counts = np.unique(texts.source[texts.label == label], return_counts=True)
-        for name, count in sorted(zip(names, counts, strict=True), key=lambda pair: -pair[1]):
-            fold_by.setdefault(str(name), int(np.argmin(load)))
-            load[fold_by[str(name)]] += count
-    fold_by["cyberseceval_pi_multi"] = fold_by["cyberseceval_pi"]  # the same attacks, translated
-    return np.array([fold_by[str(s)] for s in texts.source])
-
-
-def odds(texts: Texts, chosen: NDArray[np.int64], table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each row's highest odds, without the bias."""
-    return np.array(
-        [odds_of(texts.index, texts.ends, texts.rows[r], texts.rows[r + 1], table)[0] for r in chosen.tolist()]
-    )
+def capped(rows: Sequence[Row], seed: int) -> list[Row]:
+    """Take no more rows of one source, label and role than are worth the time."""
+    taken: Counter[tuple[str, int, str]] = Counter()
+    out = []
+    for k in np.random.default_rng((seed, 3)).permutation(len(rows)).tolist():
+        row = rows[k]
+        key = (row["src"], row["label"], row["role"])
+        taken[key] += 1
+        if taken[key] <= (MOST_ATTACKS if row["label"] else MOST_HARMLESS) and row["src"] not in MADE_BY_OTHERS:
+            out.append({**row, "text": row["text"][:LONGEST]})
+    return out
 
 
 def auc(label: NDArray[np.float64], score: NDArray[np.float64]) -> float:
@@ -224,66 +332,213 @@ def auc(label: NDArray[np.float64], score: NDArray[np.float64]) -> float:
     return float((rank[label == 1].sum() - positive * (positive + 1) / 2) / (positive * (len(label) - positive)))
 
 
-def calibrate(texts: Texts, odds_: NDArray[np.float64], bias: float) -> dict[str, NDArray[np.float64]]:
-    """Return thresholds by role group and script, and the tails, from odds of models that had not seen the source."""
-    groups = np.array([GROUPS[Role(r)] for r in texts.role])
+def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of the label on the worst odds (Newton, damped)."""
+    x = np.stack([worst, np.ones_like(worst)], 1)
+    beta = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
+        step = np.linalg.solve((x.T * (weight * p * (1 - p))) @ x + 1e-6 * np.eye(2), x.T @ (weight * (label - p)))
+        beta += step * min(1.0, 0.2 / np.abs(step).max())
+    return float(beta[0]), float(beta[1])
+
+
+def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the threshold of each role group and script from odds of models that had not seen the family."""
     script = texts.scripts[:, 1:].argmax(1)
-    windows = np.maximum(1, np.diff(texts.rows) - 1)
-    tails, thresholds = np.zeros(3), np.zeros((3, len(SCRIPTS)))
-    harmless = (texts.label == 0) & np.isfinite(odds_)
+    group = np.array([GROUPS[Role(r)] for r in texts.role])
+    thresholds = np.zeros((3, len(SCRIPTS)))
+    harmless = (texts.label == 0) & counted
     for g in range(3):
-        mine = odds_[harmless & (groups == g)] + bias
-        tails[g] = ALIKE * np.mean(mine[mine > np.quantile(mine, 0.9)] - np.quantile(mine, 0.9))
-        level = odds_ + bias - tails[g] * np.log(windows)
-        thresholds[g] = np.quantile(level[harmless & (groups == g)], 1 - FALSE_POSITIVES)
+        thresholds[g] = np.quantile(odds[harmless & (group == g)], 1 - FALSE_POSITIVES)
         for s in range(len(SCRIPTS)):
-            few = level[harmless & (groups == g) & (script == s)]
+            few = odds[harmless & (group == g) & (script == s)]
             if len(few) >= LEAST_ROWS:
                 thresholds[g, s] = np.quantile(few, 1 - FALSE_POSITIVES)
-    return {"tails": tails, "thresholds": thresholds}
+    return thresholds
 
 
-def margins_of(texts: Texts, odds_: NDArray[np.float64], bias: float, limits: dict[str, Any]) -> NDArray[np.float64]:
-    """Return how far each row is over its threshold, by the agent's own kernel."""
-    out = np.empty(len(texts))
-    groups = np.array([GROUPS[Role(r)] for r in texts.role])
-    windows = np.maximum(1, np.diff(texts.rows) - 1)
-    margins(odds_, windows, texts.scripts, groups, 1.0, bias, limits["thresholds"], limits["tails"], out)
+def unseen_trees(
+    texts: Texts, x: NDArray[np.float64], weight: NDArray[np.float64], start: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """Return the sum over trees for each row, of trees that had not seen its family."""
+    names, of_row = np.unique(texts.family, return_inverse=True)
+    part = np.random.default_rng((seed, 11)).integers(0, PARTS, len(names))[of_row]
+    out = np.zeros(len(x))
+    for p in range(PARTS):
+        seen = (part != p) & (weight > 0)
+        trees = boost(x[seen], texts.label[seen], weight[seen], start[seen], RISING)
+        sums(x, *trees, part == p, out)
     return out
 
 
+@njit(cache=True)
+def sums(evidence, features, cuts, values, chosen, out):
+    """Write what trees say of the chosen rows."""
+    for r in range(len(evidence)):
+        if chosen[r]:
+            out[r] = weigh(evidence[r], features, cuts, values)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Weights as they would ship.
+
+    Attributes
+    ----------
+    base
+        What the agent takes.
+    """
+
+    base: Shipped
+
+    def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Return float64[n, 2]: how far each row is over its threshold in log odds (>= 0 is flagged), and its log odds.
+
+        Rows have ``text`` and ``role``; they are scored by the agent's own path.
+        """
+        agent = InjectionAgent(base=self.base)
+        out = np.full((len(rows), 2), -30.0)
+        for k in range(0, len(rows), 256):
+            chunk = Chunk([as_event(row) for row in rows[k : k + 256]])
+            _, _, found = agent.look(chunk.texts)
+            best = np.empty(len(chunk), np.int64)
+            worst_of(found.event, found.margin, best)
+            there = np.flatnonzero(best >= 0)
+            out[k + there, 0], out[k + there, 1] = found.margin[best[there]], found.odds[best[there]]
+        return out
+
+
+def fit(rows: Sequence[Row], seed: int = 0) -> Model:
+    """Train on rows of ``text``, ``label``, ``src``, ``role`` and calibrate on families left out of each bag."""
+    own = capped(rows, seed)
+    hard = cases(HARD, seed)
+    texts = hashed([*own, *hard, *compose([*own, *hard], seed, COMPOSED)])
+    by_words, by_concepts = train(texts, texts.grams, seed), train(texts, texts.concepts, seed)
+    judged = (by_words.judges[texts.rows[:-1]] > 0) & (by_concepts.judges[texts.rows[:-1]] > 0)
+    weight = weights_of(texts, np.flatnonzero(judged))
+    x = evidence_of(texts, by_words.unseen, by_concepts.unseen)
+    slope, bias = scaled(x[judged, WORDS_HERE] + x[judged, CONCEPTS_HERE], texts.label[judged], weight[judged])
+    x[:, [WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP, WORDS_SUM, CONCEPTS_SUM]] *= slope
+    start = x[:, WORDS_HERE] + x[:, CONCEPTS_HERE] + bias
+    trees = boost(x[judged], texts.label[judged], weight[judged], start[judged], RISING)
+    odds = start + unseen_trees(texts, x, weight, start, seed)
+    counted = judged & (np.arange(len(texts)) < len(own))
+    thresholds = thresholds_of(texts, odds, counted)
+    table = slope * np.concatenate([by_words.table, by_concepts.table])
+    unit = float(np.abs(table).max() / 32_000)
+    base = Shipped(np.round(table / unit).astype(np.int16), unit, bias, 1.0, thresholds, *trees)
+    return Model(replace(base, gain=gain_of(texts, x, base, odds, counted & (texts.label == 0))))
+
+
+def evidence_of(texts: Texts, by_words: NDArray[np.float64], by_concepts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64[n, EVIDENCE] from the odds of the windows that begin at each block."""
+    x = np.empty((len(texts), EVIDENCE))
+    gather(texts.rows, by_words, by_concepts, texts.concepts.ends, texts.role, texts.scripts, texts.other, x)
+    return x
+
+
+def gain_of(
+    texts: Texts, x: NDArray[np.float64], base: Shipped, odds: NDArray[np.float64], harmless: NDArray[np.bool_]
+) -> float:
+    """Return the gain that gives the harmless row in a thousand a score of .97, at most 1: scores must still rank."""
+    raw, level = np.empty(len(texts)), np.empty(len(texts))
+    groups = np.array([GROUPS[Role(r)] for r in texts.role])
+    margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
+    high = float(np.quantile((level + odds - raw)[harmless], 1 - FALSE_POSITIVES / 10))
+    return math.log(0.97 / 0.03) / max(math.log(0.97 / 0.03), high)
+
+
+def folds_of(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
+    """Deal families to folds, largest first to the emptiest, by label and role."""
+    keys = [(family(r["src"]), r["label"], r["role"]) for r in rows]
+    fold_by: dict[str, int] = {}
+    for label in (1, 0):
+        for role in ("system", "tool", "document", "user"):
+            load = np.zeros(folds)
+            counts = Counter(name for name, a, b in keys if (a, b) == (label, role))
+            for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+                fold_by.setdefault(name, int(np.argmin(load)))
+                load[fold_by[name]] += count
+    return np.array([fold_by[name] for name, _, _ in keys])
+
+
+@dataclass
+class Tally:
+    """What was found on families left out."""
+
+    sources: list[tuple[str, str, int, float, float, float]]
+    flagged: dict[str, list[bool]]
+
+    def add(self, rows: Sequence[Row], margin: NDArray[np.float64]) -> None:
+        """Count the attack sources of a fold against its harmless rows of the same role, and what is flagged."""
+        keys = np.array([f"{r['src']} {r['role']}" if r["label"] else r["role"] for r in rows])
+        for key in sorted({str(k) for k in keys if " " in k}):
+            attacks, rest = margin[keys == key], margin[keys == key.split()[1]]
+            if len(attacks) >= 8 and len(rest) >= 20:
+                y = np.repeat([1.0, 0.0], [len(attacks), len(rest)])
+                area = auc(y, np.concatenate([attacks, rest]))
+                at_one = float(np.mean(attacks > np.quantile(rest, 0.99)))
+                name, role = key.split()
+                self.sources.append((name, role, len(attacks), area, at_one, float(np.mean(attacks >= 0))))
+        for row, flag in zip(rows, (margin >= 0).tolist(), strict=True):
+            if row["src"].startswith("composed"):
+                continue
+            language = row.get("lang", "?")
+            for name in (
+                (f"recall {language}",) if row["label"]
+                else ("all", f"role {row['role']}", f"language {language}", f"source {row['src']}")
+            ):  # fmt: skip
+                self.flagged.setdefault(name, []).append(flag)
+
+    def show(self) -> None:
+        """Print."""
+        for name, role, n, area, at_one, recall in self.sources:
+            print(f"{name:24} {role:8} {n:5} AUC {area:.3f} recall at 1 % {at_one:.2f} recall {recall:.2f}")
+        real = [row for row in self.sources if not row[0].startswith("composed_1")]
+        print(f"mean AUC {np.mean([r[3] for r in real]):.3f}, recall at 1 % {np.mean([r[4] for r in real]):.3f}")
+        for role in ("user", "system", "document", "tool"):
+            print(f"{role}: AUC {np.mean([r[3] for r in self.sources if r[1] == role]):.3f}")
+        for name, flags in sorted(self.flagged.items()):
+            if len(flags) >= 20 and (not name.startswith("source") or np.mean(flags) > 2 * FALSE_POSITIVES):
+                print(f"{name:32} {len(flags):6} flagged {np.mean(flags):.4f}")
+
+
+def evaluate(rows: Sequence[Row], folds: int) -> None:
+    """Print figures of models that have not seen the families they judge."""
+    where, tally = folds_of(rows, folds), Tally([], {})
+    for f in range(folds):
+        other = capped([r for r, k in zip(rows, where, strict=True) if k == f], 0)
+        other += compose(other, f, 600)
+        model = fit([r for r, k in zip(rows, where, strict=True) if k != f], f)
+        tally.add(other, model.scores(other)[:, 0])
+        print(f"fold {f} done", flush=True)
+    tally.show()
+
+
+def read(data: Path) -> list[Row]:
+    """Return the rows that may be trained on."""
+    with gzip.open(data / "injection_train.jsonl.gz") as lines:
+        return [orjson.loads(line) for line in lines]
+
+
 def main() -> None:
-    """Train, calibrate on unseen sources, write."""
+    """Train and write, or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with injection_train.jsonl.gz")
     parser.add_argument("--out", type=Path, default=Path("agents/injection/weights.npz"))
+    parser.add_argument("--folds", type=int, default=0, help="leave families out and print figures; write nothing")
     arguments = parser.parse_args()
+    rows = read(arguments.data)
+    if arguments.folds:
+        evaluate(rows, arguments.folds)
+        return
     held_out = set(json.loads(HELD_OUT.read_text())["injection"])
-    with gzip.open(arguments.data / "injection_train.jsonl.gz") as lines:
-        rows = [orjson.loads(line) for line in lines]
-    rows = [r for r in rows if r["src"] not in MADE_BY_OTHERS and r["src"] not in held_out]
-    texts = hashed(rows)
-    folds = folds_of(texts)
-    unseen = np.empty(len(texts))
-    for f in range(FOLDS):
-        seen, other = np.flatnonzero(folds != f), np.flatnonzero(folds == f)
-        made = hashed(compose([rows[r] for r in seen.tolist()], f))
-        more = both(texts, made)
-        table, bias = train(more, np.concatenate([seen, np.arange(len(texts), len(more))]), f)
-        unseen[other] = odds(texts, other, table) + bias
-        print(f"fold {f}: AUC {auc(texts.label[other], unseen[other]):.3f}", flush=True)
-    limits = calibrate(texts, unseen, 0.0)
-    level = margins_of(texts, unseen, 0.0, limits)
-    harmless = texts.label == 0
-    gain = math.log(0.97 / 0.03) / max(0.1, float(np.quantile(level[harmless], 1 - FALSE_POSITIVES / 10)))
-    print(f"leave-source-out: AUC {auc(texts.label, level):.3f}, recall {np.mean(level[~harmless] >= 0):.3f}")
-    print(f"harmless flagged {np.mean(level[harmless] >= 0):.4f}, gain {gain:.2f}, {limits}")
-    more = both(texts, hashed(compose(rows, FOLDS)))
-    table, bias = train(more, np.arange(len(more)), FOLDS)
-    unit = float(np.abs(table).max() / 32_000)
+    base = fit([r for r in rows if r["src"] not in held_out]).base
     np.savez_compressed(
-        arguments.out, table=np.round(table / unit).astype(np.int16), unit=unit, bias=bias, gain=gain, **limits
-    )
+        arguments.out, table=base.table, unit=base.unit, bias=base.bias, gain=base.gain, thresholds=base.thresholds,
+        features=base.features, cuts=base.cuts, values=base.values,
+    )  # fmt: skip
     print(f"wrote {arguments.out}, {arguments.out.stat().st_size / 1024:.0f} kB")
 
 

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from schemas.event import SCHEMA_VERSION, LLMEvent
 from schemas.feedback import Feedback
+from schemas.learning import LabelRequest, ModelCommand, QualityRow, WeightsFile
 from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
 from schemas.settings import Settings
 
@@ -29,13 +30,15 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
     "aggregates": (Aggregate, "send", "key: window and segment"),
     "shadow": (ShadowFinding, "send", "key: fingerprint of the alert, or call_id"),
     "verdicts": (Verdict, "send", "key: that of the event"),
+    "quality": (QualityRow, "send", "key: signal, tenant, app, basis, hour, source partition"),
+    "label_requests": (LabelRequest, "send", "key: signal and call"),
     "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),
 }
 
 
 def documents() -> dict[str, str]:
     """Return file name to content."""
-    models = [model for model, _, _ in CHANNELS.values()]
+    models: list[type[BaseModel]] = [*(model for model, _, _ in CHANNELS.values()), ModelCommand, WeightsFile]
     files = {f"{m.__name__}.schema.json": _pretty(m.model_json_schema()) for m in models}
     return files | {"asyncapi.json": _pretty(asyncapi()), "settings.md": settings_reference()}
 

@@ -33,15 +33,22 @@ class Rule(BaseModel):
     metric: str = Field(
         description="injection.score, hallucination.score, injection.flag, hallucination.flag, guardrail.flag, error, "
         "refusal, latency_ms, ttft_ms, cost_usd, output_tokens; for change a signal such as drift.text, drift.*, "
-        "injection.rate, guardrail.rate"
+        "injection.rate, guardrail.rate, injection.precision (recall, auc, calibration; of labels)"
     )
     above: float = Field(0.0, description="fires when the value is greater")
+    below: float | None = Field(None, description="over: change only; fires when the level after the change is less")
     resolve_below: float | None = Field(None, description="hysteresis: resolves when not greater; default 0.8 * above")
     q: Annotated[float, Field(gt=0, lt=1)] | None = None
     window_s: Annotated[int, Field(ge=10, le=86_400)] = 300
     min_events: Annotated[int, Field(ge=1)] = 20
     cooldown_s: Annotated[int, Field(ge=0)] = Field(300, description="event time from resolved to the next firing")
     app: str = Field("*", description="an app's name, or * for all")
+
+    @model_validator(mode="after")
+    def _below_goes_with_change(self) -> Rule:
+        if self.below is not None and self.over != "change":
+            raise ValueError("below goes with over=change, for example of injection.precision; take above")
+        return self
 
     @model_validator(mode="after")
     def _quantile_has_q(self) -> Rule:

@@ -129,6 +129,7 @@ class ClickHouse(_Part):
     aggregates_days: Annotated[int, Field(ge=1)] = 730
     dead_letters_days: Annotated[int, Field(ge=1)] = 30
     feedback_days: Annotated[int, Field(ge=1)] = 730
+    quality_days: Annotated[int, Field(ge=1)] = 730
 
 
 class Aggregates(_Part):
@@ -208,6 +209,35 @@ class Tiers(_Part):
     drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
 
 
+_Weight = Annotated[float, Field(ge=0, le=1)]
+
+
+class Learning(_Part):
+    """Learning from labels (docs/learning.md)."""
+
+    annotator: _Weight = Field(1.0, description="weight of a label from this source; 0: counted, not learned")
+    judge: _Weight = 0.7
+    thumbs: _Weight = 0.5
+    user: _Weight = 0.5
+    events_remembered: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        2048, description="per partition and agent, latest events that can be labelled; half as many flagged, and asked"
+    )
+    labels_a_day: Annotated[int, Field(ge=1)] = Field(
+        100, description="labels of one labeller that count in full; the n-th counts sqrt(labels_a_day / n)"
+    )
+    tenants: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="tenants with weights of their own, per partition"
+    )
+    versions: Annotated[int, Field(ge=1, le=64)] = Field(8, description="versions of the weights kept, per partition")
+    labels_per_version: Annotated[int, Field(ge=1)] = 50
+    requests_per_hour: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="labels asked for per tenant, app and partition, in an hour of event time; 0: none"
+    )
+    quality_labels: Annotated[int, Field(ge=1)] = Field(
+        30, description="labels of an app from which rules can look at injection.precision and the like"
+    )
+
+
 class Settings(BaseSettings):
     """The tree."""
 
@@ -222,6 +252,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     drift: Drift = Drift()
     tiers: Tiers = Tiers()
+    learning: Learning = Learning()
 
     @classmethod
     def settings_customise_sources(

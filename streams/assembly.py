@@ -10,9 +10,10 @@ from agents.drift import DriftAgent, DriftConfig
 from agents.guardrail import GuardrailAgent
 from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
+from agents.learning import LearningConfig
 from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
-from schemas.settings import Settings
+from schemas.settings import Learning, Settings
 
 CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
 """Versions of the states of what is no agent."""
@@ -43,6 +44,11 @@ def _drift(settings: Settings) -> DriftConfig:
     return DriftConfig(
         events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
     )
+
+
+def learning_config(learning: Learning) -> LearningConfig:
+    """Return the settings of learning as agents take them."""
+    return LearningConfig(events=learning.events_remembered, **learning.model_dump(exclude={"events_remembered"}))
 
 
 def build_pipeline(

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from schemas.errors import BrokerError, SettingsError, StoreError, StreamgaugeError
 from schemas.settings import load_settings
+from streams.models_cli import labels_app, model_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +37,8 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(db_app, name="db")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(keys_app, name="ingest-key")
+app.add_typer(model_app, name="model")
+app.add_typer(labels_app, name="labels")
 console = Console()
 
 _DIFFERS = 4

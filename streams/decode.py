@@ -12,13 +12,25 @@ from pydantic import ValidationError
 from schemas.errors import ContractError, DecodeError, RecordError
 from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
+from schemas.learning import ModelCommand
 
 FEEDBACK_HEADER = ("kind", b"feedback")
+COMMAND_HEADER = ("kind", b"model")
 MAX_RECORD_BYTES = 16 << 20
 
 
+def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback | ModelCommand:
+    """Decode one record of the events topic, which may be a command of ``streamgauge model`` too (``kind: model``)."""
+    if COMMAND_HEADER not in headers:
+        return decode_event(raw, headers)
+    try:
+        return ModelCommand.model_validate_json(raw or b"")
+    except ValidationError as error:
+        raise explain(error) from error
+
+
 def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback:
-    """Decode one record of the events topic.
+    """Decode one event or label.
 
     Parameters
     ----------

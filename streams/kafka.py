@@ -32,6 +32,8 @@ TOPICS = (
     Topic("alerts", "changes of state of alerts", _COMPACT),
     Topic("aggregates", "one-minute windows"),
     Topic("deadletter", "records that could not be judged"),
+    Topic("quality", "live quality of the agents, by labels"),
+    Topic("label_requests", "events whose labels are worth having"),
     Topic("snapshots", "state of the workers", _COMPACT),
     Topic("shadow", "what a second version would have said"),
     Topic("verdicts", "what the tiers said"),

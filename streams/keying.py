@@ -10,6 +10,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
+from schemas.learning import ModelCommand
 
 _partition_of = DefaultPartitioner()
 _SPAN: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}")
@@ -33,6 +34,19 @@ def partition_of(key: bytes, partitions: int) -> int:
     # Cached: 3 us in Python for a conversation's id, and the events of one conversation come together.
     all_partitions = list(range(partitions))
     return int(_partition_of(key, all_partitions, all_partitions))
+
+
+def partition_for(item: LLMEvent | Feedback | ModelCommand, partitions: int) -> int:
+    """Return the partition whose log a record belongs to: by its key, or the one that a command names."""
+    if isinstance(item, ModelCommand):
+        return item.partition % partitions
+    return partition_of(event_key(item), partitions)
+
+
+def quality_key(row: dict[str, Any]) -> str:
+    """Return the key of a row of live quality."""
+    names = ("signal", "tenant", "app", "basis", "hour", "source_partition")
+    return "|".join(str(row[n]) for n in names)
 
 
 def window_key(row: dict[str, Any]) -> str:

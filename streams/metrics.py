@@ -29,6 +29,12 @@ ALERTS = Counter("alerts_total", "Changes of state of alerts", ["rule", "state"]
 FEEDBACK = Counter(
     "feedback_total", "Labels; learned, or ignored (event unknown here, or labelled before)", ["outcome"]
 )
+LABELS = Counter("labels_total", "Labels and commands to models, by what became of them", ["signal", "outcome"])
+QUALITY = Gauge(
+    "quality",
+    "Live quality by labels; measure is precision, recall, auc, calibration_error or labels; tenant and app * for all",
+    ["signal", "tenant", "app", "partition", "measure"],
+)
 AGENT_SECONDS = Counter("agent_seconds_total", "Time spent in each agent", ["agent"])
 
 # The second version, in shadow

@@ -17,8 +17,8 @@ from agents.pipeline import Outputs, Pipeline, Record
 from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.keying import event_key, partition_of, window_key
+from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.keying import partition_for, window_key
 from streams.warm import warm
 
 _CHUNK = 256
@@ -54,8 +54,8 @@ def replay(
 ) -> Report:
     """Judge every line, in order, and write ``scored.jsonl``, ``alerts.jsonl`` and ``aggregates.jsonl``.
 
-    Lines are events or feedback (``"kind": "feedback"``), given to partitions as Kafka would give them by key, so that
-    the outputs are those of a live run of the same lines.
+    Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
+    would give them by key, so that the outputs are those of a live run of the same lines.
     """
     out.mkdir(parents=True, exist_ok=True)
     warm(settings)
@@ -90,11 +90,11 @@ def deal(
         if read.records % _CHUNK == 0:
             progress(read.records)
         try:
-            item = decode_event(line, [FEEDBACK_HEADER] if _is_feedback(line) else [])
+            item = decode_record(line, headers_of(line))
         except RecordError:
             read.bad += 1
             continue
-        partition = partition_of(event_key(item), partitions)
+        partition = partition_for(item, partitions)
         offset = offsets.get(partition, 0)
         offsets[partition] = offset + 1
         pending.setdefault(partition, []).append((offset, item, line))
@@ -136,11 +136,13 @@ class _Run:
             self._windows[window_key(row)] = orjson.dumps(row, option=_NUMERIC_KEYS)
 
 
-def _is_feedback(line: bytes) -> bool:
-    if b'"feedback"' not in line:
-        return False
+def headers_of(line: bytes) -> list[tuple[str, bytes]]:
+    """Return the header that a line would have in the log of the events: it tells labels and commands from events."""
+    if b'"feedback"' not in line and b'"model"' not in line:
+        return []
     try:
         value = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(value, dict) and value.get("kind") == "feedback"
+        return []
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return [header for header in (FEEDBACK_HEADER, COMMAND_HEADER) if kind == header[1].decode()]

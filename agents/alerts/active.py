@@ -63,7 +63,7 @@ def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
         "segment": active.segment,
         "summary": active.summary,
         "value": active.value,
-        "threshold": rule.above,
+        "threshold": rule.above if rule.below is None else rule.below,
         "started_at": iso(active.started),
         "changed_at": iso(at),
         "since": None if active.since is None else iso(active.since),

@@ -123,7 +123,7 @@ class AlertEngine:
     def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
         out: list[Row] = []
         for rule in self._changes:
-            if fnmatchcase(change.signal, rule.metric) and _applies(rule, change.segment) and change.score > rule.above:
+            if fnmatchcase(change.signal, rule.metric) and _applies(rule, change.segment) and _passes(rule, change):
                 out += self._fire(
                     rule,
                     change.signal,
@@ -235,6 +235,10 @@ def _key(active: Active) -> Key:
 
 def _applies(rule: Rule, segment: Mapping[str, str]) -> bool:
     return rule.app in {"*", segment.get("app")}
+
+
+def _passes(rule: Rule, change: Change) -> bool:
+    return change.score > rule.above and (rule.below is None or change.after < rule.below)
 
 
 def _levels(rule: Rule) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
-from agents.hallucination.features import EVIDENCE, FEATURES
-from agents.hallucination.model import SignedLogistic, probability, shipped
+from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
+from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
+from agents.hallucination.model import margins, probability, shipped
 from agents.hallucination.overlap import measure
 from agents.hallucination.sides import Sides, split
 from agents.hallucination.signal import NO_CONTEXT, NO_RESPONSE, GroundingSignal
-from agents.memory import Memory
+from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
@@ -31,51 +34,61 @@ class HallucinationConfig:
     ----------
     threshold
         Probability from which an event is flagged; None for the one that ships with the weights.
-    rate, confidence
-        Step of one label and how firmly the shipped weights are held, see `SignedLogistic`.
-    memory
-        Scored events that can still be labelled.
     context_bytes, response_bytes
         What is read of an event; longer texts are sampled at even spacing.
+    adapt
+        How the threshold of an application follows its own scores.
+    questions
+        Questions whose last answer is remembered; 0 remembers none.
     cusum
         How the rate of flags is watched.
     """
 
     threshold: float | None = None
-    rate: float = 0.1
-    confidence: float = 1.0
-    memory: int = 10_000
     context_bytes: int = 65_536
     response_bytes: int = 16_384
+    adapt: ThresholdConfig = field(default_factory=ThresholdConfig)
+    questions: int = 10_000
     cusum: RateConfig = field(default_factory=RateConfig)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Features and spans (bytes of the chunk's buffer) of the events that have a context and a response."""
+    """Features, spans (bytes of the chunk's buffer) and sketches of the events that have a context and a response."""
 
     sides: Sides
     judged: NDArray[np.bool_]
     rows: NDArray[np.float64]
     evidence: NDArray[np.int64]
     worst: NDArray[np.int64]
+    said: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    disagreement: float | None = None
+    mean_logprob: float | None = None
+    worst_logprob: float | None = None
 
 
 class HallucinationAgent:
     """Lexical grounding of a response in its documents and tool answers.
 
-    It sees words, numbers, names and addresses that the context lacks; it does not see a false statement made of the
-    context's own words (``docs/models/hallucination.md`` tells how often).
+    It sees words, numbers (by value), names, quotations and sources that the context lacks, opposites and denials; it
+    sees little of a false statement made of the context's own words (``docs/models/hallucination.md`` tells how often).
 
     Parameters
     ----------
-    config
-        See `HallucinationConfig`.
+    config, learning
+        See `HallucinationConfig`, `LearningConfig`.
 
     Attributes
     ----------
     threshold
-        Probability from which an event is flagged.
+        Probability from which an event is flagged, before an application's own scores raise it.
+    learner
+        What labels taught. Support can only lower and its lack can only raise the probability, whatever they say: a
+        run of bad labels can make the agent dull, never perverse.
 
     References
     ----------
@@ -85,14 +98,16 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
 
-    def __init__(self, config: HallucinationConfig | None = None) -> None:
+    def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
         base = shipped()
         self.threshold = base.threshold if self.config.threshold is None else self.config.threshold
-        self._model = SignedLogistic(base.weights, rate=self.config.rate, confidence=self.config.confidence)
-        self._memory = Memory(self.config.memory, len(FEATURES))
+        self._weights = np.array(base.weights)
+        self.learner = Learner("hallucination", _space(self._weights, learning), _digest(self._weights), learning)
+        self._thresholds = Thresholds(self.threshold, self.config.adapt)
+        self._answers = Answers(self.config.questions)
         self._rate = RateCusum(self.config.cusum)
 
     def score(self, chunk: Chunk) -> Scores:
@@ -100,21 +115,52 @@ class HallucinationAgent:
         texts = chunk.texts
         found = features(texts, len(chunk), self.config)
         signals = [_UNSCORED[found.sides.unscored.get(i, "no_response")] for i in range(len(chunk))]
+        doubts = [self._doubt(chunk, found, k) if found.judged[k] else _Doubt() for k in range(len(found.rows))]
         changes: list[Change] = []
-        for k, log_odds in enumerate(self._model.scores(found.rows)):
+        fixed = np.empty(len(found.rows))
+        margins(self._weights, found.rows, fixed)
+        odds = fixed.copy()
+        self.learner.apply(found.rows, [chunk.events[i].tenant for i in found.sides.events], odds)
+        for k, log_odds in enumerate(odds.tolist()):
             if not found.judged[k]:
                 continue
             i = found.sides.events[k]
-            signals[i] = self._signal(texts, found, k, log_odds)
             event = chunk.events[i]
-            self._memory.keep((event.tenant, event.app, event.call_id), found.rows[k].copy())
+            limit = self._thresholds.pass_on((event.tenant, event.app), log_odds)
+            signals[i] = self._signal(texts, found, k, log_odds, limit, doubts[k])
+            said = Scored(found.rows[k].copy(), float(fixed[k]), log_odds, signals[i].flag)
+            self.learner.scored(i, event, int(chunk.times[i]), said)
             changes += self._watch(chunk, i, flag=signals[i].flag)
         return Scores(signals, changes)
 
-    def _signal(self, texts: Texts, found: Measured, k: int, log_odds: float) -> GroundingSignal:
+    def _doubt(self, chunk: Chunk, found: Measured, k: int) -> _Doubt:
+        """Compare an answer with its like, read its log-probabilities; both also become features."""
+        event = chunk.events[found.sides.events[k]]
+        told = among(found.said[k], [choice.content for choice in event.choices[1:]])
+        c, q, r, _ = found.sides.cuts[k].tolist()
+        before = None
+        if r > q and self.config.questions:
+            spans = zip(found.sides.begin[c:r].tolist(), found.sides.end[c:r].tolist(), strict=True)
+            key = question_key(event.tenant, event.app, [chunk.texts.buffer[b:e].tobytes() for b, e in spans])
+            before = self._answers.disagreement(key, found.said[k].copy())
+        given = [value for value in (told, before) if value is not None]
+        disagreement = round(max(given), 6) if given else None
+        found.rows[k, DISAGREEMENT] = disagreement or 0.0
+        logprobs = event.choices[0].logprobs
+        if not logprobs:
+            return _Doubt(disagreement)
+        mean, worst = surprise(logprobs)
+        found.rows[k, SURPRISE] = min(-worst, MOST_SURPRISE) / MOST_SURPRISE
+        return _Doubt(disagreement, mean, worst)
+
+    @staticmethod
+    def _signal(  # noqa: PLR0913, PLR0917 -- all there is to say of an event
+        texts: Texts, found: Measured, k: int, log_odds: float, limit: float, doubt: _Doubt
+    ) -> GroundingSignal:
         score = round(probability(log_odds), 6)
-        if score < self.threshold:
-            return GroundingSignal(score, flag=False, grounding=round(1.0 - score, 6))
+        told = (doubt.disagreement, doubt.mean_logprob, doubt.worst_logprob)
+        if log_odds < limit:
+            return GroundingSignal(score, False, round(1.0 - score, 6), None, (), None, *told)
         start = int(texts.start[found.sides.responses[k]])
         strings = [_text(texts, begin, end) for begin, end in found.evidence[k].tolist() if begin >= 0]
         worst = None
@@ -122,55 +168,49 @@ class HallucinationAgent:
             begin = len(_text(texts, start, int(found.worst[k, 0])))
             worst = (begin, begin + len(_text(texts, int(found.worst[k, 0]), int(found.worst[k, 1]))))
         unsupported = tuple(dict.fromkeys(strings))
-        return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst)
+        return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst, *told)
 
     def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
         event = chunk.events[i]
         key = (event.tenant, event.app)
-        found = self._rate.update(key, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if found is None else (found.as_change(i, "hallucination.rate", key),)
+        offset, time_ms = int(chunk.offsets[i]), int(chunk.times[i])
+        found = self._rate.update(key, flag, offset, time_ms, event.event_id)
+        news = self.learner.changes(i, event, offset, time_ms)
+        return news if found is None else (found.as_change(i, "hallucination.rate", key), *news)
 
     def learn(self, feedback: Feedback) -> bool:
-        """Take one bounded step towards a label of a remembered event."""
-        if feedback.signal != self.name:
-            return False
-        row = self._memory.take(feedback.feedback_id, (feedback.tenant, feedback.app, feedback.call_id))
-        if row is None:
-            return False
-        self._model.learn(row, label=feedback.label)
-        return True
+        """Take in a label of a remembered event, see `Learner`."""
+        return feedback.signal == self.name and self.learner.learn(feedback)
 
     def state(self) -> State:
-        """Weights, remembered events, the rate's sums."""
+        """Return what was learned, with the events that wait for labels, answers, thresholds, the rate's sums."""
         return {
             "version": self.version,
             "config": asdict(self.config),
             "features": list(FEATURES),
-            "weights": self._model.weights.copy(),
-            "squares": self._model.squares.copy(),
-            "memory": self._memory.state(),
+            "learner": self.learner.state(),
+            "thresholds": self._thresholds.state(),
+            "answers": self._answers.state(),
             "rate": dict(self._rate.state()),
         }
 
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = HallucinationAgent(self.config)
+        fresh = HallucinationAgent(self.config, self.learner.config)
         try:
             fresh._load(state)
         except (StateError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"hallucination: {error!r}; start cold") from error
-        self._model, self._memory, self._rate = fresh._model, fresh._memory, fresh._rate
+        self.learner, self._rate = fresh.learner, fresh._rate
+        self._thresholds, self._answers = fresh._thresholds, fresh._answers
 
     def _load(self, state: State) -> None:
         ours = (self.version, asdict(self.config), list(FEATURES))
         if (state["version"], state["config"], list(state["features"])) != ours:  # type: ignore[arg-type]
             raise ValueError("made by another version or with other settings")
-        for name in ("weights", "squares"):
-            values = np.array(state[name], np.float64)
-            if values.shape != (len(FEATURES) + 1,):
-                raise ValueError(f"{name} of shape {values.shape}")
-            setattr(self._model, name, values)
-        self._memory.restore(state["memory"])  # type: ignore[arg-type]
+        self.learner.restore(state["learner"])
+        self._thresholds.restore(state["thresholds"])  # type: ignore[arg-type]
+        self._answers.restore(state["answers"])  # type: ignore[arg-type]
         self._rate.restore(state["rate"])  # type: ignore[arg-type]
 
 
@@ -180,9 +220,24 @@ def features(texts: Texts, n: int, config: HallucinationConfig) -> Measured:
     m = len(sides.events)
     rows = np.zeros((m, len(FEATURES)))
     evidence, worst = np.full((m, EVIDENCE, 2), -1, np.int64), np.full((m, 2), -1, np.int64)
-    judged = measure(texts.buffer, sides.begin, sides.end, sides.cuts, sides.room, rows, evidence, worst)
-    return Measured(sides, judged, rows, evidence, worst)
+    said = np.zeros((m, SKETCH), np.uint64)
+    judged = measure(texts.buffer, sides.begin, sides.end, sides.cuts, sides.room, rows, evidence, worst, said)
+    return Measured(sides, judged, rows, evidence, worst, said)
 
 
 def _text(texts: Texts, begin: int, end: int) -> str:
     return texts.buffer[begin:end].tobytes().decode("utf-8", "replace")
+
+
+def _digest(weights: NDArray[np.float64]) -> str:
+    """Tell one set of shipped weights from another: what was learned is relative to it."""
+    return hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
+
+
+def _space(weights: NDArray[np.float64], learning: LearningConfig | None) -> Space:
+    """Each feature's weight may move, but not across zero."""
+    limit = (learning or LearningConfig()).limit
+    low, high = np.full(len(weights), -limit), np.full(len(weights), limit)
+    high[:SUPPORT] = np.minimum(limit, -weights[:SUPPORT])
+    low[SUPPORT:-1] = np.maximum(-limit, -weights[SUPPORT:-1])
+    return Space(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)

@@ -52,15 +52,15 @@ def margins(weights, rows, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def descend(weights, squares, x, label, rate, support):  # type: ignore[no-untyped-def]
-    """One AdaGrad step on the log loss, then projection: support at most 0, the rest at least 0.
+def descend(weights, squares, x, label, rate, support, weight):  # type: ignore[no-untyped-def]
+    """One AdaGrad step on ``weight`` times the log loss, then projection: support at most 0, the rest at least 0.
 
     References
     ----------
     Duchi, J., Hazan, E., Singer, Y. (2011). Adaptive subgradient methods for online learning and stochastic
     optimization. JMLR 12, 2121-2159.
     """
-    error = 1.0 / (1.0 + math.exp(-margin(weights, x))) - label
+    error = weight * (1.0 / (1.0 + math.exp(-margin(weights, x))) - label)
     for k in range(len(x) + 1):
         gradient = error * (x[k] if k < len(x) else 1.0)
         squares[k] += gradient * gradient
@@ -94,8 +94,8 @@ class SignedLogistic:
 
     Examples
     --------
-    >>> model = SignedLogistic((0.0,) * 14, rate=0.5)
-    >>> full = np.array([1.0] * 6 + [0.0] * 7)
+    >>> model = SignedLogistic((0.0,) * 24, rate=0.5)
+    >>> full = np.array([1.0] * 6 + [0.0] * 17)
     >>> model.learn(full, label=True)
     >>> model.weights[:6].tolist()
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
@@ -112,6 +112,6 @@ class SignedLogistic:
         margins(self.weights, rows, out)
         return [float(v) for v in out]
 
-    def learn(self, x: Vector, *, label: bool) -> None:
-        """One step towards the label."""
-        descend(self.weights, self.squares, x, 1.0 if label else 0.0, self.rate, SUPPORT)
+    def learn(self, x: Vector, *, label: bool, weight: float = 1.0) -> None:
+        """One step towards the label; ``weight`` scales its gradient."""
+        descend(self.weights, self.squares, x, 1.0 if label else 0.0, self.rate, SUPPORT, weight)

@@ -13,30 +13,45 @@ from numpy import uint64
 
 from agents.chars import step
 from agents.hallucination.align import align
+from agents.hallucination.doubt import sketch
 from agents.hallucination.features import (
-    ADDRESSES_ANY,
+    ABSOLUTES_ANY,
     ALIGNED,
     COVERED,
-    DENIAL,
+    DENIAL_NEW,
+    DENIALS_ANY,
+    DENIALS_CLOSE,
     EVIDENCE,
     GAP,
     GRAMS,
     NAMES,
     NAMES_ANY,
+    NAMES_CLOSE,
     NUMBERS,
     NUMBERS_ANY,
+    NUMBERS_CLOSE,
     PAIRS,
+    QUOTES_ANY,
+    SOURCES_ANY,
     WORDS,
     WORST,
 )
+from agents.hallucination.numbers import backed, enter
 from agents.hallucination.scan import (
+    ABSOLUTELY,
     BEGIN,
     BITS,
+    COLUMNS,
     CONTENT,
     DIGITS,
     END,
+    FIGURE,
+    MARKER,
+    MONTHLY,
     NAME,
+    NEGATES,
     NUMBER,
+    POWER,
     SENTENCE,
     STEM,
     WORD,
@@ -48,7 +63,11 @@ from agents.hallucination.table import add, capacity, find
 
 CONTEXT, QUESTION, RESPONSE = 0, 1, 2
 MAX_ADDRESSES = 256
-_WORD, _PAIR, _GRAM, _STEM, _NUMBER, _ADDRESS = 1, 2, 3, 4, 5, 6
+MAX_QUOTE = 64
+"""Words between two quotation marks at most; more are no quotation."""
+MAX_MARK = 99
+"""A mark above this is looked up only: no context has so many texts that they are counted."""
+_WORD, _PAIR, _GRAM, _STEM, _ADDRESS, _MARKER = 1, 2, 3, 4, 6, 7
 
 
 @njit(cache=True, nogil=True)
@@ -78,16 +97,22 @@ def _read_addresses(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[n
 
 @njit(cache=True, nogil=True)
 def _index(keys, spans, codes, n, whole):  # type: ignore[no-untyped-def]
-    """Put words and numbers in; of the context (``whole``) also stems and pairs."""
+    """Put words and numbers in; of the context (``whole``) also stems and pairs. Returns whether it denies anywhere."""
     last = uint64(len(keys) - 1)
+    denies = False
     for k in range(n):
+        bits = spans[k, BITS]
+        denies = denies or bits & NEGATES != 0
         add(keys, last, codes[k, WORD], _WORD)
-        if codes[k, NUMBER] != uint64(0):
-            add(keys, last, codes[k, NUMBER], _NUMBER)
+        if bits & NUMBER:
+            enter(keys, last, spans[k])
+        if bits & MARKER:
+            add(keys, last, codes[k, WORD], _MARKER)
         if whole:
             add(keys, last, codes[k, STEM], _STEM)
             if k and spans[k, SENTENCE] == spans[k - 1, SENTENCE]:
                 add(keys, last, step(codes[k - 1, WORD], 0) ^ codes[k, WORD], _PAIR)
+    return denies
 
 
 @njit(cache=True, nogil=True)
@@ -140,38 +165,88 @@ def _show(evidence, shown, begin, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _facts(keys, spans, codes, n, row, evidence, shown):  # type: ignore[no-untyped-def]
-    """Numbers and names that nothing supports."""
+    """Numbers, names and absolutes that nothing supports."""
     last = uint64(len(keys) - 1)
-    numbers = names = no_number = no_name = 0
+    numbers = names = no_number = no_name = absolutes = 0
     for k in range(n):
         bits = spans[k, BITS]
-        if bits & DIGITS:
+        known = find(keys, last, codes[k, WORD], _WORD) >= 0
+        absolutes += bits & ABSOLUTELY != 0 and not known
+        if bits & FIGURE:
+            if bits & MARKER:
+                continue
             numbers += 1
-            if find(keys, last, codes[k, NUMBER], _NUMBER) < 0:
+            if not (backed(keys, last, spans[k]) if bits & NUMBER else known):
                 no_number += 1
                 shown = _show(evidence, shown, spans[k, BEGIN], spans[k, END])
         elif bits & NAME:
             names += 1
-            if find(keys, last, codes[k, WORD], _WORD) < 0 and find(keys, last, codes[k, STEM], _STEM) < 0:
+            dated = bits & MONTHLY != 0 and backed(keys, last, spans[k])
+            if not known and not dated and find(keys, last, codes[k, STEM], _STEM) < 0:
                 no_name += 1
                 shown = _show(evidence, shown, spans[k, BEGIN], spans[k, END])
     row[NUMBERS] = no_number / numbers if numbers else 0.0
     row[NUMBERS_ANY] = no_number / (1.0 + no_number)
     row[NAMES] = no_name / names if names else 0.0
     row[NAMES_ANY] = no_name / (1.0 + no_name)
+    row[ABSOLUTES_ANY] = absolutes / (1.0 + absolutes)
+    return shown
 
 
 @njit(cache=True, nogil=True)
-def _sources(keys, spans, codes, n, row, evidence):  # type: ignore[no-untyped-def]
-    """Addresses that nothing supports; returns how many strings are shown."""
+def _sources(keys, found, found_codes, a, spans, codes, n, texts, row, evidence):  # type: ignore[no-untyped-def]
+    """Addresses and marks such as [3] that nothing supports: a mark may also count the context's texts."""
     last = uint64(len(keys) - 1)
     missing = shown = 0
-    for k in range(n):
-        if find(keys, last, codes[k], _ADDRESS) < 0:
+    for k in range(a):
+        if find(keys, last, found_codes[k], _ADDRESS) < 0:
             missing += 1
-            shown = _show(evidence, shown, spans[k, 0], spans[k, 1])
-    row[ADDRESSES_ANY] = missing / (1.0 + missing)
+            shown = _show(evidence, shown, found[k, 0], found[k, 1])
+    for k in range(n):
+        if not spans[k, BITS] & MARKER or find(keys, last, codes[k, WORD], _MARKER) >= 0:
+            continue
+        value = spans[k, DIGITS] * 10 if spans[k, POWER] == 1 else spans[k, DIGITS]
+        counts = spans[k, BITS] & NUMBER and spans[k, POWER] in (0, 1)
+        if not counts or value < 1 or value > min(texts, MAX_MARK):
+            missing += 1
+            shown = _show(evidence, shown, spans[k, BEGIN] - 1, spans[k, END] + 1)
+    row[SOURCES_ANY] = missing / (1.0 + missing)
     return shown
+
+
+@njit(cache=True, nogil=True)
+def _mark(buffer, i, end):  # type: ignore[no-untyped-def]
+    """Length in bytes of the quotation mark at ``i``, 0 if there is none."""
+    if buffer[i] == 34:
+        return 1
+    if buffer[i] == 0xE2 and i + 2 < end and buffer[i + 1] == 0x80 and 0x9C <= buffer[i + 2] <= 0x9F:
+        return 3
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _quotes(buffer, begin, end, keys, spans, codes, n, k):  # type: ignore[no-untyped-def]
+    """Count quotations of three words or more whose neighbours never meet in the context; from word ``k`` on."""
+    last = uint64(len(keys) - 1)
+    missing, opened, i = 0, -1, begin
+    while i < end:
+        size = _mark(buffer, i, end)
+        if size == 0:
+            i += 1
+            continue
+        i += size
+        while k < n and spans[k, BEGIN] < i:
+            k += 1
+        if opened >= 0 and 3 <= k - opened <= MAX_QUOTE:
+            for w in range(opened + 1, k):
+                together = spans[w, SENTENCE] == spans[w - 1, SENTENCE]
+                if together and find(keys, last, step(codes[w - 1, WORD], 0) ^ codes[w, WORD], _PAIR) < 0:
+                    missing += 1
+                    break
+            opened = -1
+        else:
+            opened = k
+    return missing, k
 
 
 @njit(cache=True, nogil=True)
@@ -184,20 +259,30 @@ def _characters(keys, own, m, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, evidence, worst):  # type: ignore[no-untyped-def]
+def _close(row):  # type: ignore[no-untyped-def]
+    """Weigh what is foreign by how closely the rest follows the context."""
+    near = row[ALIGNED] * row[ALIGNED]
+    row[NUMBERS_CLOSE] = row[NUMBERS_ANY] * near
+    row[NAMES_CLOSE] = row[NAMES_ANY] * near
+    row[DENIALS_CLOSE] = row[DENIALS_ANY] * near
+
+
+@njit(cache=True, nogil=True)
+def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, evidence, worst, said):  # type: ignore[no-untyped-def]
     """One event, whose context, question and response are the segments between the four cuts; False without words."""
     c, q, r, stop = cut[0], cut[1], cut[2], cut[3]
     m = _read(buffer, begin, end, r, stop, own, own_codes)
     if m == 0:
         return False
+    sketch(own, own_codes, m, said)
     n = _read(buffer, begin, end, c, q, spans, codes)
     size = 0
     for k in range(c, r):
         size += end[k] - begin[k]
     keys = np.zeros(capacity(size + 3 * n + 512), np.uint64)
     last = uint64(len(keys) - 1)
-    _index(keys, spans, codes, n, True)
-    row[ALIGNED], row[DENIAL] = align(spans, codes, n, own, own_codes, m)
+    denies = _index(keys, spans, codes, n, True)
+    align(spans, codes, n, own, own_codes, m, row)
     n = _read(buffer, begin, end, q, r, spans, codes)
     _index(keys, spans, codes, n, False)
     for k in range(_read_grams(buffer, begin, end, c, q, stream)):
@@ -209,21 +294,31 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, stream, row, e
     _content(keys, own, own_codes, m, row, worst)
     _characters(keys, stream, _read_grams(buffer, begin, end, r, stop, stream), row)
     n = _read_addresses(buffer, begin, end, r, stop, found, found_codes)
-    _facts(keys, own, own_codes, m, row, evidence, _sources(keys, found, found_codes, n, row, evidence))
+    shown = _sources(keys, found, found_codes, n, own, own_codes, m, q - c, row, evidence)
+    _facts(keys, own, own_codes, m, row, evidence, shown)
+    quotes = at = 0
+    for k in range(r, stop):
+        missing, at = _quotes(buffer, begin[k], end[k], keys, own, own_codes, m, at)
+        quotes += missing
+    row[QUOTES_ANY] = quotes / (1.0 + quotes)
+    for k in range(m):
+        if own[k, BITS] & NEGATES and not denies:
+            row[DENIAL_NEW] = 1.0
     if row[ALIGNED] < 0.0:
         row[ALIGNED] = row[WORDS]
+    _close(row)
     return True
 
 
 @njit(cache=True, nogil=True)
-def measure(buffer, begin, end, cuts, room, rows, evidence, worst):  # type: ignore[no-untyped-def]
-    """Fill ``rows`` with the features of each event; returns which events had words to judge."""
-    spans, codes = np.empty((room, 4), np.int64), np.empty((room, 3), np.uint64)
-    own, own_codes = np.empty((room, 4), np.int64), np.empty((room, 3), np.uint64)
+def measure(buffer, begin, end, cuts, room, rows, evidence, worst, said):  # type: ignore[no-untyped-def]
+    """Fill ``rows`` with the features of each event, ``said`` with its sketch; returns which had words to judge."""
+    spans, codes = np.empty((room, COLUMNS), np.int64), np.empty((room, 2), np.uint64)
+    own, own_codes = np.empty((room, COLUMNS), np.int64), np.empty((room, 2), np.uint64)
     stream = np.empty(room, np.uint64)
     judged = np.zeros(len(cuts), np.bool_)
     for i in range(len(cuts)):
         judged[i] = _event(
-            buffer, begin, end, cuts[i], spans, codes, own, own_codes, stream, rows[i], evidence[i], worst[i]
+            buffer, begin, end, cuts[i], spans, codes, own, own_codes, stream, rows[i], evidence[i], worst[i], said[i]
         )
     return judged

@@ -1,4 +1,4 @@
-"""One pass over a text each: words with their sentences, character n-grams, addresses. Compiled."""
+"""One pass over a text each: words with their sentences and numbers, character n-grams, addresses. Compiled."""
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
 
@@ -8,14 +8,30 @@ from numba import njit
 from numpy import int64, uint64
 
 from agents.chars import decode, ends_sentence, fold, is_digit, is_upper, is_wide, is_word, step
-from agents.hallucination.lexicon import KEYS, NEGATION, NUMBER_HASHES, NUMBER_SHIFT, STOP, VALUES
+from agents.hallucination.lexicon import (
+    ABSOLUTE,
+    KEYS,
+    MONTH,
+    NEGATION,
+    NUMBER_SHIFT,
+    SCALE_SHIFT,
+    SCALE_ZERO,
+    SIDE_SHIFT,
+    STOP,
+    VALUES,
+)
 
-BEGIN, END, SENTENCE, BITS = 0, 1, 2, 3
-CONTENT, NAME, NEGATES, DIGITS = 1, 2, 4, 8
-WORD, STEM, NUMBER = 0, 1, 2
+BEGIN, END, SENTENCE, BITS, DIGITS, POWER, SHIFT, SIDE = 0, 1, 2, 3, 4, 5, 6, 7
+"""Columns of a word. Its number is DIGITS * 10^POWER, with its unit 10^SHIFT more; SIDE: of opposites, plus two."""
+COLUMNS = 8
+CONTENT, NAME, NEGATES, FIGURE, NUMBER, SCALED, ABSOLUTELY, MARKER, MONTHLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
+"""FIGURE: begins with a digit; NUMBER: has a value; SCALED: a unit or a power of ten follows; MARKER: stands as [3]."""
+WORD, STEM = 0, 1
 _BASIS = uint64(0xCBF29CE484222325)
 _PRIME = uint64(0x100000001B3)
 _LAST = uint64(len(KEYS) - 1)
+_LOW = 0xFFF
+_MOST = 10**16
 
 
 @njit(cache=True, nogil=True)
@@ -29,47 +45,109 @@ def _meaning(code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _word(buffer, begin, end, span, codes):  # type: ignore[no-untyped-def]
-    """Hash the word that begins here: whole, its stem, its leading number; returns characters counted."""
-    word = stem = _BASIS
-    number = uint64(0)
-    first, i = decode(buffer, begin)
+def _figure(buffer, begin, end, span):  # type: ignore[no-untyped-def]
+    """Value of the digits that begin here; returns where they end, and 0 where two points make it no number."""
+    value = power = points = 0
     i = begin
-    chars, keep, digits = 0, 2 if is_wide(first) else 5, is_digit(first)
     while i < end:
-        char, after = decode(buffer, i)
-        inner = digits and char in (44, 46) and after < end and is_digit(int64(buffer[after]))
-        if not inner:
-            if not is_word(char):
-                break
-            digits = digits and is_digit(char)
-            chars += 1
-        if char != 44:
-            word = step(word, fold(char))
-            stem = word if chars <= keep else stem
-            number = word if digits else number
-        i = after
-    span[BEGIN], span[END] = begin, i
-    codes[WORD], codes[STEM], codes[NUMBER] = word, word if is_digit(first) else stem, number
-    return chars
+        byte = int64(buffer[i])
+        if is_digit(byte):
+            if value < _MOST:
+                value = 10 * value + byte - 48
+                power -= points > 0
+            else:
+                power += points == 0
+        elif byte in (44, 46) and i + 1 < end and is_digit(int64(buffer[i + 1])):
+            points += byte == 46
+        else:
+            break
+        i += 1
+    span[DIGITS], span[POWER] = trim(value, power)
+    return i, points <= 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def trim(value, power):  # type: ignore[no-untyped-def]
+    """Take closing zeros off a number, not changing its value."""
+    while value != 0 and value % 10 == 0:
+        value //= 10
+        power += 1
+    return value, power if value != 0 else 0
 
 
 @njit(cache=True, nogil=True)
-def _bits(buffer, begin, chars, opens, codes):  # type: ignore[no-untyped-def]
+def _word(buffer, begin, end, span, codes):  # type: ignore[no-untyped-def]
+    """Hash the word that begins here: whole, its stem, what follows its digits; returns characters and those hashes."""
+    first, _ = decode(buffer, begin)
+    word = stem = rest = _BASIS
+    i, chars, keep = begin, 0, 2 if is_wide(first) else 5
+    digits, numeric, denies, before = begin, False, False, 0
+    if is_digit(first):
+        digits, numeric = _figure(buffer, begin, end, span)
+    while i < end:
+        char, after = decode(buffer, i)
+        if i >= digits:
+            if not is_word(char):
+                break
+            rest = step(rest, fold(char))
+            denies = denies or char in (0xC54A, 0xC5C6, 0xBABB) or (before == 0xC544 and char == 0xB2C8)
+            before = char
+        if char != 44:
+            word = step(word, fold(char))
+            chars += 1
+            stem = word if chars <= keep else stem
+        i = after
+    span[BEGIN], span[END] = begin, i
+    codes[WORD], codes[STEM] = word, word if is_digit(first) else stem
+    return chars, rest, numeric, denies
+
+
+@njit(cache=True, nogil=True)
+def _bits(buffer, begin, chars, opens, says, denies, span):  # type: ignore[no-untyped-def]
     """Tell what kind of word it is; a number word gets its number."""
     first, _ = decode(buffer, begin)
-    says = _meaning(codes[WORD])
-    bits = NEGATES if says & NEGATION else 0
-    if says >> NUMBER_SHIFT:
-        codes[NUMBER] = NUMBER_HASHES[(says >> NUMBER_SHIFT) - 1]
-    if is_digit(first):
-        return bits | DIGITS | CONTENT
+    bits = NEGATES if says & NEGATION or denies else 0
+    if says & ABSOLUTE:
+        bits |= ABSOLUTELY
+    if says >> NUMBER_SHIFT & _LOW:
+        bits |= NUMBER | (MONTHLY if says & MONTH else 0)
+        span[DIGITS], span[POWER] = trim((says >> NUMBER_SHIFT & _LOW) - 1, 0)
     if not says & STOP:
         if chars >= 3 or is_wide(first):
             bits |= CONTENT
         if is_upper(first) and not opens and chars >= 2:
             bits |= NAME
     return bits
+
+
+@njit(cache=True, nogil=True)
+def _number(buffer, floor, end, span, rest, numeric):  # type: ignore[no-untyped-def]
+    """Bits of a word that begins with a digit; a suffix such as the one of 5km or 10k scales it."""
+    bits = CONTENT | FIGURE
+    left, right = span[BEGIN] - 1, span[END]
+    if left >= floor and right < end and int64(buffer[left]) == 91 and int64(buffer[right]) == 93:
+        bits |= MARKER
+    if numeric:
+        bits |= NUMBER
+        scale = _meaning(rest) >> SCALE_SHIFT & _LOW
+        if scale:
+            span[SHIFT] = scale - SCALE_ZERO
+            bits |= SCALED
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def _scale(before, span, says):  # type: ignore[no-untyped-def]
+    """Let this word scale the number before it: 2 million, 5 km."""
+    scale = says >> SCALE_SHIFT & _LOW
+    if not scale or not before[BITS] & NUMBER or before[BITS] & MONTHLY or before[SENTENCE] != span[SENTENCE]:
+        return
+    if span[BEGIN] - before[END] != 1:
+        return
+    before[SHIFT] += scale - SCALE_ZERO
+    before[BITS] |= SCALED
+    span[DIGITS], span[POWER], span[SHIFT] = before[DIGITS], before[POWER] + before[SHIFT], 0
+    span[BITS] |= NUMBER | SCALED
 
 
 @njit(cache=True, nogil=True)
@@ -80,9 +158,16 @@ def words(buffer, begin, end, n, sentence, spans, codes):  # type: ignore[no-unt
     while i < end:
         char, after = decode(buffer, i)
         if is_word(char):
-            chars = _word(buffer, i, end, spans[n], codes[n])
-            spans[n, SENTENCE] = sentence
-            spans[n, BITS] = _bits(buffer, i, chars, opens, codes[n])
+            chars, rest, numeric, denies = _word(buffer, i, end, spans[n], codes[n])
+            spans[n, SENTENCE], spans[n, SHIFT], spans[n, SIDE] = sentence, 0, 0
+            if is_digit(char):
+                spans[n, BITS] = _number(buffer, begin, end, spans[n], rest, numeric)
+            else:
+                says = _meaning(codes[n, WORD])
+                spans[n, BITS] = _bits(buffer, i, chars, opens, says, denies, spans[n])
+                spans[n, SIDE] = says >> SIDE_SHIFT
+                if n > 0:
+                    _scale(spans[n - 1], spans[n], says)
             i = spans[n, END]
             n += 1
             opens = False

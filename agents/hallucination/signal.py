@@ -20,9 +20,14 @@ class GroundingSignal:
     reason
         Why there is no score: ``no_context`` or ``no_response``.
     unsupported
-        Up to five numbers, names or addresses of the response that the context lacks; flagged events only.
+        Up to five addresses, citation marks, numbers or names of the response that the context lacks; flagged only.
     worst_sentence
         Characters [begin, end) of the response's sentence with the least support; flagged events only.
+    disagreement
+        0 to 1, how far the answer is from the other choices of its call or, if that is more, from the answer to the
+        same question and context before; None where there is neither.
+    mean_logprob, worst_logprob
+        Natural-log probability of its tokens, and of the ten in a row where it is least; None where not given.
     """
 
     score: float | None
@@ -31,6 +36,9 @@ class GroundingSignal:
     reason: str | None = None
     unsupported: tuple[str, ...] = ()
     worst_sentence: tuple[int, int] | None = None
+    disagreement: float | None = None
+    mean_logprob: float | None = None
+    worst_logprob: float | None = None
 
 
 NO_CONTEXT = GroundingSignal(None, flag=False, reason="no_context")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,18 +13,23 @@ from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
 from agents.hashing import FOLD, KIND
+from agents.injection.concepts import lexicon
+from agents.injection.evidence import EVIDENCE
 from agents.injection.obfuscation import decoded
-from agents.injection.scan import WIDTH, margins, scan, worst_of
+from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
-from agents.injection.weights import GROUPS, HALF_WINDOW, MARGIN, MARGIN_UNIT, SCRIPTS, Learned, Shipped, shipped
-from agents.memory import Memory
+from agents.injection.tactics import family_of
+from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS, Shipped, shipped
+from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
 _HIDDEN_LEAST = 4
 """Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
+_LEARNED_SIZE = 1 << 15
+"""Entries of the tables of what labels moved: a few thousand labels touch as many words and pairs."""
 _GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
 _BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
 
@@ -34,17 +40,10 @@ class InjectionConfig:
 
     Attributes
     ----------
-    rate, limit
-        Step of one label and the most it may move a word, in log odds; see `Learned`.
-    memory
-        Scored events that can still be labelled.
     cusum
         How the rate of flags is watched.
     """
 
-    rate: float = 1.0
-    limit: float = 8.0
-    memory: int = 2048
     cusum: RateConfig = field(default_factory=RateConfig)
 
 
@@ -56,8 +55,10 @@ class Candidates:
     ----------
     event, role
         Whose.
+    odds
+        Log odds of the worst window; -inf where there was nothing to read.
     margin
-        Log odds over the threshold; -inf where there was nothing to read.
+        Log odds over the threshold, with what labels moved once that is added.
     hidden
         Characters hidden or in disguise.
     spans
@@ -68,6 +69,7 @@ class Candidates:
 
     event: NDArray[np.int64]
     role: NDArray[np.uint8]
+    odds: NDArray[np.float64]
     margin: NDArray[np.float64]
     hidden: NDArray[np.int64]
     spans: NDArray[np.int64]
@@ -75,7 +77,7 @@ class Candidates:
 
 
 class InjectionAgent:
-    """Linear odds over hashed n-grams, words and word pairs of every window of every text that the model is given.
+    """Linear odds over hashed n-grams, words, word pairs and named concepts of every window of every text it is given.
 
     It sees how attacks are worded, in any of the languages it was trained on and behind common disguises; it does not
     see one that reads like an ordinary request (``docs/models/injection.md`` tells how often).
@@ -84,11 +86,17 @@ class InjectionAgent:
     ----------
     config
         See `InjectionConfig`.
+    base
+        Weights other than those that ship.
+    learning
+        See `LearningConfig`.
 
     Attributes
     ----------
     threshold
         Score from which an event is flagged.
+    learner
+        What labels taught.
 
     References
     ----------
@@ -98,22 +106,26 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
     threshold: ClassVar[float] = 0.5
 
-    def __init__(self, config: InjectionConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: InjectionConfig | None = None,
+        base: Shipped | None = None,
+        learning: LearningConfig | None = None,
+    ) -> None:
         self.config = config or InjectionConfig()
-        self._learned = Learned(shipped(), self.config.rate, self.config.limit)
-        self._memory = Memory(self.config.memory, WIDTH, np.int32)
+        self._base = base or shipped()
+        self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
         self._rate = RateCusum(self.config.cusum)
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
         texts = chunk.texts
-        chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
-        plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._learned)
-        tricks, variants = self._unmask(texts, chosen)
-        every = _joined(plain, variants)
+        chosen, tricks, every = self.look(texts)
+        tenants = [chunk.events[i].tenant for i in every.event.tolist()]
+        self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
         signals: list[InjectionSignal] = []
@@ -122,9 +134,22 @@ class InjectionAgent:
             signal = NOTHING if k < 0 else self._signal(texts, chosen, every, k, tricks)
             signals.append(signal)
             if k >= 0:
-                self._keep(chunk, i, every, k)
+                self._keep(chunk, i, every, k, flag=signal.flag)
             changes += self._watch(chunk, i, flag=signal.flag)
         return Scores(signals, changes)
+
+    def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[tuple[str, str]], Candidates]:
+        """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change.
+
+        Returns
+        -------
+        tuple
+            Indexes of the texts; (trick, plain text) of each disguise; the texts, then the disguises, as judged.
+        """
+        chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
+        plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._base)
+        tricks, variants = self._unmask(texts, chosen)
+        return chosen, tricks, _joined(plain, variants)
 
     def _unmask(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[list[tuple[str, str]], Candidates | None]:
         """Decode what is disguised; return each (trick, text) and what was found in it."""
@@ -143,70 +168,63 @@ class InjectionAgent:
         np.cumsum([len(b) for b in encoded], out=start[1:])
         buffer = np.frombuffer(b"".join(encoded), np.uint8)
         every = np.arange(len(encoded))
-        return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._learned)
+        return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._base, 1)
 
     def _signal(
         self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[tuple[str, str]]
     ) -> InjectionSignal:
-        score = round(_logistic(self._learned.base.gain * float(found.margin[k])), 6)
+        score = round(_logistic(self._base.gain * float(found.margin[k])), 6)
         if score < self.threshold:
             return InjectionSignal(score, flag=False)
         role = Role(int(found.role[k])).name.lower()
+        family = family_of(found.rows[k], self._base.table)
         begin = int(found.spans[k, 0])
         if k >= len(chosen):
             trick, text = tricks[k - len(chosen)]
             before = sum(len(t.encode("utf-8", "replace")) for _, t in tricks[: k - len(chosen)])
             at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
-            return InjectionSignal(score, True, role, trick, at)
+            return InjectionSignal(score, True, role, trick, at, family)
         at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
-        return InjectionSignal(score, True, role, "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None, at)
+        trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
+        return InjectionSignal(score, True, role, trick_or_none, at, family)
 
-    def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int) -> None:
-        event = chunk.events[i]
-        row = found.rows[k].copy()
-        row[MARGIN] = round(max(-30.0, min(30.0, float(found.margin[k]))) * MARGIN_UNIT)
-        self._memory.keep((event.tenant, event.app, event.call_id), row)
+    def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int, *, flag: bool) -> None:
+        row, odds = found.rows[k, FIRST_CELL:].copy(), self._base.gain * float(found.margin[k])
+        said = Scored(row, float(found.odds[k]), odds, flag)
+        self.learner.scored(i, chunk.events[i], int(chunk.times[i]), said)
 
     def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
         event = chunk.events[i]
         key = (event.tenant, event.app)
-        found = self._rate.update(key, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if found is None else (found.as_change(i, "injection.rate", key),)
+        offset, time_ms = int(chunk.offsets[i]), int(chunk.times[i])
+        found = self._rate.update(key, flag, offset, time_ms, event.event_id)
+        news = self.learner.changes(i, event, offset, time_ms)
+        return news if found is None else (found.as_change(i, "injection.rate", key), *news)
 
     def learn(self, feedback: Feedback) -> bool:
-        """Take one bounded step towards a label of a remembered event."""
-        if feedback.signal != self.name:
-            return False
-        row = self._memory.take(feedback.feedback_id, (feedback.tenant, feedback.app, feedback.call_id))
-        if row is None:
-            return False
-        self._learned.learn(row, label=feedback.label)
-        return True
+        """Take in a label of a remembered event, see `Learner`."""
+        return feedback.signal == self.name and self.learner.learn(feedback)
 
     def state(self) -> State:
-        """Return what was learned, remembered events, the rate's sums."""
+        """Return what was learned, with the events that wait for labels, and the rate's sums."""
         return {
             "version": self.version,
             "config": asdict(self.config),
-            "base": _digest(self._learned.base),
-            "learned": self._learned.state(),
-            "memory": self._memory.state(),
+            "learner": self.learner.state(),
             "rate": dict(self._rate.state()),
         }
 
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = InjectionAgent(self.config)
+        fresh = InjectionAgent(self.config, self._base, self.learner.config)
         try:
-            ours = (self.version, asdict(self.config), _digest(self._learned.base))
-            if (state["version"], state["config"], state["base"]) != ours:
-                raise ValueError("made by another version, with other weights or with other settings")
-            fresh._learned.restore(state["learned"])  # type: ignore[arg-type]
-            fresh._memory.restore(state["memory"])  # type: ignore[arg-type]
+            if (state["version"], state["config"]) != (self.version, asdict(self.config)):
+                raise ValueError("made by another version or with other settings")
+            fresh.learner.restore(state["learner"])
             fresh._rate.restore(state["rate"])  # type: ignore[arg-type]
         except (StateError, KeyError, TypeError, ValueError) as error:
             raise StateError(f"injection: {error!r}; start cold") from error
-        self._learned, self._memory, self._rate = fresh._learned, fresh._memory, fresh._rate
+        self.learner, self._rate = fresh.learner, fresh._rate
 
 
 def _look(  # noqa: PLR0913, PLR0917 - columns of texts
@@ -215,16 +233,19 @@ def _look(  # noqa: PLR0913, PLR0917 - columns of texts
     chosen: NDArray[np.int64],
     event: NDArray[np.int64],
     role: NDArray[np.uint8],
-    learned: Learned,
+    base: Shipped,
+    decoded_: int = 0,
 ) -> Candidates:
-    m, base = len(chosen), learned.base
-    odds, margin = np.empty(m), np.empty(m)
-    windows, hidden = np.empty(m, np.int64), np.empty(m, np.int64)
-    spans, scripts = np.zeros((m, 2), np.int64), np.zeros((m, len(SCRIPTS) + 1), np.int64)
-    rows = np.empty((m, WIDTH), np.int32)
-    scan(buffer, start, chosen, _BLOCK_OF[role], learned.table, FOLD, KIND, odds, windows, spans, hidden, scripts, rows)
-    margins(odds, windows, scripts, _GROUP_OF[role], base.unit, base.bias, base.thresholds, base.tails, margin)
-    return Candidates(event, role, margin, hidden, spans, rows)
+    m = len(chosen)
+    evidence, odds, margin = np.empty((m, EVIDENCE)), np.empty(m), np.empty(m)
+    hidden, spans = np.empty(m, np.int64), np.zeros((m, 2), np.int64)
+    scripts, rows = np.zeros((m, len(SCRIPTS) + 1), np.int64), np.empty((m, WIDTH), np.int32)
+    scan(
+        buffer, start, chosen, _BLOCK_OF[role], role.astype(np.int64), decoded_, base.table, base.unit, FOLD, KIND,
+        *lexicon(), evidence, spans, scripts, hidden, rows,
+    )  # fmt: skip
+    margins(evidence, scripts, _GROUP_OF[role], base.bias, *base.trees, base.thresholds, odds, margin)
+    return Candidates(event, role, odds, margin, hidden, spans, rows)
 
 
 def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:
@@ -238,6 +259,13 @@ def _logistic(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else 1.0 - 1.0 / (1.0 + math.exp(x))
 
 
-def _digest(base: Shipped) -> int:
+def _digest(base: Shipped) -> str:
     """Tell one set of shipped weights from another: what was learned is relative to it."""
-    return int(base.table.astype(np.int64) @ np.arange(1, len(base.table) + 1))
+    parts = (base.table, base.thresholds, *base.trees)
+    return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).hexdigest()
+
+
+def _space(learning: LearningConfig | None) -> Space:
+    """Return words, word pairs and concepts of the worst window as features to learn from."""
+    limit = np.array([(learning or LearningConfig()).limit])
+    return Space(_LEARNED_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)

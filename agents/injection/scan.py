@@ -1,29 +1,35 @@
-"""Log odds of every window of a text, the worst one kept. Compiled."""
+"""Log odds of every window of a text, by its words and by its concepts, the worst one kept. Compiled."""
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
 
 from __future__ import annotations
 
-from math import log, sqrt
+from math import sqrt
 
 import numpy as np
 from numba import njit
 
-from agents.hashing import fold, hash_features
+from agents.hashing import SIZE, SPACE, fold, hash_features
+from agents.injection.concepts import PER_CONCEPT, concept_features, tag
+from agents.injection.evidence import CONCEPTS_HERE, WORDS_HERE, add_windows, empty, finish, weigh
 
 SLAB = 32_768
 """Bytes folded and hashed at a time: a text of any length needs no more memory than this."""
-KEPT = 192
-"""Words and word pairs of the worst window that are kept for a label to come."""
-FIRST_WORD = 2
-WIDTH = FIRST_WORD + KEPT
+KEPT_WORDS, KEPT_CONCEPTS = 192, 160
+"""Words and word pairs, and features of concepts, of the worst window that are kept for a label to come."""
+GRAMS_IN, CONCEPTS_IN, MARGIN = range(3)
+"""Places in a kept row: how many features of each kind the window has, and its margin over the threshold."""
+FIRST_CELL = 3
+WIDTH = FIRST_CELL + KEPT_WORDS + KEPT_CONCEPTS
+PRIOR_CONCEPTS = 4.0
+"""Added to the number of a window's concept features: one or two of them are no evidence yet."""
 
 
 @njit(cache=True, nogil=True)
-def _sum(table, features, begin, end):  # type: ignore[no-untyped-def]
+def _sum(table, features, begin, end, first):  # type: ignore[no-untyped-def]
     total = 0
     for k in range(begin, end):
-        total += table[features[k]]
+        total += table[first + features[k]]
     return total
 
 
@@ -37,63 +43,72 @@ def _char_end(buffer, at, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _count_kinds(text, n, kinds, counts):  # type: ignore[no-untyped-def]
+    """Add the characters of each kind; return how many spaces there are."""
+    spaces = 0
     for i in range(n):
         if text[i] < len(kinds):
             counts[kinds[text[i]]] += 1
+            spaces += text[i] == SPACE
+    return spaces
 
 
 @njit(cache=True, nogil=True)
-def _worst_window(table, blocks, grams, gram_ends, words, word_ends):  # type: ignore[no-untyped-def]
-    """Return the highest sum over sqrt(features) of two neighbouring blocks or the only one, its block and size."""
-    best, at, size = -np.inf, 0, 0
-    before, before_n = 0, 0
+def _windows(table, unit, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts):  # type: ignore[no-untyped-def]
+    """Write the log odds of every two neighbouring blocks, or of the only one; return how many windows there are.
+
+    By words, the odds are the sum over n-grams by the square root of their number; by concepts the same.
+    """
+    before, before_n, before_c, before_m = 0, 0, 0, 0
     for b in range(blocks):
-        g0, w0 = (gram_ends[b - 1], word_ends[b - 1]) if b else (0, 0)
-        here = _sum(table, grams, g0, gram_ends[b]) + _sum(table, words, w0, word_ends[b])
+        g0, w0, c0 = (gram_ends[b - 1], word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0, 0)
+        here = _sum(table, grams, g0, gram_ends[b], 0) + _sum(table, words, w0, word_ends[b], 0)
         here_n = gram_ends[b] - g0 + word_ends[b] - w0
-        n = before_n + here_n
-        if n > 0 and (b > 0 or blocks == 1):
-            value = (before + here) / sqrt(n)
-            if value > best:
-                best, at, size = value, max(0, b - 1), n
-        before, before_n = here, here_n
-    return best, at, size
+        here_c, here_m = _sum(table, cells, c0, cell_ends[b], SIZE), cell_ends[b] - c0
+        w = max(0, b - 1)
+        by_words[w] = unit * (before + here) / sqrt(max(1, before_n + here_n))
+        by_concepts[w] = unit * (before_c + here_c) / sqrt(before_m + here_m + PRIOR_CONCEPTS)
+        before, before_n, before_c, before_m = here, here_n, here_c, here_m
+    return max(1, blocks - 1)
 
 
 @njit(cache=True, nogil=True)
-def _keep_words(words, begin, end, size, row):  # type: ignore[no-untyped-def]
-    """Write the window's number of features and its words, evenly chosen where too many; -1 where too few."""
-    row[:] = -1
-    row[0] = size
-    n = min(end - begin, KEPT)
+def _keep(features, begin, end, first, most, row, at):  # type: ignore[no-untyped-def]
+    """Write features to ``row[at:at + most]``, evenly chosen where too many."""
+    n = min(end - begin, most)
     for k in range(n):
-        row[FIRST_WORD + k] = words[begin + k * (end - begin) // n]
+        row[at + k] = first + features[begin + k * (end - begin) // n]
 
 
 @njit(cache=True, nogil=True)
-def scan(buffer, start, chosen, blocks_of, table, fold_table, kinds, odds, windows, spans, hidden, scripts, rows):  # type: ignore[no-untyped-def]
-    """Find the worst window of each chosen text.
+def scan(  # type: ignore[no-untyped-def]
+    buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, edges, terms, heads,
+    evidence, spans, scripts, hidden, rows
+):  # fmt: skip
+    """Find the worst window of each chosen text, and what the others say.
 
     Parameters
     ----------
     buffer, start
         Texts as in `agents.base.Texts`.
-    chosen, blocks_of
-        int64[k]: which texts, and the characters of half a window in each.
-    table
-        int16[SIZE], the weights.
-    odds
-        float64[k]: the highest sum of weights over the square root of the number of features; -inf without any.
-    windows
-        int64[k]: windows looked at.
+    chosen, blocks_of, roles
+        int64[k]: which texts, the characters of half a window in each, and whose they are.
+    decoded
+        1 if the texts are what disguises hid.
+    table, unit
+        int16[SIZE + CONCEPT_SIZE], the weights: of n-grams and words, then of concepts; in log odds, times ``unit``.
+    edges, terms, heads
+        `agents.injection.concepts.Lexicon`.
+    evidence
+        float64[k, EVIDENCE], see `agents.injection.evidence`; starts with -inf where there was nothing to read.
     spans
         int64[k, 2]: bytes of the worst window in the buffer.
-    hidden
-        int64[k]: characters that were hidden or in disguise.
     scripts
         int64[k, 6]: characters of each kind.
+    hidden
+        int64[k]: characters that were hidden or in disguise.
     rows
-        int32[k, WIDTH]: of the worst window, how many features it has, a place for its margin, its words.
+        int32[k, WIDTH]: of the worst window, how many features of each kind it has, a place for its margin, the cells
+        of ``table`` of its words and of its concepts; -1 where there are fewer.
     """
     longest = 0
     for k in range(len(chosen)):
@@ -101,40 +116,72 @@ def scan(buffer, start, chosen, blocks_of, table, fold_table, kinds, odds, windo
     text, where = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.int64)
     grams, words = np.empty(3 * longest + 3, np.uint32), np.empty(2 * longest + 2, np.uint32)
     gram_ends, word_ends = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
+    concept, at, place = (
+        np.empty(longest + 1, np.int32),
+        np.empty(longest + 1, np.int32),
+        np.empty(longest + 1, np.int32),
+    )
+    cells, cell_ends = np.empty(PER_CONCEPT * (longest + 1), np.int32), np.empty(longest + 1, np.int64)
+    by_words, by_concepts = np.empty(longest + 1), np.empty(longest + 1)
     for k in range(len(chosen)):
         begin, last, block = start[chosen[k]], start[chosen[k] + 1], blocks_of[k]
-        odds[k], windows[k], hidden[k] = -np.inf, 0, 0
+        spaces = said = 0
+        hidden[k] = 0
+        row = rows[k]
+        row[:] = -1
+        row[GRAMS_IN] = row[CONCEPTS_IN] = 0
+        empty(evidence[k])
         while begin < last:
             end = _char_end(buffer, min(begin + SLAB - 4, last), last)
             n, disguised = fold(buffer, begin, end, fold_table, block, text, where)
             hidden[k] += disguised
-            _count_kinds(text, n, kinds, scripts[k])
+            spaces += _count_kinds(text, n, kinds, scripts[k])
             blocks = hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends)
-            worst, b, size = _worst_window(table, blocks, grams, gram_ends, words, word_ends)
-            windows[k] += max(1, blocks - 1) if size else 0
-            if size and worst > odds[k]:
-                odds[k] = worst
-                after = min(b + 2, blocks)
-                spans[k, 0], spans[k, 1] = where[b], end if after == blocks else where[after]
-                _keep_words(words, word_ends[b - 1] if b else 0, word_ends[after - 1], size, rows[k])
+            said += word_ends[blocks - 1]
+            if gram_ends[blocks - 1] + word_ends[blocks - 1] > 0:
+                m = tag(text, n, kinds, edges, terms, heads, concept, at, place)
+                concept_features(concept, at, place, m, block, blocks, cells, cell_ends)
+                found = _windows(
+                    table, unit, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts
+                )
+                b = add_windows(by_words, by_concepts, 0, found, evidence[k])
+                if b >= 0:
+                    after = min(b + 2, blocks)
+                    spans[k, 0], spans[k, 1] = where[b], end if after == blocks else where[after]
+                    g0, w0, c0 = (gram_ends[b - 1], word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0, 0)
+                    row[:] = -1
+                    row[GRAMS_IN] = gram_ends[after - 1] - g0 + word_ends[after - 1] - w0
+                    row[CONCEPTS_IN] = cell_ends[after - 1] - c0
+                    _keep(words, w0, word_ends[after - 1], 0, KEPT_WORDS, row, FIRST_CELL)
+                    _keep(cells, c0, cell_ends[after - 1], SIZE, KEPT_CONCEPTS, row, FIRST_CELL + KEPT_WORDS)
             # The next slab begins with the last block of this one: no window is cut in two.
             begin = where[blocks - 1] if end < last and blocks > 1 else end
+        finish(evidence[k], row[CONCEPTS_IN], scripts[k], spaces, said, hidden[k], roles[k], decoded)
 
 
 @njit(cache=True, nogil=True)
-def margins(odds, windows, scripts, groups, unit, bias, thresholds, tails, out):  # type: ignore[no-untyped-def]
-    """Write how far each text's log odds are above the threshold of its role and its script.
+def margins(evidence, scripts, groups, bias, features, cuts, values, thresholds, odds, out):  # type: ignore[no-untyped-def]
+    """Write each text's log odds, and how far they are above the threshold of its role and its script.
 
-    The highest of many windows is expected to be high by chance: the tail of harmless windows is exponential, so the
-    scale of that tail times the logarithm of their number is taken off.
+    Parameters
+    ----------
+    evidence, scripts
+        As `scan` wrote them.
+    groups
+        int64[k], the row of ``thresholds``.
+    features, cuts, values
+        Trees, see `agents.injection.evidence.weigh`.
     """
-    for k in range(len(odds)):
+    for k in range(len(evidence)):
         script = 0
         for kind in range(1, scripts.shape[1]):
             if scripts[k, kind] > scripts[k, script + 1]:
                 script = kind - 1
-        chance = tails[groups[k]] * log(windows[k]) if windows[k] > 1 else 0.0
-        out[k] = unit * odds[k] + bias - chance - thresholds[groups[k], script]
+        worst = evidence[k, WORDS_HERE] + evidence[k, CONCEPTS_HERE]
+        odds[k] = worst
+        if worst > -np.inf:
+            odds[k] += bias + weigh(evidence[k], features, cuts, values)
+        out[k] = odds[k] - thresholds[groups[k], script]
 
 
 @njit(cache=True, nogil=True)

@@ -23,6 +23,10 @@ class InjectionSignal:
     segment_start
         Where the worst window of that text (of the decoded text, where it was encoded) begins, in characters;
         flagged events only.
+    family
+        What kind of attack it is, by the group of concepts that weighs most: ``override``, ``persona``, ``extraction``,
+        ``exfiltration``, ``delimiter``, ``obfuscation``, ``task-switch``, ``pressure``, ``code``; ``wording`` where
+        only its words tell; flagged events only.
     """
 
     score: float
@@ -30,6 +34,7 @@ class InjectionSignal:
     role: str | None = None
     obfuscation: str | None = None
     segment_start: int | None = None
+    family: str | None = None
 
 
 NOTHING = InjectionSignal(0.0, flag=False)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from schemas.errors import ContractError, DecodeError
 from schemas.feedback import Feedback
+from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
 from streams.sink.ranges import Seen
 
@@ -228,6 +229,22 @@ def _feedback(value: bytes) -> Built:
     return Built((_in_range(said.time), said.label, *[getattr(said, c) or "" for c in _FEEDBACK_TEXTS]))
 
 
+_QUALITY_COLUMNS = (
+    "hour", "signal", "tenant", "app", "basis", "source_partition", "version", "weights", "labels", "positives",
+    "precision", "recall", "auc", "calibration_error",
+)  # fmt: skip
+
+
+def _quality(value: bytes) -> Built:
+    said = QualityRow.model_validate_json(value)
+    derived = {
+        "hour": _in_range(said.hour), "source_partition": _count(said.source_partition),
+        "version": _count(said.version, 2**63), "labels": _count(said.labels, 2**63),
+        "positives": _count(said.positives, 2**63),
+    }  # fmt: skip
+    return Built(tuple(derived[c] if c in derived else getattr(said, c) for c in _QUALITY_COLUMNS))
+
+
 TABLES = (
     Table("scored", "events", _SCORED_COLUMNS, _scored),
     Table("alerts", "alerts", _ALERT_COLUMNS, _alert),
@@ -235,5 +252,6 @@ TABLES = (
         "aggregates", "aggregates_1m", ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS), _aggregate
     ),
     Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
+    Table("quality", "quality", _QUALITY_COLUMNS, _quality),
     Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback),
 )

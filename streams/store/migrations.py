@@ -20,6 +20,7 @@ RETENTION = {
     "aggregates_1m": "aggregates_days",
     "dead_letters": "dead_letters_days",
     "feedback": "feedback_days",
+    "quality": "quality_days",
 }
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOKKEEPING = """CREATE TABLE IF NOT EXISTS ${database}.schema_migrations${on_cluster}

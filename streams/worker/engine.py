@@ -16,7 +16,7 @@ from schemas.errors import RecordError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
-from streams.decode import decode_event
+from streams.decode import decode_record
 from streams.metrics import (
     WORKER_CHUNK_SECONDS,
     WORKER_COLD_STARTS,
@@ -111,6 +111,7 @@ class Engine:
         await self._writer.write(self.partition, out)
         WORKER_EVENTS.inc(len(out.scored))
         self._meters.publish(self.pipeline)
+        self._meters.quality(out.quality, self.partition)
         crash_point("worker.after_write")
         if self._shadows is not None and self._shadow is not None:
             self._shadows.publish(self._shadow.follow(out.steps, out.alerts))
@@ -121,7 +122,7 @@ class Engine:
         bad: list[tuple[ConsumerRecord, RecordError]] = []
         for record in records:
             try:
-                good.append((record.offset, decode_event(record.value, record.headers), record.value))
+                good.append((record.offset, decode_record(record.value, record.headers), record.value))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad

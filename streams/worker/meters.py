@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from time import perf_counter
+from typing import Any
 
+from agents.learning.quality import EVERYWHERE
+from agents.learning.rows import Learns
 from agents.pipeline import Pipeline
-from streams.metrics import AGENT_SECONDS, AGGREGATES_LATE, FEEDBACK, JOIN_LATE, JOIN_ORPHANS, JOIN_PENDING, REPEATS
+from streams.metrics import (
+    AGENT_SECONDS,
+    AGGREGATES_LATE,
+    FEEDBACK,
+    JOIN_LATE,
+    JOIN_ORPHANS,
+    JOIN_PENDING,
+    LABELS,
+    QUALITY,
+    REPEATS,
+)
+
+PLACES_MAX = 200
+"""Tenants and apps whose live quality is a metric of its own; ClickHouse has it of all."""
+_MEASURES = ("precision", "recall", "auc", "calibration_error", "labels")
 
 
 @contextmanager
@@ -27,6 +45,12 @@ class Meters:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._last = _counts(pipeline)
+        self._labels = _labels(pipeline)
+        self._places: set[tuple[str, str]] = set()
+        for agent in pipeline.agents:
+            if isinstance(agent, Learns):
+                found = agent.learner.quality.of(EVERYWHERE)
+                self.quality([q.as_dict() | _everywhere(agent.name) for q in found], pipeline.partition)
 
     def publish(self, pipeline: Pipeline) -> None:
         """Add what was counted since the last call."""
@@ -36,7 +60,31 @@ class Meters:
         for metric, before, after in zip(metrics, self._last, now, strict=True):
             metric.inc(after - before)
         self._last = now
+        for key, count in (labels := _labels(pipeline)).items():
+            if count > self._labels[key]:
+                LABELS.labels(*key).inc(count - self._labels[key])
+        self._labels = labels
         JOIN_PENDING.labels(str(pipeline.partition)).set(pipeline.joiner.pending)
+
+    def quality(self, rows: Sequence[Mapping[str, Any]], partition: int) -> None:
+        """Show rows of live quality, of the first `PLACES_MAX` tenants and apps."""
+        for row in rows:
+            place = (row["tenant"], row["app"])
+            if row["basis"] != "all" or (place not in self._places and len(self._places) >= PLACES_MAX):
+                continue
+            self._places.add(place)
+            for measure in _MEASURES:
+                if row[measure] is not None:
+                    QUALITY.labels(row["signal"], *place, str(partition), measure).set(row[measure])
+
+
+def _everywhere(signal: str) -> dict[str, str]:
+    return {"signal": signal, "tenant": EVERYWHERE[0], "app": EVERYWHERE[1]}
+
+
+def _labels(pipeline: Pipeline) -> dict[tuple[str, str], int]:
+    learners = [agent.learner for agent in pipeline.agents if isinstance(agent, Learns)]
+    return {(le.signal, outcome): count for le in learners for outcome, count in asdict(le.counts).items()}
 
 
 def _counts(pipeline: Pipeline) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from streams.batches import send_batches, send_keyed
 from streams.deadletters import Origin, letter
 from streams.decode import FEEDBACK_HEADER
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
-from streams.keying import window_key
+from streams.keying import quality_key, window_key
 from streams.metrics import ALERTS, WORKER_DEAD_LETTERS
 
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
@@ -57,6 +57,10 @@ class Writer:
         for alert in out.alerts:
             ALERTS.labels(alert["rule"], alert["state"]).inc()
             waiting.append(await self._send("alerts", alert["fingerprint"], alert))
+        for row in out.quality:
+            waiting.append(await self._send("quality", quality_key(row), row))
+        for row in out.label_requests:
+            waiting.append(await self._send("label_requests", f"{row['signal']}|{row['call_id']}", row))
         await self.windows(partition, out.aggregates)
 
     async def windows(self, partition: int, rows: Iterable[dict[str, Any]]) -> None:

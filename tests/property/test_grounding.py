@@ -9,13 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base import Chunk
-from agents.hallucination import HallucinationAgent
+from agents.hallucination import HallucinationAgent, reference
+from agents.hallucination.doubt import SKETCH, resemblance, sketch_of
 from agents.hallucination.reference import measure
 from agents.hallucination.rows import as_event, feature_rows
 
 WORDS = "The bridge not never opened Sydney Paris in 1932 1,932.50 7% 25th two thousand don't a-b 3. .5 1.,2 x U.S. EU"
+NUMBERS = "5 km 5000 m 5km 1.2 million 1,234,567 1k 2bn 0 0.0 [3] [1.2.3] 1930s 1934 March 03 1932-03-19 12.10.2020"
+MORE = '99999999999999999999 increase fell before after all only " “ ” 않 아니다 안 0.05 123 120 137.5 hundred May'
 OTHERS = "Ünïcode Привет 결과 서울시 보고서 東京 。 ！ “quoted” 😀 http://a.b/c) me@x.org @ :// . ! ? , \x00 \u0301"
-PIECES = [*WORDS.split(" "), *OTHERS.split(" "), "\n"]
+PIECES = [*WORDS.split(" "), *NUMBERS.split(" "), *MORE.split(" "), *OTHERS.split(" "), "\n"]
 PROSE = st.lists(st.sampled_from([*PIECES, " ", ". "]), max_size=40).map(" ".join)
 TEXT = PROSE | st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=60)
 ROW = st.fixed_dictionaries({"context": st.lists(TEXT, min_size=1, max_size=3), "question": TEXT, "response": TEXT})
@@ -31,7 +34,7 @@ def test_kernel_equals_reference(rows: list[dict[str, Any]]) -> None:
         if expected is None:
             assert np.isnan(got).all()
         else:
-            assert got.tolist() == expected
+            assert got.tolist() == [*expected, 0.0, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,6 +46,19 @@ def test_signals_do_not_depend_on_chunk_boundaries(rows: list[dict[str, Any]], d
     parts = HallucinationAgent()
     first, second = parts.score(Chunk(events[:cut])).signals, parts.score(Chunk(events[cut:])).signals
     assert [*first, *second] == list(whole)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXT, TEXT)
+def test_a_sketch_of_few_words_resembles_as_their_sets_do(one: str, other: str) -> None:
+    sets = []
+    for text in (one[:200], other[:200]):
+        words = [w for w in reference._read([text]).words if w.content]
+        sets.append({w.number.whole if w.number else w.stem for w in words})
+    union = sets[0] | sets[1]
+    if len(union) <= SKETCH:
+        expected = len(sets[0] & sets[1]) / len(union) if union else 1.0
+        assert resemblance(sketch_of(one[:200]), sketch_of(other[:200])) == expected
 
 
 @settings(max_examples=100, deadline=None)

@@ -9,7 +9,18 @@ import pytest
 
 from agents.base import Chunk
 from agents.hallucination import GroundingSignal, HallucinationAgent, HallucinationConfig, score_rows
+from agents.hallucination.features import (
+    ABSOLUTES_ANY,
+    DENIAL_NEW,
+    DENIALS_ANY,
+    NUMBERS,
+    OPPOSITES_ANY,
+    ORDER,
+    QUOTES_ANY,
+    SOURCES_ANY,
+)
 from agents.hallucination.rows import feature_rows
+from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.rate import RateConfig
 from schemas.event import Choice, Document, LLMEvent, Message
 
@@ -76,14 +87,109 @@ def test_without_context_or_response_it_says_why() -> None:
     assert without_words.reason == "no_response"
 
 
-def test_numbers_compare_by_value_as_written() -> None:
-    rows = [
-        {"context": "It grew 1,200 units or seven percent.", "response": "It grew 1200 units or 7%."},
-        {"context": "It grew 1,200 units or seven percent.", "response": "It grew 1300 units or 8%."},
-    ]
-    same, other = feature_rows(rows)
-    assert same[7] == 0.0
-    assert other[7] == 1.0
+@pytest.mark.parametrize(
+    ("context", "same", "other"),
+    [
+        ("It grew 1,200 units.", "It grew 1200 units.", "It grew 1300 units."),
+        ("It grew by seven percent.", "It grew by 7%.", "It grew by 8%."),
+        ("It has 1,000 seats.", "It has 1k seats.", "It has 2k seats."),
+        ("It has 1,000 seats.", "It has 1 thousand seats.", "It has 3 thousand seats."),
+        ("It is 5 km long.", "It is 5000 m long.", "It is 5 metres long."),
+        ("It is 5km long.", "It is 5,000 metres long.", "It is 5 metres long."),
+        ("It cost $2.5 billion.", "It cost 2,500 million dollars.", "It cost $2.5 million."),
+        ("It sold 1,234,567 of them.", "It sold about 1.2 million.", "It sold about 1.3 million."),
+        ("It opened in 1934.", "It opened in the 1930s.", "It opened in the 1920s."),
+        ("Opened: 1932-03-19.", "It opened on 19 March 1932.", "It opened on 20 March 1932."),
+        ("Between 5 and 7 million came.", "5-7 million came.", "6-8 million came."),
+    ],
+)
+def test_numbers_compare_by_value(context: str, same: str, other: str) -> None:
+    kept, changed = feature_rows([{"context": context, "response": same}, {"context": context, "response": other}])
+    assert kept[NUMBERS] == 0.0
+    assert changed[NUMBERS] > 0.0
+
+
+def test_a_year_is_not_rounded() -> None:
+    (row,) = feature_rows([{"context": "It opened in 1932.", "response": "It opened in 1900."}])
+    assert row[NUMBERS] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("feature", "kept", "changed"),
+    [
+        (OPPOSITES_ANY, "Sales rose sharply in spring.", "Sales fell sharply in spring."),
+        (DENIALS_ANY, "Sales grew sharply in spring.", "Sales never rose sharply in spring."),
+        (DENIAL_NEW, "Sales increased in spring.", "Sales have not increased in spring."),
+        (ABSOLUTES_ANY, "Sales increased in spring.", "Only sales increased, and always in spring."),
+        (ORDER, "Sales of Acme overtook Globex.", "Globex overtook sales of Acme."),
+        (SOURCES_ANY, "Sales rose [1].", "Sales rose [7]."),
+        (QUOTES_ANY, 'They "increased sharply in spring".', 'They "doubled every single week".'),
+    ],
+)
+def test_what_contradicts_the_best_sentence_is_seen(feature: int, kept: str, changed: str) -> None:
+    context = "Sales of Acme increased sharply in spring and overtook Globex. Nobody asked why."
+    if feature == DENIAL_NEW:
+        context = context.replace("Nobody asked why.", "People asked why.")
+    good, bad = feature_rows([{"context": context, "response": text} for text in (kept, changed)])
+    assert good[feature] == 0.0
+    assert bad[feature] > 0.0
+
+
+def test_korean_denials_are_seen() -> None:
+    context = "서울시는 새로운 도서관을 열었다."
+    good, bad = feature_rows(
+        [{"context": context, "response": r} for r in ("서울시가 도서관을 열었다.", "서울시가 도서관을 열지 않았다.")]
+    )
+    assert (good[DENIALS_ANY], bad[DENIALS_ANY]) == (0.0, 0.5)
+
+
+def test_choices_that_disagree_are_told_and_the_first_is_judged() -> None:
+    alone, agreed, torn = judge(
+        event(),
+        event(choices=(Choice(content=TRUE), Choice(content=TRUE))),
+        event(choices=(Choice(content=TRUE), Choice(content=FALSE))),
+    )
+    assert (alone.disagreement, agreed.disagreement) == (None, 0.0)
+    assert torn.disagreement is not None
+    assert torn.disagreement > 0.7
+    assert torn.score == agreed.score == alone.score
+
+
+def test_another_answer_to_the_same_question_is_told() -> None:
+    asked = {"messages": (Message(role="user", content="When did it open?"),)}
+    first, same, other, elsewhere = judge(
+        event(0, **asked),
+        event(1, **asked),
+        event(2, choices=(Choice(content="The Harbour Bridge opened in 1947 and cost nothing."),), **asked),
+        event(3, documents=(Document(text=CONTEXT + " It is grey."),), **asked),
+    )
+    assert (first.disagreement, same.disagreement, elsewhere.disagreement) == (None, 0.0, None)
+    assert other.disagreement is not None
+    assert other.disagreement > 0.3
+
+
+def test_log_probabilities_are_told_by_their_worst_window() -> None:
+    logprobs = (-0.1,) * 30 + (-4.1,) * 10
+    (seen,) = judge(event(choices=(Choice(content=TRUE, logprobs=logprobs),)))
+    assert (seen.mean_logprob, seen.worst_logprob) == (-1.1, -4.1)
+    assert judge(event())[0].worst_logprob is None
+
+
+def test_an_application_that_paraphrases_freely_gets_a_higher_threshold() -> None:
+    agent = HallucinationAgent()
+    odd = [event(i, choices=(Choice(content=FALSE),)) for i in range(600)]
+    flags = [signal.flag for signal in agent.score(Chunk(odd)).signals]
+    limit = agent._thresholds.pass_on(("acme", "triage"), 0.0)
+    assert agent._thresholds.base < limit <= agent._thresholds.base + agent.config.adapt.max_rise
+    assert agent._thresholds.pass_on(("acme", "other"), 0.0) == agent._thresholds.base
+    assert flags[0]
+
+
+def test_thresholds_are_kept_for_so_many_applications() -> None:
+    limits = Thresholds(0.6, ThresholdConfig(max_segments=2))
+    for app in ("a", "b", "c"):
+        limits.pass_on(("acme", app), 3.0)
+    assert len(limits) == 2
 
 
 def test_korean_is_compared_by_its_characters() -> None:

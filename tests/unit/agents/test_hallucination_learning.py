@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from agents.base import Chunk, State
-from agents.hallucination import HallucinationAgent, HallucinationConfig
-from agents.hallucination.features import SUPPORT
+from agents.hallucination import HallucinationAgent
 from agents.hallucination.rows import as_event
+from agents.learning import LearningConfig
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -53,32 +53,16 @@ def test_the_same_feedback_counts_once(agent: HallucinationAgent) -> None:
 
 @pytest.mark.parametrize("parts", [{"tenant": "other"}, {"app": "other"}, {"signal": "injection"}])
 def test_a_label_for_another_event_is_ignored(agent: HallucinationAgent, parts: dict[str, Any]) -> None:
-    before = flatten(agent.state())
+    before = flatten(agent.learner.moves.state())
     assert not agent.learn(label("f1", 1, **parts))
-    assert flatten(agent.state()) == before
-
-
-def test_false_labels_cannot_turn_a_sign() -> None:
-    agent = HallucinationAgent()
-    agent.score(Chunk(EVENTS))
-    for k in range(500):
-        agent.learn(label(f"f{k}", k % 2, value=k % 2 == 0))
-    weights = np.asarray(agent.state()["weights"])
-    assert (weights[:SUPPORT] <= 0).all()
-    assert (weights[SUPPORT:-1] >= 0).all()
-
-
-def test_one_label_moves_no_weight_by_more_than_the_rate(agent: HallucinationAgent) -> None:
-    before = np.asarray(agent.state()["weights"])
-    agent.learn(label("f1", 1, value=False))
-    assert np.abs(np.asarray(agent.state()["weights"]) - before).max() <= agent.config.rate
+    assert flatten(agent.learner.moves.state()) == before
 
 
 def test_memory_is_bounded() -> None:
-    agent = HallucinationAgent(HallucinationConfig(memory=2))
-    agent.score(Chunk(EVENTS))
-    assert not agent.learn(label("f1", 0))
-    assert agent.learn(label("f2", 1))
+    agent = HallucinationAgent(learning=LearningConfig(events=1, requests_per_hour=0.0))
+    agent.score(Chunk([as_event(ROWS[0], 7), EVENTS[0]]))
+    assert not agent.learn(label("f1", 7))
+    assert agent.learn(label("f2", 0))
 
 
 def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
@@ -86,6 +70,7 @@ def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
     other = HallucinationAgent()
     other.restore(agent.state())
     assert flatten(other.state()) == flatten(agent.state())
+    assert not agent.learn(label("f1", 1))
     assert not other.learn(label("f1", 1))
     assert other.learn(label("f2", 2)) == agent.learn(label("f2", 2))
     assert other.score(Chunk(EVENTS)).signals == agent.score(Chunk(EVENTS)).signals
@@ -95,13 +80,13 @@ def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"version": 2},
-        {"weights": np.zeros(3)},
+        {"version": 0},
         {"features": []},
-        {"memory": {}},
+        {"learner": {}},
         {"rate": {}},
         {"config": {}},
-        {"squares": None},
+        {"learner": None},
+        {"thresholds": {}},
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(

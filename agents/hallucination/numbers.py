@@ -1,0 +1,82 @@
+"""Numbers by value: 1,000 is one thousand and 1k, 5 km is 5000 m, 1.2 million may stand for 1,234,567. Compiled."""
+
+from __future__ import annotations
+
+from numba import njit
+from numpy import uint64
+
+from agents.hallucination.scan import BITS, DIGITS, FIGURE, MONTHLY, POWER, SCALED, SHIFT, trim
+from agents.hallucination.table import add, find
+
+_PLAIN, _BARE, _WHOLE, _ROUND, _DECADE = 20, 21, 22, 23, 24
+"""Without its unit; the same where no unit follows; with its unit; rounded; the tens of a year."""
+_PRIME = uint64(0x100000001B3)
+SHORTEST, LONGEST = 2, 3
+"""Figures of a rounded number; one from a million on."""
+MILLION = 6
+
+
+@njit(cache=True, nogil=True, inline="always")
+def code(digits, power):  # type: ignore[no-untyped-def]
+    """Hash of ``digits * 10^power``, of which ``digits`` has no closing zero."""
+    return uint64(digits) * _PRIME ^ uint64(power + 1024 if digits else 0)
+
+
+@njit(cache=True, nogil=True)
+def figures(digits):  # type: ignore[no-untyped-def]
+    """How many figures it has."""
+    n = 0
+    while digits:
+        digits //= 10
+        n += 1
+    return n
+
+
+@njit(cache=True, nogil=True, inline="always")
+def year(digits, power):  # type: ignore[no-untyped-def]
+    """Whether it reads as a year, 1000 to 2099: those are not rounded. Returns the year or 0."""
+    if digits > 2099 or not 0 <= power <= 3:
+        return 0
+    for _ in range(power):
+        digits *= 10
+    return digits if 1000 <= digits <= 2099 else 0
+
+
+@njit(cache=True, nogil=True)
+def enter(keys, last, span):  # type: ignore[no-untyped-def]
+    """Put a number of the context in, each way that an answer may write it."""
+    digits, power, shift = span[DIGITS], span[POWER], span[SHIFT]
+    add(keys, last, code(digits, power), _PLAIN)
+    if not span[BITS] & SCALED:
+        add(keys, last, code(digits, power), _BARE)
+    add(keys, last, code(digits, power + shift), _WHOLE)
+    when = year(digits, power) if shift == 0 else 0
+    if when:
+        digits, power = trim(when // 10, 1)
+        add(keys, last, code(digits, power), _DECADE)
+        return
+    n = figures(digits)
+    if n + power + shift < 3 and power >= 0:
+        return
+    for keep in range(1 if n + power + shift > MILLION else SHORTEST, min(LONGEST, n - 1) + 1):
+        unit = 1
+        for _ in range(n - keep):
+            unit *= 10
+        short, more = trim((digits + unit // 2) // unit, power + shift + n - keep)
+        add(keys, last, code(short, more), _ROUND)
+
+
+@njit(cache=True, nogil=True)
+def backed(keys, last, span):  # type: ignore[no-untyped-def]
+    """Whether a number of the response is one of those."""
+    digits, power, shift = span[DIGITS], span[POWER], span[SHIFT]
+    plain, whole = code(digits, power), code(digits, power + shift)
+    if find(keys, last, whole, _WHOLE) >= 0:
+        return True
+    if find(keys, last, plain, _BARE if span[BITS] & SCALED else _PLAIN) >= 0:
+        return True
+    if span[BITS] & MONTHLY or not span[BITS] & FIGURE:
+        return False
+    if shift == 0 and year(digits, power):
+        return power >= 1 and find(keys, last, whole, _DECADE) >= 0
+    return find(keys, last, whole, _ROUND) >= 0

@@ -1,0 +1,389 @@
+"""Everything between a label and the score of the next event."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Change
+from agents.learning.config import LearningConfig
+from agents.learning.events import CallKey, Events, Remembered
+from agents.learning.fit import array, text, texts
+from agents.learning.labellers import Labeller, Labellers, labeller
+from agents.learning.moves import Held, Moves, Space
+from agents.learning.quality import EVERYWHERE, Prequential, Quality
+from agents.learning.sampling import HOUR_MS, Sampler
+from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
+from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
+from schemas.errors import StateError
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
+from schemas.learning import ModelCommand, Signal
+
+_MAX_STEP_MS = 86_400_000
+"""An event this far ahead of the others does not move the clock: one wrong time would age everybody's labels."""
+_TOLD = ("precision", "recall", "auc", "calibration")
+
+
+@dataclass(slots=True)
+class LabelCounts:
+    """What became of labels.
+
+    Attributes
+    ----------
+    learned
+        Labels that changed what is kept of their event.
+    confirmed
+        Labels that said what was known already.
+    repeated, unknown
+        Labels seen before, and those whose event is not (or no longer) known here.
+    contested
+        Labels that left their event without a verdict: as much speaks for as against.
+    doubted
+        Labels of somebody who is set aside.
+    obeyed, refused
+        Commands.
+    """
+
+    learned: int = 0
+    confirmed: int = 0
+    repeated: int = 0
+    unknown: int = 0
+    contested: int = 0
+    doubted: int = 0
+    obeyed: int = 0
+    refused: int = 0
+
+
+class Scored(NamedTuple):
+    """What the learner is told of a scored event.
+
+    Attributes
+    ----------
+    row
+        Features, as `agents.learning.moves.Space` takes them.
+    base
+        Log odds by the weights that do not change, as they were trained: without a threshold taken off.
+    odds
+        Log odds of the score that is published.
+    flag
+        Whether it is flagged.
+    """
+
+    row: NDArray[Any]
+    base: float
+    odds: float
+    flag: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A label to ask for: of the event at an index of the chunk."""
+
+    index: int
+    odds: float
+    flag: bool
+    probability: float
+    reason: str
+
+
+class Learner:
+    """Joins labels with their events, weighs them, and moves the weights; the same for every agent that learns.
+
+    An agent asks it three things for each event: by how much labels moved its margin (`apply`), to remember it
+    (`scored`), and whether its app's live quality has news (`changes`).
+
+    Parameters
+    ----------
+    signal
+        The agent's name.
+    space
+        Features of an event.
+    base
+        Digest of the weights that do not change; what was learned is relative to them.
+    config
+        See `LearningConfig`.
+
+    Attributes
+    ----------
+    version_name
+        The version that the present weights are, or have moved on from.
+    """
+
+    def __init__(self, signal: Signal, space: Space, base: str, config: LearningConfig | None = None) -> None:
+        self.signal, self.base = signal, base
+        self.config = config = config or LearningConfig()
+        self.counts = LabelCounts()
+        self.moves = Moves(space, config.shared, config.own, config.labelled, config.tenants, config.noise)
+        self.events = Events(
+            config.events, space.kept if space.hashed else space.size, np.int32 if space.hashed else np.float64
+        )
+        self.ballots = Ballots(2 * config.labelled)
+        self.labellers = Labellers(config)
+        self.quality = Prequential(config.segments, config.fading)
+        self.sampler = Sampler(signal, config.requests_per_hour, config.segments)
+        self.versions = Versions(config.versions)
+        self.requests: list[Request] = []
+        self.version_name = SHIPPED
+        self._now_ms = 0
+        self._since_version = 0
+        self._lent: OrderedDict[str, int] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
+        self._news: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
+
+    # Of each event
+
+    def apply(self, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> None:
+        """Add to each margin what labels moved it by; one row, tenant and margin for each text."""
+        if not self.moves.idle:
+            slots = np.fromiter((self.moves.slot(t) for t in tenants), np.int64, len(tenants))
+            self.moves.apply(rows, slots, margins)
+
+    def scored(self, index: int, event: LLMEvent, time_ms: int, said: Scored) -> None:
+        """Remember an event of the chunk for a label to come, and decide whether to ask for it."""
+        if self._now_ms == 0 or self._now_ms < time_ms <= self._now_ms + _MAX_STEP_MS:
+            self._now_ms = time_ms
+        chance = 0.0
+        if self.config.requests_per_hour > 0.0:
+            novelty = self.sampler.novelty(self.moves.space.cells(said.row))
+            chance = self.sampler.chance((event.tenant, event.app), event.event_id, time_ms, said.odds, novelty)
+            if chance > 0.0:
+                reason = "new" if novelty > 1.0 / np.cosh(0.5 * min(60.0, abs(said.odds))) ** 2 else "uncertain"
+                self.requests.append(Request(index, said.odds, said.flag, chance, reason))
+        key = (event.tenant, event.app, event.call_id)
+        self.events.keep(key, Remembered(said.row, said.base, said.odds, said.flag, chance))
+
+    def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
+        """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""
+        if not self._news or (news := self._news.pop((event.tenant, event.app), None)) is None:
+            return ()
+        place = (event.tenant, event.app)
+        before = self._told.pop(place, news)
+        self._told[place] = news
+        if len(self._told) > self.config.segments:
+            self._told.popitem(last=False)
+        segment = {"tenant": event.tenant, "app": event.app}
+        return [
+            Change(index, f"{self.signal}.{what}", segment, offset, time_ms, old, new, 1.0)
+            for what, old, new in zip(_TOLD, before, news, strict=True)
+            if new >= 0.0
+        ]
+
+    def take_requests(self) -> list[Request]:
+        """Return the labels to ask for since the last call, in event order."""
+        found, self.requests = self.requests, []
+        return found
+
+    # Of each label
+
+    def learn(self, feedback: Feedback) -> bool:
+        """Take a label in; False if its event is not known here or the label was seen before."""
+        key = (feedback.tenant, feedback.app, feedback.call_id)
+        event = self.events.find(key)
+        if event is None:
+            self.counts.unknown += 1
+            return False
+        if self.ballots.again(feedback.tenant, feedback.feedback_id):
+            self.counts.repeated += 1
+            return False
+        who = labeller(feedback)
+        ballot = self.ballots.of(key)
+        before = self.labellers.believed(who)
+        weight = self.labellers.count(who, feedback.source, self._now_ms)
+        self._compare(who, event, ballot, label=feedback.label)
+        if not ballot.votes and self.labellers.believed(who) > 0.0:
+            self._judge(feedback, event)
+        if who in ballot.votes or len(ballot.votes) < VOTES_MAX:
+            ballot.votes[who] = (feedback.label, weight)
+        if before > 0.0 and self.labellers.believed(who) == 0.0:
+            self._set_aside(who)
+        self._settle(key, ballot, event, who)
+        return True
+
+    def _compare(self, who: Labeller, event: Remembered, ballot: Ballot, *, label: bool) -> None:
+        """Hold a label against the model and the other labellers, the others' also against it."""
+        if who in ballot.votes:
+            return
+        self.labellers.against_model(who, event.base, label=label)
+        mine = self.labellers.believed(who)
+        for other, (said, _) in ballot.votes.items():
+            theirs = self.labellers.believed(other)
+            self.labellers.against_other(who, said, theirs, label=label)
+            self.labellers.against_other(other, label, mine, label=said)
+
+    def _judge(self, feedback: Feedback, event: Remembered) -> None:
+        """Count the first label of an event for the live quality, by the score it had before."""
+        place = (feedback.tenant, feedback.app)
+        self.quality.add(place, event.margin, event.chance, flag=event.flag, label=feedback.label)
+        now = self.quality.of(place)[0]
+        if now.labels >= self.config.quality_labels:
+            error = now.calibration_error
+            values = (now.precision, now.recall, now.auc, None if error is None else 1.0 - error)
+            self._news[place] = tuple(-1.0 if v is None else v for v in values)
+            self._news.move_to_end(place)
+            if len(self._news) > self.config.segments:
+                self._news.popitem(last=False)
+
+    def _set_aside(self, who: Labeller) -> None:
+        """Take back what was learned from a labeller who turned out to contradict everything."""
+        for key, ballot in self.ballots.by(who):
+            self._hold(key, ballot, self.events.find(key))
+
+    def _settle(self, key: CallKey, ballot: Ballot, event: Remembered, who: Labeller) -> None:
+        """Count what a vote led to."""
+        if self.labellers.believed(who) == 0.0:
+            self.counts.doubted += 1
+        outcome = self._hold(key, ballot, event)
+        if outcome == "contested" and len(ballot.votes) > 1:
+            self.counts.contested += 1
+        elif outcome == "learned":
+            self.counts.learned += 1
+            self._since_version += 1
+            if self._since_version >= self.config.labels_per_version:
+                self.keep_version("labels")
+        elif outcome == "same":
+            self.counts.confirmed += 1
+
+    def _hold(self, key: CallKey, ballot: Ballot, event: Remembered | None) -> str:
+        """Make what is kept of an event that which its votes say now."""
+        total = ballot.sum({voter: self.labellers.believed(voter) for voter in ballot.votes})
+        cap = min(1.0, abs(total)) * self.config.strength
+        sign = 1 if total > 0.0 else -1
+        if ballot.kept != NOT_KEPT:
+            if ballot.said == (sign, cap):
+                return "same"
+            if not self.moves.take_back(ballot.kept):
+                return "same"  # long ago: it is no longer kept apart from the others
+            ballot.kept = NOT_KEPT
+        if cap < 1e-6 or event is None:
+            return "contested"
+        held = Held(key[0], sign, cap, self._share_lent(key[0]))
+        ballot.kept = self.moves.add(event.row, event.base, held, self.config.revisits)
+        ballot.said = (sign, cap)
+        return "learned"
+
+    def _share_lent(self, tenant: str) -> float:
+        """Return how far one more label of a tenant moves the others: all its labels together move them little."""
+        given = self._lent.pop(tenant, 0) + 1
+        self._lent[tenant] = given
+        if len(self._lent) > self.config.segments:
+            self._lent.popitem(last=False)
+        return min(1.0, self.config.labels_at_once / given)
+
+    # Versions
+
+    def current(self, reason: str = "labels") -> Version:
+        """Return the weights as they are now."""
+        weights = self.moves.weights()
+        quality = [q.as_dict() for q in self.quality.of()]
+        return Version(name_of(weights), self._now_ms, self.counts.learned, reason, quality, weights)
+
+    def keep_version(self, reason: str) -> None:
+        """Remember the weights as they are now."""
+        self._since_version = 0
+        version = self.current(reason)
+        self.versions.keep(version)
+        self.version_name = version.name
+
+    def command(self, command: ModelCommand) -> bool:
+        """Obey; False, and nothing changes, for a version that is not kept here or weights that do not fit."""
+        try:
+            weights = self._commanded(command)
+            self.keep_version(f"before {command.action}")
+            self.moves.load(weights)
+        except (StateError, ValueError, KeyError):
+            self.counts.refused += 1
+            return False
+        self.ballots.forget_kept()
+        self.version_name = command.version
+        if command.action == "import":
+            self.keep_version("imported")
+        self.counts.obeyed += 1
+        return True
+
+    def _commanded(self, command: ModelCommand) -> Mapping[str, Any]:
+        if command.weights is not None:
+            if (command.weights.signal, command.weights.base) != (self.signal, self.base):
+                raise StateError(f"weights {command.version}: for other base weights; retrain or export anew")
+            weights: Mapping[str, Any] = from_file(command.weights)
+            Moves(self.moves.space, 0.0, 0.0, 1, self.config.tenants, 0.0).load(weights)
+            return weights
+        if command.version == SHIPPED:
+            return _NOTHING
+        found = self.versions.find(command.version)
+        if found is None:
+            raise StateError(f"version {command.version}: not kept here")
+        return found.weights
+
+    # Quality, told after each label
+
+    def quality_of(self, feedback: Feedback) -> list[tuple[tuple[str, str], Quality]]:
+        """Return the live quality at a label's tenant and app, and everywhere."""
+        place = (feedback.tenant, feedback.app)
+        return [(where, q) for where in (EVERYWHERE, place) for q in self.quality.of(where)]
+
+    @property
+    def hour(self) -> datetime:
+        """The hour of event time it is."""
+        return datetime.fromtimestamp(self._now_ms // HOUR_MS * 3600, UTC)
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to continue, as arrays and JSON-able values."""
+        numbers = [self._now_ms, self._since_version]
+        return {
+            "base": self.base,
+            "version_name": self.version_name,
+            "counts": asdict(self.counts),
+            "moves": self.moves.state(),
+            "events": self.events.state(),
+            "ballots": self.ballots.state(),
+            "labellers": self.labellers.state(),
+            "quality": self.quality.state(),
+            "sampler": self.sampler.state(),
+            "versions": self.versions.state(),
+            "numbers": np.array(numbers, np.int64),
+            "lent": {"tenants": list(self._lent), "labels": np.array(list(self._lent.values()), np.int64)},
+            "told": _places(self._told),
+            "news": _places(self._news),
+        }
+
+    def restore(self, state: Any) -> None:
+        """Continue from `state`; raises ValueError, KeyError or TypeError, and may be left half restored."""
+        if text(state["base"]) != self.base:
+            raise ValueError("learned beside other weights")
+        version_name = text(state["version_name"])
+        counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
+        for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
+            getattr(self, part).restore(state[part])
+        self._now_ms, self._since_version = array(state["numbers"], np.int64, 2).tolist()
+        tenants = texts(state["lent"]["tenants"])
+        labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
+        self._lent = OrderedDict(zip(tenants, labels, strict=True))
+        self._told, self._news = _placed(state["told"]), _placed(state["news"])
+        self.counts, self.version_name = LabelCounts(**counts), version_name
+        self.requests = []
+
+
+_NOTHING: Mapping[str, Any] = {
+    "tenants": [],
+    "counts": np.zeros(1, np.int64),
+    "features": np.zeros(0, np.int32),
+    "moves": np.zeros(0, np.int32),
+}
+
+
+def _places(told: Mapping[tuple[str, str], tuple[float, ...]]) -> dict[str, Any]:
+    values = np.array(list(told.values()), np.float64).reshape(len(told), len(_TOLD))
+    return {"places": [list(place) for place in told], "values": values}
+
+
+def _placed(state: Mapping[str, Any]) -> OrderedDict[tuple[str, str], tuple[float, ...]]:
+    places = [texts(place, 2) for place in state["places"]]
+    values = array(state["values"], np.float64, len(places), len(_TOLD)).tolist()
+    return OrderedDict(((p[0], p[1]), tuple(v)) for p, v in zip(places, values, strict=True))

