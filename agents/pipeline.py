@@ -146,12 +146,15 @@ class Pipeline:
         scores = {agent.name: self._score(agent, chunk) for agent in self.agents}
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
-        out.scored += self._scored_rows(offsets, raws, signals)
-        out.aggregates += self.aggregator.add(chunk, signals)
-        out.alerts += self.alert_engine.process(chunk, signals, changes)
+        asked: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
+                for request in agent.learner.requests:
+                    asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
+        out.scored += self._scored_rows(offsets, raws, signals, asked)
+        out.aggregates += self.aggregator.add(chunk, signals)
+        out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
 
     def _score(self, agent: Agent, chunk: Chunk) -> Scores:
@@ -171,7 +174,11 @@ class Pipeline:
                 )
 
     def _scored_rows(
-        self, offsets: Sequence[int], raws: Sequence[bytes], signals: Mapping[str, Sequence[Any]]
+        self,
+        offsets: Sequence[int],
+        raws: Sequence[bytes],
+        signals: Mapping[str, Sequence[Any]],
+        asked: Mapping[int, Mapping[str, float]],
     ) -> Iterator[bytes]:
         names = tuple(signals)
         columns = tuple(signals.values())
@@ -180,6 +187,7 @@ class Pipeline:
             seq = seq + 1 if offset == previous else 0
             previous = offset
             said = orjson.dumps({name: column[i] for name, column in zip(names, columns, strict=True)})
+            said += b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
             yield b'{"event":' + raw + b',"signals":' + said + tail
 

@@ -18,6 +18,9 @@ class Scored(Contract):
 
     event: dict[str, Any] = Field(description="the LLMEvent as judged; halves joined")
     signals: dict[str, dict[str, Any] | None] = Field(description="by agent: what it said, null if nothing")
+    asked: dict[str, float] = Field(
+        default_factory=dict, description="by agent that asks for this event's label: with which probability it did"
+    )
     source_partition: int
     source_offset: int
     source_seq: int = Field(0, description="nth call released by that record")
@@ -78,7 +81,7 @@ class Verdict(Contract):
     signal: str
     label: bool
     score: float | None = Field(None, description="probability, where the tier gives one")
-    why: Literal["suspicious", "sampled"] = Field(description="why it was asked")
+    why: Literal["suspicious", "requested", "sampled"] = Field(description="why it was asked")
     probability: float = Field(description="with which an event like this is asked about, the budget aside")
     event_id: str
     call_id: str

@@ -179,6 +179,9 @@ class Judge(_Part):
     url: str | None = Field(None, description="of an OpenAI-compatible API, for example https://host/v1; None: off")
     key: SecretStr | None = None
     model: str = Field("", description="as the endpoint names it")
+    requested: bool = Field(
+        True, description="asked about events too whose labels the agents ask for (learning.requests_per_hour)"
+    )
     signals: tuple[Literal["injection", "hallucination"], ...] = ("injection", "hallucination")
     min_score: Annotated[float, Field(ge=0, le=1)] = Field(
         0.35, description="suspicious is what has this score or a flag"
@@ -233,6 +236,10 @@ class Learning(_Part):
     requests_per_hour: Annotated[float, Field(ge=0)] = Field(
         20.0, description="labels asked for per tenant, app and partition, in an hour of event time; 0: none"
     )
+    injection_weights: Path | None = Field(
+        None, description="file of `streamgauge model export`; where there is no snapshot, the agent begins with it"
+    )
+    hallucination_weights: Path | None = Field(None, description="the same")
     quality_labels: Annotated[int, Field(ge=1)] = Field(
         30, description="labels of an app from which rules can look at injection.precision and the like"
     )

@@ -58,7 +58,9 @@ SHADOW_SECONDS = Counter("shadow_seconds_total", "Time that the second version t
 SHADOW_DROPPED = Counter("shadow_dropped_total", "Findings that found no room or no broker")
 
 # The tiers
-TIERS_CHOSEN = Counter("tiers_chosen_total", "Questions put to a tier; why is suspicious or sampled", ["tier", "why"])
+TIERS_CHOSEN = Counter(
+    "tiers_chosen_total", "Questions put to a tier; why is suspicious, requested or sampled", ["tier", "why"]
+)
 TIERS_OVER_BUDGET = Counter("tiers_over_budget_total", "Questions not put: the hour's budget was spent", ["tier"])
 TIERS_OUTCOMES = Counter(
     "tiers_outcomes_total",

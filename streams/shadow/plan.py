@@ -9,10 +9,11 @@ from pathlib import Path
 from schemas.errors import SettingsError
 from schemas.rules import DEFAULT_RULES, RuleSet, load_rules
 from schemas.settings import Settings
-from streams.assembly import agents_that_differ, build_agents
+from streams.assembly import agents_that_differ, build_agents, weights_of
 from streams.variant import load_variant
 
-_RULES = "alerts"
+_NO_AGENTS = frozenset({"alerts", "learning"})
+"""Parts that say how a whole call is judged, and are no agent's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,13 @@ def plan_of(settings: Settings) -> Plan | None:
 def _may_differ(settings: Settings) -> list[str]:
     """Return the parts that say how a whole call is judged. What comes before that, the shadow shares."""
     agents = {agent.name for agent in build_agents(settings)}
-    return sorted({_RULES, *agents} & set(type(settings).model_fields))
+    return sorted({*_NO_AGENTS, *agents} & set(type(settings).model_fields))
 
 
 def _mark(path: Path, settings: Settings, rules: RuleSet) -> str:
     judged_by = [getattr(settings, name).model_dump_json() for name in _may_differ(settings)]
     text = "\x1f".join([path.stem, *judged_by, rules.model_dump_json()])
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(text.encode(), digest_size=6)
+    for weights in weights_of(settings):
+        digest.update(weights.read_bytes())
+    return digest.hexdigest()

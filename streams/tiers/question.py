@@ -19,6 +19,8 @@ class Question:
 
     Attributes
     ----------
+    probability
+        With which an event like this is chosen, the budget aside.
     partition, offset
         Of the source record.
     """
@@ -26,6 +28,7 @@ class Question:
     event: LLMEvent
     signal: str
     why: Why
+    probability: float
     partition: int
     offset: int
 
@@ -36,13 +39,13 @@ def questions(value: bytes | None, selection: Selection) -> Iterator[Question]:
     if row is None:
         return
     event: LLMEvent | None = None
-    for signal, why in selection.of(row):
+    for signal, why, probability in selection.of(row):
         if event is None:
             try:
                 event = LLMEvent.model_validate(row["event"])
             except ValidationError:
                 return
-        yield Question(event, signal, why, row["source_partition"], row["source_offset"])
+        yield Question(event, signal, why, probability, row["source_partition"], row["source_offset"])
 
 
 def _read(value: bytes | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from schemas.settings import Encoder, Judge
 
-Why: TypeAlias = Literal["suspicious", "sampled"]
+Why: TypeAlias = Literal["suspicious", "requested", "sampled"]
 _HASH_SPAN = float(1 << 64)
 
 
@@ -27,28 +27,32 @@ class Selection:
         Suspicious is what has this score, or a flag.
     share
         Of events that are not.
+    requested
+        Whether it is asked about events whose labels the agents ask for.
 
     Examples
     --------
     >>> chooses = Selection("judge", ("injection",), min_score=0.35, share=0.0)
     >>> row = {"event": {"event_id": "e"}, "signals": {"injection": {"score": 0.4, "flag": False}}}
     >>> list(chooses.of(row))
-    [('injection', 'suspicious')]
+    [('injection', 'suspicious', 1.0)]
     """
 
     name: str
     signals: tuple[str, ...]
     min_score: float
     share: float
+    requested: bool = False
 
     @classmethod
     def from_settings(cls, name: str, part: Encoder | Judge, signals: tuple[str, ...]) -> Selection:
         """Return the selection that a tier's settings ask for."""
-        return cls(name, signals, part.min_score, part.sampled_share)
+        return cls(name, signals, part.min_score, part.sampled_share, getattr(part, "requested", False))
 
-    def of(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Why]]:
-        """Yield the signals about which the tier is to be asked, and why; of a row as `schemas.outputs.Scored` has it.
+    def of(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Why, float]]:
+        """Yield the signals about which the tier is to be asked, why, and how probable that was.
 
+        The row is as `schemas.outputs.Scored` has it.
         A signal that has nothing to say of the event (no context, nothing to read) is not asked about.
         """
         for signal in self.signals:
@@ -56,13 +60,11 @@ class Selection:
             if said is None or (score := said.get("score")) is None:
                 continue
             if said.get("flag") or score >= self.min_score:
-                yield signal, "suspicious"
+                yield signal, "suspicious", 1.0
+            elif self.requested and (probability := (row.get("asked") or {}).get(signal)):
+                yield signal, "requested", probability
             elif self.share and self._drawn(row["event"], signal):
-                yield signal, "sampled"
-
-    def probability(self, why: Why) -> float:
-        """Return the chance with which an event like this is chosen."""
-        return 1.0 if why == "suspicious" else self.share
+                yield signal, "sampled", self.share
 
     def _drawn(self, event: Mapping[str, Any], signal: str) -> bool:
         text = "\x1f".join((self.name, signal, str(event.get("tenant")), str(event.get("event_id"))))

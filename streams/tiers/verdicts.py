@@ -25,7 +25,7 @@ def verdict_of(tier: Tier, question: Question, opinion: Opinion) -> Verdict | No
             "label": opinion.label,
             "score": opinion.score,
             "why": question.why,
-            "probability": tier.selection.probability(question.why),
+            "probability": question.probability,
             "event_id": event.event_id,
             "call_id": event.call_id,
             "time": event.time,

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from agents.base import Chunk
+from agents.injection import InjectionAgent
+from agents.learning.versions import to_file
+from schemas.errors import SettingsError
+from schemas.event import LLMEvent
+from schemas.feedback import Feedback
 from schemas.settings import Settings
+from streams.assembly import build_agents
 from streams.diff import diff
 from streams.diff.episodes import Episode, Episodes, changes, match
 from streams.replay import replay
@@ -92,6 +99,44 @@ def test_agents_settings_make_a_difference(history: Path, tmp_path: Path) -> Non
     (tmp_path / "new.yaml").write_text("drift: {events_per_false_alarm: 100, reference_events: 50}")
     found = compared(history, tmp_path / "old.yaml", tmp_path / "new.yaml")
     assert {e.rule for e in found.appeared} == {"drift"}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write weights of an agent that was told that the history's attack is none, as `model export` does."""
+    agent = InjectionAgent()
+    events = [LLMEvent.model_validate_json(raw) for raw in lines(1500) if b'"kind"' not in raw]
+    signals = agent.score(Chunk(events)).signals
+    for event, signal in zip(events, signals, strict=True):
+        if signal.flag:
+            label = {name: getattr(event, name) for name in ("call_id", "time", "tenant", "app")}
+            told = {"feedback_id": event.event_id, "signal": "injection", "label": False, "user_id": event.call_id}
+            assert agent.learn(Feedback.model_validate(label | told))
+    agent.learner.keep_version("labels")
+    *_, last = agent.learner.versions
+    path = tmp_path_factory.mktemp("weights") / "injection.json"
+    path.write_text(to_file(last, "injection", agent.learner.base).model_dump_json())
+    return path
+
+
+def test_weights_make_a_difference(history: Path, tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "old.yaml").write_text("")
+    (tmp_path / "new.yaml").write_text(f"learning: {{injection_weights: {weights}}}")
+    found = compared(history, tmp_path / "old.yaml", tmp_path / "new.yaml")
+    assert found.flags["injection"].vanished > 0
+    assert "injection-attempt" in {e.rule for e in found.vanished}
+    assert found.flags["hallucination"].appeared == found.flags["hallucination"].vanished == 0
+
+
+def test_weights_of_another_agent_or_broken_ones_are_a_wrong_setting(tmp_path: Path, weights: Path) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text(weights.read_text().replace('"moves":"', '"moves":"AAAA', 1))
+    for setting, path in (("hallucination_weights", weights), ("injection_weights", broken)):
+        with pytest.raises(SettingsError, match=setting):
+            build_agents(Settings.model_validate({"learning": {setting: path}}))
+    broken.write_text("{}")
+    with pytest.raises(SettingsError, match="model export"):
+        build_agents(Settings.model_validate({"learning": {"injection_weights": broken}}))
 
 
 def episode(number: int, start: int, end: int | None, **parts: Any) -> Episode:

@@ -39,7 +39,7 @@ def selection(share: float = 0.0) -> Selection:
     ],
 )
 def test_suspicious_is_what_is_flagged_or_near_it(said: dict[str, Any] | None, chosen: bool) -> None:
-    assert list(selection().of(row(said))) == ([("injection", "suspicious")] if chosen else [])
+    assert list(selection().of(row(said))) == ([("injection", "suspicious", 1.0)] if chosen else [])
 
 
 def test_the_sampled_share_is_drawn_alike_at_every_time_and_near_its_size() -> None:
@@ -48,8 +48,17 @@ def test_the_sampled_share_is_drawn_alike_at_every_time_and_near_its_size() -> N
     drawn = [bool(list(chooses.of(r))) for r in rows]
     assert 400 < sum(drawn) < 600
     assert drawn == [bool(list(selection(0.1).of(r))) for r in rows]
-    assert chooses.probability("sampled") == 0.1
-    assert chooses.probability("suspicious") == 1.0
+    assert {p for r in rows for _, why, p in chooses.of(r) if why == "sampled"} == {0.1}
+
+
+def test_what_the_agents_ask_a_label_of_is_asked_about_where_the_tier_may() -> None:
+    said = row({"score": 0.1, "flag": False}) | {"asked": {"injection": 0.07}}
+    may = Selection("judge", ("injection",), 0.35, 0.0, requested=True)
+    assert list(may.of(said)) == [("injection", "requested", 0.07)]
+    assert list(selection().of(said)) == []
+    assert list(may.of(row({"score": 0.9, "flag": True}) | {"asked": {"injection": 0.07}})) == [
+        ("injection", "suspicious", 1.0)
+    ]
 
 
 def test_two_tiers_sample_different_events() -> None:
