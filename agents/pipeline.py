@@ -17,7 +17,7 @@ import orjson
 
 from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
-from agents.base import Agent, Chunk, Scores, State
+from agents.base import Agent, Change, Chunk, Scores, State
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.repeats import Repeats
@@ -31,15 +31,25 @@ Record: TypeAlias = "tuple[int, LLMEvent | Feedback | ModelCommand, bytes]"
 """Source offset, what was decoded, and the bytes it was decoded from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A chunk and what the agents said of it."""
+
+    chunk: Chunk
+    signals: Mapping[str, Sequence[Any]]
+    changes: Sequence[Change]
+
+
 @dataclass(slots=True)
 class Outputs:
-    """What a run of records gives: serialised rows, ready to be produced."""
+    """What a run of records gives: serialised rows, ready to be produced; and the steps that led to them, in order."""
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     aggregates: list[dict[str, Any]] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     label_requests: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Judged | Feedback] = field(default_factory=list)
 
 
 class Pipeline:
@@ -107,6 +117,8 @@ class Pipeline:
         return self.aggregator.dirty(force=force)
 
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
+        if isinstance(item, Feedback):
+            out.steps.append(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue
@@ -137,12 +149,16 @@ class Pipeline:
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
-        out.scored += self._scored_rows(offsets, raws, signals)
-        out.aggregates += self.aggregator.add(chunk, signals)
-        out.alerts += self.alert_engine.process(chunk, signals, changes)
+        asked: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
+                for request in agent.learner.requests:
+                    asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
+        out.scored += self._scored_rows(offsets, raws, signals, asked)
+        out.aggregates += self.aggregator.add(chunk, signals)
+        out.alerts += self.alert_engine.process(chunk, signals, changes)
+        out.steps.append(Judged(chunk, signals, changes))
 
     def _score(self, agent: Agent, chunk: Chunk) -> Scores:
         with self._timed(agent.name):
@@ -161,7 +177,11 @@ class Pipeline:
                 )
 
     def _scored_rows(
-        self, offsets: Sequence[int], raws: Sequence[bytes], signals: Mapping[str, Sequence[Any]]
+        self,
+        offsets: Sequence[int],
+        raws: Sequence[bytes],
+        signals: Mapping[str, Sequence[Any]],
+        asked: Mapping[int, Mapping[str, float]],
     ) -> Iterator[bytes]:
         names = tuple(signals)
         columns = tuple(signals.values())
@@ -170,6 +190,7 @@ class Pipeline:
             seq = seq + 1 if offset == previous else 0
             previous = offset
             said = orjson.dumps({name: column[i] for name, column in zip(names, columns, strict=True)})
+            said += b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
             yield b'{"event":' + raw + b',"signals":' + said + tail
 

@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from schemas.event import SCHEMA_VERSION, LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import LabelRequest, ModelCommand, QualityRow, WeightsFile
-from schemas.outputs import Aggregate, Alert, DeadLetter, Scored
+from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
 from schemas.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
@@ -28,6 +28,8 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
     "scored": (Scored, "send", "partition number of the source"),
     "alerts": (Alert, "send", "key: fingerprint; compacted"),
     "aggregates": (Aggregate, "send", "key: window and segment"),
+    "shadow": (ShadowFinding, "send", "key: fingerprint of the alert, or call_id"),
+    "verdicts": (Verdict, "send", "key: that of the event"),
     "quality": (QualityRow, "send", "key: signal, tenant, app, basis, hour, source partition"),
     "label_requests": (LabelRequest, "send", "key: signal and call"),
     "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),

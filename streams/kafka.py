@@ -35,6 +35,8 @@ TOPICS = (
     Topic("quality", "live quality of the agents, by labels"),
     Topic("label_requests", "events whose labels are worth having"),
     Topic("snapshots", "state of the workers", _COMPACT),
+    Topic("shadow", "what a second version would have said"),
+    Topic("verdicts", "what the tiers said"),
 )
 
 
