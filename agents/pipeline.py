@@ -17,7 +17,7 @@ import orjson
 
 from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
-from agents.base import Agent, Chunk, Scores, State
+from agents.base import Agent, Change, Chunk, Scores, State
 from agents.join import Joiner
 from agents.repeats import Repeats
 from schemas.errors import StateError
@@ -29,13 +29,23 @@ Record: TypeAlias = "tuple[int, LLMEvent | Feedback, bytes]"
 """Source offset, what was decoded, and the bytes it was decoded from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A chunk and what the agents said of it."""
+
+    chunk: Chunk
+    signals: Mapping[str, Sequence[Any]]
+    changes: Sequence[Change]
+
+
 @dataclass(slots=True)
 class Outputs:
-    """What a run of records gives: serialised rows, ready to be produced."""
+    """What a run of records gives: serialised rows, ready to be produced; and the steps that led to them, in order."""
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     aggregates: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Judged | Feedback] = field(default_factory=list)
 
 
 class Pipeline:
@@ -91,7 +101,7 @@ class Pipeline:
         for is_feedback, run in groupby(fresh, key=lambda r: isinstance(r[1], Feedback)):
             if is_feedback:
                 for _, item, _ in run:
-                    self._learn(item)
+                    self._learn(item, out)
             else:
                 self._judge(list(run), out)
         if fresh:
@@ -102,8 +112,9 @@ class Pipeline:
         """Yield absolute values of the open windows that changed since they were last yielded; judge none meanwhile."""
         return self.aggregator.dirty(force=force)
 
-    def _learn(self, item: LLMEvent | Feedback) -> None:
+    def _learn(self, item: LLMEvent | Feedback, out: Outputs) -> None:
         if isinstance(item, Feedback):
+            out.steps.append(item)
             for agent in self.agents:
                 if agent.name == item.signal:
                     known = agent.learn(item)
@@ -127,6 +138,7 @@ class Pipeline:
         out.scored += self._scored_rows(offsets, raws, signals)
         out.aggregates += self.aggregator.add(chunk, signals)
         out.alerts += self.alert_engine.process(chunk, signals, changes)
+        out.steps.append(Judged(chunk, signals, changes))
 
     def _score(self, agent: Agent, chunk: Chunk) -> Scores:
         with self._timed(agent.name):

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from schemas.event import SCHEMA_VERSION, LLMEvent
 from schemas.feedback import Feedback
-from schemas.outputs import Aggregate, Alert, DeadLetter, Scored
+from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
 from schemas.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
@@ -27,6 +27,8 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
     "scored": (Scored, "send", "partition number of the source"),
     "alerts": (Alert, "send", "key: fingerprint; compacted"),
     "aggregates": (Aggregate, "send", "key: window and segment"),
+    "shadow": (ShadowFinding, "send", "key: fingerprint of the alert, or call_id"),
+    "verdicts": (Verdict, "send", "key: that of the event"),
     "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),
 }
 

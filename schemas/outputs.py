@@ -45,6 +45,50 @@ class Alert(Contract):
     source_offset: int = Field(description="the record that caused this state; later states have higher ones")
 
 
+class ShadowFinding(Contract):
+    """What a second version of rules or agents would have done (topic ``llm.shadow``; for engineers, never for people).
+
+    ``kind=alert``: a change of state of an alert that either version made; of the second, or where ``verdict`` is
+    ``vanished`` of the first. ``kind=flag``: an event that one of the two flags and the other does not.
+    """
+
+    kind: Literal["alert", "flag"]
+    shadow: str = Field(description="the second version: the name of its file")
+    verdict: Literal["same", "changed", "appeared", "vanished"] = Field(
+        description="appeared: of the second version only; vanished: of the first only"
+    )
+    signal: str
+    alert: Alert | None = None
+    primary_score: float | None = Field(None, description="kind=flag: what the first version gave the event")
+    shadow_score: float | None = Field(None, description="kind=flag: what the second gave it")
+    event_id: str | None = None
+    call_id: str | None = None
+    tenant: str | None = None
+    app: str | None = None
+    source_partition: int
+    source_offset: int
+
+
+class Verdict(Contract):
+    """What a tier said of one event (topic ``llm.verdicts``). It may come more than once, with the same id."""
+
+    verdict_id: str = Field(description="hash of tier, model, signal, tenant and event")
+    tier: Literal["encoder", "judge"]
+    model: str
+    signal: str
+    label: bool
+    score: float | None = Field(None, description="probability, where the tier gives one")
+    why: Literal["suspicious", "sampled"] = Field(description="why it was asked")
+    probability: float = Field(description="with which an event like this is asked about, the budget aside")
+    event_id: str
+    call_id: str
+    time: Time = Field(description="of the event")
+    tenant: str
+    app: str
+    source_partition: int
+    source_offset: int
+
+
 class Aggregate(Contract):
     """Absolute values of one minute of one segment, from one source partition (an idempotent upsert).
 

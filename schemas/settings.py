@@ -69,6 +69,9 @@ class Worker(_Part):
     repeats_remembered: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         50_000, description="events per partition among which one that comes again is judged once; 0: never looked"
     )
+    shadow_file: Path | None = Field(
+        None, description="YAML: rules, or settings of agents and alerts, that run in shadow (docs/shadow.md)"
+    )
 
 
 class Sink(_Part):
@@ -148,6 +151,63 @@ class Drift(_Part):
     reference_events: Annotated[int, Field(ge=50)] = 300
 
 
+class Encoder(_Part):
+    """A text classifier of the user's, for what the injection agent finds suspicious; off without ``model_file``."""
+
+    model_file: Path | None = Field(None, description="ONNX; None: off. Needs the extra `tiers`")
+    tokenizer_file: Path | None = Field(None, description="tokenizer.json of the model")
+    config_file: Path | None = Field(None, description="config.json of the model; names its labels")
+    label: str = Field("1", description="the output that means injection: its index, or its name in config_file")
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="logits are divided by it")
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="probability from which the label is yes")
+    max_tokens: Annotated[int, Field(ge=16)] = Field(512, description="of one window")
+    overlap_tokens: Annotated[int, Field(ge=0)] = Field(64, description="that a window shares with the one before")
+    windows_max: Annotated[int, Field(ge=1)] = Field(16, description="most windows of one event, evenly spaced")
+    threads: Annotated[int, Field(ge=1)] = 1
+    min_score: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.35, description="suspicious is what has this score or a flag"
+    )
+    sampled_share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of all other events")
+    budget_per_hour: Annotated[int, Field(ge=0)] = Field(2000, description="most events of an hour of event time")
+    feedback: bool = Field(False, description="its verdicts are labels too, and agents learn them")
+
+
+class Judge(_Part):
+    """A language model asked about what the agents find suspicious; its verdicts are labels. Off without ``url``."""
+
+    url: str | None = Field(None, description="of an OpenAI-compatible API, for example https://host/v1; None: off")
+    key: SecretStr | None = None
+    model: str = Field("", description="as the endpoint names it")
+    signals: tuple[Literal["injection", "hallucination"], ...] = ("injection", "hallucination")
+    min_score: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.35, description="suspicious is what has this score or a flag"
+    )
+    sampled_share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of all other events")
+    budget_per_hour: Annotated[int, Field(ge=0)] = Field(100, description="most questions of an hour of event time")
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="of one try")
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(3, description="after the first try")
+    retry_max_s: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="longest pause between tries; a Retry-After beyond it ends them"
+    )
+    text_chars: Annotated[int, Field(ge=200)] = Field(12_000, description="most characters of an event that are sent")
+    answer_tokens: Annotated[int, Field(ge=16)] = Field(256, description="max_tokens; more for models that reason")
+    answer_format: Literal["json_schema", "json_object", "none"] = Field(
+        "json_schema", description="response_format; what the endpoint can"
+    )
+
+
+class Tiers(_Part):
+    """Slower second opinions on few events, in a process of their own; all off by default."""
+
+    group: str = Field("streamgauge-tiers", description="each tier's group is this with its name")
+    encoder: Encoder = Encoder()
+    judge: Judge = Judge()
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 6070
+    drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+
 class Settings(BaseSettings):
     """The tree."""
 
@@ -161,6 +221,7 @@ class Settings(BaseSettings):
     aggregates: Aggregates = Aggregates()
     alerts: Alerts = Alerts()
     drift: Drift = Drift()
+    tiers: Tiers = Tiers()
 
     @classmethod
     def settings_customise_sources(

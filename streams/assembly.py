@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 
 from agents.base import Agent
@@ -14,16 +14,31 @@ from agents.pipeline import Pipeline
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings
 
-_CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
+CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
 """Versions of the states of what is no agent."""
 
 
-def build_agents(settings: Settings) -> list[Agent]:
-    """Return fresh agents."""
-    drift = DriftConfig(
+def build_agents(settings: Settings, only: Collection[str] | None = None) -> list[Agent]:
+    """Return fresh agents; where ``only`` is given, those of these names."""
+    factories: dict[str, Callable[[], Agent]] = {
+        InjectionAgent.name: InjectionAgent,
+        HallucinationAgent.name: HallucinationAgent,
+        DriftAgent.name: lambda: DriftAgent(_drift(settings)),
+        GuardrailAgent.name: GuardrailAgent,
+    }
+    return [make() for name, make in factories.items() if only is None or name in only]
+
+
+def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
+    """Return the names of the agents that two settings do not build alike."""
+    made_from: dict[str, Callable[[Settings], object]] = {DriftAgent.name: lambda s: s.drift}
+    return frozenset(name for name, of in made_from.items() if of(one) != of(other))
+
+
+def _drift(settings: Settings) -> DriftConfig:
+    return DriftConfig(
         events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
     )
-    return [InjectionAgent(), HallucinationAgent(), DriftAgent(drift), GuardrailAgent()]
 
 
 def build_pipeline(
@@ -44,4 +59,4 @@ def build_pipeline(
 
 def versions(pipeline: Pipeline) -> dict[str, int]:
     """Return the version of each part of the state."""
-    return {**_CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}
+    return {**CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     help="A gauge on the stream of LLM traffic: injection, hallucination, drift; online, over Kafka, in ClickHouse.\n\n"
     "Begin with `streamgauge demo` (no server needed). Settings: YAML named by STREAMGAUGE_CONFIG, then environment "
     "(STREAMGAUGE_KAFKA__BROKERS=...). Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
-    "3 Kafka or ClickHouse cannot be reached.",
+    "3 Kafka or ClickHouse cannot be reached, 4 replay --diff found a difference.",
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
 db_app = typer.Typer(no_args_is_help=True, help="The tables in ClickHouse.")
@@ -36,6 +37,9 @@ app.add_typer(db_app, name="db")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(keys_app, name="ingest-key")
 console = Console()
+
+_DIFFERS = 4
+"""Not 1, as of diff(1): an error must not be taken for a difference, nor a difference for an error."""
 
 
 async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
@@ -77,6 +81,14 @@ def ingest() -> None:
     from streams.gateway.service import run_ingest
 
     asyncio.run(run_ingest(load_settings()))
+
+
+@app.command()
+def tiers() -> None:
+    """Ask an encoder or a judge about suspicious or sampled events; their verdicts become labels. Off by default."""
+    from streams.tiers.service import run_tiers
+
+    asyncio.run(run_tiers(load_settings()))
 
 
 @keys_app.command("create")
@@ -159,20 +171,63 @@ def table(columns: list[str], rows: Any, title: str | None = None) -> Table:
 @app.command()
 def replay(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSONL, may be gzipped")],
-    out: Annotated[Path, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl")],
+    out: Annotated[Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl")] = None,
+    versions: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--diff", metavar="OLD NEW", help="compare the alerts of two rules or settings files; exit code 4"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="of --diff: print JSON instead of tables")] = False,
 ) -> None:
-    """Judge events from files, without a broker, exactly as the live worker does."""
+    """Judge events from files, without a broker, exactly as the live worker does; or compare two versions on them.
+
+    --diff says which alerts would appear (+), vanish (-) or change (~: time, severity, evidence). A file is rules, or
+    any part of the settings; it lies over the settings at hand. Exit code 4 if any alert differs, 0 if none does.
+    """
+    if (out is None) == (versions is None):
+        raise SettingsError("replay: give either --out FOLDER or --diff OLD NEW")
+    if out is not None:
+        _replay(files, out)
+    elif versions is not None:
+        raise typer.Exit(_diff(files, versions, as_json=as_json))
+
+
+def _replay(files: list[Path], out: Path) -> None:
     from streams.replay import replay as run
 
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn(), console=Console(stderr=True)
-    ) as bar:
-        task = bar.add_task("replay", total=None)
-        report = run(files, out, load_settings(), lambda n: bar.update(task, completed=n))
+    with _progress("replay") as tell:
+        report = run(files, out, load_settings(), tell)
     console.print(
         f"{report.scored:,} scored, {report.alerts:,} alert states, {report.dead_letters:,} bad lines, "
         f"{report.events_per_second:,.0f} events/s, in {out}"
     )
+
+
+def _diff(files: list[Path], versions: tuple[Path, Path], *, as_json: bool) -> int:
+    from streams.diff import diff
+    from streams.diff.render import render
+    from streams.variant import load_variant
+
+    base = load_settings()
+    old, new = (load_variant(path, base) for path in versions)
+    with _progress("replay") as tell:
+        found = diff(files, old, new, tell)
+    if as_json:
+        sys.stdout.write(orjson.dumps(found.as_dict(), option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        render(found, console)
+    return _DIFFERS if found else 0
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], object]]:
+    """Show how many records are done, on the standard error."""
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda n: bar.update(task, completed=n)
 
 
 @app.command("eval")
@@ -205,11 +260,13 @@ def evaluate(
 def alerts_tail(
     from_start: Annotated[bool, typer.Option(help="begin with the alerts that are already on the topic")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    shadow: Annotated[bool, typer.Option(help="what the second version would have done, instead")] = False,
 ) -> None:
     """Print alerts as they come, until interrupted."""
     from streams.tail import tail
 
-    asyncio.run(_interruptible(tail(load_settings().kafka, console, from_start=from_start, as_json=as_json)))
+    kafka = load_settings().kafka
+    asyncio.run(_interruptible(tail(kafka, console, from_start=from_start, as_json=as_json, shadow=shadow)))
 
 
 async def _interruptible(work: Coroutine[Any, Any, None]) -> None:

@@ -15,6 +15,7 @@ from schemas.settings import Settings, load_settings
 from streams.gateway.address import check_open
 from streams.gateway.keys import read
 from streams.kafka import TOPICS, client_options, otlp_topics, topics
+from streams.shadow.plan import plan_of
 from streams.store import connect
 
 
@@ -35,7 +36,7 @@ async def examine() -> list[Finding]:
     except SettingsError as error:
         return [Finding("settings", ok=False, detail=str(error))]
     found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
-    found.append(_ingest(settings))
+    found += [_ingest(settings), *_shadow(settings)]
     found += await _broker(settings)
     found.append(await asyncio.to_thread(_store, settings))
     return found
@@ -50,6 +51,15 @@ def _ingest(settings: Settings) -> Finding:
     except SettingsError as error:
         return Finding("ingest", ok=False, detail=str(error))
     return Finding("ingest", ok=True, detail=f"{len(keys)} keys" if path else f"anyone on {settings.ingest.host}")
+
+
+def _shadow(settings: Settings) -> list[Finding]:
+    """Look at the second version, where there is one."""
+    try:
+        plan = plan_of(settings)
+    except SettingsError as error:
+        return [Finding("shadow", ok=False, detail=str(error))]
+    return [Finding("shadow", ok=True, detail=f"{plan.name}: {len(plan.rules.rules)} alert rules")] if plan else []
 
 
 async def _broker(settings: Settings) -> list[Finding]:

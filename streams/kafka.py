@@ -33,6 +33,8 @@ TOPICS = (
     Topic("aggregates", "one-minute windows"),
     Topic("deadletter", "records that could not be judged"),
     Topic("snapshots", "state of the workers", _COMPACT),
+    Topic("shadow", "what a second version would have said"),
+    Topic("verdicts", "what the tiers said"),
 )
 
 

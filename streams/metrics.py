@@ -31,6 +31,39 @@ FEEDBACK = Counter(
 )
 AGENT_SECONDS = Counter("agent_seconds_total", "Time spent in each agent", ["agent"])
 
+# The second version, in shadow
+SHADOW_RUNNING = Gauge(
+    "shadow_running", "1 while the second version of a partition runs, 0 once it failed", ["partition"]
+)
+SHADOW_ERRORS = Counter("shadow_errors_total", "Failures of the second version; each ends it for a partition", ["what"])
+SHADOW_EVENTS = Counter("shadow_events_total", "Whole calls that the second version judged")
+SHADOW_ALERTS = Counter(
+    "shadow_alerts_total",
+    "Changes of state of alerts; verdict: same, changed (in severity, evidence or begin), appeared (second only), "
+    "vanished (first only)",
+    ["rule", "state", "verdict"],
+)
+SHADOW_FLAGS = Counter(
+    "shadow_flags_total",
+    "Events flagged by both versions (same), by the second or the first only",
+    ["agent", "verdict"],
+)
+SHADOW_SECONDS = Counter("shadow_seconds_total", "Time that the second version took of the worker")
+SHADOW_DROPPED = Counter("shadow_dropped_total", "Findings that found no room or no broker")
+
+# The tiers
+TIERS_CHOSEN = Counter("tiers_chosen_total", "Questions put to a tier; why is suspicious or sampled", ["tier", "why"])
+TIERS_OVER_BUDGET = Counter("tiers_over_budget_total", "Questions not put: the hour's budget was spent", ["tier"])
+TIERS_OUTCOMES = Counter(
+    "tiers_outcomes_total",
+    "What came of a question: yes, no, unsure, unread (nothing to read), unparsed, addressed (the text spoke to the "
+    "judge), refused (an HTTP error), away (no answer after all tries), failed",
+    ["tier", "outcome"],
+)
+TIERS_TRIES = Counter("tiers_tries_total", "Requests to the judge", ["status"])
+TIERS_SECONDS = Histogram("tiers_seconds", "From a question to what came of it", ["tier"], buckets=_SECONDS)
+TIERS_LAG = Gauge("tiers_lag", "Scored events that a tier has not looked at yet", ["tier", "partition"])
+
 # The sink
 SINK_ROWS = Counter("sink_rows_total", "Rows inserted into ClickHouse", ["table"])
 SINK_REPEATS_DROPPED = Counter("sink_repeats_dropped_total", "Scored records dropped: the worker had repeated them")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -61,14 +62,48 @@ def replay(
     begin = time.perf_counter()
     with (out / "scored.jsonl").open("wb") as scored, (out / "alerts.jsonl").open("wb") as alerts:
         run = _Run(settings, scored, alerts)
-        for path in files:
-            for line in read_lines(path):
-                run.add(line)
-                if run.records % _CHUNK == 0:
-                    progress(run.records)
+        read = deal(files, settings.kafka.partitions, run.judge, progress)
         run.finish(out)
-    progress(run.records)
-    return Report(run.records, run.scored_rows, run.alert_rows, run.bad, time.perf_counter() - begin)
+    return Report(read.records, run.scored_rows, run.alert_rows, read.bad, time.perf_counter() - begin)
+
+
+@dataclass(slots=True)
+class Read:
+    """Lines read, and those of them that are no record."""
+
+    records: int = 0
+    bad: int = 0
+
+
+def deal(
+    files: Iterable[Path],
+    partitions: int,
+    judge: Callable[[int, Sequence[Record]], object],
+    progress: Callable[[int], object] = lambda _: None,
+) -> Read:
+    """Give the lines of files to partitions by key and ``judge`` a run of records of one partition at a time."""
+    read = Read()
+    pending: dict[int, list[Record]] = {}
+    offsets: dict[int, int] = {}
+    for line in chain.from_iterable(map(read_lines, files)):
+        read.records += 1
+        if read.records % _CHUNK == 0:
+            progress(read.records)
+        try:
+            item = decode_event(line, [FEEDBACK_HEADER] if _is_feedback(line) else [])
+        except RecordError:
+            read.bad += 1
+            continue
+        partition = partition_of(event_key(item), partitions)
+        offset = offsets.get(partition, 0)
+        offsets[partition] = offset + 1
+        pending.setdefault(partition, []).append((offset, item, line))
+        if len(pending[partition]) >= _CHUNK:
+            judge(partition, pending.pop(partition))
+    for partition in sorted(pending):
+        judge(partition, pending[partition])
+    progress(read.records)
+    return read
 
 
 class _Run:
@@ -77,44 +112,24 @@ class _Run:
         self._scored = scored
         self._alerts = alerts
         self._pipelines: dict[int, Pipeline] = {}
-        self._pending: dict[int, list[Record]] = {}
-        self._next: dict[int, int] = {}
         self._windows: dict[str, bytes] = {}
-        self.records = self.scored_rows = self.alert_rows = self.bad = 0
+        self.scored_rows = self.alert_rows = 0
 
-    def add(self, line: bytes) -> None:
-        self.records += 1
-        try:
-            headers = [FEEDBACK_HEADER] if _is_feedback(line) else []
-            item = decode_event(line, headers)
-        except RecordError:
-            self.bad += 1
-            return
-        partition = partition_of(event_key(item), self._settings.kafka.partitions)
-        offset = self._next.get(partition, 0)
-        self._next[partition] = offset + 1
-        pending = self._pending.setdefault(partition, [])
-        pending.append((offset, item, line))
-        if len(pending) >= _CHUNK:
-            self._judge(partition)
-
-    def finish(self, out: Path) -> None:
-        for partition in sorted(self._pending):
-            self._judge(partition)
-            self._keep(self._pipelines[partition].open_aggregates(force=True))
-        rows = sorted(self._windows.items())
-        (out / "aggregates.jsonl").write_bytes(b"".join(row + b"\n" for _, row in rows))
-
-    def _judge(self, partition: int) -> None:
+    def judge(self, partition: int, records: Sequence[Record]) -> None:
         if partition not in self._pipelines:
             self._pipelines[partition] = build_pipeline(partition, self._settings)
-        outputs: Outputs = self._pipelines[partition].process(self._pending[partition])
-        self._pending[partition] = []
+        outputs: Outputs = self._pipelines[partition].process(records)
         self._scored.writelines(row + b"\n" for row in outputs.scored)
         self._alerts.writelines(orjson.dumps(row, option=_NUMERIC_KEYS) + b"\n" for row in outputs.alerts)
         self.scored_rows += len(outputs.scored)
         self.alert_rows += len(outputs.alerts)
         self._keep(outputs.aggregates)
+
+    def finish(self, out: Path) -> None:
+        for _, pipeline in sorted(self._pipelines.items()):
+            self._keep(pipeline.open_aggregates(force=True))
+        rows = sorted(self._windows.items())
+        (out / "aggregates.jsonl").write_bytes(b"".join(row + b"\n" for _, row in rows))
 
     def _keep(self, rows: Iterable[dict[str, object]]) -> None:
         for row in rows:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 
 from schemas.errors import BrokerError
-from schemas.outputs import Alert
+from schemas.outputs import Alert, ShadowFinding
 from schemas.settings import Kafka
 from streams.kafka import client_options
 
@@ -21,10 +23,21 @@ def line(alert: Alert) -> str:
     return f"{alert.changed_at:%H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {alert.summary}"
 
 
-async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: bool) -> None:
-    """Print alerts until cancelled."""
+def finding_line(finding: ShadowFinding) -> str:
+    """Return what a second version would have done as one line for the terminal."""
+    mark = f"[dim]{finding.shadow}[/dim] {finding.verdict:8}"
+    if finding.alert is not None:
+        return f"{mark} {line(finding.alert)}"
+    scores = f"{finding.primary_score} -> {finding.shadow_score}"
+    return f"{mark} flag {finding.tenant}/{finding.app} {finding.signal} {scores} {finding.event_id}"
+
+
+async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: bool, shadow: bool = False) -> None:
+    """Print alerts, or what the shadow found, until cancelled."""
     consumer = AIOKafkaConsumer(
-        kafka.topic("alerts"), **client_options(kafka), auto_offset_reset="earliest" if from_start else "latest"
+        kafka.topic("shadow" if shadow else "alerts"),
+        **client_options(kafka),
+        auto_offset_reset="earliest" if from_start else "latest",
     )
     try:
         await consumer.start()
@@ -35,6 +48,10 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
             if as_json:
                 console.out(record.value.decode(), highlight=False)
             else:
-                console.print(line(Alert.model_validate(orjson.loads(record.value))), highlight=False)
+                console.print(_line(orjson.loads(record.value), shadow=shadow), highlight=False)
     finally:
         await consumer.stop()
+
+
+def _line(value: dict[str, Any], *, shadow: bool) -> str:
+    return finding_line(ShadowFinding.model_validate(value)) if shadow else line(Alert.model_validate(value))

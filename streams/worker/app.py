@@ -17,6 +17,8 @@ from faust.types import TP, StreamT
 from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.metrics import WORKER_RECORDS
+from streams.shadow.host import ShadowHost
+from streams.shadow.plan import plan_of
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
 from streams.worker.credentials import credentials
 from streams.worker.engine import Engine
@@ -53,11 +55,15 @@ class Worker:
         self._lock = asyncio.Lock()
         self._writer = Writer(settings)
         self._budget = ByteBudget(settings.worker.buffer_bytes)
+        plan = plan_of(settings)
+        self._shadows = ShadowHost(settings, plan) if plan else None
         self.app = self._build_app()
 
     async def start(self) -> None:
         """Join the group and begin."""
         await self._writer.start()
+        if self._shadows is not None:
+            self._shadows.start()
         self.app.finalize()
         await self.app.start()
         self._idle = asyncio.create_task(self._idle_loop())
@@ -88,6 +94,8 @@ class Worker:
                     log.error("drain took over %.0f s; the next worker replays", self.settings.worker.drain_timeout_s)
         await self.app.stop()
         await self._writer.stop()
+        if self._shadows is not None:
+            await self._shadows.stop()
 
     def lag(self) -> dict[int | str, int] | None:
         """Return how many records are not judged yet, by events partition assigned here; None before the start.
@@ -186,7 +194,7 @@ class Worker:
             async def commit(source: int, offset: int) -> None:
                 await self._commit(self.events, source, offset)
 
-            engine = Engine(partition, self.settings, self._writer, commit)
+            engine = Engine(partition, self.settings, self._writer, commit, self._shadows)
             await engine.restore()
             self.engines[partition] = engine
         return self.engines[partition]

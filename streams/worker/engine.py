@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from aiokafka import ConsumerRecord
 
+from agents.base import State
 from agents.pipeline import Outputs, Pipeline, Record
 from schemas.errors import RecordError, StateError
 from schemas.settings import Settings
@@ -23,6 +25,8 @@ from streams.metrics import (
     WORKER_SNAPSHOT_BYTES,
     WORKER_SNAPSHOT_SECONDS,
 )
+from streams.shadow.host import ShadowHost
+from streams.shadow.shadow import PART, Shadow
 from streams.snapshot import Snapshot
 from streams.worker.meters import Meters, timed
 from streams.worker.snapshots import load, pieces
@@ -44,11 +48,14 @@ class Engine:
     and judged again, and gives the same outputs, which the sink recognises.
     """
 
-    def __init__(self, partition: int, settings: Settings, writer: Writer, commit: Commit) -> None:
+    def __init__(
+        self, partition: int, settings: Settings, writer: Writer, commit: Commit, shadows: ShadowHost | None = None
+    ) -> None:
         self.partition = partition
         self._settings = settings
         self._writer = writer
         self._commit = commit
+        self._shadows = shadows
         self._renew()
         self._slot = 0
         self._saved = -1
@@ -72,11 +79,14 @@ class Engine:
         for name in self.pipeline.restore(parts, snapshot.offset):
             log.error("partition %d: the state of %s does not fit this version; it starts cold", self.partition, name)
             WORKER_COLD_STARTS.labels(name).inc()
+        if self._shadow is not None:
+            self._shadow.restore(snapshot.parts.get(PART), self.pipeline.alert_engine.state())
         self._meters = Meters(self.pipeline)
         self._saved = snapshot.offset
 
     def _renew(self) -> None:
         self.pipeline: Pipeline = build_pipeline(self.partition, self._settings, timed)
+        self._shadow = self._shadows.beside(self.pipeline) if self._shadows else None
         self._meters = Meters(self.pipeline)
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
@@ -102,6 +112,8 @@ class Engine:
         WORKER_EVENTS.inc(len(out.scored))
         self._meters.publish(self.pipeline)
         crash_point("worker.after_write")
+        if self._shadows is not None and self._shadow is not None:
+            self._shadows.publish(self._shadow.follow(out.steps, out.alerts))
 
     @staticmethod
     def _decode(records: Sequence[ConsumerRecord]) -> tuple[list[Record], list[tuple[ConsumerRecord, RecordError]]]:
@@ -143,13 +155,17 @@ class Engine:
         begin = time.monotonic()
         if self.pipeline.offset > self._saved:
             snapshot = Snapshot(self.partition, self.pipeline.offset, versions(self.pipeline), self.pipeline.state())
-            self._saving = asyncio.create_task(self._finish_save(snapshot))
+            of_shadow = self._shadow.state() if self._shadow is not None else {}
+            self._saving = asyncio.create_task(self._finish_save(snapshot, self._shadow, of_shadow))
         took = time.monotonic() - begin
         WORKER_SNAPSHOT_SECONDS.observe(took)
         self._next_save = begin + max(self._settings.worker.snapshot_interval_s, took / _SNAPSHOT_SHARE)
 
-    async def _finish_save(self, snapshot: Snapshot) -> None:
+    async def _finish_save(self, snapshot: Snapshot, shadow: Shadow | None, of_shadow: Mapping[str, State]) -> None:
         # In a thread: the state is a copy, and 10,000 segments take half a second to pack.
+        if shadow is not None:
+            more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
+            snapshot = replace(snapshot, parts={**snapshot.parts, **more})
         records = await asyncio.to_thread(pieces, snapshot, self._slot)
         self._slot ^= 1
         WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))

@@ -1,0 +1,1 @@
+"""Second opinions on few events, slower and dearer than the agents; never inside the scoring path."""

@@ -1,0 +1,52 @@
+"""A second version of the settings: what a file says otherwise than the settings at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from schemas.errors import SettingsError
+from schemas.settings import Settings, load_settings
+
+
+def load_variant(path: Path, base: Settings) -> Settings:
+    """Return ``base`` with what a file says otherwise.
+
+    Parameters
+    ----------
+    path
+        YAML: a rules file (``rules:`` at its top), or any part of the settings tree. Paths in it are, as in any
+        settings, relative to where the command runs.
+    base
+        What holds where the file says nothing.
+
+    Raises
+    ------
+    SettingsError
+        Naming the file, the setting and the remedy.
+    """
+    try:
+        given = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: {error}; give a rules file or a part of the settings, YAML") from error
+    given = {} if given is None else given
+    if not isinstance(given, dict):
+        raise SettingsError(f"{path}: not a mapping; give a rules file or a part of the settings, YAML")
+    if "rules" in given:
+        given = {"alerts": {"rules_file": path}}
+    try:
+        return load_settings(**_over(base.model_dump(), given))
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one tree over another."""
+    merged = dict(base)
+    for name, value in given.items():
+        below = merged.get(name)
+        merged[name] = _over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
