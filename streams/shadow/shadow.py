@@ -70,7 +70,8 @@ class Shadow:
             Findings, as `schemas.outputs.ShadowFinding` has them.
         """
         begin = time.perf_counter()
-        found = self._alone("judge", lambda: self._findings(steps, alerts), [])
+        nothing: list[Row] = []
+        found = self._alone("judge", lambda: self._findings(steps, alerts), nothing)
         SHADOW_SECONDS.inc(time.perf_counter() - begin)
         return found
 
@@ -192,7 +193,7 @@ class Shadow:
 
     def _shared(self, alerts: State) -> State:
         """Return of the first version's alerts what belongs to rules that both have."""
-        state: Any = dict(alerts)
+        state: dict[str, Any] = dict(alerts)
         same = {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r}
         windows = [row for row in state["windows"] if row[0] in same]
         return state | {"windows": windows, "active": [row for row in state["active"] if row[0] in same]}

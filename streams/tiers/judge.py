@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_random_exponential
 
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
@@ -114,7 +114,7 @@ class JudgeTier:
 
     def _pause(self, state: RetryCallState) -> float:
         told = _retry_after(state)
-        own = wait_exponential_jitter(initial=0.5, max=self._settings.retry_max_s)(state)
+        own = wait_random_exponential(multiplier=0.5, max=self._settings.retry_max_s)(state)
         return own if told is None else told
 
     async def _try(self, body: dict[str, Any]) -> str | None:

@@ -58,6 +58,8 @@ _STRUCTURE = re.compile(
 )
 """Markup and chat templates (``<|im_end|>``, ``</s>``, ``[INST]``), and characters that are not seen."""
 _CUT = "\n[...]\n"
+_LEAST = 100
+"""Characters of room without which a text is not worth sending."""
 _ANSWER_CHARS_MAX = 2000
 
 
@@ -92,7 +94,7 @@ def build(event: LLMEvent, signal: str, chars: int, secret: bytes) -> Prompt | N
     signal
         ``injection`` or ``hallucination``.
     chars
-        Most characters of the event that are sent; of longer texts, begin and end.
+        Most characters of the event that are sent, as they were before escaping; of longer texts, begin and end.
     secret
         Keys the code: who writes the text cannot compute it.
     """
@@ -145,13 +147,18 @@ def _parts(event: LLMEvent, signal: str) -> dict[str, Any] | None:
 
 
 def _shortened(parts: dict[str, Any], chars: int) -> dict[str, Any]:
-    """Give every text an equal share of the room; what the short ones leave is not shared out again."""
-    texts = sum(len(v) if isinstance(v, list) else 1 for v in parts.values())
-    most = max(40, chars // texts)
+    """Give every text an equal share of the room, and keep the first and the last of more texts than have room.
+
+    What the short ones leave is not shared out again.
+    """
+    room = chars // _LEAST
+    texts = sum(min(room, len(v)) if isinstance(v, list) else 1 for v in parts.values())
+    most = max(_LEAST // 2, chars // texts)
 
     def cut(value: Any) -> Any:
         if isinstance(value, list):
-            return [cut(v) for v in value]
+            kept = value if len(value) <= room else [*value[: room - room // 2], *value[len(value) - room // 2 :]]
+            return [cut(v) for v in kept]
         if isinstance(value, dict):
             return {k: cut(v) for k, v in value.items()}
         if len(value) <= most:

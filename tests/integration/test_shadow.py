@@ -1,0 +1,119 @@
+"""A second version in shadow, in a worker on Apache Kafka itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from schemas.outputs import ShadowFinding
+from schemas.settings import Settings
+from streams.diff import diff
+from streams.kafka import create_topics
+from streams.replay import replay
+from streams.shadow.shadow import Shadow
+from streams.variant import load_variant
+from tests.conftest import MakeSettings
+from tests.integration.test_replay_is_live import grouped, last_of_each_window, publish
+from tests.integration.test_worker import until
+from tests.judging import judged, judging
+from tests.kafka.broker import KafkaBroker
+from tests.topics import values
+from tests.traffic import lines
+
+SECOND = """
+drift: {events_per_false_alarm: 100, reference_events: 50}
+"""
+
+
+@pytest.fixture
+def shadowed(settings: MakeSettings, tmp_path: Path) -> Any:
+    """Return a factory of settings with a second version beside them."""
+    path = tmp_path / "second.yaml"
+    path.write_text(SECOND)
+    return lambda brokers: settings(brokers, worker={"shadow_file": path})
+
+
+async def live(tree: Settings, raws: list[bytes], stops: int = 1) -> dict[str, list[dict[str, Any]]]:
+    """Judge lines in a worker that is stopped and started anew so many times; return what is on the topics."""
+    await create_topics(tree.kafka)
+    size = -(-len(raws) // stops)
+    for at in range(0, len(raws), size):
+        async with judging(tree) as worker:
+            await publish(tree, raws[at : at + size])
+            done = min(at + size, len(raws))
+            await until(lambda worker=worker, done=done: judged(worker) == done, 90)  # type: ignore[misc] # bound now
+    return {t: await values(tree, t) for t in ("scored", "alerts", "aggregates", "shadow")}
+
+
+def replayed(raws: list[bytes], tree: Settings, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    source = folder / "events.jsonl"
+    source.write_bytes(b"".join(raw + b"\n" for raw in raws))
+    replay([source], folder / "out", tree)
+    return {
+        name: [orjson.loads(line) for line in (folder / "out" / f"{name}.jsonl").read_bytes().splitlines()]
+        for name in ("scored", "alerts", "aggregates")
+    }
+
+
+def assert_first_untouched(said: dict[str, list[dict[str, Any]]], alone: dict[str, list[dict[str, Any]]]) -> None:
+    assert alone["alerts"]
+    assert grouped(said["scored"], "source_partition") == grouped(alone["scored"], "source_partition")
+    assert grouped(said["alerts"], "fingerprint") == grouped(alone["alerts"], "fingerprint")
+    assert last_of_each_window(said["aggregates"]) == last_of_each_window(alone["aggregates"])
+
+
+@pytest.mark.parametrize("stops", [1, 3])
+async def test_the_first_version_says_what_it_would_alone_and_the_shadow_what_replay_diff_says(
+    kafka: KafkaBroker, shadowed: Any, tmp_path: Path, stops: int
+) -> None:
+    tree: Settings = shadowed(kafka.brokers)
+    raws = lines(3000)
+    said = await live(tree, raws, stops)
+    assert_first_untouched(said, replayed(raws, tree, tmp_path))
+    findings = [ShadowFinding.model_validate(row) for row in said["shadow"]]
+    assert {f.shadow for f in findings} == {"second"}
+    second = load_variant(tmp_path / "second.yaml", tree)
+    found = diff([tmp_path / "events.jsonl"], tree, second)
+    firing = [f for f in findings if f.alert is not None and f.alert.state == "firing"]
+    appeared = {f.alert.alert_id for f in firing if f.alert and f.verdict == "appeared"}
+    expected = {e.alert_id for e in found.appeared} | {
+        p.new.alert_id for p in found.changed if p.old.alert_id != p.new.alert_id
+    }
+    assert appeared == expected != set()
+
+
+async def test_a_shadow_that_fails_leaves_the_first_version_as_it_is(
+    kafka: KafkaBroker, shadowed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def fails(*_: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise RuntimeError("a defect of the second version")
+
+    monkeypatch.setattr(Shadow, "_judge", fails)
+    tree: Settings = shadowed(kafka.brokers)
+    raws = lines(1500)
+    said = await live(tree, raws)
+    assert 1 <= calls <= tree.kafka.partitions
+    assert said["shadow"] == []
+    assert_first_untouched(said, replayed(raws, tree, tmp_path))
+
+
+async def test_findings_that_find_no_topic_hold_up_nothing(kafka: KafkaBroker, shadowed: Any, topics: Any) -> None:
+    tree: Settings = shadowed(kafka.brokers)
+    topics("events", "feedback", "scored", "alerts", "aggregates", "deadletter", "snapshots")
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.brokers)
+    await producer.start()
+    raws = lines(1200)
+    async with judging(tree) as worker:
+        for i, raw in enumerate(raws):
+            await producer.send(tree.kafka.topic("events"), raw, partition=i % 4)
+        await until(lambda: judged(worker) == len(raws), 30)
+    await producer.stop()
+    assert len(await values(tree, "scored")) > 1000

@@ -1,0 +1,173 @@
+"""`streamgauge replay --diff`: which alerts would appear, vanish or change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from schemas.settings import Settings
+from streams.diff import diff
+from streams.diff.episodes import Episode, Episodes, changes, match
+from streams.replay import replay
+from streams.variant import load_variant
+from tests.traffic import lines
+
+ATTEMPT: dict[str, Any] = {"name": "attempt", "over": "event", "metric": "injection.score", "above": 0.9}
+SLOW: dict[str, Any] = {
+    "name": "slow", "over": "quantile", "metric": "latency_ms", "q": 0.9, "above": 900, "window_s": 20,
+}  # fmt: skip
+
+
+def rules(folder: Path, name: str, *entries: dict[str, Any]) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"rules": list(entries)}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("history") / "events.jsonl"
+    path.write_bytes(b"".join(raw + b"\n" for raw in lines(1500)))
+    return path
+
+
+def compared(history: Path, old: Path, new: Path) -> Any:
+    base = Settings()
+    return diff([history], load_variant(old, base), load_variant(new, base))
+
+
+def test_a_version_does_not_differ_from_itself(history: Path, tmp_path: Path) -> None:
+    path = rules(tmp_path, "old", ATTEMPT, SLOW)
+    found = compared(history, path, path)
+    assert not found
+    assert found.same["attempt"] > 0
+    assert found.same["slow"] > 0
+    assert found.records == 1500
+
+
+def test_the_alerts_are_those_that_a_replay_of_each_version_gives(history: Path, tmp_path: Path) -> None:
+    old = rules(tmp_path, "old", ATTEMPT)
+    new = rules(tmp_path, "new", SLOW)
+    found = compared(history, old, new)
+    for path, episodes in ((old, found.vanished), (new, found.appeared)):
+        replay([history], tmp_path / path.stem, load_variant(path, Settings()))
+        rows = [json.loads(line) for line in (tmp_path / path.stem / "alerts.jsonl").read_text().splitlines()]
+        assert {e.alert_id for e in episodes} == {row["alert_id"] for row in rows} != set()
+        resolved = {row["alert_id"]: row["changed_at"] for row in rows if row["state"] == "resolved"}
+        assert {e.alert_id: e.resolved_at for e in episodes if e.resolved_at} == resolved
+
+
+def test_a_rule_that_is_gone_takes_its_alerts_along(history: Path, tmp_path: Path) -> None:
+    found = compared(history, rules(tmp_path, "old", ATTEMPT, SLOW), rules(tmp_path, "new", ATTEMPT))
+    assert {e.rule for e in found.vanished} == {"slow"}
+    assert not found.appeared
+    assert not found.changed
+    assert found.by_rule()["attempt"]["same"] > 0
+
+
+def test_another_severity_is_a_change_of_every_alert_of_the_rule(history: Path, tmp_path: Path) -> None:
+    old = rules(tmp_path, "old", ATTEMPT)
+    found = compared(history, old, rules(tmp_path, "new", ATTEMPT | {"severity": "critical"}))
+    assert {p.changed for p in found.changed} == {("severity",)}
+    assert found.by_rule()["attempt"] == {"same": 0, "appeared": 0, "vanished": 0, "changed": len(found.changed)}
+
+
+def test_an_alert_that_fires_at_another_event_is_the_same_alert_at_another_time(history: Path, tmp_path: Path) -> None:
+    old, new = rules(tmp_path, "old", SLOW), rules(tmp_path, "new", SLOW | {"min_events": 60})
+    found = compared(history, old, new)
+    moved = [p for p in found.changed if p.old.started_at < p.new.started_at]
+    assert moved
+    assert all("time" in p.changed for p in moved)
+
+
+def test_agents_settings_make_a_difference(history: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("")
+    (tmp_path / "new.yaml").write_text("drift: {events_per_false_alarm: 100, reference_events: 50}")
+    found = compared(history, tmp_path / "old.yaml", tmp_path / "new.yaml")
+    assert {e.rule for e in found.appeared} == {"drift"}
+
+
+def episode(number: int, start: int, end: int | None, **parts: Any) -> Episode:
+    at = "2026-01-01T00:{:02d}:00.000Z".format
+    made = Episode(
+        alert_id=f"a{number}",
+        fingerprint="f",
+        rule="r",
+        severity="warning",
+        signal="s",
+        segment={},
+        summary="",
+        value=1.0,
+        started_at=at(start),
+        resolved_at=None if end is None else at(end),
+        evidence=("e1",),
+        source_partition=0,
+    )
+    return dataclasses.replace(made, **parts)
+
+
+def test_alerts_that_one_event_set_off_belong_together_and_others_where_their_times_overlap() -> None:
+    old = [episode(1, 0, 5), episode(2, 10, 15), episode(3, 50, None)]
+    new = [episode(1, 0, 7), episode(4, 12, 14), episode(5, 20, 25), episode(6, 55, None)]
+    pairs = {(a and a.alert_id, b and b.alert_id) for a, b in match(old, new)}
+    assert pairs == {("a1", "a1"), ("a2", "a4"), (None, "a5"), ("a3", "a6")}
+
+
+def test_alerts_of_another_segment_do_not_belong_together() -> None:
+    pairs = list(match([episode(1, 0, 5)], [episode(2, 0, 5, fingerprint="g")]))
+    assert [(a is None, b is None) for a, b in pairs] == [(False, True), (True, False)]
+
+
+def test_time_severity_and_evidence_are_what_makes_a_change() -> None:
+    one = episode(1, 0, 5)
+    other = episode(1, 0, 6, severity="critical", evidence=("e1", "e2"), value=2.0, summary="other words")
+    assert changes(one, other) == ("time", "severity", "evidence")
+    assert changes(one, dataclasses.replace(one, value=2.0, summary="other words")) == ()
+
+
+def test_an_episode_has_the_evidence_of_its_end() -> None:
+    row = {name: getattr(episode(1, 0, None), name) for name in Episode.__dataclass_fields__ if name != "resolved_at"}
+    episodes = Episodes()
+    episodes.add([row | {"state": "firing", "changed_at": "t0", "threshold": 1}])
+    episodes.add([row | {"state": "resolved", "changed_at": "t1", "threshold": 1, "evidence": ["e1", "e2"]}])
+    (got,) = episodes.all()
+    assert (got.resolved_at, got.evidence) == ("t1", ("e1", "e2"))
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", "replay", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_the_exit_code_tells_a_difference_from_none_and_from_an_error(history: Path, tmp_path: Path) -> None:
+    old, new = rules(tmp_path, "old", ATTEMPT, SLOW), rules(tmp_path, "new", ATTEMPT)
+    differs = command(history, "--diff", old, new, "--json")
+    assert differs.returncode == 4, differs.stderr
+    said = json.loads(differs.stdout)
+    assert said["differs"]
+    assert said["rules"]["slow"]["vanished"] == len(said["vanished"]) > 0
+    same = command(history, "--diff", old, old)
+    assert same.returncode == 0, same.stderr
+    assert "the same alerts" in same.stdout
+    assert command(history, "--diff", old, tmp_path / "none.yaml").returncode == 2
+    assert command(history).returncode == 2
+
+
+def test_the_table_names_each_alert_that_differs(history: Path, tmp_path: Path) -> None:
+    said = command(
+        history, "--diff", rules(tmp_path, "old", ATTEMPT), rules(tmp_path, "new", ATTEMPT | {"severity": "info"})
+    )
+    assert "warning ->" in said.stdout
+    assert "injection" in said.stdout
