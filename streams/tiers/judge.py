@@ -59,7 +59,7 @@ class JudgeTier:
     teaches = True
 
     def __init__(self, settings: Judge) -> None:
-        if settings.url is None or not settings.model:
+        if not settings.url or not settings.model:
             raise SettingsError("tiers.judge: give url (https://host/v1) and model")
         self._settings = settings
         self._url = settings.url.rstrip("/") + "/chat/completions"

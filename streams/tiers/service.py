@@ -28,7 +28,7 @@ def build_tiers(settings: Settings) -> list[Tier]:
     tiers: list[Tier] = []
     if settings.tiers.encoder.model_file is not None:
         tiers.append(EncoderTier(settings.tiers.encoder))
-    if settings.tiers.judge.url is not None:
+    if settings.tiers.judge.url:
         tiers.append(JudgeTier(settings.tiers.judge))
     if not tiers:
         raise SettingsError("tiers: none is on; set tiers.encoder.model_file or tiers.judge.url (docs/tiers.md)")

@@ -61,7 +61,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_the_services_are_those_of_the_design() -> None:
-    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink", "ingest"}
+    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink", "ingest", "tiers"}
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
@@ -121,13 +121,19 @@ def test_the_settings_file_fits_the_settings_and_the_services(loaded: Settings) 
 
 
 def test_health_checks_ask_where_the_services_answer(loaded: Settings) -> None:
-    ports = {"worker": loaded.worker.health_port, "sink": loaded.sink.health_port, "ingest": loaded.ingest.health_port}
+    names = ("worker", "sink", "ingest", "tiers")
+    ports = {name: getattr(loaded, name).health_port for name in names}
     for name, port in ports.items():
         assert f"http://127.0.0.1:{port}/ready" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_a_worker_may_drain_before_it_is_killed(loaded: Settings) -> None:
     assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > loaded.worker.drain_timeout_s
+
+
+def test_tiers_run_only_where_asked_for_and_may_drain(loaded: Settings) -> None:
+    assert [name for name, service in SERVICES.items() if service.get("profiles")] == ["tiers"]
+    assert int(SERVICES["tiers"]["stop_grace_period"].rstrip("s")) > loaded.tiers.drain_timeout_s
 
 
 def test_the_gateway_may_finish_before_it_is_killed(loaded: Settings) -> None:

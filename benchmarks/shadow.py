@@ -1,0 +1,64 @@
+"""What a second version in shadow costs a partition: ``python benchmarks/shadow.py``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from agents.pipeline import Record
+from schemas.settings import Settings
+from streams.assembly import build_pipeline
+from streams.decode import decode_event
+from streams.shadow.plan import plan_of
+from streams.shadow.shadow import Shadow
+from streams.warm import warm
+from tests.traffic import lines
+
+EVENTS, CHUNK, ROUNDS = 10_000, 256, 5
+VERSIONS = {
+    "none": None,
+    "other rules": "rules: [{name: any-flag, over: event, metric: injection.flag, above: 0.5}]",
+    "another drift agent": "drift: {events_per_false_alarm: 2000}",
+}
+
+
+def micros(records: list[Record], settings: Settings) -> tuple[float, float]:
+    """Return microseconds an event of the first version and of the second."""
+    plan = plan_of(settings)
+    pipeline = build_pipeline(0, settings)
+    shadow = Shadow(0, plan, pipeline.alert_engine.rules) if plan else None
+    first = second = 0.0
+    for at in range(0, len(records), CHUNK):
+        begin = time.perf_counter()
+        out = pipeline.process(records[at : at + CHUNK])
+        between = time.perf_counter()
+        if shadow is not None:
+            shadow.follow(out.steps, out.alerts)
+        first += between - begin
+        second += time.perf_counter() - between
+    return first / len(records) * 1e6, second / len(records) * 1e6
+
+
+def main() -> None:
+    """Print the medians of some rounds, the versions in turn."""
+    warm(Settings())
+    records: list[Record] = [(i, decode_event(raw), raw) for i, raw in enumerate(lines(EVENTS))]
+    with tempfile.TemporaryDirectory() as folder:
+        trees = {}
+        for name, text in VERSIONS.items():
+            path = Path(folder) / f"{name.replace(' ', '-')}.yaml"
+            path.write_text(text or "")
+            trees[name] = Settings.model_validate({"worker": {"shadow_file": path if text else None}})
+        rounds = [{name: micros(records, tree) for name, tree in trees.items()} for _ in range(ROUNDS)]
+    for name in VERSIONS:
+        first, second = (median(r[name][i] for r in rounds) for i in (0, 1))
+        sys.stdout.write(f"{name:20} first version {first:6.1f} us/event, second {second:6.2f} us/event\n")
+
+
+if __name__ == "__main__":
+    main()
