@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -24,13 +27,16 @@ def free_port() -> int:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return settings as the environment that gives them back."""
-    env: dict[str, str] = {}
-    for part, values in settings.model_dump().items():
-        for name, value in values.items():
-            if value is not None:
-                shown = value.get_secret_value() if isinstance(value, SecretStr) else value
-                env[f"STREAMGAUGE_{part}__{name}".upper()] = str(shown)
-    return env
+    return dict(_leaves("STREAMGAUGE_", settings.model_dump()))
+
+
+def _leaves(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(f"{prefix}{name}__", value)
+        elif value is not None:
+            shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+            yield f"{prefix}{name}".upper(), json.dumps(shown) if isinstance(shown, tuple) else str(shown)
 
 
 class Service:
