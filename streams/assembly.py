@@ -30,9 +30,13 @@ def build_agents(settings: Settings, only: Collection[str] | None = None) -> lis
 
 
 def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
-    """Return the names of the agents that two settings do not build alike."""
-    made_from: dict[str, Callable[[Settings], object]] = {DriftAgent.name: lambda s: s.drift}
-    return frozenset(name for name, of in made_from.items() if of(one) != of(other))
+    """Return the names of the agents that two settings do not build alike, and of those that read what these say."""
+    differ: set[str] = set()
+    for agent in build_agents(other):
+        own = getattr(one, agent.name, None) != getattr(other, agent.name, None)
+        if own or differ.intersection(getattr(agent, "needs", ())):
+            differ.add(agent.name)
+    return frozenset(differ)
 
 
 def _drift(settings: Settings) -> DriftConfig:

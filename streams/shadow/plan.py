@@ -9,11 +9,10 @@ from pathlib import Path
 from schemas.errors import SettingsError
 from schemas.rules import DEFAULT_RULES, RuleSet, load_rules
 from schemas.settings import Settings
-from streams.assembly import agents_that_differ
+from streams.assembly import agents_that_differ, build_agents
 from streams.variant import load_variant
 
-_MAY_DIFFER = frozenset({"alerts", "injection", "hallucination", "drift"})
-"""Parts of the settings that say how a whole call is judged. What comes before it, the shadow shares."""
+_RULES = "alerts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +52,24 @@ def plan_of(settings: Settings) -> Plan | None:
     if path is None:
         return None
     other = load_variant(path, settings)
+    may_differ = _may_differ(settings)
     names = type(settings).model_fields
-    if beyond := sorted(n for n in names if n not in _MAY_DIFFER and getattr(other, n) != getattr(settings, n)):
+    if beyond := sorted(n for n in names if n not in may_differ and getattr(other, n) != getattr(settings, n)):
         raise SettingsError(
             f"worker.shadow_file={path}: it differs in {', '.join(beyond)}; a shadow may differ in "
-            f"{', '.join(sorted(_MAY_DIFFER & set(names)))}; compare the rest on history: streamgauge replay --diff"
+            f"{', '.join(may_differ)}; compare the rest on history: streamgauge replay --diff"
         )
     rules = load_rules(other.alerts.rules_file or DEFAULT_RULES)
     return Plan(path.stem, other, rules, agents_that_differ(settings, other), _mark(path, other, rules))
 
 
+def _may_differ(settings: Settings) -> list[str]:
+    """Return the parts that say how a whole call is judged. What comes before that, the shadow shares."""
+    agents = {agent.name for agent in build_agents(settings)}
+    return sorted({_RULES, *agents} & set(type(settings).model_fields))
+
+
 def _mark(path: Path, settings: Settings, rules: RuleSet) -> str:
-    judged_by = [
-        getattr(settings, name).model_dump_json() for name in sorted(_MAY_DIFFER & set(type(settings).model_fields))
-    ]
-    return hashlib.blake2b(
-        "\x1f".join([path.stem, *judged_by, rules.model_dump_json()]).encode(), digest_size=6
-    ).hexdigest()
+    judged_by = [getattr(settings, name).model_dump_json() for name in _may_differ(settings)]
+    text = "\x1f".join([path.stem, *judged_by, rules.model_dump_json()])
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

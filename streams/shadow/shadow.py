@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeVar, cast
 
 from agents.alerts import AlertEngine
@@ -120,14 +121,18 @@ class Shadow:
         return found
 
     def _judge(self, step: Judged, found: list[Row]) -> list[Row]:
-        scores = {agent.name: agent.score(step.chunk) for agent in self._agents}
-        signals = dict(step.signals) | {name: s.signals for name, s in scores.items()}
+        chunk, signals, scores = copy(step.chunk), dict(step.signals), {}
+        # What agents say to those behind them stands on the chunk: the shadow's has a slate of its own.
+        vars(chunk)["said"] = signals
+        for agent in self._agents:
+            scores[agent.name] = agent.score(chunk)
+            signals[agent.name] = scores[agent.name].signals
         changes = [c for c in step.changes if c.signal.partition(".")[0] not in scores]
         changes = sorted([*changes, *(c for s in scores.values() for c in s.changes)], key=lambda c: c.index)
         SHADOW_EVENTS.inc(len(step.chunk))
         for name, said in scores.items():
             found += self._flags(step.chunk, name, step.signals[name], said.signals)
-        return self._alerts.process(step.chunk, signals, changes)
+        return self._alerts.process(chunk, signals, changes)
 
     def _flags(self, chunk: Chunk, name: str, first: Sequence[Any], second: Sequence[Any]) -> Iterator[Row]:
         """Yield the events that one version flags and the other does not."""
