@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
 from streams.diff import diff
-from streams.kafka import create_topics
+from streams.kafka import TOPICS, create_topics
 from streams.replay import replay
 from streams.shadow.shadow import Shadow
 from streams.variant import load_variant
@@ -107,7 +107,7 @@ async def test_a_shadow_that_fails_leaves_the_first_version_as_it_is(
 
 async def test_findings_that_find_no_topic_hold_up_nothing(kafka: KafkaBroker, shadowed: Any, topics: Any) -> None:
     tree: Settings = shadowed(kafka.brokers)
-    topics("events", "feedback", "scored", "alerts", "aggregates", "deadletter", "snapshots")
+    topics(*(topic.name for topic in TOPICS if topic.name != "shadow"))
     producer = AIOKafkaProducer(bootstrap_servers=kafka.brokers)
     await producer.start()
     raws = lines(1200)
