@@ -33,7 +33,8 @@ class Rule(BaseModel):
     metric: str = Field(
         description="injection.score, hallucination.score, injection.flag, hallucination.flag, guardrail.flag, "
         "campaign.flag, campaign.members, campaign.users, error, refusal, latency_ms, ttft_ms, cost_usd, "
-        "output_tokens; for change a signal such as drift.text, drift.*, injection.rate, guardrail.rate, campaign.prompts, "
+        "output_tokens; for change a signal such as drift.text, drift.*, injection.rate, guardrail.rate, "
+        "campaign.prompts, "
         "injection.precision (recall, auc, calibration; of labels)"
     )
     above: float = Field(0.0, description="fires when the value is greater")

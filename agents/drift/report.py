@@ -64,7 +64,7 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
         lost,
         slices(row, run),
         tuple(event_ids),
-        rank(what, latest, SIGNALS[feature]),
+        causes=rank(what, latest, SIGNALS[feature]),
     )
 
 
