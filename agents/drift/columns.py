@@ -20,7 +20,7 @@ from schemas.event import LLMEvent
 
 _OPENING = CATEGORIES.index("opening")
 _REFUSAL, _ERROR = SCALARS.index("refusal"), SCALARS.index("error")
-_ANSWERED = tuple(SCALARS.index(name) for name in ("response_chars", "latency_ms", "output_tokens", "cost_usd"))
+_ANSWERED = [SCALARS.index(name) for name in ("response_chars", "latency_ms", "output_tokens", "cost_usd")]
 """Not judged where the call failed or the model declined: those are changes of their own, and move all of these."""
 
 _Combination: TypeAlias = "tuple[int, str, str | None, int, str | None, str, str]"
@@ -68,7 +68,7 @@ def columns(chunk: Chunk, text_bytes: int) -> Columns:
     embed(texts.buffer, begin, end, first, words, spans, vectors, languages)
     scalars = _scalars(chunk, last)
     silent = (scalars[:, _REFUSAL] > 0.0) | (scalars[:, _ERROR] > 0.0)
-    scalars[np.ix_(silent, list(_ANSWERED))] = np.nan
+    scalars[np.ix_(np.flatnonzero(silent), _ANSWERED)] = np.nan
     answered = np.where(silent, -1, _last_of(texts, Role.RESPONSE, n))
     formats, openings, opened = _forms(texts, answered)
     values, codes, names = _values(chunk.events, languages.tolist(), formats.tolist())

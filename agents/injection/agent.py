@@ -16,6 +16,7 @@ from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
 from agents.injection.evidence import EVIDENCE
+from agents.injection.known import Known
 from agents.injection.obfuscation import decoded
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import NOTHING, InjectionSignal
@@ -137,6 +138,7 @@ class InjectionAgent:
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
         self._rate = RateCusum(self.config.cusum)
         self._conversations = Conversations(self.config.conversation)
+        self._known = Known()
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
@@ -169,14 +171,45 @@ class InjectionAgent:
             Indexes of the texts; each disguise and what is below it; the texts, then the disguises, as judged.
         """
         chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
-        plain = _look(texts.buffer, texts.start, chosen, texts.event[chosen], texts.role[chosen], self._base)
-        tricks, variants = self._unmask(texts, chosen)
+        hints, plain = self._plain(texts, chosen)
+        tricks, variants = self._unmask(texts, chosen, hints)
         return chosen, tricks, _joined(plain, variants)
 
-    def _unmask(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[list[Unmasked], Candidates | None]:
+    def _plain(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Candidates]:
+        """Return which disguises a text may wear and what was found in it as it stands, of each."""
+        known, system = self._known, texts.role[chosen] == Role.SYSTEM
+        prompts = np.flatnonzero(system)
+
+        def read(places: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+            which = chosen[prompts[places]]
+            hints, found = self._read_texts(texts, which)
+            known.hints[slots], known.odds[slots], known.margin[slots] = hints, found.odds, found.margin
+            known.hidden[slots], known.rows[slots] = found.hidden, found.rows
+            known.spans[slots] = found.spans - texts.start[which, None]
+
+        slots = known.slots([texts.strings[k] for k in chosen[prompts].tolist()], read) if len(prompts) else None
+        if slots is None:
+            return self._read_texts(texts, chosen)
+        others = np.flatnonzero(~system)
+        order = np.argsort(np.concatenate([others, prompts]), kind="stable")
+        hints, found = self._read_texts(texts, chosen[others])
+        from_start = known.spans[slots] + texts.start[chosen[prompts], None]
+        prompt_columns = (known.odds[slots], known.margin[slots], known.hidden[slots], from_start, known.rows[slots])
+        columns = (found.odds, found.margin, found.hidden, found.spans, found.rows)
+        both = (np.concatenate(pair)[order] for pair in zip(columns, prompt_columns, strict=True))
+        return np.concatenate([hints, known.hints[slots]])[order], Candidates(
+            texts.event[chosen], texts.role[chosen], *both
+        )
+
+    def _read_texts(self, texts: Texts, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], Candidates]:
+        hints = np.empty(len(which), np.int64)
+        suspects_of(texts.buffer, texts.start, which, hints)
+        return hints, _look(texts.buffer, texts.start, which, texts.event[which], texts.role[which], self._base)
+
+    def _unmask(
+        self, texts: Texts, chosen: NDArray[np.int64], hints: NDArray[np.int64]
+    ) -> tuple[list[Unmasked], Candidates | None]:
         """Decode what is disguised; return it and what was found in it."""
-        hints = np.empty(len(chosen), np.int64)
-        suspects_of(texts.buffer, texts.start, chosen, hints)
         tricks: list[Unmasked] = []
         for k in np.flatnonzero(hints).tolist():
             of = int(chosen[k])
