@@ -29,6 +29,7 @@ _HIDDEN_PARAMETERS: Final = frozenset(
 )
 _MAX_PARAMETER_CHARS: Final = 1_000
 _MAX_PARAMETERS: Final = 64
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
 def call_name(trace_id: str, span_id: str) -> str:
@@ -38,23 +39,31 @@ def call_name(trace_id: str, span_id: str) -> str:
 
 def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView | None) -> None:
     """Add what a span or log record tells to an event that has its identity."""
-    provider = found.text("provider").lower()
     for name, value in found.plain.items():
         if name in _TEXTS:
             event[name] = value if type(value) is str else str(value)
-    told = {
-        "provider": provider,
-        "parameters": _parameters(found),
-        "messages": content.messages,
-        "documents": content.documents,
-        "choices": _choices(found, content),
-        "usage": usage(found, span, provider),
-        "labels": found.labels,
-    }
-    event.update({name: value for name, value in told.items() if value})
+    provider = found.text("provider").lower()
+    if provider:
+        event["provider"] = provider
+    if parameters := _parameters(found):
+        event["parameters"] = parameters
+    _say(event, content.messages, content.documents, _choices(found, content))
+    if (counted := usage(found, span, provider)) is not None:
+        event["usage"] = counted
+    if found.labels:
+        event["labels"] = found.labels
     cost = found.number("cost_usd")
     if cost is not None and 0.0 <= cost <= 1e6:
         event["cost_usd"] = cost
+
+
+def _say(event: dict[str, Any], messages: list[Any], documents: list[Any], choices: list[Any]) -> None:
+    if messages:
+        event["messages"] = messages
+    if documents:
+        event["documents"] = documents
+    if choices:
+        event["choices"] = choices
 
 
 def time_and_fate(event: dict[str, Any], found: Fields, span: SpanView) -> None:
@@ -76,10 +85,10 @@ def _ttft(found: Fields, span: SpanView) -> float | None:
         return round(seconds * 1e3, 3)
     if "first_token_at" in found.plain and (begun := nanoseconds(found.text("first_token_at"))) is not None:
         return milliseconds(span.start_ns, begun)
-    if not span.happenings:
-        return None
-    first = next((event for event in span.happenings if event.name in _FIRST_TOKENS), None)
-    return None if first is None else milliseconds(span.start_ns, first.time_ns)
+    for event in span.happenings:
+        if event.name in _FIRST_TOKENS:
+            return milliseconds(span.start_ns, event.time_ns)
+    return None
 
 
 def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
@@ -102,7 +111,7 @@ def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
 def _parameters(found: Fields) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, given in found.parameters.items():
-        value = _parameter(given)
+        value = given if type(given) is int else _parameter(given)
         if value is not None and name not in _HIDDEN_PARAMETERS and len(told) < _MAX_PARAMETERS:
             told[name[:MAX_NAME_CHARS]] = value
     return told
@@ -124,8 +133,8 @@ def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
         reasons = decoded(found.plain["finish_reasons"])
         listed = reasons if isinstance(reasons, list) else [reasons]
         for said, reason in zip(content.choices, listed, strict=False):
-            if reason:
-                said.setdefault("finish_reason", compact(reason))
+            if reason and "finish_reason" not in said:
+                said["finish_reason"] = compact(reason)
         if not content.choices:
             return [{"finish_reason": compact(reason)} for reason in listed[:16] if reason]
     return content.choices
@@ -147,9 +156,9 @@ def begin(trace_id: str, span_id: str, time_ns: int, source: Source) -> dict[str
     ValueError
         Naming the field, where the ids or the time are none.
     """
-    if len(trace_id) != 32 or trace_id.strip("0") == "":
+    if len(trace_id) != 32 or trace_id == _NO_TRACE:
         raise ValueError("trace_id: must be 16 bytes that are not all zero")
-    if len(span_id) != 16 or span_id.strip("0") == "":
+    if len(span_id) != 16 or span_id == _NO_SPAN:
         raise ValueError("span_id: must be 8 bytes that are not all zero")
     time = iso(time_ns)
     if time is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from streams.otlp.guardrails import PREFIXES as GUARDRAILS
 from streams.otlp.limits import MAX_LABEL_CHARS, MAX_LABELS, MAX_MESSAGES, MAX_NAME_CHARS
@@ -30,9 +30,11 @@ class Fields:
         Flattened lists: prefix to index to the rest of the name to value.
     rest
         Attributes of a dialect, for it to read, and those that nobody knows.
+    guarded
+        Whether a guardrail's attributes are among the rest.
     """
 
-    __slots__ = ("labels", "lists", "parameters", "plain", "rest")
+    __slots__ = ("guarded", "labels", "lists", "parameters", "plain", "rest")
 
     def __init__(self) -> None:
         self.plain: dict[str, Any] = {}
@@ -40,6 +42,7 @@ class Fields:
         self.labels: dict[str, str] = {}
         self.lists: dict[str, dict[int, dict[str, Any]]] = {}
         self.rest: dict[str, Any] = {}
+        self.guarded = False
 
     def rows(self, prefix: str) -> list[dict[str, Any]]:
         """Return the items of a flattened list in order of their index."""
@@ -59,7 +62,8 @@ class Fields:
         """Return a count of tokens, None where it is missing or is no count."""
         if name not in self.plain:
             return None
-        count = integer(self.plain[name])
+        value = self.plain[name]
+        count = value if type(value) is int else integer(value)
         return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
     def number(self, name: str) -> float | None:
@@ -67,13 +71,12 @@ class Fields:
         return number(self.plain[name]) if name in self.plain else None
 
 
-class _Place(NamedTuple):
-    """Where attributes of one name go; ``rank`` is an index for what is in a list."""
+_Place: TypeAlias = tuple[str, str, int, str]
+"""Where attributes of one name go, under which name, and the name's rank or, in a list, the index and the rest of it.
+Of what nobody places, the rank says whether it is a guardrail's.
 
-    into: str
-    name: str
-    rank: int = 0
-    rest: str = ""
+A plain tuple: a named one takes five times as long to take apart.
+"""
 
 
 def sort(attributes: Mapping[str, Any]) -> Fields:
@@ -81,6 +84,7 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
     found = Fields()
     plain, rest, lists = found.plain, found.rest, found.lists
     ranks: dict[str, int] = {}
+    guarded = 0
     for name, value in attributes.items():
         into, to, rank, inner = _KNOWN.get(name) or _known(name)
         if into == "plain":
@@ -89,6 +93,7 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
                 plain[to] = value
         elif into == "rest":
             rest[name] = value
+            guarded |= rank
         elif into == "list":
             items = lists.get(to)
             if items is None:
@@ -101,6 +106,7 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
             label(found.labels, to, value)
         elif rank or to not in found.parameters:
             found.parameters[to] = value
+    found.guarded = bool(guarded)
     return found
 
 
@@ -118,16 +124,16 @@ def _known(name: str) -> _Place:
 
 def _place(name: str) -> _Place:
     if name in FIELDS:
-        return _Place("plain", *FIELDS[name])
+        return "plain", *FIELDS[name], ""
     if name in LABELS:
-        return _Place("label", LABELS[name])
+        return "label", LABELS[name], 0, ""
     if name.startswith(_ASSOCIATION):
-        return _Place("label", name[len(_ASSOCIATION) :])
+        return "label", name[len(_ASSOCIATION) :], 0, ""
     if name in PARAMETERS:
-        return _Place("parameter", PARAMETERS[name])
+        return "parameter", PARAMETERS[name], 0, ""
     if name.startswith(PARAMETER_PREFIX):
-        return _Place("parameter", name[len(PARAMETER_PREFIX) :], 1)
-    return _in_list(name) or _Place("rest", name)
+        return "parameter", name[len(PARAMETER_PREFIX) :], 1, ""
+    return _in_list(name) or ("rest", name, int(name.startswith(GUARDRAILS)), "")
 
 
 def _in_list(name: str) -> _Place | None:
@@ -135,7 +141,7 @@ def _in_list(name: str) -> _Place | None:
         if name.startswith(prefix):
             index, _, rest = name[len(prefix) :].partition(".")
             # An index is a place in order, not a length: gaps cost nothing.
-            return _Place("list", prefix, int(index), rest) if index.isdecimal() and len(index) <= 6 else None
+            return ("list", prefix, int(index), rest) if index.isdecimal() and len(index) <= 6 else None
     return None
 
 

@@ -171,10 +171,10 @@ def _call_of(given: Given, spans: Sequence[SpanView]) -> tuple[SpanView, str] | 
     return (after, "pre") if after is not None and mode != "post" else None
 
 
-def of_call(attributes: Mapping[str, Any], happenings: Any) -> list[dict[str, Any]]:
-    """Return the verdicts that a call's own attributes and events tell."""
+def of_call(attributes: Mapping[str, Any], happenings: Any, *, guarded: bool) -> list[dict[str, Any]]:
+    """Return the verdicts that a call's own attributes (where ``guarded`` says that some do) and events tell."""
     found = [verdict(event.attributes) for event in happenings if event.name in EVENTS] if happenings else []
-    if attributes and any(name.startswith(PREFIXES) for name in attributes):
+    if guarded:
         own = {name: value for name, value in attributes.items() if name != "error.type"}
         found.append(verdict(own))
     return [said for said in found if said is not None][:MAX_VERDICTS]

@@ -103,4 +103,5 @@ def _take(call: Call, other: Call, out: Normalised) -> None:
             mine.setdefault(name, value)
     span.happenings = [*span.happenings, *more.happenings][:MAX_EVENTS]
     span.failed = span.failed or more.failed
+    ours.guarded = ours.guarded or its.guarded
     out.skipped += 1

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from schemas.errors import ContractError, DecodeError
@@ -30,7 +31,8 @@ def loads(raw: bytes | str) -> Any:
     DecodeError, ContractError
         Not JSON; or JSON of more objects and arrays than any trace has.
     """
-    if len(raw) > MAX_JSON_CONTAINERS and _containers(raw) > MAX_JSON_CONTAINERS:
+    # Each takes two bytes at least.
+    if len(raw) > 2 * MAX_JSON_CONTAINERS and _containers(raw) > MAX_JSON_CONTAINERS:
         raise ContractError(f"over {MAX_JSON_CONTAINERS} objects and arrays; send smaller batches")
     try:
         return orjson.loads(raw)
@@ -39,8 +41,9 @@ def loads(raw: bytes | str) -> Any:
 
 
 def _containers(raw: bytes | str) -> int:
-    encoded = raw.encode() if isinstance(raw, str) else raw
-    return encoded.count(b"{") + encoded.count(b"[")
+    encoded = np.frombuffer(raw.encode() if isinstance(raw, str) else raw, np.uint8)
+    # "[" is "{" without this bit. Counting two bytes takes bytes.count 7 times as long, a quarter of parsing them.
+    return int(np.count_nonzero((encoded | 0x20) == ord("{")))
 
 
 def spans(raw: bytes, out: Normalised) -> Spans:
@@ -68,7 +71,7 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
         resource = pairs_from_json(_object(outer.get("resource")).get("attributes"))
         for middle in _objects(outer.get(levels[1])):
             scope = text(_object(middle.get("scope")).get("name"))
-            for record in _objects(middle.get(levels[2])):
+            for record in _used_up(middle.get(levels[2])):
                 count += 1
                 if count > MAX_SPANS:
                     out.reject(f"{levels[2]} {count}", f"one request has over {MAX_SPANS}; send smaller batches")
@@ -76,12 +79,25 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
                     yield record, scope, resource
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        return iter(())
+def _listed(value: Any) -> list[Any]:
+    if type(value) is not list:
+        return []
     if len(value) > MAX_FIELDS:
         raise ContractError(f"over {MAX_FIELDS} items in one list; send smaller batches")
-    return (item for item in value if isinstance(item, dict))
+    return value
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    return (item for item in _listed(value) if type(item) is dict)
+
+
+def _used_up(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a list and forget each: read and freed in one go, they are still in the core's cache."""
+    listed = _listed(value)
+    for place, item in enumerate(listed):
+        if type(item) is dict:
+            listed[place] = None
+            yield item
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -95,8 +111,8 @@ def text(value: Any) -> str:
 
 def _ours(record: Mapping[str, Any]) -> bool:
     """Tell whether an attribute's or an event's name is one of GenAI's."""
-    for pair in _objects(record.get("attributes")):
-        key = pair.get("key")
+    for pair in _listed(record.get("attributes")):
+        key = pair.get("key") if type(pair) is dict else None
         if type(key) is str and ("gen_ai" in key or "llm." in key or "openinference" in key or "langfuse." in key):
             return True
     return any(text(event.get("name")).startswith(_EVENT_MARKS) for event in _objects(record.get("events")))
@@ -110,27 +126,25 @@ def _attributes(value: Any, of: SpanView | None, out: Normalised) -> dict[str, A
     return pairs_from_json(value)
 
 
-def _nanoseconds(value: Any) -> int:
-    return integer(value) or 0
-
-
 def _hex(value: Any, digits: int) -> str:
     """Return an id in lower case, or an empty string where it is none."""
     if type(value) is not str or len(value) != digits:
         return ""
+    if _HEX(value):
+        return value
     found = value.lower()
     return found if _HEX(found) else ""
 
 
 def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> SpanView:
-    status = _object(span.get("status"))
+    status = _object(span["status"]) if "status" in span else {}
     view = SpanView(
         _hex(span.get("traceId"), 32),
         _hex(span.get("spanId"), 16),
         _hex(span.get("parentSpanId"), 16),
         text(span.get("name")),
-        _nanoseconds(span.get("startTimeUnixNano")),
-        _nanoseconds(span.get("endTimeUnixNano")),
+        integer(span.get("startTimeUnixNano")) or 0,
+        integer(span.get("endTimeUnixNano")) or 0,
         status.get("code") in _ERRORS,
         text(status.get("message")),
         {},
@@ -147,12 +161,14 @@ def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], ou
 def _happenings(events: Any) -> list[Happening]:
     """Return a span's events as long as they have no more attributes together than a span may have."""
     found, left = [], MAX_ATTRIBUTES
-    for event in _objects(events[:MAX_EVENTS] if isinstance(events, list) else None):
+    for event in events[:MAX_EVENTS] if type(events) is list else ():
+        if type(event) is not dict:
+            continue
         attributes = event.get("attributes")
         left -= len(attributes) if isinstance(attributes, list) else 0
         if left < 0:
             break
-        time_ns = _nanoseconds(event.get("timeUnixNano"))
+        time_ns = integer(event.get("timeUnixNano")) or 0
         found.append(Happening(text(event.get("name")), time_ns, pairs_from_json(attributes)))
     return found
 
@@ -162,7 +178,7 @@ def _log_view(record: Mapping[str, Any], scope: str, resource: dict[str, Any], o
     return LogView(
         _hex(record.get("traceId"), 32),
         _hex(record.get("spanId"), 16),
-        _nanoseconds(record.get("timeUnixNano")) or _nanoseconds(record.get("observedTimeUnixNano")),
+        integer(record.get("timeUnixNano")) or integer(record.get("observedTimeUnixNano")) or 0,
         text(record.get("eventName")) or text(attributes.get("event.name")),
         from_json(record.get("body")),
         attributes,

@@ -80,7 +80,7 @@ class Trace:
         self._add_passages(span, found, content)
         fill(event, found, content, span)
         time_and_fate(event, found, span)
-        said = of_call(found.rest, span.happenings)
+        said = of_call(found.rest, span.happenings, guarded=found.guarded)
         if self.verdicts.by_call:
             said += self.verdicts.of(span)
         if said:

@@ -24,6 +24,8 @@ from streams.otlp.fields import Fields
 from streams.otlp.views import SpanView
 
 _MAX: Final = 2**31 - 1
+_DETAILS: Final = frozenset({"cache_read", "cache_write", "reasoning"})
+_COUNTS: Final = _DETAILS | {"input_tokens", "output_tokens"}
 _EXCLUDING: Final = frozenset({"opentelemetry.instrumentation.bedrock"})
 """Scopes whose input count excludes cached tokens and whose total does not show it."""
 _OPENLIT_EXCLUDING: Final = frozenset({"anthropic", "aws.bedrock"})
@@ -31,8 +33,12 @@ _OPENLIT_EXCLUDING: Final = frozenset({"anthropic", "aws.bedrock"})
 
 def usage(found: Fields, span: SpanView | None, provider: str) -> dict[str, int] | None:
     """Return the event's usage, None where no count was given."""
+    if _COUNTS.isdisjoint(found.plain):
+        return None
     inputs, outputs = found.tokens("input_tokens"), found.tokens("output_tokens")
-    read, written, reasoning = found.tokens("cache_read"), found.tokens("cache_write"), found.tokens("reasoning")
+    read = written = reasoning = None
+    if not _DETAILS.isdisjoint(found.plain):
+        read, written, reasoning = found.tokens("cache_read"), found.tokens("cache_write"), found.tokens("reasoning")
     if inputs is outputs is read is written is reasoning is None:
         return None
     inputs, outputs, read, reasoning = inputs or 0, outputs or 0, read or 0, reasoning or 0

@@ -10,7 +10,8 @@ from typing import Any, Final
 from streams.otlp.limits import MAX_DEPTH
 
 TOO_DEEP: Final = "[nested too deep]"
-_INT64: Final = 2**63
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
 
 
 def from_proto(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -57,21 +58,33 @@ def from_json(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 def pairs_from_json(pairs: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
     """Return a list of ``KeyValue`` objects as a dict; what is none is left out."""
+    if type(pairs) is not list:
+        return {}
     out: dict[str, Any] = {}
-    for pair in pairs if isinstance(pairs, list) else ():
-        if type(pair) is dict and type(key := pair.get("key")) is str:
-            value = pair.get("value")
+    try:
+        for pair in pairs:
+            value = pair["value"]
             # Nine attributes in ten are text or a count: a call for each would take as long as all the rest.
-            if type(value) is dict and len(value) == 1:
-                ((kind, found),) = value.items()
-                if kind == "stringValue" and type(found) is str:
-                    out[key] = found
-                    continue
-                if kind == "intValue":
-                    out[key] = integer(found)
-                    continue
-            out[key] = from_json(value, depth)
+            if "stringValue" in value and len(value) == 1 and type(found := value["stringValue"]) is str:
+                pass
+            elif "intValue" in value and len(value) == 1:
+                found = integer(value["intValue"])
+            else:
+                found = from_json(value, depth)
+            if type(key := pair["key"]) is str:
+                out[key] = found
+    except (KeyError, TypeError):
+        return _pairs_among_others(pairs, depth)
     return out
+
+
+def _pairs_among_others(pairs: list[Any], depth: int) -> dict[str, Any]:
+    """Do the same where something in the list is no ``KeyValue``: with a look at each."""
+    return {
+        pair["key"]: from_json(pair.get("value"), depth)
+        for pair in pairs
+        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
+    }
 
 
 def _items(values: list[Any], depth: int) -> list[Any]:
@@ -87,13 +100,9 @@ def integer(value: Any) -> int | None:
     """Return a 64-bit whole number given as such, or as its digits (proto3 JSON writes 64-bit numbers as text)."""
     if type(value) is str:
         value = int(value) if len(value) <= 24 and value.isdecimal() else _parsed(value)
-    if type(value) is int:
-        return value if -_INT64 <= value < _INT64 else None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
+    elif type(value) is float:
         value = int(value) if math.isfinite(value) else None
-    return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
+    return value if type(value) is int and _INT64_MIN <= value <= _INT64_MAX else None
 
 
 def _parsed(text: str) -> int | None:
