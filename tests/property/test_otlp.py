@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from streams.otlp import normalise_logs, normalise_spans
 from streams.otlp.names import FIELDS, LABELS, PARAMETERS, PLACED
+from streams.otlp.values import from_json, pairs_from_json
 from streams.otlp.wire import submessages
 from tests.mutations import bombs, mutated
 from tests.otlp import CALL, as_proto, calls, journal, log, span, traces
@@ -55,6 +56,36 @@ def test_any_json_is_answered(tree: Any) -> None:
     spans = b'{"resourceSpans":' + orjson.dumps(tree) + b"}"
     logs = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":' + orjson.dumps(tree) + b"}]}]}"
     assert not answers_to(spans, logs)["no reason"]
+
+
+pairs = st.lists(
+    trees
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "key": st.text(max_size=4) | scalars,
+            "value": trees
+            | st.dictionaries(
+                st.sampled_from(["stringValue", "intValue", "doubleValue", "boolValue", "kvlistValue"]),
+                trees | st.integers().map(str),
+                max_size=2,
+            ),
+        },
+    ),
+    max_size=5,
+)
+
+
+@given(pairs)
+@example([{"key": "a", "value": {"stringValue": "x"}}, {"key": "b"}, {"key": 1, "value": {"stringValue": "y"}}, "z"])
+@example([{"key": "a", "value": {"stringValue": 1}}, {"key": "b", "value": {"intValue": "7", "stringValue": "x"}}])
+def test_the_short_way_through_attributes_in_json_reads_what_the_long_one_does(pairs: list[Any]) -> None:
+    expected = {
+        pair["key"]: from_json(pair.get("value"))
+        for pair in pairs
+        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
+    }
+    assert repr(pairs_from_json(pairs)) == repr(expected)  # by what they look like: nan is not itself
 
 
 @given(attributes)

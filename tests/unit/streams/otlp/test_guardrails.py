@@ -90,3 +90,9 @@ def test_a_verdict_on_the_calls_own_span_or_its_event_counts() -> None:
     event = ("gen_ai.guardrail.result", {"gen_ai.guardrail.name": "b", "gen_ai.guardrail.verdict.type": "allow"})
     only = call(span(CALL | own, events=[event]))
     assert [(v["name"], v["verdict"]) for v in only["guardrails"]] == [("b", "pass"), ("a", "block")]
+
+
+def test_a_verdict_on_the_other_span_of_a_call_counts() -> None:
+    inner = span(CALL | {"gen_ai.guardrail.name": "a", "gen_ai.guardrail.action": "block"}, spanId="1" * 16,
+                 parentSpanId=SPAN)  # fmt: skip
+    assert call(span(CALL), inner)["guardrails"] == [{"name": "a", "verdict": "block"}]
