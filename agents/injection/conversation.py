@@ -85,9 +85,9 @@ class ConversationConfig:
     turns: int = 4
     turn_chars: int = 320
     fade: float = 0.8
-    together: float = 7.0
+    together: float = 7.5
     read_from: float = 4.5
-    joined: float = 5.5
+    joined: float = 6.0
     rise: float = 1.0
     apps: int = 4096
     planted: float = 3.2
