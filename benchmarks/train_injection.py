@@ -73,6 +73,8 @@ MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
 HARD, COMPOSED = 4500, 2000
 """Pairs of an attack and a harmless row."""
 FALSE_POSITIVES = 0.01
+PASSAGES = 4
+"""Passages and tool answers of an event that is flagged if one of them is: each may be wrong a quarter as often."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
@@ -358,21 +360,22 @@ def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.b
     thresholds = np.zeros((3, len(SCRIPTS)))
     for g in range(3):
         mine = (texts.label == 0) & counted & (group == g)
-        thresholds[g] = pooled = float(np.quantile(levels(texts, odds, mine), COVERED))
+        rate = FALSE_POSITIVES / (PASSAGES if g == GROUPS[Role.DOCUMENT] else 1)
+        thresholds[g] = pooled = float(np.quantile(levels(texts, odds, mine, rate), COVERED))
         for s in range(len(SCRIPTS)):
-            own = levels(texts, odds, mine & (script == s))
+            own = levels(texts, odds, mine & (script == s), rate)
             if len(own):
                 level = float(np.quantile(own, COVERED))
                 thresholds[g, s] = (len(own) * level + BORROWED * pooled) / (len(own) + BORROWED)
     return thresholds
 
 
-def levels(texts: Texts, odds: NDArray[np.float64], chosen: NDArray[np.bool_]) -> list[float]:
-    """Return the odds that the share `FALSE_POSITIVES` of the chosen rows of each source exceeds."""
+def levels(texts: Texts, odds: NDArray[np.float64], chosen: NDArray[np.bool_], rate: float) -> list[float]:
+    """Return the odds that the share ``rate`` of the chosen rows of each source exceeds."""
     sources = texts.source[chosen]
     names, count = np.unique(sources, return_counts=True)
     named = names[count >= LEAST_ROWS].tolist()
-    return [float(np.quantile(odds[chosen][sources == name], 1 - FALSE_POSITIVES)) for name in named]
+    return [float(np.quantile(odds[chosen][sources == name], 1 - rate)) for name in named]
 
 
 def grown(

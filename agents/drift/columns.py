@@ -68,7 +68,8 @@ def columns(chunk: Chunk, text_bytes: int) -> Columns:
     embed(texts.buffer, begin, end, first, words, spans, vectors, languages)
     scalars = _scalars(chunk, last)
     silent = (scalars[:, _REFUSAL] > 0.0) | (scalars[:, _ERROR] > 0.0)
-    scalars[np.ix_(np.flatnonzero(silent), _ANSWERED)] = np.nan
+    for column in _ANSWERED:
+        scalars[silent, column] = np.nan
     answered = np.where(silent, -1, _last_of(texts, Role.RESPONSE, n))
     formats, openings, opened = _forms(texts, answered)
     values, codes, names = _values(chunk.events, languages.tolist(), formats.tolist())

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,13 +193,16 @@ class InjectionAgent:
         others = np.flatnonzero(~system)
         order = np.argsort(np.concatenate([others, prompts]), kind="stable")
         hints, found = self._read_texts(texts, chosen[others])
-        from_start = known.spans[slots] + texts.start[chosen[prompts], None]
-        prompt_columns = (known.odds[slots], known.margin[slots], known.hidden[slots], from_start, known.rows[slots])
-        columns = (found.odds, found.margin, found.hidden, found.spans, found.rows)
-        both = (np.concatenate(pair)[order] for pair in zip(columns, prompt_columns, strict=True))
-        return np.concatenate([hints, known.hints[slots]])[order], Candidates(
-            texts.event[chosen], texts.role[chosen], *both
-        )
+        pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [
+            (hints, known.hints[slots]),
+            (found.odds, known.odds[slots]),
+            (found.margin, known.margin[slots]),
+            (found.hidden, known.hidden[slots]),
+            (found.spans, known.spans[slots] + texts.start[chosen[prompts], None]),
+            (found.rows, known.rows[slots]),
+        ]
+        hints, *columns = (np.concatenate(pair)[order] for pair in pairs)
+        return hints, Candidates(texts.event[chosen], texts.role[chosen], *columns)
 
     def _read_texts(self, texts: Texts, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], Candidates]:
         hints = np.empty(len(which), np.int64)
