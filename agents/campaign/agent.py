@@ -202,6 +202,7 @@ def told(cluster: Cluster, index: int, score: float) -> Change:
     """Put a campaign into words and figures."""
     minutes = (cluster.last_ms - cluster.first_ms) / 60_000
     apps = {app: round(n / cluster.members, 4) for app, n in cluster.apps.items()}
+    text = cluster.text()
     return Change(
         index,
         "campaign.prompts",
@@ -214,14 +215,14 @@ def told(cluster: Cluster, index: int, score: float) -> Change:
         slices={f"app={app}": (0.0, share) for app, share in apps.items()},
         event_ids=tuple(cluster.examples),
         summary=f"{cluster.members} suspicious prompts of one wording from {cluster.users} users"
-        f" and {len(apps)} apps in {minutes:.0f} min: {cluster.text()}",
+        f" and {len(apps)} apps in {minutes:.0f} min: {text}",
         facts={
             "members": cluster.members,
             "flagged": cluster.flagged,
             "users": cluster.users,
             "apps": len(apps),
             "minutes": round(minutes, 1),
-            "text": cluster.text(),
+            "text": text,
         },
     )
 
