@@ -81,7 +81,7 @@ INJECTION: Mapping[str, Sampled] = {
     "keyword list": Sampled(keyword_list),
     "river BagOfWords + LogisticRegression": Sampled(river_logistic),
     "river BagOfWords + PAClassifier": Sampled(river_passive_aggressive),
-    "river BagOfWords + ARFClassifier": Sampled(river_forest, train=8000, test=3000),
+    "river BagOfWords + ARFClassifier": Sampled(river_forest, train=2000, test=1500),
     "batch SGD on the agent's n-grams": Sampled(batch_linear),
 }
 """By the name that the report gives it."""

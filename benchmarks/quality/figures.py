@@ -79,7 +79,7 @@ class Table:
     @cached_property
     def triggers(self) -> NDArray[np.bool_]:
         """bool[n], harmless prompts with one of `TRIGGERS`."""
-        out = self.harmless & (self.role == "user")
+        out: NDArray[np.bool_] = self.harmless & (self.role == "user")
         out[out] = [has_trigger(self.rows[i]["text"]) for i in np.flatnonzero(out).tolist()]
         return out
 
