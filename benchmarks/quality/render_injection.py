@@ -105,9 +105,9 @@ def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
         *prose(f"- Flags fewer than one in ten of: {', '.join(none) or 'none'}."),
         *prose(f"- A simpler system ranks better on: {', '.join(beaten) or 'none'}."),
         *prose(
-            f"- Flags more than 2 % of the harmless rows of {len(over)} of {len(cells)} groups of role and language:"
+            f"- Flags more than 2 % of the harmless rows of {len(over)} of {len(cells)} groups of role and language:",
+            f"{', '.join(over) or 'none'}.",
         ),
-        *prose(f"  {', '.join(over) or 'none'}."),
         *prose(
             "- It reads wording, not intent: a request in ordinary words that harms only where it stands is not seen."
         ),
