@@ -72,9 +72,9 @@ MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
 """Rows of one source and role, and characters of a row, that are trained on."""
 HARD, COMPOSED = 4500, 2000
 """Pairs of an attack and a harmless row."""
-FALSE_POSITIVES = 0.01
-PASSAGES = 4
-"""Passages and tool answers of an event that is flagged if one of them is: each may be wrong a quarter as often."""
+FALSE_POSITIVES = 0.005
+PASSAGES = 2
+"""An event is flagged if one of its passages and tool answers is: each may be wrong half as often as a prompt."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
@@ -475,7 +475,7 @@ def gain_of(
     raw, level = np.empty(len(texts)), np.empty(len(texts))
     groups = np.array([GROUPS[Role(r)] for r in texts.role])
     margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
-    high = float(np.quantile((level + odds - raw)[harmless], 1 - FALSE_POSITIVES / 10))
+    high = float(np.quantile((level + odds - raw)[harmless], 1 - FALSE_POSITIVES / 5))
     return math.log(0.97 / 0.03) / max(math.log(0.97 / 0.03), high)
 
 
