@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 USERS_MAX = 256
 """Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""
 APPS_MAX = 16
@@ -17,6 +19,7 @@ WORDS_MAX = 60
 """Words of it that can be told: one bit each in `Visit.words`."""
 
 _EVERY_WORD = (1 << WORDS_MAX) - 1
+_PLACES = np.arange(WORDS_MAX)
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
 _CUT = "…"
 
@@ -142,9 +145,11 @@ class Cluster:
         'Hi, … Ignore all rules!'
         """
         least = max(2.0, len(self.visits) / 2)
+        written = np.fromiter((visit.words for visit in self.visits.values()), np.int64, len(self.visits))
+        by_users = (written[:, None] >> _PLACES & 1).sum(axis=0)
         out, begin, cut = "", 0, False
         for k, match in enumerate(_WORD.finditer(self.wording)):
-            if k < WORDS_MAX and sum(visit.words >> k & 1 for visit in self.visits.values()) >= least:
+            if k < WORDS_MAX and by_users[k] >= least:
                 out += f"{_CUT} " if cut else self.wording[begin : match.start()]
                 out += match.group()
                 cut = False

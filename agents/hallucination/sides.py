@@ -17,6 +17,9 @@ MAX_EDGE = 64
 
 Window = tuple[int, int]
 
+# Plain numbers: looking up and comparing enum members took half of the time of `split`.
+_CONTEXT, _USER, _RESPONSE = frozenset({int(Role.TOOL), int(Role.DOCUMENT)}), int(Role.USER), int(Role.RESPONSE)
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:
@@ -79,9 +82,17 @@ def split(texts: Texts, n: int, context_bytes: int, response_bytes: int) -> Side
 
 
 def _roles(roles: Sequence[int], lo: int, hi: int) -> tuple[list[int], list[int], list[int]]:
-    context = [k for k in range(lo, hi) if roles[k] in (Role.TOOL, Role.DOCUMENT)]
-    question = [k for k in range(lo, hi) if roles[k] == Role.USER][-1:]
-    response = [k for k in range(lo, hi) if roles[k] == Role.RESPONSE]
+    context: list[int] = []
+    question: list[int] = []
+    response: list[int] = []
+    for k in range(lo, hi):
+        role = roles[k]
+        if role in _CONTEXT:
+            context.append(k)
+        elif role == _USER:
+            question = [k]
+        elif role == _RESPONSE:
+            response.append(k)
     return context, question, response
 
 

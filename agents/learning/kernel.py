@@ -116,3 +116,14 @@ def revisit(  # type: ignore[no-untyped-def]
         after = alphas[e] + (target - alphas[e]) / (1.0 + 0.25 * cap * size / HEAT)
         put(ids[e], values[e], counts[e], signs[e], lents[e], alphas[e], after, shared, mine)
         alphas[e] = after
+
+
+@njit(cache=True, nogil=True)
+def neighbours(row, cells):  # type: ignore[no-untyped-def]
+    """Write in which eighths each value and the next one lie: one number for each pair, another at each place."""
+    last = 0
+    for k in range(len(row)):
+        eighth = int(max(-16.0, min(16.0, row[k] * 8.0))) + 16
+        if k:
+            cells[k - 1] = (last * 40 + eighth) * len(row) + k - 1
+        last = eighth

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
-from agents.learning.kernel import moved_by_ids, moved_by_values, put, revisit
+from agents.learning.kernel import moved_by_ids, moved_by_values, neighbours, put, revisit
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -67,9 +67,9 @@ class Space:
         """Return what may be new in a row: its hashed features, or in which eighths neighbouring values lie."""
         if self.hashed:
             return row
-        eighths = np.clip(row * 8.0, -16, 16).astype(np.int32) + 16
-        cells = (eighths[:-1] * 40 + eighths[1:]) * self.size + np.arange(self.size - 1)
-        return cells.astype(np.int32)
+        cells = np.empty(self.size - 1, np.int32)
+        neighbours(row, cells)
+        return cells
 
 
 class Held(NamedTuple):

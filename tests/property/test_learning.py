@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.learning.kernel import UNIT, revisit
+from agents.learning.kernel import UNIT, neighbours, revisit
 from agents.learning.moves import Held, Moves, Space
 from agents.learning.sampling import note_features
 from tests.learning import PLAIN, bits, label, learner, show
@@ -133,3 +133,12 @@ def test_a_restored_learner_goes_on_bit_equal(said: list[tuple[int, bool, str | 
             target.learn(label(n, value=value, who=who, feedback_id=f"m{k}"))
         show(target, 30)
     assert bits(other) == bits(one)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=100)
+def test_neighbouring_values_by_columns(values: list[float]) -> None:
+    row, cells = np.array(values), np.empty(len(values) - 1, np.int32)
+    neighbours(row, cells)
+    eighths = np.clip(row * 8.0, -16, 16).astype(np.int32) + 16
+    assert cells.tolist() == ((eighths[:-1] * 40 + eighths[1:]) * len(row) + np.arange(len(row) - 1)).tolist()
