@@ -149,4 +149,4 @@ async def same_weights(tree: Settings) -> None:
                 assert encode(Snapshot(0, 0, {}, mine)) == encode(Snapshot(0, 0, {}, theirs))
                 learned += agent.learner.counts.learned
                 assert agent.learner.counts.obeyed == (agent.name == "injection")
-    assert learned > 100
+    assert learned > 50  # that anything was at stake

@@ -130,7 +130,7 @@ async def test_all_questions_wait_when_one_is_told_to() -> None:
 
 async def test_a_server_that_does_not_answer_in_time_is_away() -> None:
     async def sleeps(body: dict[str, Any]) -> web.Response:
-        await asyncio.sleep(30)
+        await asyncio.sleep(2)
         return completion("")
 
     opinion, server = await asked(sleeps, timeout_s=0.2, retries=1)
