@@ -10,14 +10,12 @@ from sys import intern
 from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
+from agents.clock import advanced
 from agents.histogram import Tally, bucket
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
 WINDOW_MS = 60_000
-MAX_STEP_MS = 86_400_000
-"""An event this far ahead of the others is counted where it says, but does not close everybody else's windows."""
-
 _NANO = 1e9
 Key: TypeAlias = "tuple[int, Segment]"
 
@@ -127,8 +125,7 @@ class Aggregator:
         return found
 
     def _advance(self, at: int) -> list[dict[str, Any]]:
-        if self._now == 0 or self._now < at <= self._now + MAX_STEP_MS:
-            self._now = at
+        self._now = advanced(self._now, at)
         edge = (self._now - self.lateness_ms) // WINDOW_MS * WINDOW_MS
         out: list[dict[str, Any]] = []
         if edge > self._closed_before:

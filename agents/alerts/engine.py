@@ -15,10 +15,10 @@ from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
+from agents.clock import advanced
 from schemas.errors import StateError
 from schemas.rules import Rule, RuleSet
 
-_MAX_STEP_MS = 86_400_000
 _WINDOWED = frozenset({"count", "rate", "quantile"})
 _FIELDS = tuple(f.name for f in fields(Active))
 Row: TypeAlias = "dict[str, Any]"
@@ -67,8 +67,7 @@ class AlertEngine:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
         for i, at in enumerate(chunk.times.tolist()):
-            if self._now == 0 or self._now < at <= self._now + _MAX_STEP_MS:
-                self._now = at
+            self._now = advanced(self._now, at)
             if self._now >= self._due:
                 out += self._resolve_due(int(chunk.offsets[i]))
             for rule, values in windowed:
@@ -90,15 +89,15 @@ class AlertEngine:
 
     def _in_event(self, rule: Rule, chunk: Chunk, i: int, value: float) -> list[Row]:
         event = chunk.events[i]
-        segment = {"tenant": event.tenant, "app": event.app}
-        if not _applies(rule, segment):
+        if not _applies(rule, event.app):
             return []
+        segment = {"tenant": event.tenant, "app": event.app}
         text = of_value(rule, segment, value, 1)
         return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=text, evidence=[event.event_id])
 
     def _in_window(self, rule: Rule, chunk: Chunk, i: int, at: int, value: float) -> list[Row]:
         event = chunk.events[i]
-        if rule.app not in {"*", event.app}:
+        if not _applies(rule, event.app):
             return []
         key = (rule.name, event.tenant, event.app)
         window = self._window(rule, key)
@@ -123,7 +122,8 @@ class AlertEngine:
     def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
         out: list[Row] = []
         for rule in self._changes:
-            if fnmatchcase(change.signal, rule.metric) and _applies(rule, change.segment) and _passes(rule, change):
+            in_app = _applies(rule, change.segment.get("app"))
+            if fnmatchcase(change.signal, rule.metric) and in_app and _passes(rule, change):
                 out += self._fire(
                     rule,
                     change.signal,
@@ -237,8 +237,8 @@ def _key(active: Active) -> Key:
     return active.rule, active.segment.get("tenant", ""), active.segment.get("app", "")
 
 
-def _applies(rule: Rule, segment: Mapping[str, str]) -> bool:
-    return rule.app in {"*", segment.get("app")}
+def _applies(rule: Rule, app: str | None) -> bool:
+    return rule.app in {"*", app}
 
 
 def _passes(rule: Rule, change: Change) -> bool:

@@ -12,15 +12,19 @@ from schemas.event import LLMEvent
 Column: TypeAlias = "list[float | None]"
 
 
-_OF_EVENT: dict[str, Callable[[LLMEvent], float | None]] = {
-    "error": lambda e: float(e.error is not None),
-    "latency_ms": lambda e: e.latency_ms,
-    "ttft_ms": lambda e: e.ttft_ms,
-    "cost_usd": lambda e: e.cost_usd,
-    "input_tokens": lambda e: e.usage.input_tokens if e.usage else None,
-    "output_tokens": lambda e: e.usage.output_tokens if e.usage else None,
+def _each(of: Callable[[LLMEvent], float | None]) -> Callable[[Chunk], Column]:
+    return lambda chunk: [of(event) for event in chunk.events]
+
+
+_OF_EVENT: dict[str, Callable[[Chunk], Column]] = {
+    "error": _each(lambda e: float(e.error is not None)),
+    "refusal": lambda chunk: [None if said is None else float(said) for said in chunk.refusals],
+    "latency_ms": _each(lambda e: e.latency_ms),
+    "ttft_ms": _each(lambda e: e.ttft_ms),
+    "cost_usd": _each(lambda e: e.cost_usd),
+    "input_tokens": _each(lambda e: e.usage.input_tokens if e.usage else None),
+    "output_tokens": _each(lambda e: e.usage.output_tokens if e.usage else None),
 }
-_REFUSAL = "refusal"
 _OF_SIGNAL = {
     "injection": ("score", "flag"),
     "hallucination": ("score", "flag", "grounding"),
@@ -32,11 +36,8 @@ _OF_SIGNAL = {
 
 def column(metric: str, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> Column:
     """Return a metric of every event of a chunk, None where it has none."""
-    if metric == _REFUSAL:
-        return [None if said is None else float(said) for said in chunk.refusals]
     if metric in _OF_EVENT:
-        of = _OF_EVENT[metric]
-        return [of(event) for event in chunk.events]
+        return _OF_EVENT[metric](chunk)
     agent, _, name = metric.partition(".")
     if agent not in signals:
         return [None] * len(chunk)
@@ -46,6 +47,6 @@ def column(metric: str, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> C
 def check_metric(rule: str, metric: str) -> None:
     """Raise `SettingsError` for a metric that no event has."""
     agent, _, name = metric.partition(".")
-    if metric not in {_REFUSAL, *_OF_EVENT} and name not in _OF_SIGNAL.get(agent, ()):
-        known = sorted([_REFUSAL, *_OF_EVENT]) + [f"{a}.{n}" for a, names in _OF_SIGNAL.items() for n in names]
+    if metric not in _OF_EVENT and name not in _OF_SIGNAL.get(agent, ()):
+        known = sorted(_OF_EVENT) + [f"{a}.{n}" for a, names in _OF_SIGNAL.items() for n in names]
         raise SettingsError(f"rule {rule}: metric {metric!r}; choose one of {', '.join(known)}")

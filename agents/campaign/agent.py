@@ -15,14 +15,13 @@ from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
+from agents.clock import advanced
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 
-_MAX_STEP_MS = 86_400_000
-"""An event this far ahead of the others does not end everybody else's campaigns."""
 _LENGTH = {"tool": 320, "document": 320}
 _USUAL_LENGTH = 1000
 """Characters that are signed, from where the injection agent saw an attack begin: fewer where a host surrounds it."""
@@ -93,8 +92,7 @@ class CampaignAgent:
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
             return None
-        if self._now == 0 or self._now < at <= self._now + _MAX_STEP_MS:
-            self._now = at
+        self._now = advanced(self._now, at)
         cluster = self._cluster(event, text, at, int(chunk.offsets[i]), signature)
         cluster.forget_before(self._now - self.config.window_ms)
         user = _digest(event.user_id or event.conversation_id or "")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change
+from agents.clock import advanced
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.fit import array, text, texts
@@ -26,8 +27,6 @@ from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand, Signal
 
-_MAX_STEP_MS = 86_400_000
-"""An event this far ahead of the others does not move the clock: one wrong time would age everybody's labels."""
 _TOLD = ("precision", "recall", "auc", "calibration")
 
 
@@ -147,8 +146,7 @@ class Learner:
 
     def scored(self, index: int, event: LLMEvent, time_ms: int, said: Scored) -> None:
         """Remember an event of the chunk for a label to come, and decide whether to ask for it."""
-        if self._now_ms == 0 or self._now_ms < time_ms <= self._now_ms + _MAX_STEP_MS:
-            self._now_ms = time_ms
+        self._now_ms = advanced(self._now_ms, time_ms)
         chance = 0.0
         if self.config.requests_per_hour > 0.0:
             novelty = self.sampler.novelty(self.moves.space.cells(said.row))
