@@ -35,7 +35,7 @@ def grams(text: list[int]) -> list[int]:
         for k, code in enumerate(text[i + 1 : i + 5], 1):
             h = (h * 0x01000193 & _M) ^ code
             if k >= 2:
-                found.append(_mix(h + k & _M) % SIZE)
+                found.append(mix(h + k & _M) % SIZE)
     return found
 
 
@@ -43,7 +43,7 @@ def words(text: list[int]) -> list[int]:
     """Return the features of each word and of it with the word before."""
     found: list[int] = []
     for previous, word in pairwise([1, *_words(text)]):
-        found += [_mix(word ^ 0xA5A5A5A5) % SIZE, _mix((previous * 31 & _M) ^ word ^ 0x5BD1E995) % SIZE]
+        found += [mix(word ^ 0xA5A5A5A5) % SIZE, mix((previous * 31 & _M) ^ word ^ 0x5BD1E995) % SIZE]
     return found
 
 
@@ -61,7 +61,8 @@ def _words(text: list[int]) -> list[int]:
     return found
 
 
-def _mix(h: int) -> int:
+def mix(h: int) -> int:
+    """Let every input bit reach every output bit."""
     h ^= h >> 16
     h = h * 0x7FEB352D & _M
     h ^= h >> 15

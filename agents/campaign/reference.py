@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.campaign.signature import LANES
-from agents.hashing_reference import fold, grams, words
+from agents.hashing_reference import fold, grams, mix, words
 
 _M = 0xFFFFFFFF
 
@@ -14,7 +14,7 @@ def sign(text: str) -> list[int]:
     features = {*grams(folded), *words(folded)[::2]}
     if not features:
         return [0] * LANES
-    return [min(_mix(f * 0x9E3779B1 + (lane + 1) * 0x85EBCA6B & _M) for f in features) & 0xFF for lane in range(LANES)]
+    return [min(mix(f * 0x9E3779B1 + (lane + 1) * 0x85EBCA6B & _M) for f in features) & 0xFF for lane in range(LANES)]
 
 
 def nearest(signature: list[int], tenant: int, signatures: list[list[int]], tenants: list[int]) -> tuple[int, int]:
@@ -25,11 +25,3 @@ def nearest(signature: list[int], tenant: int, signatures: list[list[int]], tena
     ]
     most = max(agree, default=-1)
     return (agree.index(most), most) if most >= 0 else (-1, -1)
-
-
-def _mix(h: int) -> int:
-    h ^= h >> 16
-    h = h * 0x7FEB352D & _M
-    h ^= h >> 15
-    h = h * 0x846CA68B & _M
-    return h ^ (h >> 16)
