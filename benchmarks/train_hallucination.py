@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from agents.base import Chunk
 from agents.hallucination.agent import HallucinationAgent, space_of
 from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
-from agents.hallucination.model import SignedLogistic, margins, probability
+from agents.hallucination.model import margins
 from agents.hallucination.rows import as_event, feature_rows
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.learning import LearningConfig
 from agents.learning.moves import Held, Moves
+from agents.odds import probability
 from benchmarks.hallucination_edits import edited
+from streams.evaluation import metrics
 
 Row = Mapping[str, Any]
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,17 +181,15 @@ def balance(data: Labelled) -> NDArray[np.float64]:
 
 
 def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([probability(v) for v in SignedLogistic(weights.tolist()).scores(x)])
+    odds = np.empty(len(x))
+    margins(weights, x, odds)
+    return np.array([probability(v) for v in odds.tolist()])
 
 
 def auc(y: NDArray[np.int64], score: NDArray[np.float64]) -> float:
-    """Mann-Whitney with ties; NaN where one label is missing."""
-    positives = int(y.sum())
-    if positives in (0, len(y)):
-        return float("nan")
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((rank[y == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(y) - positives)))
+    """As `streams.evaluation.metrics` has it; NaN where one label is missing."""
+    area = metrics.auc(metrics.rank(y == 1, score))
+    return float("nan") if area is None else area
 
 
 def leave_one_out(rows: Sequence[Row], data: Labelled) -> NDArray[np.float64]:

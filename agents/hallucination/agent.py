@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from agents.base import Change, Chunk, Scores, State, Texts
 from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
-from agents.hallucination.model import margins, probability, shipped
+from agents.hallucination.model import margins, shipped
 from agents.hallucination.overlap import measure
 from agents.hallucination.sides import Sides, split
 from agents.hallucination.signal import NO_CONTEXT, NO_RESPONSE, GroundingSignal
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.odds import probability
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -24,6 +23,7 @@ from agents.injection.suspects import suspects_of
 from agents.injection.tactics import family_of
 from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS, Shipped, shipped
 from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.odds import probability
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.feedback import Feedback
@@ -234,7 +234,7 @@ class InjectionAgent:
     def _signal(
         self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[Unmasked]
     ) -> InjectionSignal:
-        score = round(_logistic(self._base.gain * float(found.margin[k])), 6)
+        score = round(probability(self._base.gain * float(found.margin[k])), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
         role = Role(int(found.role[k])).name.lower()
@@ -329,10 +329,6 @@ def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:
         return plain
     pairs = ((getattr(plain, name), getattr(variants, name)) for name in Candidates.__slots__)
     return Candidates(*(np.concatenate(pair) for pair in pairs))
-
-
-def _logistic(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else 1.0 - 1.0 / (1.0 + math.exp(x))
 
 
 def _digest(base: Shipped) -> str:

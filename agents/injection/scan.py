@@ -17,9 +17,9 @@ SLAB = 32_768
 """Bytes folded and hashed at a time: a text of any length needs no more memory than this."""
 KEPT_WORDS, KEPT_CONCEPTS = 192, 160
 """Words and word pairs, and features of concepts, of the worst window that are kept for a label to come."""
-GRAMS_IN, CONCEPTS_IN, MARGIN = range(3)
-"""Places in a kept row: how many features of each kind the window has, and its margin over the threshold."""
-FIRST_CELL = 3
+CONCEPTS_IN = 0
+"""Place in a kept row: how many features of concepts the window has."""
+FIRST_CELL = 1
 WIDTH = FIRST_CELL + KEPT_WORDS + KEPT_CONCEPTS
 PRIOR_CONCEPTS = 4.0
 """Added to the number of a window's concept features: one or two of them are no evidence yet."""
@@ -107,8 +107,8 @@ def scan(  # type: ignore[no-untyped-def]
     hidden
         int64[k]: characters that were hidden or in disguise.
     rows
-        int32[k, WIDTH]: of the worst window, how many features of each kind it has, a place for its margin, the cells
-        of ``table`` of its words and of its concepts; -1 where there are fewer.
+        int32[k, WIDTH]: of the worst window, how many features of concepts it has, the cells of ``table`` of its words
+        and of its concepts; -1 where there are fewer.
     """
     longest = 0
     for k in range(len(chosen)):
@@ -129,7 +129,7 @@ def scan(  # type: ignore[no-untyped-def]
         hidden[k] = 0
         row = rows[k]
         row[:] = -1
-        row[GRAMS_IN] = row[CONCEPTS_IN] = 0
+        row[CONCEPTS_IN] = 0
         empty(evidence[k])
         while begin < last:
             end = _char_end(buffer, min(begin + SLAB - 4, last), last)
@@ -148,9 +148,8 @@ def scan(  # type: ignore[no-untyped-def]
                 if b >= 0:
                     after = min(b + 2, blocks)
                     spans[k, 0], spans[k, 1] = where[b], end if after == blocks else where[after]
-                    g0, w0, c0 = (gram_ends[b - 1], word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0, 0)
+                    w0, c0 = (word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0)
                     row[:] = -1
-                    row[GRAMS_IN] = gram_ends[after - 1] - g0 + word_ends[after - 1] - w0
                     row[CONCEPTS_IN] = cell_ends[after - 1] - c0
                     _keep(words, w0, word_ends[after - 1], 0, KEPT_WORDS, row, FIRST_CELL)
                     _keep(cells, c0, cell_ends[after - 1], SIZE, KEPT_CONCEPTS, row, FIRST_CELL + KEPT_WORDS)

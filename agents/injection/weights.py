@@ -6,7 +6,6 @@ What is remembered of a scored text are the cells of the weight table that its w
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from agents.base import Role
 from agents.hashing import SIZE
 from agents.injection.concepts import CONCEPT_SIZE
-from agents.injection.scan import CONCEPTS_IN, GRAMS_IN, PRIOR_CONCEPTS
 
 SCRIPTS = ("latin", "han", "hangul", "cyrillic", "other")
 """Groups that have thresholds of their own; `agents.hashing` kinds 1 to 5 in this order."""
@@ -27,8 +25,6 @@ GROUPS = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
 HALF_WINDOW = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
 """Characters: an attack in a document is a sentence or two, one in a prompt may be all of it."""
 
-MARGIN_UNIT = 1000
-"""The margin in a remembered row is in units of 1 / 1000."""
 CELLS = SIZE + CONCEPT_SIZE
 """Weights: of n-grams, words and word pairs, then of concepts."""
 
@@ -80,8 +76,3 @@ def shipped() -> Shipped:
     for array in (table, thresholds, features, cuts, values):
         array.setflags(write=False)
     return Shipped(table, unit, bias, gain, thresholds, features, cuts, values)
-
-
-def scales(row: NDArray[np.int32]) -> tuple[float, float]:
-    """Return what a weight of a word and a weight of a concept count in the log odds of a remembered row."""
-    return 1 / math.sqrt(max(1, int(row[GRAMS_IN]))), 1 / math.sqrt(int(row[CONCEPTS_IN]) + PRIOR_CONCEPTS)

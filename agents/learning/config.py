@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SOURCES = ("annotator", "judge", "thumbs", "user")
-
 
 @dataclass(frozen=True, slots=True)
 class LearningConfig:
