@@ -1,10 +1,10 @@
-"""Train the weights that `agents.injection` ships, and say how well they do on families of sources they have not seen.
+"""Train the weights that `agents.injection` ships.
 
-    python benchmarks/train_injection.py ../shared/data
+    python -m benchmarks.train_injection ../shared/data
 
 Reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the sources that the demo plays, writes
-``agents/injection/weights.npz``; ``--folds 4`` prints figures that leave families of sources out instead.
-``injection_eval.jsonl.gz`` is never opened.
+``agents/injection/weights.npz``. ``injection_eval.jsonl.gz`` is never opened. How well `fit` does on families of
+sources that it has not seen: ``make quality``.
 
 Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Each is
 logistic regression (AdaGrad), a text being as bad as its worst window, and the mean of models that each saw a random
@@ -29,8 +29,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-from boosting import Trees, boost
-from hard_cases import cases
 from numba import njit
 from numpy.typing import NDArray
 
@@ -58,6 +56,8 @@ from agents.injection.rows import as_event
 from agents.injection.scan import PRIOR_CONCEPTS, margins, worst_of
 from agents.injection.suspects import suspects
 from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS, Shipped
+from benchmarks.boosting import Trees, boost
+from benchmarks.hard_cases import cases
 
 HELD_OUT = Path("streams/simulator/samples/held_out.json")
 MADE_BY_OTHERS = ("composed_doc_tool", "tasktracker_composed")
@@ -330,14 +330,6 @@ def capped(rows: Sequence[Row], seed: int) -> list[Row]:
     return out
 
 
-def auc(label: NDArray[np.float64], score: NDArray[np.float64]) -> float:
-    """Area under the ROC curve (Mann-Whitney, ties shared)."""
-    _, which, count = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[which]
-    positive = label.sum()
-    return float((rank[label == 1].sum() - positive * (positive + 1) / 2) / (positive * (len(label) - positive)))
-
-
 def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
     """Return slope and intercept of the logistic regression of the label on the worst odds (Newton, damped)."""
     x = np.stack([worst, np.ones_like(worst)], 1)
@@ -479,73 +471,6 @@ def gain_of(
     return math.log(0.97 / 0.03) / max(math.log(0.97 / 0.03), high)
 
 
-def folds_of(rows: Sequence[Row], folds: int) -> NDArray[np.int64]:
-    """Deal families to folds, largest first to the emptiest, by label and role."""
-    keys = [(family(r["src"]), r["label"], r["role"]) for r in rows]
-    fold_by: dict[str, int] = {}
-    for label in (1, 0):
-        for role in ("system", "tool", "document", "user"):
-            load = np.zeros(folds)
-            counts = Counter(name for name, a, b in keys if (a, b) == (label, role))
-            for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-                fold_by.setdefault(name, int(np.argmin(load)))
-                load[fold_by[name]] += count
-    return np.array([fold_by[name] for name, _, _ in keys])
-
-
-@dataclass
-class Tally:
-    """What was found on families left out."""
-
-    sources: list[tuple[str, str, int, float, float, float]]
-    flagged: dict[str, list[bool]]
-
-    def add(self, rows: Sequence[Row], margin: NDArray[np.float64]) -> None:
-        """Count the attack sources of a fold against its harmless rows of the same role, and what is flagged."""
-        keys = np.array([f"{r['src']} {r['role']}" if r["label"] else r["role"] for r in rows])
-        for key in sorted({str(k) for k in keys if " " in k}):
-            attacks, rest = margin[keys == key], margin[keys == key.split()[1]]
-            if len(attacks) >= 8 and len(rest) >= 20:
-                y = np.repeat([1.0, 0.0], [len(attacks), len(rest)])
-                area = auc(y, np.concatenate([attacks, rest]))
-                at_one = float(np.mean(attacks > np.quantile(rest, 0.99)))
-                name, role = key.split()
-                self.sources.append((name, role, len(attacks), area, at_one, float(np.mean(attacks >= 0))))
-        for row, flag in zip(rows, (margin >= 0).tolist(), strict=True):
-            if row["src"].startswith("composed"):
-                continue
-            language = row.get("lang", "?")
-            for name in (
-                (f"recall {language}",) if row["label"]
-                else ("all", f"role {row['role']}", f"language {language}", f"source {row['src']}")
-            ):  # fmt: skip
-                self.flagged.setdefault(name, []).append(flag)
-
-    def show(self) -> None:
-        """Print."""
-        for name, role, n, area, at_one, recall in self.sources:
-            print(f"{name:24} {role:8} {n:5} AUC {area:.3f} recall at 1 % {at_one:.2f} recall {recall:.2f}")
-        real = [row for row in self.sources if not row[0].startswith("composed_1")]
-        print(f"mean AUC {np.mean([r[3] for r in real]):.3f}, recall at 1 % {np.mean([r[4] for r in real]):.3f}")
-        for role in ("user", "system", "document", "tool"):
-            print(f"{role}: AUC {np.mean([r[3] for r in self.sources if r[1] == role]):.3f}")
-        for name, flags in sorted(self.flagged.items()):
-            if len(flags) >= 20 and (not name.startswith("source") or np.mean(flags) > 2 * FALSE_POSITIVES):
-                print(f"{name:32} {len(flags):6} flagged {np.mean(flags):.4f}")
-
-
-def evaluate(rows: Sequence[Row], folds: int) -> None:
-    """Print figures of models that have not seen the families they judge."""
-    where, tally = folds_of(rows, folds), Tally([], {})
-    for f in range(folds):
-        other = capped([r for r, k in zip(rows, where, strict=True) if k == f], 0)
-        other += compose(other, f, 600)
-        model = fit([r for r, k in zip(rows, where, strict=True) if k != f], f)
-        tally.add(other, model.scores(other)[:, 0])
-        print(f"fold {f} done", flush=True)
-    tally.show()
-
-
 def read(data: Path) -> list[Row]:
     """Return the rows that may be trained on."""
     with gzip.open(data / "injection_train.jsonl.gz") as lines:
@@ -553,16 +478,12 @@ def read(data: Path) -> list[Row]:
 
 
 def main() -> None:
-    """Train and write, or measure."""
+    """Train and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with injection_train.jsonl.gz")
     parser.add_argument("--out", type=Path, default=Path("agents/injection/weights.npz"))
-    parser.add_argument("--folds", type=int, default=0, help="leave families out and print figures; write nothing")
     arguments = parser.parse_args()
     rows = read(arguments.data)
-    if arguments.folds:
-        evaluate(rows, arguments.folds)
-        return
     held_out = set(json.loads(HELD_OUT.read_text())["injection"])
     base = fit([r for r in rows if r["src"] not in held_out]).base
     np.savez_compressed(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import train_hallucination, train_injection
 from benchmarks.quality.splits import Row
 
 SEED = 7
-_TRAINERS = Path(__file__).resolve().parents[1]
 
 
 class Model(Protocol):
@@ -27,7 +24,7 @@ class Model(Protocol):
 
 def fit_injection(rows: Sequence[Row], seed: int = SEED) -> Model:
     """Train the injection agent's model, thresholds too."""
-    model: Model = _trainer("train_injection").fit(rows, seed)
+    model: Model = train_injection.fit(rows, seed)
     return model
 
 
@@ -42,12 +39,5 @@ def judge(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArr
 
 def fit_hallucination(rows: Sequence[Row], seed: int = SEED) -> Model:
     """Train the hallucination agent's model; its scores are probabilities."""
-    model: Model = _trainer("train_hallucination").fit(rows, seed)
+    model: Model = train_hallucination.fit(rows, seed)
     return model
-
-
-def _trainer(name: str) -> Any:
-    """Import a trainer as the script it is: it knows the files beside it by their bare names."""
-    if str(_TRAINERS) not in sys.path:
-        sys.path.append(str(_TRAINERS))
-    return import_module(name)
