@@ -23,10 +23,10 @@ def warm(settings: Settings) -> None:
     """Compile or load every kernel by judging events in a pipeline that is thrown away, then tune the process."""
     quick = settings.drift.model_copy(update={"reference_events": _REFERENCE})
     pipeline = build_pipeline(0, settings.model_copy(update={"drift": quick}))
-    for offset, item in enumerate(_records()):
-        raw = item.model_dump_json(exclude_unset=True).encode()
-        record: Record = (offset, item, raw)
-        pipeline.process([record])
+    records: list[Record] = [
+        (offset, item, item.model_dump_json(exclude_unset=True).encode()) for offset, item in enumerate(_records())
+    ]
+    pipeline.process(records)
     tune()
 
 

@@ -80,6 +80,16 @@ def _keep(features, begin, end, first, most, row, at):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
+def _keep_window(words, word_ends, cells, cell_ends, b, last, row):  # type: ignore[no-untyped-def]
+    """Write what is kept of the blocks from ``b`` to ``last`` into a row."""
+    w0, c0 = (word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0)
+    row[:] = -1
+    row[CONCEPTS_IN] = cell_ends[last] - c0
+    _keep(words, w0, word_ends[last], 0, KEPT_WORDS, row, FIRST_CELL)
+    _keep(cells, c0, cell_ends[last], SIZE, KEPT_CONCEPTS, row, FIRST_CELL + KEPT_WORDS)
+
+
+@njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
     buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, edges, terms, heads,
     evidence, spans, scripts, hidden, rows
@@ -116,11 +126,8 @@ def scan(  # type: ignore[no-untyped-def]
     text, where = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.int64)
     grams, words = np.empty(3 * longest + 3, np.uint32), np.empty(2 * longest + 2, np.uint32)
     gram_ends, word_ends = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
-    concept, at, place = (
-        np.empty(longest + 1, np.int32),
-        np.empty(longest + 1, np.int32),
-        np.empty(longest + 1, np.int32),
-    )
+    concept, at = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.int32)
+    place = np.empty(longest + 1, np.int32)
     cells, cell_ends = np.empty(PER_CONCEPT * (longest + 1), np.int32), np.empty(longest + 1, np.int64)
     by_words, by_concepts = np.empty(longest + 1), np.empty(longest + 1)
     for k in range(len(chosen)):
@@ -148,11 +155,7 @@ def scan(  # type: ignore[no-untyped-def]
                 if b >= 0:
                     after = min(b + 2, blocks)
                     spans[k, 0], spans[k, 1] = where[b], end if after == blocks else where[after]
-                    w0, c0 = (word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0)
-                    row[:] = -1
-                    row[CONCEPTS_IN] = cell_ends[after - 1] - c0
-                    _keep(words, w0, word_ends[after - 1], 0, KEPT_WORDS, row, FIRST_CELL)
-                    _keep(cells, c0, cell_ends[after - 1], SIZE, KEPT_CONCEPTS, row, FIRST_CELL + KEPT_WORDS)
+                    _keep_window(words, word_ends, cells, cell_ends, b, after - 1, row)
             # The next slab begins with the last block of this one: no window is cut in two.
             begin = where[blocks - 1] if end < last and blocks > 1 else end
         finish(evidence[k], row[CONCEPTS_IN], scripts[k], spaces, said, hidden[k], roles[k], decoded)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
+from agents.recent import recent
 
 Place = tuple[str, str]
 """Tenant and app."""
@@ -134,12 +135,7 @@ class Prequential:
                 self._tally((*where, basis)).add(margin, weight, self.fading, flag=flag, label=label)
 
     def _tally(self, key: tuple[str, str, str]) -> Tally:
-        if key not in self._tallies:
-            self._tallies[key] = Tally()
-            if len(self._tallies) > len(BASES) * (self.places + 1):
-                self._tallies.popitem(last=False)
-        self._tallies.move_to_end(key)
-        return self._tallies[key]
+        return recent(self._tallies, key, len(BASES) * (self.places + 1), Tally)
 
     def of(self, place: Place = EVERYWHERE) -> list[Quality]:
         """Return the quality at a place, by basis; of those that have labels."""

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
+from agents.recent import recent
 
 HOUR_MS = 3_600_000
 _LEAST = 0.05
@@ -95,15 +96,9 @@ class Sampler:
         return chance
 
     def _place(self, place: tuple[str, str], time_ms: int) -> _Place:
-        known = self._places.get(place)
-        if known is not None:
-            self._places.move_to_end(place)
-            return known
-        if len(self._places) >= self.places:
-            self._places.popitem(last=False)
-        fresh = _Place(float(time_ms), 1000.0, 0.5, max(1.0, self.per_hour))
-        self._places[place] = fresh
-        return fresh
+        return recent(
+            self._places, place, self.places, lambda: _Place(float(time_ms), 1000.0, 0.5, max(1.0, self.per_hour))
+        )
 
     def state(self) -> dict[str, Any]:
         """Arrays, the place longest silent first."""

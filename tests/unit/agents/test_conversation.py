@@ -15,10 +15,9 @@ from agents.injection.conversation import (
     Context,
     ConversationConfig,
     Conversations,
-    answers,
-    needles_of,
     with_context,
 )
+from agents.injection.echo import answers, needles_of
 from agents.injection.usual import Usual
 from schemas.event import LLMEvent
 from streams.simulator.texts import attacks
