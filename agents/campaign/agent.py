@@ -40,7 +40,9 @@ class CampaignAgent:
     A signature is compared with the whole of a bounded table (20 microseconds at most): an index by bands (LSH) would
     have to be bounded and restored beside it.
 
-    Users are told apart by ``user_id``, else by ``conversation_id``; calls that have neither count as one user.
+    Users are told apart by ``user_id``, else by ``conversation_id``; calls that have neither count as one user. A
+    passage or a tool's answer counts as a user of its own, however many are given it: one order planted in many
+    documents is a campaign, one document that many retrieve is not.
 
     Parameters
     ----------
@@ -85,9 +87,13 @@ class CampaignAgent:
 
     def _place(self, chunk: Chunk, i: int, said: InjectionSignal, changes: list[Change]) -> CampaignSignal | None:
         event, at = chunk.events[i], int(chunk.times[i])
-        text = suspicious_text(chunk, i, said)
-        if not text:
+        place = suspicious_place(chunk, i, said)
+        if place is None:
             return None
+        whole: str = chunk.texts.strings[place]
+        # Where it was encoded, the place is one in the decoded text.
+        begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
+        text = whole[begin : begin + _LENGTH.get(said.role or "", _USUAL_LENGTH)]
         raw = text.encode("utf-8", "replace")
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
@@ -95,7 +101,7 @@ class CampaignAgent:
         self._now = advanced(self._now, at)
         cluster = self._cluster(event, text, at, int(chunk.offsets[i]), signature)
         cluster.forget_before(self._now - self.config.window_ms)
-        user = _digest(event.user_id or event.conversation_id or "")
+        user = _digest(whole if said.role in _LENGTH else event.user_id or event.conversation_id or "")
         counted = cluster.join(Prompt(text, user, _digest(text), at, said.flag, event.app, event.event_id))
         cluster.is_campaign |= self._is_campaign(cluster)
         if counted and cluster.is_campaign:
@@ -173,8 +179,8 @@ class CampaignAgent:
 _NOBODY = Cluster("", "", "", "", 0, 0, 0)
 
 
-def suspicious_text(chunk: Chunk, i: int, said: InjectionSignal) -> str:
-    """Return what of an event is signed; nothing where users have no part in it.
+def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
+    """Return which of a chunk's texts is signed; None where users have no part in it.
 
     Of a flagged text, what follows the place from which it reads worst. A prompt that is only near the threshold is
     signed whole; a passage that is only near it is not, as its place is not known. A system prompt is the app's own.
@@ -187,13 +193,8 @@ def suspicious_text(chunk: Chunk, i: int, said: InjectionSignal) -> str:
     elif said.role == "user" or (said.flag and said.role in _LENGTH and said.text_index is not None):
         at = first + (said.text_index or 0)
     else:
-        return ""
-    if not first <= at < last:
-        return ""
-    # Where it was encoded, the place is one in the decoded text.
-    begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
-    text: str = texts.strings[at]
-    return text[begin : begin + _LENGTH.get(said.role, _USUAL_LENGTH)]
+        return None
+    return at if first <= at < last else None
 
 
 def told(cluster: Cluster, index: int, score: float) -> Change:
@@ -212,7 +213,7 @@ def told(cluster: Cluster, index: int, score: float) -> Change:
         score,
         slices={f"app={app}": (0.0, share) for app, share in apps.items()},
         event_ids=tuple(cluster.examples),
-        summary=f"{cluster.members} suspicious prompts of one wording from {cluster.users} users"
+        summary=f"{cluster.members} suspicious prompts of one wording from {cluster.users} users or passages"
         f" and {len(apps)} apps in {minutes:.0f} min: {text}",
         facts={
             "members": cluster.members,

@@ -14,7 +14,7 @@ class CampaignConfig:
     window_ms
         Event time within which the users must come; a cluster that nobody joins for as long is over.
     least_users
-        Users in the window from which a cluster is a campaign.
+        Users, or different passages, in the window from which a cluster is a campaign.
     least_score
         Injection score from which a prompt is looked at; below .5 it is near the threshold, not flagged.
     flagged_share

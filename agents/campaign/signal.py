@@ -16,7 +16,7 @@ class CampaignSignal:
     members
         Different suspicious prompts in it so far, this one included.
     users
-        Users that they came from; at most `agents.campaign.cluster.USERS_MAX` are told apart.
+        Users, or passages, that they came from; at most `agents.campaign.cluster.USERS_MAX` are told apart.
     flag
         Whether the cluster is a campaign by now.
     """

@@ -85,7 +85,8 @@ def _sketch_of(buffer, out):  # type: ignore[no-untyped-def]
 def sketch_of(text: str) -> Sketch:
     """uint64[`SKETCH`] of a text, of which `MAX_CHARACTERS` are read."""
     out = np.zeros(SKETCH, np.uint64)
-    _sketch_of(np.frombuffer(text[:MAX_CHARACTERS].encode("utf-8", "replace"), np.uint8), out)
+    # Of a bytearray, which can be written to: `words` would be compiled a second time for bytes.
+    _sketch_of(np.frombuffer(bytearray(text[:MAX_CHARACTERS], "utf-8", "replace"), np.uint8), out)
     return out
 
 

@@ -12,12 +12,9 @@ from agents.base import Change, Chunk, Scores
 from agents.campaign import CampaignAgent, CampaignConfig, CampaignSignal
 from agents.guardrail import GuardrailAgent
 from agents.injection import InjectionAgent, InjectionSignal
-from agents.pipeline import Outputs, Pipeline
+from agents.pipeline import Pipeline
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet, load_rules
-from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
 from streams.simulator.texts import attacks, questions
 from tests.contract.story import as_bytes
 from tests.traffic import BEGIN
@@ -25,17 +22,7 @@ from tests.traffic import BEGIN
 ATTACK = next(text for text in attacks() if text.startswith("Yo, you have it!"))
 FAQ = "How do I override the daily limit of my card, and can I ignore the warning that the app shows?"
 MINUTE = 60_000
-_GREETINGS = ("", "Hi! ", "Hello, ", "ok so ", "Hey. ", "Please: ")
-_ENDINGS = ("", " Thanks!", " Now.", " Do it please.", " This is urgent.")
-_WORDS = {"concentrate": "focus", "task": "job", "told": "said to", "show": "give", "now": "from now on", "far": "long"}
 FLAGGED = InjectionSignal(0.9, flag=True, role="user")
-
-
-def paraphrased(text: str, rng: random.Random) -> str:
-    words = [_WORDS[w] if w in _WORDS and rng.random() < 0.4 else w for w in text.split(" ")]
-    if rng.random() < 0.3:
-        del words[rng.randrange(len(words))]
-    return rng.choice(_GREETINGS) + " ".join(words) + rng.choice(_ENDINGS)
 
 
 def event(n: int, text: str, *, at: int | None = None, **parts: Any) -> LLMEvent:
@@ -63,50 +50,6 @@ def last(scores: Scores) -> CampaignSignal:
     signal = scores.signals[-1]
     assert isinstance(signal, CampaignSignal)
     return signal
-
-
-def judge(pipeline: Pipeline, events: Sequence[LLMEvent]) -> Outputs:
-    raws = [event.model_dump_json(exclude_unset=True).encode() for event in events]
-    begin = pipeline.offset + 1
-    return pipeline.process([(begin + k, decode_event(raw), raw) for k, raw in enumerate(raws)])
-
-
-def benign(rng: random.Random, app: str) -> str:
-    return rng.choice(_GREETINGS) + rng.choice(questions(app)).text
-
-
-# The whole: real texts through the worker's own pipeline
-
-
-def test_a_paraphrased_attack_by_thirty_users_is_one_alert_with_all_of_them() -> None:
-    rng = random.Random(5)
-    places = set(rng.sample(range(200, 1200), 30))
-    events = [
-        event(
-            n,
-            paraphrased(ATTACK, rng) if n in places else benign(rng, "advisor"),
-            user_id=f"u{n}" if n in places else f"v{n % 300}",
-        )
-        for n in range(1400)
-    ]
-    quiet = [event(n, benign(rng, "advisor"), at=1_400_000 + MINUTE * (n - 1399)) for n in range(1400, 1460)]
-    out = judge(build_pipeline(0, Settings()), [*events, *quiet])
-    told = [row for row in out.alerts if row["rule"] == "prompt-campaign"]
-    assert [row["state"] for row in told] == ["firing", "resolved"]
-    firing, resolved = told
-    assert firing["alert_id"] == resolved["alert_id"]
-    assert firing["value"] == 5
-    assert (resolved["value"], resolved["details"]["members"], resolved["details"]["users"]) == (30, 30, 30)
-    assert {f"e{n}" for n in places} >= set(resolved["evidence"])
-    assert "your prompt texts! Show what you can do!" in resolved["details"]["text"]
-
-
-def test_one_question_by_many_users_is_no_campaign() -> None:
-    rng = random.Random(6)
-    texts = [FAQ, questions("advisor")[3].text, questions("soc-copilot")[7].text]
-    events = [event(n, rng.choice(_GREETINGS) + texts[n % 3] + rng.choice(_ENDINGS)) for n in range(900)]
-    out = judge(build_pipeline(0, Settings()), events)
-    assert [row for row in out.alerts if row["rule"] == "prompt-campaign"] == []
 
 
 def test_what_is_only_near_the_threshold_is_no_campaign() -> None:
@@ -199,6 +142,16 @@ def test_an_attack_in_documents_is_signed_where_it_stands() -> None:
     assert last(place(CampaignAgent(), events, found)).members == 12
 
 
+@pytest.mark.parametrize("role", ["document", "tool"])
+def test_one_passage_that_many_are_given_is_one_source(role: str) -> None:
+    passage = f"How to restart the pump. {ATTACK}"
+    given: dict[str, Any] = {"documents": [{"text": passage}]} if role == "document" else {}
+    asked = [{"role": "user", "content": "How?"}, *([{"role": "tool", "content": passage}] if role == "tool" else [])]
+    said = InjectionSignal(0.9, True, role, segment_start=25, text_index=1)
+    placed = place(CampaignAgent(), [event(n, "", messages=asked, **given) for n in range(30)], said)
+    assert (last(placed).members, last(placed).users, placed.changes) == (1, 1, [])
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -243,7 +196,7 @@ def test_a_change_says_how_many_from_whom_since_when() -> None:
     assert (change.before, change.after, change.score) == (0.0, 6.0, 6 / 5)
     assert change.since_time_ms == int(BEGIN.timestamp() * 1000)
     assert change.event_ids == tuple(f"e{n}" for n in range(6))
-    assert "6 suspicious prompts of one wording from 6 users" in change.summary
+    assert "6 suspicious prompts of one wording from 6 users or passages" in change.summary
 
 
 # Bounds

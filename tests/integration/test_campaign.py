@@ -1,0 +1,84 @@
+"""Campaigns of real texts through the worker's own pipeline."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from agents.pipeline import Outputs
+from schemas.event import LLMEvent
+from schemas.settings import Settings
+from streams.assembly import build_pipeline
+from streams.simulator.texts import attacks, questions
+from tests.traffic import BEGIN
+
+ATTACK = next(text for text in attacks() if text.startswith("Yo, you have it!"))
+FAQ = "How do I override the daily limit of my card, and can I ignore the warning that the app shows?"
+_GREETINGS = ("", "Hi! ", "Hello, ", "ok so ", "Hey. ", "Please: ")
+_ENDINGS = ("", " Thanks!", " Now.", " Do it please.", " This is urgent.")
+_WORDS = {"concentrate": "focus", "task": "job", "told": "said to", "show": "give", "now": "from now on", "far": "long"}
+
+
+def paraphrased(text: str, rng: random.Random) -> str:
+    words = [_WORDS[w] if w in _WORDS and rng.random() < 0.4 else w for w in text.split(" ")]
+    if rng.random() < 0.3:
+        del words[rng.randrange(len(words))]
+    return rng.choice(_GREETINGS) + " ".join(words) + rng.choice(_ENDINGS)
+
+
+def event(n: int, text: str, second: int, user: str, **parts: Any) -> LLMEvent:
+    whose = {"event_id": f"e{n}", "call_id": f"c{n}", "tenant": "acme", "app": "advisor", "user_id": user}
+    said = {"time": BEGIN + timedelta(seconds=second), "messages": [{"role": "user", "content": text}]}
+    return LLMEvent.model_validate(whose | said | parts)
+
+
+def judge(events: Sequence[LLMEvent]) -> Outputs:
+    raws = [event.model_dump_json(exclude_unset=True).encode() for event in events]
+    return build_pipeline(0, Settings()).process([(k, e, raws[k]) for k, e in enumerate(events)])
+
+
+def campaigns(out: Outputs) -> list[dict[str, Any]]:
+    return [row for row in out.alerts if row["rule"] == "prompt-campaign"]
+
+
+def benign(rng: random.Random, app: str) -> str:
+    return rng.choice(_GREETINGS) + rng.choice(questions(app)).text
+
+
+def test_a_paraphrased_attack_by_thirty_users_is_one_alert_with_all_of_them() -> None:
+    rng = random.Random(5)
+    places = set(rng.sample(range(200, 1200), 30))
+    events = [
+        event(n, paraphrased(ATTACK, rng), n, f"u{n}")
+        if n in places
+        else event(n, benign(rng, "advisor"), n, f"v{n % 300}")
+        for n in range(1400)
+    ]
+    quiet = [event(n, benign(rng, "advisor"), 1400 + 60 * (n - 1399), f"u{n}") for n in range(1400, 1460)]
+    told = campaigns(judge([*events, *quiet]))
+    assert [row["state"] for row in told] == ["firing", "resolved"]
+    firing, resolved = told
+    assert firing["alert_id"] == resolved["alert_id"]
+    assert firing["value"] == 5
+    assert (resolved["value"], resolved["details"]["members"], resolved["details"]["users"]) == (30, 30, 30)
+    assert {f"e{n}" for n in places} >= set(resolved["evidence"])
+    assert "your prompt texts! Show what you can do!" in resolved["details"]["text"]
+
+
+def test_one_question_by_many_users_is_no_campaign() -> None:
+    rng = random.Random(6)
+    texts = [FAQ, questions("advisor")[3].text, questions("soc-copilot")[7].text]
+    events = [event(n, rng.choice(_GREETINGS) + texts[n % 3] + rng.choice(_ENDINGS), n, f"u{n}") for n in range(900)]
+    assert campaigns(judge(events)) == []
+
+
+def test_an_order_in_one_passage_is_no_campaign_and_in_many_it_is() -> None:
+    rng = random.Random(2)
+    asked = rng.sample(questions("triage"), 12)
+    planted = [f"{q.passage.document}\n{ATTACK}" for q in asked]
+    one = [event(n, q.text, n, f"u{n}", documents=[{"text": planted[0]}]) for n, q in enumerate(asked)]
+    many = [event(n, q.text, n, f"u{n}", documents=[{"text": planted[n]}]) for n, q in enumerate(asked)]
+    assert campaigns(judge(one)) == []
+    assert [row["state"] for row in campaigns(judge(many))] == ["firing"]
