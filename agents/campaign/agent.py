@@ -194,7 +194,7 @@ def suspicious_text(chunk: Chunk, i: int, said: InjectionSignal) -> str:
     # Where it was encoded, the place is one in the decoded text.
     begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
     text: str = texts.strings[at]
-    return text[begin : begin + _LENGTH.get(said.role, _USUAL_LENGTH)]
+    return text[begin : begin + _LENGTH.get(said.role or "", _USUAL_LENGTH)]
 
 
 def told(cluster: Cluster, index: int, score: float) -> Change:

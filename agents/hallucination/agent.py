@@ -140,7 +140,7 @@ class HallucinationAgent:
 
     def _doubts(self, chunk: Chunk, found: Measured) -> list[_Doubt | None]:
         """Return the doubt of each answer, None of one that is not judged."""
-        sides, read = found.sides, memoryview(chunk.texts.buffer)
+        sides, read = found.sides, chunk.texts.buffer.data
         spans = list(zip(sides.begin.tolist(), sides.end.tolist(), strict=True))
         doubts: list[_Doubt | None] = []
         for k, (i, cut, judged) in enumerate(

@@ -79,9 +79,8 @@ def trim(value, power):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _word(buffer, begin, end, spans, codes, n):  # type: ignore[no-untyped-def]
+def _word(buffer, begin, first, end, spans, codes, n):  # type: ignore[no-untyped-def]
     """Hash the word that begins here: whole, its stem, what follows its digits; returns characters and those hashes."""
-    first, _ = decode(buffer, begin)
     word = stem = rest = _BASIS
     i, chars, keep = begin, 0, 2 if is_wide(first) else 5
     numeric, denies, before = False, False, int64(0)
@@ -110,9 +109,8 @@ def _word(buffer, begin, end, spans, codes, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bits(buffer, begin, chars, opens, says, denies, spans, n):  # type: ignore[no-untyped-def]
+def _bits(first, chars, opens, says, denies, spans, n):  # type: ignore[no-untyped-def]
     """Tell what kind of word it is; a number word gets its number."""
-    first, _ = decode(buffer, begin)
     bits = NEGATES if says & NEGATION or denies else 0
     if says & ABSOLUTE:
         bits |= ABSOLUTELY
@@ -167,14 +165,14 @@ def words(buffer, begin, end, n, sentence, spans, codes):  # type: ignore[no-unt
     i = begin
     while i < end:
         char, after = decode(buffer, i)
-        if is_word(char):
-            chars, rest, numeric, denies = _word(buffer, i, end, spans, codes, n)
+        if _PLAIN[char] != 0 if char < 0x80 else is_word(char):
+            chars, rest, numeric, denies = _word(buffer, i, char, end, spans, codes, n)
             spans[n, SENTENCE], spans[n, SHIFT], spans[n, SIDE] = sentence, 0, 0
             if is_digit(char):
                 spans[n, BITS] = _number(buffer, begin, end, spans, n, rest, numeric)
             else:
                 says = _meaning(codes[n, WORD])
-                spans[n, BITS] = _bits(buffer, i, chars, opens, says, denies, spans, n)
+                spans[n, BITS] = _bits(char, chars, opens, says, denies, spans, n)
                 spans[n, SIDE] = says >> SIDE_SHIFT
                 if n > 0:
                     _scale(spans, n, says)
