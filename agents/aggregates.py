@@ -101,7 +101,8 @@ class Aggregator:
             window.version = offset
             _count(window, event, refusal is True)
             _count_signals(window, *said)
-            out += self._advance(at)
+            if at > self._now or len(self._open) > self.windows_max:
+                out += self._advance(at)
         return out
 
     def dirty(self, *, force: bool = False) -> Iterator[dict[str, Any]]:

@@ -184,15 +184,14 @@ class Pipeline:
         asked: Mapping[int, Mapping[str, float]],
     ) -> Iterator[bytes]:
         names = tuple(signals)
-        columns = tuple(signals.values())
         previous, seq = -1, 0
-        for i, (offset, raw) in enumerate(zip(offsets, raws, strict=True)):
+        for i, (offset, raw, *each) in enumerate(zip(offsets, raws, *signals.values(), strict=True)):
             seq = seq + 1 if offset == previous else 0
             previous = offset
-            said = orjson.dumps({name: column[i] for name, column in zip(names, columns, strict=True)})
-            said += b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
+            said = orjson.dumps(dict(zip(names, each, strict=True)))
+            more = b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
-            yield b'{"event":' + raw + b',"signals":' + said + tail
+            yield b"".join((b'{"event":', raw, b',"signals":', said, more, tail))
 
     def state(self) -> dict[str, State]:
         """Everything needed to continue after `offset`, by part."""

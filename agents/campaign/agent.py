@@ -86,10 +86,10 @@ class CampaignAgent:
         return Scores(signals, changes)
 
     def _place(self, chunk: Chunk, i: int, said: InjectionSignal, changes: list[Change]) -> CampaignSignal | None:
-        event, at = chunk.events[i], int(chunk.times[i])
         place = suspicious_place(chunk, i, said)
         if place is None:
             return None
+        event, at = chunk.events[i], int(chunk.times[i])
         whole: str = chunk.texts.strings[place]
         # Where it was encoded, the place is one in the decoded text.
         begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
@@ -185,15 +185,16 @@ def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
     Of a flagged text, what follows the place from which it reads worst. A prompt that is only near the threshold is
     signed whole; a passage that is only near it is not, as its place is not known. A system prompt is the app's own.
     """
+    passage = said.flag and said.role in _LENGTH and said.text_index is not None
+    if said.role != "user" and not passage:
+        return None
     texts = chunk.texts
-    first, last = np.searchsorted(texts.event, (i, i + 1)).tolist()
-    if said.role == "user" and said.text_index is None:  # it took several turns: this is the last of them
+    first, last = texts.event.searchsorted((i, i + 1)).tolist()
+    if said.text_index is None:  # it took several turns: this is the last of them
         read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
         at = max((k for k in read if texts.role[k] == Role.USER), default=read[-1] if read else -1)
-    elif said.role == "user" or (said.flag and said.role in _LENGTH and said.text_index is not None):
-        at = first + (said.text_index or 0)
     else:
-        return None
+        at = first + said.text_index
     return at if first <= at < last else None
 
 

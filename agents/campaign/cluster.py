@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ class Cluster:
 
     def _common(self, text: str) -> int:
         theirs = set(words(text))
-        return sum((word in theirs) << k for k, word in enumerate(words(self.wording)[:WORDS_MAX]))
+        return sum((word in theirs) << k for k, word in enumerate(_told_words(self.wording)))
 
     def _note(self, app: str, event_id: str) -> None:
         if app in self.apps or len(self.apps) < APPS_MAX:
@@ -146,18 +147,18 @@ class Cluster:
         """
         least = max(2.0, len(self.visits) / 2)
         written = np.fromiter((visit.words for visit in self.visits.values()), np.int64, len(self.visits))
-        by_users = (written[:, None] >> _PLACES & 1).sum(axis=0)
+        shared = ((written[:, None] >> _PLACES & 1).sum(axis=0) >= least).tolist()
         out, begin, cut = "", 0, False
-        for k, match in enumerate(_WORD.finditer(self.wording)):
-            if k < WORDS_MAX and by_users[k] >= least:
-                out += f"{_CUT} " if cut else self.wording[begin : match.start()]
-                out += match.group()
+        for k, (first, end) in enumerate(_bounds(self.wording)):
+            if k < WORDS_MAX and shared[k]:
+                out += f"{_CUT} " if cut else self.wording[begin:first]
+                out += self.wording[first:end]
                 cut = False
             else:
                 if not cut:
-                    out += _separators(self.wording[begin : match.start()])
+                    out += _separators(self.wording[begin:first])
                 cut = True
-            begin = match.end()
+            begin = end
         return (out + (_CUT if cut else _separators(self.wording[begin:]))).strip()
 
     def as_row(self) -> dict[str, Any]:
@@ -199,7 +200,19 @@ class Prompt:
 
 def words(text: str) -> list[str]:
     """Return words in small letters; of Chinese and Japanese, characters."""
-    return [match.group().casefold() for match in _WORD.finditer(text)]
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
+@lru_cache(maxsize=1024)
+def _told_words(wording: str) -> list[str]:
+    """Return those words of a wording that can be told; kept, as a campaign asks for them with each prompt."""
+    return words(wording)[:WORDS_MAX]
+
+
+@lru_cache(maxsize=1024)
+def _bounds(wording: str) -> list[tuple[int, int]]:
+    """Return where each word of a wording begins and ends; kept likewise."""
+    return [match.span() for match in _WORD.finditer(wording)]
 
 
 def from_row(row: Mapping[str, Any]) -> Cluster:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
@@ -19,7 +18,7 @@ from agents.drift.words import DIMENSIONS, embed
 from schemas.event import LLMEvent
 
 _OPENING = CATEGORIES.index("opening")
-_REFUSAL, _ERROR = SCALARS.index("refusal"), SCALARS.index("error")
+_COST, _REFUSAL, _ERROR = (SCALARS.index(name) for name in ("cost_usd", "refusal", "error"))
 _ANSWERED = [SCALARS.index(name) for name in ("response_chars", "latency_ms", "output_tokens", "cost_usd")]
 """Not judged where the call failed or the model declined: those are changes of their own, and move all of these."""
 
@@ -111,27 +110,22 @@ def _bounds(texts: Texts, which: NDArray[np.int64], limit: int) -> tuple[NDArray
 
 
 def _scalars(chunk: Chunk, prompts: NDArray[np.int64]) -> NDArray[np.float64]:
-    events, texts, n = chunk.events, chunk.texts, len(chunk)
-    out = np.full((n, FIRST_USUAL), np.nan)
-    sizes = [len(texts.strings[k]) if k >= 0 else math.nan for k in prompts.tolist()]
-    answers = [e.choices[0].content if e.choices else None for e in events]
-    out[:, 0] = sizes
-    out[:, 1] = [math.nan if a is None else len(a) for a in answers]
-    out[:, 2] = _numbers(e.latency_ms for e in events)
-    out[:, 3] = _numbers(e.ttft_ms for e in events)
-    out[:, 4] = [math.nan if e.usage is None else e.usage.input_tokens for e in events]
-    out[:, 5] = [math.nan if e.usage is None else e.usage.output_tokens for e in events]
-    out[:, 6] = _numbers(e.cost_usd for e in events)
-    out[:, 6] /= COST_UNIT
+    strings = chunk.texts.strings
+    out = np.full((len(chunk), FIRST_USUAL), np.nan)
+    # None becomes NaN.
+    measured: list[tuple[float | None, ...]] = []
+    for e, k in zip(chunk.events, prompts.tolist(), strict=True):
+        prompt = len(strings[k]) if k >= 0 else None
+        answer = len(e.choices[0].content) if e.choices else None
+        read, written = (None, None) if e.usage is None else (e.usage.input_tokens, e.usage.output_tokens)
+        measured.append((prompt, answer, e.latency_ms, e.ttft_ms, read, written, e.cost_usd))
     logs = slice(0, len(MEASURED))
+    out[:, logs] = measured
+    out[:, _COST] /= COST_UNIT
     np.log1p(out[:, logs], out=out[:, logs])
-    out[:, _REFUSAL] = _numbers(chunk.refusals)
-    out[:, _ERROR] = [e.error is not None for e in events]
+    out[:, _REFUSAL] = np.array(chunk.refusals, np.float64)
+    out[:, _ERROR] = [e.error is not None for e in chunk.events]
     return out
-
-
-def _numbers(values: Iterable[float | None]) -> list[float]:
-    return [math.nan if v is None else v for v in values]
 
 
 def _values(

@@ -22,9 +22,11 @@ from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.odds import probability
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
+from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 
-_UNSCORED = {"no_context": NO_CONTEXT, "no_response": NO_RESPONSE}
+_UNSCORED = (NO_RESPONSE, NO_CONTEXT, NO_RESPONSE)
+"""By what `Sides.found` says; the last is of a response without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ class _Doubt:
     worst_logprob: float | None = None
 
 
+_NO_DOUBT = _Doubt()
+
+
 class HallucinationAgent:
     """Lexical grounding of a response in its documents and tool answers.
 
@@ -113,43 +118,52 @@ class HallucinationAgent:
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its features for a label to come."""
-        texts = chunk.texts
-        found = features(texts, len(chunk), self.config)
-        signals = [_UNSCORED[found.sides.unscored.get(i, "no_response")] for i in range(len(chunk))]
-        doubts = [self._doubt(chunk, found, k) if found.judged[k] else _Doubt() for k in range(len(found.rows))]
+        found = features(chunk.texts, len(chunk), self.config)
+        signals = [_UNSCORED[why] for why in found.sides.found.tolist()]
+        which = found.sides.events.tolist()
+        doubts = self._doubts(chunk, found)
         changes: list[Change] = []
-        fixed = np.empty(len(found.rows))
+        fixed = np.empty(len(which))
         margins(self._weights, found.rows, fixed)
         odds = fixed.copy()
-        self.learner.apply(found.rows, [chunk.events[i].tenant for i in found.sides.events], odds)
-        for k, log_odds in enumerate(odds.tolist()):
-            if not found.judged[k]:
+        self.learner.apply(found.rows, [chunk.events[i].tenant for i in which], odds)
+        offsets, times = chunk.offsets.tolist(), chunk.times.tolist()
+        for k, (i, base, log_odds, doubt) in enumerate(zip(which, fixed.tolist(), odds.tolist(), doubts, strict=True)):
+            if doubt is None:
                 continue
-            i = found.sides.events[k]
-            event = chunk.events[i]
+            event, at = chunk.events[i], (offsets[i], times[i])
             limit = self._thresholds.pass_on((event.tenant, event.app), log_odds)
-            signals[i] = self._signal(texts, found, k, log_odds, limit, doubts[k])
-            said = Scored(found.rows[k].copy(), float(fixed[k]), log_odds, signals[i].flag)
-            self.learner.scored(i, event, int(chunk.times[i]), said)
-            changes += self._watch(chunk, i, flag=signals[i].flag)
+            signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)
+            self.learner.scored(i, event, at[1], Scored(found.rows[k].copy(), base, log_odds, signal.flag))
+            changes += self._watch(i, event, *at, flag=signal.flag)
         return Scores(signals, changes)
 
-    def _doubt(self, chunk: Chunk, found: Measured, k: int) -> _Doubt:
+    def _doubts(self, chunk: Chunk, found: Measured) -> list[_Doubt | None]:
+        """Return the doubt of each answer, None of one that is not judged."""
+        sides, read = found.sides, chunk.texts.buffer.data
+        spans = list(zip(sides.begin.tolist(), sides.end.tolist(), strict=True))
+        doubts: list[_Doubt | None] = []
+        for k, (i, cut, judged) in enumerate(
+            zip(sides.events.tolist(), sides.cuts.tolist(), found.judged.tolist(), strict=True)
+        ):
+            asked = [read[begin:end] for begin, end in spans[cut[0] : cut[2]]] if cut[2] > cut[1] else []
+            doubts.append(self._doubt(chunk.events[i], found, k, asked) if judged else None)
+        return doubts
+
+    def _doubt(self, event: LLMEvent, found: Measured, k: int, asked: Sequence[memoryview]) -> _Doubt:
         """Compare an answer with its like, read its log-probabilities; both also become features."""
-        event = chunk.events[found.sides.events[k]]
-        told = among(found.said[k], [choice.content for choice in event.choices[1:]])
-        c, q, r, _ = found.sides.cuts[k].tolist()
+        said = found.said[k]
+        told = among(said, [choice.content for choice in event.choices[1:]]) if len(event.choices) > 1 else None
         before = None
-        if r > q and self.config.questions:
-            spans = zip(found.sides.begin[c:r].tolist(), found.sides.end[c:r].tolist(), strict=True)
-            key = question_key(event.tenant, event.app, [chunk.texts.buffer[b:e].tobytes() for b, e in spans])
-            before = self._answers.disagreement(key, found.said[k].copy())
+        if asked and self.config.questions:
+            before = self._answers.disagreement(question_key(event.tenant, event.app, asked), said.copy())
         given = [value for value in (told, before) if value is not None]
         disagreement = round(max(given), 6) if given else None
-        found.rows[k, DISAGREEMENT] = disagreement or 0.0
+        if disagreement:
+            found.rows[k, DISAGREEMENT] = disagreement
         logprobs = event.choices[0].logprobs
         if not logprobs:
-            return _Doubt(disagreement)
+            return _Doubt(disagreement) if given else _NO_DOUBT
         mean, worst = surprise(logprobs)
         found.rows[k, SURPRISE] = min(-worst, MOST_SURPRISE) / MOST_SURPRISE
         return _Doubt(disagreement, mean, worst)
@@ -162,7 +176,7 @@ class HallucinationAgent:
         told = (doubt.disagreement, doubt.mean_logprob, doubt.worst_logprob)
         if log_odds < limit:
             return GroundingSignal(score, False, round(1.0 - score, 6), None, (), None, *told)
-        start = int(texts.start[found.sides.responses[k]])
+        start = int(texts.start[int(found.sides.responses[k])])
         strings = [_text(texts, begin, end) for begin, end in found.evidence[k].tolist() if begin >= 0]
         worst = None
         if found.worst[k, 0] >= 0:
@@ -171,10 +185,8 @@ class HallucinationAgent:
         unsupported = tuple(dict.fromkeys(strings))
         return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst, *told)
 
-    def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
-        event = chunk.events[i]
+    def _watch(self, i: int, event: LLMEvent, offset: int, time_ms: int, *, flag: bool) -> Sequence[Change]:
         key = (event.tenant, event.app)
-        offset, time_ms = int(chunk.offsets[i]), int(chunk.times[i])
         found = self._rate.update(key, flag, offset, time_ms, event.event_id)
         news = self.learner.changes(i, event, offset, time_ms)
         return news if found is None else (found.as_change(i, "hallucination.rate", key), *news)

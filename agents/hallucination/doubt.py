@@ -173,7 +173,7 @@ class Answers:
         self._known = OrderedDict((key.tobytes(), row) for key, row in zip(keys, sketches, strict=True))
 
 
-def question_key(tenant: str, app: str, parts: Sequence[bytes]) -> bytes:
+def question_key(tenant: str, app: str, parts: Sequence[bytes | memoryview]) -> bytes:
     """16 bytes that stand for a question of an application with its context."""
     digest = hashlib.blake2b(f"{tenant}\0{app}\0".encode("utf-8", "surrogatepass"), digest_size=16)
     for part in parts:

@@ -61,7 +61,7 @@ def feature_rows(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float64]:
     for k in range(0, len(events), CHUNK):
         chunk = Chunk(events[k : k + CHUNK])
         found = features(chunk.texts, len(chunk), HallucinationConfig())
-        for index, row, judged in zip(found.sides.events, found.rows, found.judged, strict=True):
+        for index, row, judged in zip(found.sides.events.tolist(), found.rows, found.judged, strict=True):
             if judged:
                 out[k + index] = row
     return out

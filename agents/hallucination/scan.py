@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 from numpy import int64, uint64
 
@@ -32,6 +33,8 @@ _PRIME = uint64(0x100000001B3)
 _LAST = uint64(len(KEYS) - 1)
 _LOW = 0xFFF
 _MOST = 10**16
+_PLAIN = np.array([ord(chr(c).lower()) if chr(c).isalnum() and c < 0x80 else 0 for c in range(256)], np.uint8)
+"""By byte: the small letter or digit that it is in ASCII, 0 for every other."""
 
 
 @njit(cache=True, nogil=True)
@@ -45,7 +48,7 @@ def _meaning(code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _figure(buffer, begin, end, span):  # type: ignore[no-untyped-def]
+def _figure(buffer, begin, end, spans, n):  # type: ignore[no-untyped-def]
     """Value of the digits that begin here; returns where they end, and 0 where two points make it no number."""
     value, power, points = int64(0), int64(0), 0
     i = begin
@@ -62,7 +65,7 @@ def _figure(buffer, begin, end, span):  # type: ignore[no-untyped-def]
         else:
             break
         i += 1
-    span[DIGITS], span[POWER] = trim(value, power)
+    spans[n, DIGITS], spans[n, POWER] = trim(value, power)
     return i, points <= 1
 
 
@@ -76,42 +79,44 @@ def trim(value, power):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _word(buffer, begin, end, span, codes):  # type: ignore[no-untyped-def]
+def _word(buffer, begin, first, end, spans, codes, n):  # type: ignore[no-untyped-def]
     """Hash the word that begins here: whole, its stem, what follows its digits; returns characters and those hashes."""
-    first, _ = decode(buffer, begin)
     word = stem = rest = _BASIS
     i, chars, keep = begin, 0, 2 if is_wide(first) else 5
-    digits, numeric, denies, before = begin, False, False, 0
+    numeric, denies, before = False, False, int64(0)
     if is_digit(first):
-        digits, numeric = _figure(buffer, begin, end, span)
+        i, numeric = _figure(buffer, begin, end, spans, n)
+        for k in range(begin, i):
+            if buffer[k] != 44:
+                word = step(word, buffer[k])
+                chars += 1
     while i < end:
-        char, after = decode(buffer, i)
-        if i >= digits:
-            if not is_word(char):
+        char, after = int64(_PLAIN[buffer[i]]), i + 1
+        if char == 0:
+            char, after = decode(buffer, i)
+            if char < 0x80 or not is_word(char):
                 break
-            rest = step(rest, fold(char))
             denies = denies or char in (0xC54A, 0xC5C6, 0xBABB) or (before == 0xC544 and char == 0xB2C8)
-            before = char
-        if char != 44:
-            word = step(word, fold(char))
-            chars += 1
-            stem = word if chars <= keep else stem
+            char = fold(char)
+        before = char
+        word, rest = step(word, char), step(rest, char)
+        chars += 1
+        stem = word if chars <= keep else stem
         i = after
-    span[BEGIN], span[END] = begin, i
-    codes[WORD], codes[STEM] = word, word if is_digit(first) else stem
+    spans[n, BEGIN], spans[n, END] = begin, i
+    codes[n, WORD], codes[n, STEM] = word, word if is_digit(first) else stem
     return chars, rest, numeric, denies
 
 
 @njit(cache=True, nogil=True)
-def _bits(buffer, begin, chars, opens, says, denies, span):  # type: ignore[no-untyped-def]
+def _bits(first, chars, opens, says, denies, spans, n):  # type: ignore[no-untyped-def]
     """Tell what kind of word it is; a number word gets its number."""
-    first, _ = decode(buffer, begin)
     bits = NEGATES if says & NEGATION or denies else 0
     if says & ABSOLUTE:
         bits |= ABSOLUTELY
     if says >> NUMBER_SHIFT & _LOW:
         bits |= NUMBER | (MONTHLY if says & MONTH else 0)
-        span[DIGITS], span[POWER] = trim((says >> NUMBER_SHIFT & _LOW) - 1, 0)
+        spans[n, DIGITS], spans[n, POWER] = trim((says >> NUMBER_SHIFT & _LOW) - 1, 0)
     if not says & STOP:
         if chars >= 3 or is_wide(first):
             bits |= CONTENT
@@ -121,26 +126,29 @@ def _bits(buffer, begin, chars, opens, says, denies, span):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True)
-def _number(buffer, floor, end, span, rest, numeric):  # type: ignore[no-untyped-def]
+def _number(buffer, floor, end, spans, n, rest, numeric):  # type: ignore[no-untyped-def]
     """Bits of a word that begins with a digit; a suffix such as the one of 5km or 10k scales it."""
     bits = CONTENT | FIGURE
-    left, right = span[BEGIN] - 1, span[END]
+    left, right = spans[n, BEGIN] - 1, spans[n, END]
     if left >= floor and right < end and int64(buffer[left]) == 91 and int64(buffer[right]) == 93:
         bits |= MARKER
     if numeric:
         bits |= NUMBER
         scale = _meaning(rest) >> SCALE_SHIFT & _LOW
         if scale:
-            span[SHIFT] = scale - SCALE_ZERO
+            spans[n, SHIFT] = scale - SCALE_ZERO
             bits |= SCALED
     return bits
 
 
 @njit(cache=True, nogil=True)
-def _scale(before, span, says):  # type: ignore[no-untyped-def]
+def _scale(spans, n, says):  # type: ignore[no-untyped-def]
     """Let this word scale the number before it: 2 million, 5 km."""
     scale = says >> SCALE_SHIFT & _LOW
-    if not scale or not before[BITS] & NUMBER or before[BITS] & MONTHLY or before[SENTENCE] != span[SENTENCE]:
+    if not scale:
+        return
+    before, span = spans[n - 1], spans[n]
+    if not before[BITS] & NUMBER or before[BITS] & MONTHLY or before[SENTENCE] != span[SENTENCE]:
         return
     if span[BEGIN] - before[END] != 1:
         return
@@ -157,17 +165,17 @@ def words(buffer, begin, end, n, sentence, spans, codes):  # type: ignore[no-unt
     i = begin
     while i < end:
         char, after = decode(buffer, i)
-        if is_word(char):
-            chars, rest, numeric, denies = _word(buffer, i, end, spans[n], codes[n])
+        if _PLAIN[char] != 0 if char < 0x80 else is_word(char):
+            chars, rest, numeric, denies = _word(buffer, i, char, end, spans, codes, n)
             spans[n, SENTENCE], spans[n, SHIFT], spans[n, SIDE] = sentence, 0, 0
             if is_digit(char):
-                spans[n, BITS] = _number(buffer, begin, end, spans[n], rest, numeric)
+                spans[n, BITS] = _number(buffer, begin, end, spans, n, rest, numeric)
             else:
                 says = _meaning(codes[n, WORD])
-                spans[n, BITS] = _bits(buffer, i, chars, opens, says, denies, spans[n])
+                spans[n, BITS] = _bits(char, chars, opens, says, denies, spans, n)
                 spans[n, SIDE] = says >> SIDE_SHIFT
                 if n > 0:
-                    _scale(spans[n - 1], spans[n], says)
+                    _scale(spans, n, says)
             i = spans[n, END]
             n += 1
             opens = False

@@ -1,11 +1,13 @@
-"""Which bytes of a chunk are context, question and response of each event, within a budget."""
+"""Which bytes of a chunk are context, question and response of each event, within a budget. Compiled."""
+
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from agents.base import Role, Texts
@@ -14,23 +16,31 @@ PIECES = 8
 """A text over its budget is read in so many windows, evenly spaced from its first byte to its last."""
 MAX_EDGE = 64
 """Bytes within which a window looks for a blank to begin or end at."""
+_LEAST = 256
+"""Bytes of a budget for each text; of more texts, the first ones are read."""
 
-Window = tuple[int, int]
-
-# Plain numbers: looking up and comparing enum members took half of the time of `split`.
-_CONTEXT, _USER, _RESPONSE = frozenset({int(Role.TOOL), int(Role.DOCUMENT)}), int(Role.USER), int(Role.RESPONSE)
+NO_RESPONSE, NO_CONTEXT, COMPARED = 0, 1, 2
+_TOOL, _DOCUMENT, _USER, _RESPONSE = int(Role.TOOL), int(Role.DOCUMENT), int(Role.USER), int(Role.RESPONSE)
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Segments of a buffer, by event: context cut[0]:cut[1], question cut[1]:cut[2], response cut[2]:cut[3]."""
+    """Segments of a buffer, by event: context cut[0]:cut[1], question cut[1]:cut[2], response cut[2]:cut[3].
 
-    events: list[int]
+    Attributes
+    ----------
+    found
+        Of every event of the chunk: `NO_RESPONSE`, `NO_CONTEXT` or `COMPARED`.
+    events, responses
+        Those with both sides, and which text is the response of each.
+    """
+
+    found: NDArray[np.uint8]
+    events: NDArray[np.int64]
+    responses: NDArray[np.int64]
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
     cuts: NDArray[np.int64]
-    responses: list[int]
-    unscored: dict[int, str]
 
     @property
     def room(self) -> int:
@@ -45,90 +55,89 @@ def split(texts: Texts, n: int, context_bytes: int, response_bytes: int) -> Side
     Context is every document and tool message, question the last user message, response the first choice. What is read
     is bounded: ``context_bytes`` per event, shared among its texts in proportion, and ``response_bytes``.
     """
-    roles: list[int] = texts.role.tolist()
-    start: list[int] = texts.start.tolist()
-    owner: list[int] = texts.event.tolist()
-    begin: list[int] = []
-    end: list[int] = []
-    cuts: list[tuple[int, int, int, int]] = []
-    events: list[int] = []
-    responses: list[int] = []
-    unscored = dict.fromkeys(range(n), "no_response")
-    k = 0
-    while k < len(owner):
-        stop = k
-        while stop < len(owner) and owner[stop] == owner[k]:
-            stop += 1
-        context, question, response = _roles(roles, k, stop)
-        event = owner[k]
-        k = stop
-        if not response:
+    m = len(texts.event)
+    found, begin, end = np.zeros(n, np.uint8), np.empty(m * PIECES, np.int64), np.empty(m * PIECES, np.int64)
+    cuts, responses = np.empty((n, 4), np.int64), np.empty(n, np.int64)
+    _split(
+        texts.event, texts.role, texts.start, texts.buffer, context_bytes, response_bytes, found, begin, end, cuts,
+        responses,
+    )  # fmt: skip
+    events = np.flatnonzero(found == COMPARED)
+    read = cuts[len(events) - 1, 3] if len(events) else 0
+    return Sides(found, events, responses[: len(events)], begin[:read], end[:read], cuts[: len(events)])
+
+
+@njit(cache=True, nogil=True)
+def _split(event, role, start, buffer, context_bytes, response_bytes, found, begin, end, cuts, responses):  # type: ignore[no-untyped-def]
+    side = np.empty(len(event), np.int64)
+    n = w = k = 0
+    while k < len(event):
+        owner, context, question, response = event[k], 0, -1, -1
+        while k < len(event) and event[k] == owner:
+            if role[k] in (_TOOL, _DOCUMENT):
+                side[context] = k
+                context += 1
+            elif role[k] == _USER:
+                question = k
+            elif role[k] == _RESPONSE:
+                response = k
+            k += 1
+        if response < 0:
             continue
-        if not context:
-            unscored[event] = "no_context"
+        if context == 0:
+            found[owner] = NO_CONTEXT
             continue
-        del unscored[event]
-        events.append(event)
-        responses.append(response[0])
-        cut = [len(begin)]
-        for side, budget in ((context, context_bytes), (question, response_bytes), (response, response_bytes)):
-            for low, high in _windows(texts.buffer, start, side, budget):
-                begin.append(low)
-                end.append(high)
-            cut.append(len(begin))
-        cuts.append((cut[0], cut[1], cut[2], cut[3]))
-    shape = np.array(cuts, np.int64).reshape(len(cuts), 4)
-    return Sides(events, np.array(begin, np.int64), np.array(end, np.int64), shape, responses, unscored)
+        found[owner] = COMPARED
+        cuts[n, 0] = w
+        cuts[n, 1] = w = _windows(buffer, start, side[:context], context_bytes, begin, end, w)
+        side[0] = question
+        cuts[n, 2] = w = _windows(buffer, start, side[: 1 if question >= 0 else 0], response_bytes, begin, end, w)
+        side[0] = responses[n] = response
+        cuts[n, 3] = w = _windows(buffer, start, side[:1], response_bytes, begin, end, w)
+        n += 1
 
 
-def _roles(roles: Sequence[int], lo: int, hi: int) -> tuple[list[int], list[int], list[int]]:
-    context: list[int] = []
-    question: list[int] = []
-    response: list[int] = []
-    for k in range(lo, hi):
-        role = roles[k]
-        if role in _CONTEXT:
-            context.append(k)
-        elif role == _USER:
-            question = [k]
-        elif role == _RESPONSE:
-            response.append(k)
-    return context, question, response
-
-
-def _windows(buffer: NDArray[np.uint8], start: Sequence[int], side: Sequence[int], budget: int) -> list[Window]:
-    total = sum(start[k + 1] - start[k] for k in side)
-    if total <= budget:
-        return [(start[k], start[k + 1]) for k in side]
-    if len(side) > budget // 256:
-        side = side[: budget // 256]
-        total = sum(start[k + 1] - start[k] for k in side)
-    found: list[Window] = []
+@njit(cache=True, nogil=True)
+def _windows(buffer, start, side, budget, begin, end, w):  # type: ignore[no-untyped-def]
+    """Write the windows of one side's texts from the ``w``-th on; returns how many there are then."""
+    total = 0
     for k in side:
-        found += sample(buffer, start[k], start[k + 1], budget * (start[k + 1] - start[k]) // max(total, 1))
-    return found
+        total += start[k + 1] - start[k]
+    if total > budget and len(side) > budget // _LEAST:
+        side = side[: budget // _LEAST]
+        total = 0
+        for k in side:
+            total += start[k + 1] - start[k]
+    share = total > budget
+    for k in side:
+        size = start[k + 1] - start[k]
+        w = sample(buffer, start[k], start[k + 1], budget * size // total if share else size, begin, end, w)
+    return w
 
 
-def sample(buffer: NDArray[np.uint8], begin: int, end: int, budget: int) -> list[Window]:
-    """Evenly spaced windows of ``buffer[begin:end]`` of at most ``budget`` bytes in all.
+@njit(cache=True, nogil=True)
+def sample(buffer, first, last, budget, begin, end, w):  # type: ignore[no-untyped-def]
+    """Write evenly spaced windows of ``buffer[first:last]`` of at most ``budget`` bytes in all.
 
     They begin and end between words where a blank is near, for half a number or address would pass for another one.
     """
-    if end - begin <= budget:
-        return [(begin, end)]
+    if last - first <= budget:
+        begin[w], end[w] = first, last
+        return w + 1
     edge = min(MAX_EDGE, budget // PIECES // 4)
     width = budget // PIECES - edge
-    found = []
     for piece in range(PIECES):
-        low = begin + (end - begin - width) * piece // (PIECES - 1)
-        high = _boundary(buffer, low + width, end, edge)
-        low = _boundary(buffer, low, end, edge) if piece else begin
+        low = first + (last - first - width) * piece // (PIECES - 1)
+        high = _boundary(buffer, low + width, last, edge)
+        low = _boundary(buffer, low, last, edge) if piece else first
         if low < high:
-            found.append((low, high))
-    return found
+            begin[w], end[w] = low, high
+            w += 1
+    return w
 
 
-def _boundary(buffer: NDArray[np.uint8], i: int, end: int, edge: int) -> int:
+@njit(cache=True, nogil=True)
+def _boundary(buffer, i, end, edge):  # type: ignore[no-untyped-def]
     for j in range(i, min(i + edge, end)):
         if buffer[j] <= 32:
             return j

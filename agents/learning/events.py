@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,7 @@ CallKey = tuple[str, str, str]
 """Tenant, app and call: a label of one tenant cannot touch another's event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(NamedTuple):
     """A scored event.
 
     Attributes
@@ -70,7 +68,8 @@ class Events:
         """Remember an event."""
         kind = 2 if event.chance > 0.0 else int(event.flag)
         for other in self._kinds:
-            other.pop(key, None)  # a call that is scored again is known as it was scored last
+            if key in other:  # a call that is scored again is known as it was scored last
+                del other[key]
         kept = self._kinds[kind]
         kept[key] = event
         if len(kept) > self._sizes[kind]:

@@ -19,7 +19,7 @@ from agents.learning.fit import array, text, texts
 from agents.learning.labellers import Labeller, Labellers, labeller
 from agents.learning.moves import Held, Moves, Space
 from agents.learning.quality import EVERYWHERE, Prequential, Quality
-from agents.learning.sampling import HOUR_MS, Sampler
+from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
 from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
 from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
 from schemas.errors import StateError
@@ -149,10 +149,10 @@ class Learner:
         self._now_ms = advanced(self._now_ms, time_ms)
         chance = 0.0
         if self.config.requests_per_hour > 0.0:
-            novelty = self.sampler.novelty(self.moves.space.cells(said.row))
+            novelty = self.sampler.novelty(said.row)
             chance = self.sampler.chance((event.tenant, event.app), event.event_id, time_ms, said.odds, novelty)
             if chance > 0.0:
-                reason = "new" if novelty > 1.0 / np.cosh(0.5 * min(60.0, abs(said.odds))) ** 2 else "uncertain"
+                reason = "new" if novelty > 2.0 * uncertainty(said.odds) else "uncertain"
                 self.requests.append(Request(index, said.odds, said.flag, chance, reason))
         key = (event.tenant, event.app, event.call_id)
         self.events.keep(key, Remembered(said.row, said.base, said.odds, said.flag, chance))

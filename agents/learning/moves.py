@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
-from agents.learning.kernel import moved_by_ids, moved_by_values, neighbours, put, revisit
+from agents.learning.kernel import moved_by_ids, moved_by_values, put, revisit
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -62,14 +62,6 @@ class Space:
         ids, counts = np.unique(given, return_counts=True)
         values = counts / np.sqrt(max(1, len(given)))
         return np.append(ids, self.size).astype(np.int32), np.append(values, self.bias)
-
-    def cells(self, row: NDArray[Any]) -> Ints:
-        """Return what may be new in a row: its hashed features, or in which eighths neighbouring values lie."""
-        if self.hashed:
-            return row
-        cells = np.empty(self.size - 1, np.int32)
-        neighbours(row, cells)
-        return cells
 
 
 class Held(NamedTuple):

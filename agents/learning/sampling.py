@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
+from agents.learning.kernel import neighbours
 from agents.recent import recent
 
 HOUR_MS = 3_600_000
@@ -62,14 +63,17 @@ class Sampler:
         self._salt = zlib.crc32(signal.encode())
         self._seen: NDArray[np.uint8] = np.zeros(_SKETCH, np.uint8)
         self._fill = 0
+        self._most = max(1.0, per_hour)
         self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
 
-    def novelty(self, features: NDArray[np.int32]) -> float:
-        """Return the share of features never seen, and note them as seen.
+    def novelty(self, row: NDArray[Any]) -> float:
+        """Return the share of a row's features never seen, and note them as seen.
 
-        When half of the sketch is full it is begun anew: what was seen long ago is news again.
+        Of values, a feature is in which eighths two neighbours lie. When half of the sketch is full it is begun anew:
+        what was seen long ago is news again.
         """
-        new, known = note_features(features, self._seen)
+        note = note_features if row.dtype == np.int32 else note_values
+        new, known = note(row, self._seen)
         self._fill += new
         if self._fill > _SKETCH // 2:
             self._seen[:] = 0
@@ -82,10 +86,10 @@ class Sampler:
             return 0.0
         known = self._place(place, time_ms)
         passed = max(0.0, time_ms - known.time_ms)
-        known.time_ms = max(known.time_ms, float(time_ms))
-        known.left = min(max(1.0, self.per_hour), known.left + passed * self.per_hour / HOUR_MS)
+        known.time_ms += passed
+        known.left = min(self._most, known.left + passed * self.per_hour / HOUR_MS)
         known.gap_ms += _STEP * (min(passed, HOUR_MS) - known.gap_ms)
-        interest = max(_LEAST, 0.5 / math.cosh(0.5 * min(60.0, abs(margin))) ** 2 + 0.5 * novelty)
+        interest = max(_LEAST, uncertainty(margin) + 0.5 * novelty)
         known.interest += _STEP * (interest - known.interest)
         if known.left < 1.0:
             return 0.0
@@ -96,9 +100,7 @@ class Sampler:
         return chance
 
     def _place(self, place: tuple[str, str], time_ms: int) -> _Place:
-        return recent(
-            self._places, place, self.places, lambda: _Place(float(time_ms), 1000.0, 0.5, max(1.0, self.per_hour))
-        )
+        return recent(self._places, place, self.places, lambda: _Place(float(time_ms), 1000.0, 0.5, self._most))
 
     def state(self) -> dict[str, Any]:
         """Arrays, the place longest silent first."""
@@ -135,6 +137,18 @@ def draw(event_id: str, salt: int) -> float:
     return (x ^ x >> 16) / 2**32
 
 
+def uncertainty(margin: float) -> float:
+    """Return half of what the score says of itself: .5 at even odds, 0 far from them.
+
+    Examples
+    --------
+    >>> uncertainty(0.0), round(uncertainty(-4.0), 3)
+    (0.5, 0.035)
+    """
+    half: float = 0.5 / math.cosh(0.5 * min(60.0, abs(margin))) ** 2
+    return half
+
+
 @njit(cache=True, nogil=True)
 def note_features(features, seen):  # type: ignore[no-untyped-def]
     """Mark features (negative: none) as seen; return how many were not and how many were."""
@@ -148,3 +162,11 @@ def note_features(features, seen):  # type: ignore[no-untyped-def]
                 seen[j] = 1
                 new += 1
     return new, known
+
+
+@njit(cache=True, nogil=True)
+def note_values(row, seen):  # type: ignore[no-untyped-def]
+    """`note_features` of a row of values."""
+    cells = np.empty(len(row) - 1, np.int32)
+    neighbours(row, cells)
+    return note_features(cells, seen)

@@ -21,7 +21,7 @@ from agents.hallucination.features import (
     SOURCES_ANY,
 )
 from agents.hallucination.rows import feature_rows
-from agents.hallucination.sides import sample
+from agents.hallucination.sides import PIECES, sample
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.rate import RateConfig
 from schemas.event import Choice, Document, LLMEvent, Message
@@ -248,7 +248,8 @@ def test_a_rising_share_of_unsupported_answers_is_a_change() -> None:
 def test_a_sampled_text_is_cut_between_words() -> None:
     text = "도서관 library 1234 x@y.zz " * 400
     buffer = np.frombuffer(text.encode(), np.uint8)
-    windows = sample(buffer, 0, len(buffer), 2048)
-    words = {word for begin, end in windows for word in buffer[begin:end].tobytes().decode().split()}
+    begin, end = np.zeros((2, PIECES), np.int64)
+    n = sample(buffer, 0, len(buffer), 2048, begin, end, 0)
+    words = {word for b, e in zip(begin[:n], end[:n], strict=True) for word in buffer[b:e].tobytes().decode().split()}
     assert words == {"도서관", "library", "1234", "x@y.zz"}
-    assert sum(end - begin for begin, end in windows) <= 2048
+    assert 1024 < (end - begin).sum() <= 2048
