@@ -206,14 +206,14 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
     w = b = i = 0
     previous = uint32(1)
     while i < n:
-        kind = _kind(text[i], kinds)
+        kind = _kind_of(text[i], kinds)
         if kind == OTHER:
             i += 1
             continue
         word, last = _spelled(uint32(0x811C9DC5), text[i]), i
         i += 1
         if kind != IDEOGRAPH:
-            while i < n and _kind(text[i], kinds) not in (OTHER, IDEOGRAPH):
+            while i < n and _kind_of(text[i], kinds) not in (OTHER, IDEOGRAPH):
                 word = _spelled(word, text[i])
                 i += 1
             last = min(i, n - 1)  # a word of letters ends with the character after it
@@ -226,7 +226,7 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _kind(char, kinds):  # type: ignore[no-untyped-def]
+def _kind_of(char, kinds):  # type: ignore[no-untyped-def]
     return kinds[char] if char < PLANE else uint8(OTHER)
 
 
