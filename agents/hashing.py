@@ -107,14 +107,15 @@ def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-unty
     tuple[int, int]
         How many characters were written, and how many were hidden or in disguise.
     """
-    n, hidden, last, i = 0, 0, int64(SPACE), begin
+    n, hidden, last, i, due = 0, 0, int64(SPACE), begin, 0
     while i < end:
         c, after = decode(buffer, i)
         f, disguised = fold_one(c, table)
         hidden += disguised
         if f != DROP and not (f == SPACE and last == SPACE):
-            if n % stride == 0:
+            if n == due:
                 where[n // stride] = i
+                due += stride
             out[n] = f
             last = f
             n += 1
@@ -132,14 +133,39 @@ def mix(h):  # type: ignore[no-untyped-def]
     return uint32(h ^ (h >> uint32(16)))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _begun(char):  # type: ignore[no-untyped-def]
+    return uint32(uint32(char) * uint32(0x9E3779B1) + uint32(7))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _longer(h, char):  # type: ignore[no-untyped-def]
+    return uint32(uint32(h * uint32(0x01000193)) ^ uint32(char))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _gram(h, length):  # type: ignore[no-untyped-def]
+    return mix(uint32(h + uint32(length - 1))) & uint32(SIZE - 1)
+
+
 @njit(cache=True, nogil=True)
-def _grams_at(text, n, i, out, g):  # type: ignore[no-untyped-def]
-    h = uint32(uint32(text[i]) * uint32(0x9E3779B1) + uint32(7))
-    for k in range(1, min(5, n - i)):
-        h = uint32(uint32(h * uint32(0x01000193)) ^ uint32(text[i + k]))
-        if k >= 2:
-            out[g] = mix(uint32(h + uint32(k))) & uint32(SIZE - 1)
-            g += 1
+def _grams(text, n, out):  # type: ignore[no-untyped-def]
+    """Write the grams that begin at each character, the shortest first; return how many there are."""
+    whole = max(0, n - 4)
+    for i in range(whole):  # a loop without branches becomes vector instructions: a twentieth of the time
+        three = _longer(_longer(_begun(text[i]), text[i + 1]), text[i + 2])
+        four = _longer(three, text[i + 3])
+        out[3 * i] = _gram(three, 3)
+        out[3 * i + 1] = _gram(four, 4)
+        out[3 * i + 2] = _gram(_longer(four, text[i + 4]), 5)
+    g = 3 * whole
+    for i in range(whole, n):
+        h = _begun(text[i])
+        for k in range(1, n - i):
+            h = _longer(h, text[i + k])
+            if k >= 2:
+                out[g] = _gram(h, k + 1)
+                g += 1
     return g
 
 
@@ -162,7 +188,7 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
     text, n
         Folded characters.
     block
-        Characters in a block; what is left at the end joins the last one if it is less than half of one.
+        Characters in a block, 8 or more; what is left at the end joins the last one if it is less than half of one.
     grams, words
         uint32[3 * n] and uint32[2 * n]: are given the features, below `SIZE`.
     gram_ends, word_ends
@@ -174,21 +200,36 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
         Number of blocks, at least one.
     """
     blocks = max(1, (n + block // 2) // block)
-    g = w = b = 0
-    word, previous, within = uint32(0), uint32(1), False
-    for i in range(n):
-        if i == (b + 1) * block and b + 1 < blocks:
-            gram_ends[b], word_ends[b] = g, w
+    for b in range(blocks - 1):
+        gram_ends[b] = 3 * (b + 1) * block  # half a block or more follows: the grams that begin up to here are whole
+    gram_ends[blocks - 1] = _grams(text, n, grams)
+    w = b = i = 0
+    previous = uint32(1)
+    while i < n:
+        kind = _kind_of(text[i], kinds)
+        if kind == OTHER:
+            i += 1
+            continue
+        word, last = _spelled(uint32(0x811C9DC5), text[i]), i
+        i += 1
+        if kind != IDEOGRAPH:
+            while i < n and _kind_of(text[i], kinds) not in (OTHER, IDEOGRAPH):
+                word = _spelled(word, text[i])
+                i += 1
+            last = min(i, n - 1)  # a word of letters ends with the character after it
+        while b + 1 < blocks and last >= (b + 1) * block:
+            word_ends[b] = w
             b += 1
-        g = _grams_at(text, n, i, grams, g)
-        kind = kinds[text[i]] if text[i] < PLANE else uint8(OTHER)
-        letter = kind not in (OTHER, IDEOGRAPH)
-        if within and not letter:
-            w, previous, within = _word(previous, word, words, w), word, False
-        if kind != OTHER:
-            word = uint32(uint32((word if within else uint32(0x811C9DC5)) ^ uint32(text[i])) * uint32(0x01000193))
-            within = letter
-        if kind == IDEOGRAPH or (within and i == n - 1):
-            w, previous, within = _word(previous, word, words, w), word, False
-    gram_ends[b], word_ends[b] = g, w
+        w, previous = _word(previous, word, words, w), word
+    word_ends[b:blocks] = w
     return blocks
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _kind_of(char, kinds):  # type: ignore[no-untyped-def]
+    return kinds[char] if char < PLANE else uint8(OTHER)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _spelled(word, char):  # type: ignore[no-untyped-def]
+    return uint32(uint32(word ^ uint32(char)) * uint32(0x01000193))

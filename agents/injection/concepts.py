@@ -18,7 +18,7 @@ from numba import njit
 from numpy import int64, uint8, uint64
 from numpy.typing import NDArray
 
-from agents.hashing import FOLD, HANGUL, IDEOGRAPH, LATIN, LETTER, OTHER, PLANE, SPACE
+from agents.hashing import FOLD, HANGUL, IDEOGRAPH, KIND, LATIN, LETTER, OTHER, PLANE, SPACE
 
 CONCEPTS = (
     "override", "instruction", "prompt", "prior", "reveal", "verbatim", "secret", "persona", "jailbreak", "nolimit",
@@ -44,13 +44,26 @@ class Lexicon(NamedTuple):
         uint64, a power of two long: ``(node + 1) << 32 | character << 16 | target``, 0 where empty.
     term
         uint8[nodes]: 0, or 1 + concept of the term that ends here, with `PREFIX` where any ending may follow.
+    openings
+        uint8[SORTS**4 / 8], a bit for each four sorts of characters that a term may begin with. Two words in three of
+        English prose are told by it to be no term, without a walk.
     heads
-        int16[27**3]: the node that three letters a to z lead to, -1 for none. Most words are told by it to be no term.
+        int16[SORTS**3]: the node that three letters a to z lead to, `ROOT` for none.
     """
 
     edges: NDArray[np.uint64]
     term: NDArray[np.uint8]
+    openings: NDArray[np.uint8]
     heads: NDArray[np.int16]
+
+
+SORTS = 32
+_BEYOND, _SPACE, _DIGIT, _SHOUT, _MARK, _BRACKET = 0, 27, 28, 29, 30, 31
+_SORT = np.full(128, _MARK, np.uint8)
+"""Sort of each character of ASCII, once folded; 1 to 26 for the letters. Any will do: finer ones open for less."""
+_SORT[97:123] = np.arange(1, 27)
+_SORT[32], _SORT[48], _SORT[33] = _SPACE, _DIGIT, _SHOUT
+_SORT[[ord(c) for c in '"#(*-./<=[_`{']] = _BRACKET
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -72,10 +85,15 @@ def _step(edges, node, char):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _head(text, i):  # type: ignore[no-untyped-def]
-    """Place of three letters in ``heads``, -1 if they are not all a to z."""
-    a, b, c = text[i] - 96, text[i + 1] - 96, text[i + 2] - 96
-    return (a * 27 + b) * 27 + c if 1 <= a <= 26 and 1 <= b <= 26 and 1 <= c <= 26 else -1
+def _sort(char):  # type: ignore[no-untyped-def]
+    return int64(_SORT[char]) if char < 128 else int64(_BEYOND)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _sorts(text, i):  # type: ignore[no-untyped-def]
+    """Sorts of the three and of the four characters at ``i``, as places in ``heads`` and ``openings``."""
+    three = (_sort(text[i]) * SORTS + _sort(text[i + 1])) * SORTS + _sort(text[i + 2])
+    return three, three * SORTS + _sort(text[i + 3])
 
 
 def folded(term: str) -> str:
@@ -112,14 +130,16 @@ def lexicon() -> Lexicon:
     """Build the trie; the arrays are shared and not to be written."""
     targets: dict[tuple[int, str], int] = {}
     ends: dict[int, int] = {}
-    heads = np.full(27**3, -1, np.int16)
+    openings = np.zeros((SORTS,) * 4, np.bool_)
+    heads = np.full((SORTS,) * 3, ROOT, np.int16)
     for term, value in terms().items():
         node = ROOT
         for k, character in enumerate(term):
             node = targets.setdefault((node, character), len(targets) + 1)
-            if k == 2 and (head := _head(np.array([ord(c) for c in term[:3]]), 0)) >= 0:
-                heads[head] = node
+            if k == 2 and term[:3].isascii() and term[:3].isalpha():
+                heads[tuple(_sort(ord(c)) for c in term[:3])] = node
         ends[node] = value
+        openings[_opening(term, value)] = True
     edges = np.zeros(1 << (2 * len(targets)).bit_length(), np.uint64)
     for (node, character), target in targets.items():
         key = node + 1 << 16 | ord(character)
@@ -130,9 +150,18 @@ def lexicon() -> Lexicon:
     term_of = np.zeros(len(targets) + 1, np.uint8)
     for node, value in ends.items():
         term_of[node] = value
-    for array in (edges, term_of, heads):
+    found = Lexicon(edges, term_of, np.packbits(openings, bitorder="little"), heads.ravel())
+    for array in found:
         array.setflags(write=False)
-    return Lexicon(edges, term_of, heads)
+    return found
+
+
+def _opening(term: str, value: int) -> tuple[int | list[int], ...]:
+    """Return the sorts of the four characters that a term may begin with; of fewer where anything may follow."""
+    sorts = [int(_sort(ord(c))) for c in term[:4]]
+    if len(term) < 4 and not value & PREFIX and KIND[ord(term[-1])] != OTHER:
+        return (*sorts, [_BEYOND, _SPACE, _SHOUT, _MARK, _BRACKET])
+    return tuple(sorts)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -146,28 +175,32 @@ def _spaceless(char, kind):  # type: ignore[no-untyped-def]
     return kind in (IDEOGRAPH, HANGUL) or (kind == LETTER and 0x0E00 <= char < 0x0E80)
 
 
-@njit(cache=True, nogil=True)
-def _longest(text, n, i, kinds, edges, term, heads):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, inline="always")
+def _longest(text, n, i, kinds, edges, term, openings, heads):  # type: ignore[no-untyped-def]
     """Return 1 + concept of the longest term at ``i`` and where it ends; 0 for none."""
     node, found, stop, j = int64(ROOT), int64(0), i, i
-    head = _head(text, i) if i + 3 <= n else -1
-    if head >= 0:
+    if i + 4 <= n:
+        three, four = _sorts(text, i)
+        if not openings[four >> 3] >> (four & 7) & 1:
+            return found, stop
         # No term of one or two letters takes an ending, so that none is passed over here.
-        node, j = int64(heads[head]), i + 2
-    while node >= 0 and j < n and text[j] < PLANE:
-        if j > i + 2 or head < 0:
-            node = _step(edges, node, text[j])
-            if node < 0:
-                break
-        j += 1
+        node = int64(heads[three])
+        j = i if node == ROOT else i + 3
+    while True:
         value = int64(term[node])
         if value and (value & PREFIX or j == n or _kind(kinds, text[j]) == OTHER or _kind(kinds, text[j - 1]) == OTHER):
             found, stop = value & (PREFIX - 1), j
+        if j == n or text[j] >= PLANE:
+            break
+        node = _step(edges, node, text[j])
+        if node < 0:
+            break
+        j += 1
     return found, stop
 
 
 @njit(cache=True, nogil=True)
-def tag(text, n, kinds, edges, term, heads, concept, at, place):  # type: ignore[no-untyped-def]
+def tag(text, n, kinds, edges, term, openings, heads, concept, at, place):  # type: ignore[no-untyped-def]
     """List the concepts of a folded text.
 
     Parameters
@@ -204,7 +237,7 @@ def tag(text, n, kinds, edges, term, heads, concept, at, place):  # type: ignore
             words += 4
         stop = i + 1
         if fresh:
-            found, end = _longest(text, n, i, kinds, edges, term, heads)
+            found, end = _longest(text, n, i, kinds, edges, term, openings, heads)
             if found:
                 concept[m] = found - 1 + (64 if starts else 0)
                 at[m], place[m] = i, words

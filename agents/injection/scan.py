@@ -91,7 +91,7 @@ def _keep_window(words, word_ends, cells, cell_ends, b, last, row):  # type: ign
 
 @njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, edges, terms, heads,
+    buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, edges, terms, openings, heads,
     evidence, spans, scripts, hidden, rows
 ):  # fmt: skip
     """Find the worst window of each chosen text, and what the others say.
@@ -106,7 +106,7 @@ def scan(  # type: ignore[no-untyped-def]
         1 if the texts are what disguises hid.
     table, unit
         int16[SIZE + CONCEPT_SIZE], the weights: of n-grams and words, then of concepts; in log odds, times ``unit``.
-    edges, terms, heads
+    edges, terms, openings, heads
         `agents.injection.concepts.Lexicon`.
     evidence
         float64[k, EVIDENCE], see `agents.injection.evidence`; starts with -inf where there was nothing to read.
@@ -146,7 +146,7 @@ def scan(  # type: ignore[no-untyped-def]
             blocks = hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends)
             said += word_ends[blocks - 1]
             if gram_ends[blocks - 1] + word_ends[blocks - 1] > 0:
-                m = tag(text, n, kinds, edges, terms, heads, concept, at, place)
+                m = tag(text, n, kinds, edges, terms, openings, heads, concept, at, place)
                 concept_features(concept, at, place, m, block, blocks, cells, cell_ends)
                 found = _windows(
                     table, unit, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts
