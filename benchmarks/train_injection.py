@@ -75,9 +75,10 @@ MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
 """Rows of one source and role, and characters of a row, that are trained on."""
 HARD, COMPOSED = 4500, 4000
 """Pairs of an attack and a harmless row."""
-FALSE_POSITIVES = (0.003, 0.001, 0.0003)
-"""By role group: an event is flagged if one of its passages and tool answers is, and a system prompt comes with every
-call, so these may be wrong less often than a prompt."""
+FALSE_POSITIVES = (0.003, 0.006, 0.0003)
+"""By role group, what a source of mean noise may give; `ABOVE` then takes the noisy ones in. Passages of sources never
+seen are flagged less often than that (their odds do not have the tail that prompts have); a system prompt comes with
+every call, so it may be wrong less often."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
@@ -85,9 +86,9 @@ LEAST_ROWS = 20
 """Harmless rows of a source in a script that are enough to tell its level."""
 TAIL = 0.03
 """Share of a source's harmless rows by which its level is told; what a smaller share exceeds is extrapolated."""
-ABOVE = 0.85
+ABOVE = 1.0
 """Deviations of sources above the mean at which a threshold is."""
-SHRINK_GROUP, SHRINK_SCRIPT, SHRINK_SOURCE = 10.0, 8.0, 0.1
+SHRINK_GROUP, SHRINK_SCRIPT, SHRINK_SOURCE = 2.0, 10.0, 0.1
 """Levels worth which a role group, a script, a source are taken to be as all others."""
 Row = dict[str, Any]
 
