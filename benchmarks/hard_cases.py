@@ -60,6 +60,8 @@ HOSTS = {
         "# {w}\n\n{a} {b}\n\n- {c}\n- {v}: {n}\n\n```\nrun {v} --limit {n}\n```\n",
         "{a} {b} {c} ({n})",
         "Q: {a}\nA: {b}\n\nQ: {v}?\nA: {c}",
+        "NAME\n    {v} - {a}\n\nOPTIONS\n    -{d}, --{v}=FILE\n        {b}\n    --{w}\n        {c}\n",
+        "## {v}\n\n* {a}\n\n      {v} --{w} PATH\n\n* {b}\n\n      sudo {v} -{d} <file> | {w}\n\n* {c}\n",
     ),
     "system": ("{a} {b} {c}", "# Role\n{a}\n# Rules\n1. {b}\n2. {c}\n", "{a}\n\nContext:\n{b}\n\nUser data:\n{c}"),
 }

@@ -7,8 +7,8 @@ Reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the so
 sources that it has not seen: ``make quality``.
 
 Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Each is
-logistic regression (AdaGrad), a text being as bad as its worst window, and the mean of models that each saw a random
-share of the families: what only one family taught is diluted, what many taught is kept. Small trees then learn, from
+logistic regression (AdaGrad), a text being as bad as its worst window, and the mean of models that each saw two thirds
+of the families: what only one family taught is diluted, what many taught is kept. Small trees then learn, from
 the odds that each row got from the models that had not seen its family, how far to trust them. Thresholds come from
 the scores of trees, too, that had not seen the family.
 """
@@ -67,21 +67,29 @@ SAME_ORIGIN = {"cyberseceval_pi_multi": "cyberseceval_pi", "shire_llama3": "deep
 SAME_PREFIX = (
     "garak", "pyrit", "hermes", "xsafety", "react_docs", "agentbench", "plexpt", "bfcl", "fuzzyai", "ps_fuzz", "hard",
 )  # fmt: skip
-BAGS, SHARE, RATE, SOURCE_CAP = 8, 0.65, 0.2, 400
+PARTINGS, THIRDS = 8, 3
+"""How often the families are dealt into parts; a model is trained without each part, so all families have as many
+models that never saw them."""
+EPOCHS, RATE, SOURCE_CAP = 3, 0.2, 400
 MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
 """Rows of one source and role, and characters of a row, that are trained on."""
-HARD, COMPOSED = 4500, 2000
+HARD, COMPOSED = 4500, 4000
 """Pairs of an attack and a harmless row."""
-FALSE_POSITIVES = 0.005
-PASSAGES = 2
-"""An event is flagged if one of its passages and tool answers is: each may be wrong half as often as a prompt."""
+FALSE_POSITIVES = (0.003, 0.006, 0.0003)
+"""By role group, what a source of mean noise may give; `ABOVE` then takes the noisy ones in. Passages of sources never
+seen are flagged less often than that (their odds do not have the tail that prompts have); a system prompt comes with
+every call, so it may be wrong less often."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
 LEAST_ROWS = 20
-"""Harmless rows of a source that are enough to tell its level."""
-COVERED, BORROWED = 0.9, 2
-"""Share of the sources whose level a threshold is above; sources that count for a script from all of its group."""
+"""Harmless rows of a source in a script that are enough to tell its level."""
+TAIL = 0.03
+"""Share of a source's harmless rows by which its level is told; what a smaller share exceeds is extrapolated."""
+ABOVE = 1.0
+"""Deviations of sources above the mean at which a threshold is."""
+SHRINK_GROUP, SHRINK_SCRIPT, SHRINK_SOURCE = 2.0, 10.0, 0.1
+"""Levels worth which a role group, a script, a source are taken to be as all others."""
 Row = dict[str, Any]
 
 
@@ -160,8 +168,8 @@ def hashed(rows: Sequence[Row]) -> Texts:
         cells.append(c[: c_ends[-1]])
         first.append(len(gram_ends) - 1)
     return Texts(
-        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, 5, 1e-6),
-        Features(np.concatenate(cells), np.array(cell_ends), CONCEPT_SIZE, PRIOR_CONCEPTS, 6, 1e-5),
+        Features(np.concatenate(grams), np.array(gram_ends), SIZE, 0.0, EPOCHS, 1e-6),
+        Features(np.concatenate(cells), np.array(cell_ends), CONCEPT_SIZE, PRIOR_CONCEPTS, EPOCHS, 1e-5),
         np.array(first),
         np.array([float(row["label"]) for row in rows]),
         np.array([row["src"] for row in rows]),
@@ -247,14 +255,16 @@ class Bagged:
 
 
 def train(texts: Texts, features: Features, seed: int) -> Bagged:
-    """Train models over random shares of the families."""
-    windows = int(texts.rows[-1])
+    """Train models, each without a third of the families."""
+    windows, models = int(texts.rows[-1]), PARTINGS * THIRDS
     table, bias = np.zeros(features.size), 0.0
     unseen, judges, odds = np.zeros(windows), np.zeros(windows, np.int64), np.empty(windows)
     names, of_row = np.unique(texts.family, return_inverse=True)
-    for bag in range(BAGS):
-        rng = np.random.default_rng((seed, bag))
-        kept = (rng.random(len(names)) < SHARE)[of_row]
+    for model in range(models):
+        parting, third = divmod(model, THIRDS)
+        part = np.random.default_rng((seed, 99, parting)).permutation(len(names)) % THIRDS
+        rng = np.random.default_rng((seed, model))
+        kept = part[of_row] != third
         mine = np.flatnonzero(kept)
         weight = weights_of(texts, mine)
         one, squares, state = np.zeros(features.size), np.full(features.size, 1e-6), np.array([0.0, 1e-8])
@@ -267,8 +277,8 @@ def train(texts: Texts, features: Features, seed: int) -> Bagged:
         out = np.repeat(~kept, np.diff(texts.rows))
         unseen[out] += odds[out] + state[0]
         judges += out
-        table += one / BAGS
-        bias += state[0] / BAGS
+        table += one / models
+        bias += state[0] / models
     return Bagged(table, bias, unseen / np.maximum(judges, 1), judges)
 
 
@@ -344,30 +354,46 @@ def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArr
 def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the threshold of each role group and script from odds of models that had not seen the family.
 
-    A source never seen is as likely to be noisy as any of those we have: the threshold keeps the rate of false
-    positives in all but a few of them. A script with few sources borrows from all of its group.
+    A source never seen is as likely to be noisy as any of those we have. The level of a source in a script is taken for
+    a sum of what is common to all, its role group, its script and the source itself, the last three shrunk to nothing
+    (a ridge regression, which is the best linear prediction of random effects). So a script is told by sources that
+    have several, and a group or script with few sources is judged much as the others are.
+
+    References
+    ----------
+    Robinson, G. (1991). That BLUP is a good thing: the estimation of random effects. Statistical Science 6.
+    """
+    cells, level = levels(texts, odds, counted)
+    names, source = np.unique([name for _, _, name in cells], return_inverse=True)
+    design = np.zeros((len(cells), 1 + 3 + len(SCRIPTS) + len(names)))
+    for row, (g, s, _), k in zip(design, cells, source.tolist(), strict=True):
+        row[[0, 1 + g, 4 + s, 4 + len(SCRIPTS) + k]] = 1.0
+    shrink = [1e-6] + [SHRINK_GROUP] * 3 + [SHRINK_SCRIPT] * len(SCRIPTS) + [SHRINK_SOURCE] * len(names)
+    effects = np.linalg.solve(design.T @ design + np.diag(shrink), design.T @ level)
+    known = 4 + len(SCRIPTS)
+    spread = float(np.sqrt(np.mean((level - design[:, :known] @ effects[:known]) ** 2)))
+    return np.asarray(effects[0] + ABOVE * spread + effects[1:4, None] + effects[None, 4:known])
+
+
+def levels(
+    texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]
+) -> tuple[list[tuple[int, int, str]], NDArray[np.float64]]:
+    """Return role group, script and source of each set of rows large enough, and the odds that few of it exceed.
+
+    The tail is taken for exponential: the highest of a few hundred rows say too little of one in several hundred.
     """
     script = texts.scripts[:, 1:].argmax(1)
     group = np.array([GROUPS[Role(r)] for r in texts.role])
-    thresholds = np.zeros((3, len(SCRIPTS)))
-    for g in range(3):
-        mine = (texts.label == 0) & counted & (group == g)
-        rate = FALSE_POSITIVES / (PASSAGES if g == GROUPS[Role.DOCUMENT] else 1)
-        thresholds[g] = pooled = float(np.quantile(levels(texts, odds, mine, rate), COVERED))
-        for s in range(len(SCRIPTS)):
-            own = levels(texts, odds, mine & (script == s), rate)
-            if len(own):
-                level = float(np.quantile(own, COVERED))
-                thresholds[g, s] = (len(own) * level + BORROWED * pooled) / (len(own) + BORROWED)
-    return thresholds
-
-
-def levels(texts: Texts, odds: NDArray[np.float64], chosen: NDArray[np.bool_], rate: float) -> list[float]:
-    """Return the odds that the share ``rate`` of the chosen rows of each source exceeds."""
-    sources = texts.source[chosen]
-    names, count = np.unique(sources, return_counts=True)
-    named = names[count >= LEAST_ROWS].tolist()
-    return [float(np.quantile(odds[chosen][sources == name], 1 - rate)) for name in named]
+    cells: list[tuple[int, int, str]] = []
+    level: list[float] = []
+    for g, s in np.ndindex(3, len(SCRIPTS)):
+        mine = (texts.label == 0) & counted & (group == g) & (script == s)
+        names, count = np.unique(texts.source[mine], return_counts=True)
+        for name in names[count >= LEAST_ROWS].tolist():
+            high, low = np.quantile(odds[mine & (texts.source == name)], [1 - TAIL, 1 - 4 * TAIL]).tolist()
+            cells.append((g, s, name))
+            level.append(high + (high - low) * math.log(TAIL / FALSE_POSITIVES[g]) / math.log(4))
+    return cells, np.array(level)
 
 
 def grown(
@@ -467,7 +493,7 @@ def gain_of(
     raw, level = np.empty(len(texts)), np.empty(len(texts))
     groups = np.array([GROUPS[Role(r)] for r in texts.role])
     margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
-    high = float(np.quantile((level + odds - raw)[harmless], 1 - FALSE_POSITIVES / 5))
+    high = float(np.quantile((level + odds - raw)[harmless], 0.999))
     return math.log(0.97 / 0.03) / max(math.log(0.97 / 0.03), high)
 
 
