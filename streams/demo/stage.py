@@ -75,7 +75,8 @@ class Stage:
         self._leaving.push_async_callback(self.in_store, self._client.close)
         await self.in_store(self._migrate)
         await self._serve_store()
-        pages = await serve("127.0.0.1", 0, lambda: self.worker.error is None, Readiness(self.worker.lag))
+        readiness, own = Readiness(self.worker.lag), "worker.health_"
+        pages = await serve("127.0.0.1", 0, lambda: self.worker.error is None, readiness, settings=own)
         self._leaving.push_async_callback(pages.cleanup)
         self.metrics_port = pages.addresses[0][1]
 

@@ -19,7 +19,7 @@ from streams.gateway.native import Native
 from streams.gateway.otlp import Otlp
 from streams.gateway.outbox import Outbox
 from streams.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
-from streams.web import pages
+from streams.web import listen, pages
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ class Gateway:
         return int(self._runner.addresses[0][1]) if self._runner else 0
 
     async def start(self) -> None:
-        """Connect, as soon as that can be done, and listen at once."""
-        self._outbox.start()
+        """Listen at once, and connect as soon as that can be done."""
         # Bodies are unpacked by us: aiohttp would do it without a bound on what comes out.
         runner = web.AppRunner(
             self._app(),
@@ -70,9 +69,9 @@ class Gateway:
             lingering_time=_LINGER_S,
             shutdown_timeout=_CLOSE_S,
         )
-        await runner.setup()
-        await web.TCPSite(runner, self._settings.host, self._settings.port, ssl_context=self._tls).start()
+        await listen(runner, self._settings.host, self._settings.port, settings="ingest.", tls=self._tls)
         self._runner = runner
+        self._outbox.start()
         scheme = "https" if self._tls else "http"
         keys = self._settings.keys_file or "no keys: anyone who reaches this address may send, for any tenant"
         log.info("listening on %s://%s:%d; %s", scheme, self._settings.host, self.port, keys)

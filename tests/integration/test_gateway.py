@@ -382,7 +382,7 @@ async def test_a_stop_finishes_the_requests_at_hand_and_takes_no_more(tree: Sett
 async def test_its_pages_show_its_metrics(tree: Settings) -> None:
     async with running(tree) as client:
         await client.post("/v1/events", RAWS[0])
-        runner = await serve("127.0.0.1", 0, lambda: True, client.gateway)
+        runner = await serve("127.0.0.1", 0, lambda: True, client.gateway, settings="ingest.health_")
         host, port = runner.addresses[0]
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
             text = await (await http.get("/metrics")).text()
