@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -167,7 +168,7 @@ def table(columns: list[str], rows: Any, title: str | None = None) -> Table:
     """Return rows as a table for the terminal."""
     shown = Table(*columns, title=title)
     for row in rows:
-        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
+        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in row))
     return shown
 
 
@@ -287,7 +288,7 @@ def doctor() -> None:
     findings = asyncio.run(examine())
     for finding in findings:
         mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
-        console.print(f"{mark} {finding.what}: {finding.detail}", soft_wrap=True)
+        console.print(f"{mark} {finding.what}: {escape(finding.detail)}", soft_wrap=True)
     raise typer.Exit(0 if all(f.ok for f in findings) else 3)
 
 
@@ -306,7 +307,7 @@ def main() -> None:
     try:
         app()
     except StreamgaugeError as error:
-        Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(exit_code(error))
 
 
