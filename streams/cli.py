@@ -27,7 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A gauge on the stream of LLM traffic: injection, hallucination, drift; online, over Kafka, in ClickHouse.\n\n"
     "Begin with `streamgauge demo` (no server needed). Settings: YAML named by STREAMGAUGE_CONFIG, then environment "
-    "(STREAMGAUGE_KAFKA__BROKERS=...). Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
+    "(STREAMGAUGE_KAFKA__BROKERS=...); docs/contracts/settings.md has all. "
+    "Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
     "3 Kafka or ClickHouse cannot be reached, 4 replay --diff found a difference.",
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
@@ -81,7 +82,11 @@ def sink() -> None:
 
 @app.command()
 def ingest() -> None:
-    """Take events, feedback and OTLP over HTTP into Kafka; answer when Kafka has them."""
+    """Take events, feedback and OTLP over HTTP into Kafka; answer when Kafka has them.
+
+    It has no options: STREAMGAUGE_KAFKA__BROKERS, STREAMGAUGE_INGEST__PORT, STREAMGAUGE_INGEST__KEYS_FILE and the rest
+    are in docs/contracts/settings.md, under kafka. and ingest.; docs/integrations/http-events.md has an example.
+    """
     from streams.gateway.service import run_ingest
 
     asyncio.run(run_ingest(load_settings()))
