@@ -258,6 +258,14 @@ class Campaign(_Part):
     max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(1024, description="wordings kept, per partition")
 
 
+class Price(_Part):
+    """What a model costs, in US dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    cached: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(None, description="None: as input")
+    output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Settings(BaseSettings):
     """The tree."""
 
@@ -274,6 +282,11 @@ class Settings(BaseSettings):
     tiers: Tiers = Tiers()
     learning: Learning = Learning()
     campaign: Campaign = Campaign()
+    prices: dict[str, Price] = Field(
+        {},
+        description="by model, US dollars per million tokens, for calls that bring no cost_usd: "
+        "`{gpt-x: {input: 1.25, cached: 0.125, output: 10}}`; JSON in the environment",
+    )
 
     @classmethod
     def settings_customise_sources(

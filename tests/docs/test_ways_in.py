@@ -121,6 +121,11 @@ def test_the_monitor_of_the_collectors_page_reads_the_file_it_names(
     assert load_settings().kafka.otlp
 
 
+def test_the_prices_of_the_page_are_settings() -> None:
+    (file,) = blocks("README", "yaml")
+    assert Settings.model_validate(yaml.safe_load(file)).prices["gpt-5.2"].cached == 0.125
+
+
 def test_what_a_page_sets_is_a_setting() -> None:
     pages = [path.stem for path in FOLDER.glob("*.md")]
     named = {
