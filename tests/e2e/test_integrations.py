@@ -137,8 +137,8 @@ def difference(
     wanted["response"] = call["response"]
     there["response"] = call["response"] if call["response"] in answers or not call["response"] else answers
     wanted["latency"], there["latency"] = True, row["latency_ms"] is not None and row["latency_ms"] > 0
-    wanted["cost"] = cost(row, price) if price and "usage" in event else None
-    there["cost"] = row["cost_usd"] and pytest.approx(row["cost_usd"])
+    wanted["cost"] = cost(row, price) if price and event.get("usage") else None
+    there["cost"] = None if row["cost_usd"] is None else pytest.approx(row["cost_usd"])
     if call["streamed"]:
         wanted["ttft"], there["ttft"] = True, row["ttft_ms"] is not None and 0 < row["ttft_ms"] <= row["latency_ms"]
     return {name: (wanted[name], there[name]) for name in wanted if wanted[name] != there[name]}
