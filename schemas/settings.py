@@ -104,7 +104,9 @@ class Ingest(_Part):
         64 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
     )
     otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
-    read_timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="longest a body may take to arrive")
+    read_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="longest the header of a request, or its body, may take to arrive"
+    )
     write_timeout_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="longest wait for Kafka's acknowledgement; then 503"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -18,6 +19,7 @@ from streams.gateway.door import Door
 from streams.gateway.native import Native
 from streams.gateway.otlp import Otlp
 from streams.gateway.outbox import Outbox
+from streams.gateway.silent import Silent
 from streams.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
 from streams.web import listen, pages
 
@@ -51,6 +53,7 @@ class Gateway:
         self._outbox = Outbox(settings)
         self.door = Door(self._settings)
         self._at_hand = AtHand()
+        self._silent = Silent(self._settings.read_timeout_s)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -71,6 +74,7 @@ class Gateway:
         )
         await listen(runner, self._settings.host, self._settings.port, settings="ingest.", tls=self._tls)
         self._runner = runner
+        self._watching = asyncio.create_task(self._silent.watch(runner))
         self._outbox.start()
         scheme = "https" if self._tls else "http"
         keys = self._settings.keys_file or "no keys: anyone who reaches this address may send, for any tenant"
@@ -79,6 +83,7 @@ class Gateway:
     async def stop(self) -> None:
         """Take no more requests, finish those at hand, disconnect."""
         if self._runner is not None:
+            self._watching.cancel()
             for site in self._runner.sites:
                 await site.stop()
             # aiohttp's own way to stop reads no further: a body that is still arriving would never be there.
@@ -95,7 +100,7 @@ class Gateway:
     def _app(self) -> web.Application:
         native = Native(self._settings, self.door, self._outbox)
         telemetry = Otlp(self._settings, self.door, self._outbox)
-        app = web.Application(middlewares=[_answered, self._at_hand.count])
+        app = web.Application(middlewares=[self._silent.hear, _answered, self._at_hand.count])
         app.add_routes(
             [
                 web.post("/v1/events", native.events),
