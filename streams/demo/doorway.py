@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from socket import AF_INET
+from typing import Any
+
+_LetIn = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 _CHUNK = 64 << 10
 
@@ -42,17 +46,24 @@ async def doorway(port: int, broker: str) -> AsyncIterator[str]:
         finally:
             open_.discard(writer)
 
-    try:
-        server = await asyncio.start_server(let_in, "127.0.0.1", port)
-    except OSError:
+    server = await _listening(let_in, port)
+    if server is None:
         yield broker
         return
+    at = next(socket for socket in server.sockets if socket.family is AF_INET)
     try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"127.0.0.1:{at.getsockname()[1]}"
     finally:
         server.close()
         for writer in open_:
             writer.close()
+
+
+async def _listening(let_in: _LetIn, port: int) -> asyncio.Server | None:
+    for host in ("localhost", "127.0.0.1"):  # localhost may be ::1 too, and clients try that first; it may not be there
+        with suppress(OSError):
+            return await asyncio.start_server(let_in, host, port)
+    return None
 
 
 async def _hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
