@@ -20,6 +20,7 @@ from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
+from agents.prices import Price, priced
 from agents.repeats import Repeats
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -65,6 +66,8 @@ class Pipeline:
         Alert rules.
     lateness_ms, join_pending_max, join_timeout_ms, repeats_remembered
         See `schemas.settings`.
+    prices
+        By model: what a call costs that does not say so itself.
     timed
         Given an agent's name, a context in which it scores: agents read no clock, who wants to know may.
 
@@ -86,6 +89,7 @@ class Pipeline:
         join_pending_max: int = 10_000,
         join_timeout_ms: int = 600_000,
         repeats_remembered: int = 50_000,
+        prices: Mapping[str, Price] | None = None,
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.partition = partition
@@ -96,6 +100,7 @@ class Pipeline:
         self.repeats = Repeats(repeats_remembered)
         self.offset = -1
         self.learned = self.ignored = 0
+        self._prices = prices or {}
         self._timed = timed
 
     def process(self, records: Sequence[Record]) -> Outputs:
@@ -170,11 +175,9 @@ class Pipeline:
                 continue
             for released in self.joiner.add(event):
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
-                yield (
-                    offset,
-                    released,
-                    raw if released is event else released.model_dump_json(exclude_unset=True).encode(),
-                )
+                written = raw if released is event else released.model_dump_json(exclude_unset=True).encode()
+                call = priced(released, self._prices) if self._prices else released
+                yield offset, call, written if call is released else _with_cost(written, call)
 
     def _scored_rows(
         self,
@@ -217,6 +220,11 @@ class Pipeline:
                 cold.append(name)
         self.offset = offset
         return cold
+
+
+def _with_cost(raw: bytes, call: LLMEvent) -> bytes:
+    """Return an event's bytes with its cost put last, where it counts even if the event says ``"cost_usd": null``."""
+    return raw.rstrip()[:-1] + b',"cost_usd":' + orjson.dumps(call.cost_usd) + b"}"
 
 
 def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:

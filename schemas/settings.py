@@ -104,7 +104,9 @@ class Ingest(_Part):
         64 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
     )
     otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
-    read_timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="longest a body may take to arrive")
+    read_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="longest the header of a request, or its body, may take to arrive"
+    )
     write_timeout_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="longest wait for Kafka's acknowledgement; then 503"
     )
@@ -258,6 +260,14 @@ class Campaign(_Part):
     max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(1024, description="wordings kept, per partition")
 
 
+class Price(_Part):
+    """What a model costs, in US dollars per million tokens."""
+
+    input: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    cached: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(None, description="None: as input")
+    output: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Settings(BaseSettings):
     """The tree."""
 
@@ -274,6 +284,11 @@ class Settings(BaseSettings):
     tiers: Tiers = Tiers()
     learning: Learning = Learning()
     campaign: Campaign = Campaign()
+    prices: dict[str, Price] = Field(
+        {},
+        description="by model, US dollars per million tokens, for calls that bring no cost_usd: "
+        "`{gpt-x: {input: 1.25, cached: 0.125, output: 10}}`; JSON in the environment",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -17,10 +17,12 @@ from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
 from agents.learning import LearningConfig
 from agents.pipeline import Pipeline
+from agents.prices import Price
 from schemas.errors import SettingsError
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
+from schemas.settings import Price as PriceSetting
 
 CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
 """Versions of the states of what is no agent."""
@@ -129,8 +131,13 @@ def build_pipeline(
         join_pending_max=settings.worker.join_pending_max,
         join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
         repeats_remembered=settings.worker.repeats_remembered,
+        prices={model: _price(price) for model, price in settings.prices.items()},
         timed=timed,
     )
+
+
+def _price(price: PriceSetting) -> Price:
+    return Price(price.input, price.input if price.cached is None else price.cached, price.output)
 
 
 def versions(pipeline: Pipeline) -> dict[str, int]:

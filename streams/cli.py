@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -26,7 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A gauge on the stream of LLM traffic: injection, hallucination, drift; online, over Kafka, in ClickHouse.\n\n"
     "Begin with `streamgauge demo` (no server needed). Settings: YAML named by STREAMGAUGE_CONFIG, then environment "
-    "(STREAMGAUGE_KAFKA__BROKERS=...). Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
+    "(STREAMGAUGE_KAFKA__BROKERS=...); docs/contracts/settings.md has all. "
+    "Exit codes: 0 done, 1 it stopped on an error, 2 wrong usage or setting, "
     "3 Kafka or ClickHouse cannot be reached, 4 replay --diff found a difference.",
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
@@ -80,7 +82,11 @@ def sink() -> None:
 
 @app.command()
 def ingest() -> None:
-    """Take events, feedback and OTLP over HTTP into Kafka; answer when Kafka has them."""
+    """Take events, feedback and OTLP over HTTP into Kafka; answer when Kafka has them.
+
+    It has no options: STREAMGAUGE_KAFKA__BROKERS, STREAMGAUGE_INGEST__PORT, STREAMGAUGE_INGEST__KEYS_FILE and the rest
+    are in docs/contracts/settings.md, under kafka. and ingest.; docs/integrations/http-events.md has an example.
+    """
     from streams.gateway.service import run_ingest
 
     asyncio.run(run_ingest(load_settings()))
@@ -167,7 +173,7 @@ def table(columns: list[str], rows: Any, title: str | None = None) -> Table:
     """Return rows as a table for the terminal."""
     shown = Table(*columns, title=title)
     for row in rows:
-        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
+        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in row))
     return shown
 
 
@@ -287,7 +293,7 @@ def doctor() -> None:
     findings = asyncio.run(examine())
     for finding in findings:
         mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
-        console.print(f"{mark} {finding.what}: {finding.detail}", soft_wrap=True)
+        console.print(f"{mark} {finding.what}: {escape(finding.detail)}", soft_wrap=True)
     raise typer.Exit(0 if all(f.ok for f in findings) else 3)
 
 
@@ -306,7 +312,7 @@ def main() -> None:
     try:
         app()
     except StreamgaugeError as error:
-        Console(stderr=True).print(f"[red]error[/red] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(exit_code(error))
 
 

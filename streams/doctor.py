@@ -14,7 +14,7 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings, load_settings
 from streams.gateway.address import check_open
 from streams.gateway.keys import read
-from streams.kafka import TOPICS, client_options, otlp_topics, topics
+from streams.kafka import TOPICS, client_options, otlp_topics, partitions_of
 from streams.shadow.plan import plan_of
 from streams.store import connect
 
@@ -67,13 +67,12 @@ async def _broker(settings: Settings) -> list[Finding]:
     admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
     try:
         await admin.start()
-        described = await admin.describe_topics(list(topics(kafka)))
+        partitions = await partitions_of(admin)
     except (KafkaError, OSError) as error:
         detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
         return [Finding("broker", ok=False, detail=detail)]
     finally:
         await admin.close()
-    partitions = {t["topic"]: len(t["partitions"]) for t in described if not t["error_code"]}
     otlp = [_otlp(settings, partitions)] if kafka.otlp else []
     return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, cast
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from schemas.errors import SettingsError
@@ -38,7 +39,9 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         return
     shown = Table(*(rows[0] if rows else ("nothing",)))
     for row in rows:
-        shown.add_row(*("" if v is None else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
+        shown.add_row(
+            *("" if v is None else f"{v:.3g}" if isinstance(v, float) else escape(str(v)) for v in row.values())
+        )
     console.print(shown)
 
 

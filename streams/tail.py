@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
+from rich.markup import escape
 
 from schemas.errors import BrokerError
 from schemas.outputs import Alert, ShadowFinding
 from schemas.settings import Kafka
 from streams.kafka import client_options
 
+_SUMMARY_CHARS = 160
 _COLOUR = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def line(alert: Alert) -> str:
-    """Return an alert as one line for the terminal."""
+    """Return an alert as one line for the terminal, in Rich's markup."""
     colour = "green" if alert.state == "resolved" else _COLOUR[alert.severity]
-    return f"{alert.changed_at:%H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {alert.summary}"
+    return f"{alert.changed_at:%H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {shown(alert.summary)}"
+
+
+def shown(summary: str) -> str:
+    """Return a summary that may quote what anybody wrote: on one line, without control codes or markup, shortened."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in summary).split())
+    return escape(line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1] + "…")
 
 
 def finding_line(finding: ShadowFinding) -> str:
     """Return what a second version would have done as one line for the terminal."""
-    mark = f"[dim]{finding.shadow}[/dim] {finding.verdict:8}"
+    mark = f"[dim]{escape(finding.shadow)}[/dim] {finding.verdict:8}"
     if finding.alert is not None:
         return f"{mark} {line(finding.alert)}"
     scores = f"{finding.primary_score} -> {finding.shadow_score}"
-    return f"{mark} flag {finding.tenant}/{finding.app} {finding.signal} {scores} {finding.event_id}"
+    return f"{mark} flag {escape(f'{finding.tenant}/{finding.app} {finding.signal} {scores} {finding.event_id}')}"
 
 
 async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: bool, shadow: bool = False) -> None:
@@ -44,11 +53,12 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
     except KafkaConnectionError as error:
         raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
     try:
-        async for record in consumer:
-            if as_json:
-                console.out(record.value.decode(), highlight=False)
-            else:
-                console.print(_line(orjson.loads(record.value), shadow=shadow), highlight=False)
+        with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
+            async for record in consumer:
+                if as_json:
+                    console.out(record.value.decode(), highlight=False)
+                else:
+                    console.print(_line(orjson.loads(record.value), shadow=shadow), highlight=False, soft_wrap=True)
     finally:
         await consumer.stop()
 

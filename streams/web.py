@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import streams.metrics  # noqa: F401 - registers what /metrics shows
+from schemas.errors import SettingsError
 
 _STUCK_S = 30.0
 
@@ -56,15 +59,48 @@ class Ready(Protocol):
         """Return the HTTP status and what to say."""
 
 
-async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Ready) -> web.AppRunner:
-    """Serve until the returned runner is cleaned up. Port 0 takes a free one."""
+async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Ready, *, settings: str) -> web.AppRunner:
+    """Serve until the returned runner is cleaned up. Port 0 takes a free one; for ``settings`` see `listen`."""
     app = web.Application()
     app.add_routes(pages(alive, readiness))
     app.add_routes([web.get("/metrics", _metrics)])
     runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await listen(runner, host, port, settings=settings)
     return runner
+
+
+async def listen(
+    runner: web.AppRunner, host: str, port: int, *, settings: str, tls: ssl.SSLContext | None = None
+) -> None:
+    """Take requests at an address.
+
+    Parameters
+    ----------
+    runner
+        Is set up here.
+    host, port
+        The address; port 0 takes a free one.
+    settings
+        What the two settings that named it begin with: ``ingest.`` or ``worker.health_``.
+    tls
+        For HTTPS.
+
+    Raises
+    ------
+    SettingsError
+        If that cannot be done: the port is taken, the address not of this machine.
+    """
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OSError as error:
+        await runner.cleanup()
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
+        variable = f"STREAMGAUGE_{settings.replace('.', '__').upper()}PORT"
+        raise SettingsError(
+            f"{settings}host={host}, {settings}port={port}: {why}; "
+            f"end what listens there, or set another port: {variable} (0 takes a free one)"
+        ) from error
 
 
 def pages(alive: Callable[[], bool], readiness: Ready) -> list[web.RouteDef]:

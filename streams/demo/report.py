@@ -14,6 +14,7 @@ from schemas.outputs import Alert
 from streams.demo.checks import Ask, Check
 from streams.demo.screen import one_line
 from streams.demo.verdict import Catch, Verdict
+from streams.tail import shown
 
 QUERIES = (
     (
@@ -75,7 +76,7 @@ def _catch_row(catch: Catch) -> Iterable[str]:
 def _finding(alert: Alert) -> str:
     """Return the sentence without the app, which has a column of its own."""
     where = "/".join(alert.segment.values()) + ": "
-    return alert.summary.removeprefix(where)
+    return shown(alert.summary.removeprefix(where))
 
 
 def _clock(ms: int) -> str:
@@ -132,7 +133,18 @@ def show_ways_in(console: Console, brokers: str, sql_port: int, metrics_port: in
     ways.add_row("SQL", f"curl http://127.0.0.1:{sql_port} -d '{_SQL}'")
     ways.add_row("Python", f"clickhouse_connect.get_client(host='127.0.0.1', port={sql_port}, database='streamgauge')")
     ways.add_row("Kafka", f"kcat -b {brokers} -C -t llm.alerts -o beginning")
-    ways.add_row("Alerts", f"STREAMGAUGE_KAFKA__BROKERS={brokers} streamgauge alerts tail --from-start")
+    ways.add_row("Alerts", ".venv/bin/streamgauge alerts tail --from-start")
     ways.add_row("Topics", "write llm.events, llm.feedback; read llm.scored, llm.alerts, llm.aggregates")
     ways.add_row("Metrics", f"curl http://127.0.0.1:{metrics_port}/metrics")
     console.print(Padding(ways, (0, 2)), highlight=False)
+
+
+def show_exports(console: Console, brokers: str, sql_port: int) -> None:
+    """Print what another terminal needs, on a line of its own: it is pasted."""
+    console.print("\nIn another terminal, for services, `streamgauge` and the pages in docs/integrations:")
+    console.print(
+        f"export STREAMGAUGE_URL=kafka://{brokers} STREAMGAUGE_KAFKA__BROKERS={brokers} "
+        f"STREAMGAUGE_CLICKHOUSE__PORT={sql_port}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -19,7 +19,7 @@ from streams.cli import until_signalled
 from streams.demo.checks import Check, check
 from streams.demo.listener import Listener
 from streams.demo.publisher import Publisher
-from streams.demo.report import show_checks, show_queries, show_verdict, show_ways_in
+from streams.demo.report import show_checks, show_exports, show_queries, show_verdict, show_ways_in
 from streams.demo.screen import LIVE_SQL, Screen
 from streams.demo.stage import Stage
 from streams.demo.verdict import judge
@@ -32,7 +32,9 @@ RATE = 330.0
 DEADLINE_S = 175.0
 _SETTLE_S = 30.0
 _POLL_S = 0.7
-_SQL_PORT = 8123
+_PORTS = (9092, 8123)
+"""Of Kafka and of ClickHouse, where it stays: those that the pages and the settings have."""
+
 _WIDTH = 100
 
 
@@ -88,7 +90,13 @@ class _Demo:
     async def run(self, *, stay: bool) -> int:
         begin = time.monotonic()
         try:
-            async with asyncio.timeout(DEADLINE_S) as deadline, Stage(self._folder, _SQL_PORT if stay else 0) as stage:
+            async with (
+                asyncio.timeout(DEADLINE_S) as deadline,
+                Stage(self._folder, _PORTS if stay else (0, 0)) as stage,
+            ):
+                self._greet()
+                if stay:
+                    show_exports(self._console, stage.brokers, stage.server.port)
                 code = await self._play(stage)
                 self._say(f"[dim]{time.monotonic() - begin:.0f} s in all[/dim]")
                 self._ways_in(stage, serving=stay)
@@ -104,7 +112,6 @@ class _Demo:
             ) from error
 
     async def _play(self, stage: Stage) -> int:
-        self._greet()
         await self._compile(stage)
         self._doing = "waiting for worker and sink"
         await stage.begin()
@@ -185,8 +192,9 @@ class _Demo:
         return checks
 
     def _ways_in(self, stage: Stage, *, serving: bool) -> None:
-        kafka = stage.settings.kafka
-        show_ways_in(self._console, kafka.brokers, stage.server.port, stage.metrics_port, serving=serving)
+        show_ways_in(self._console, stage.brokers, stage.server.port, stage.metrics_port, serving=serving)
+        if serving:
+            show_exports(self._console, stage.brokers, stage.server.port)
 
     async def _serve(self, stage: Stage) -> None:
         async def ended() -> None:

@@ -17,6 +17,7 @@ from schemas.errors import StreamgaugeError
 from schemas.settings import Aggregates, Alerts, ClickHouse, Drift, Kafka, Settings
 from schemas.settings import Sink as SinkSettings
 from schemas.settings import Worker as WorkerSettings
+from streams.demo.doorway import doorway
 from streams.embedded import PARTITIONS, EmbeddedBroker
 from streams.sink import Sink
 from streams.store import StoreServer, connect, migrate
@@ -38,22 +39,26 @@ class Stage:
     ----------
     folder
         Where the embedded ClickHouse keeps its files.
-    port
-        Of ClickHouse's HTTP interface; 0 takes a free one. A port that is taken is replaced by a free one.
+    ports
+        Of Kafka and of ClickHouse's HTTP interface; 0 takes a free one. A port that is taken is replaced by a free one.
 
     Attributes
     ----------
     settings
-        With the broker's address; nothing of them comes from the environment.
+        With the broker's own address; nothing of them comes from the environment.
+    brokers
+        The address to tell others.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, int] = (0, 0)) -> None:
+        self._kafka_port, sql_port = ports
         self._broker = EmbeddedBroker()
         self.settings = demo_settings(self._broker.address, folder)
-        self.server = StoreServer(self.settings.clickhouse, port=port)
+        self.server = StoreServer(self.settings.clickhouse, port=sql_port)
         self.worker = Worker(self.settings)
         self.sink = Sink(self.settings, lambda: connect(self.settings.clickhouse))
         self.metrics_port = 0
+        self.brokers = self._broker.address
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="demo-sql")  # one client, one thread
         self._client: Client | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -71,11 +76,13 @@ class Stage:
         self._leaving.callback(self._broker.close)
         self._leaving.callback(self._thread.shutdown)
         await asyncio.to_thread(self._broker.create_topics, self.settings.kafka)
+        self.brokers = await self._leaving.enter_async_context(doorway(self._kafka_port, self.brokers))
         self._client = await self.in_store(lambda: connect(self.settings.clickhouse))
         self._leaving.push_async_callback(self.in_store, self._client.close)
         await self.in_store(self._migrate)
         await self._serve_store()
-        pages = await serve("127.0.0.1", 0, lambda: self.worker.error is None, Readiness(self.worker.lag))
+        readiness, own = Readiness(self.worker.lag), "worker.health_"
+        pages = await serve("127.0.0.1", 0, lambda: self.worker.error is None, readiness, settings=own)
         self._leaving.push_async_callback(pages.cleanup)
         self.metrics_port = pages.addresses[0][1]
 

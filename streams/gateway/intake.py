@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from schemas.errors import ContractError, RecordError
 from schemas.event import LLMEvent
@@ -83,12 +84,26 @@ def row(raw: bytes, sender: Sender, *, feedback: bool = False) -> Row:
     try:
         item = decode_event(raw, headers)
     except ContractError as error:
-        if error.field != "tenant" or sender.tenant is None:
+        if sender.tenant is None or not _lacks_tenant(error):
             raise
-        raw = b'{"tenant":' + orjson.dumps(sender.tenant) + b"," + raw.lstrip()[1:]
+        raw = _with_tenant(raw, sender.tenant)
         item = decode_event(raw, headers)
     _permit(item, sender)
     return event_key(item), raw
+
+
+def _lacks_tenant(error: ContractError) -> bool:
+    """Return whether the tenant is missing, alone or beside others: what is said of these must not name it."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return False
+    found = cause.errors(include_url=False, include_context=False, include_input=False)
+    return any(e["type"] == "missing" and e["loc"] == ("tenant",) for e in found)
+
+
+def _with_tenant(raw: bytes, tenant: str) -> bytes:
+    rest = raw.lstrip()[1:].lstrip()
+    return b'{"tenant":' + orjson.dumps(tenant) + (b"" if rest.startswith(b"}") else b",") + rest
 
 
 def _permit(item: LLMEvent | Feedback, sender: Sender) -> None:

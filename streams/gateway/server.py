@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -18,8 +19,9 @@ from streams.gateway.door import Door
 from streams.gateway.native import Native
 from streams.gateway.otlp import Otlp
 from streams.gateway.outbox import Outbox
+from streams.gateway.silent import Silent
 from streams.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
-from streams.web import pages
+from streams.web import listen, pages
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Gateway:
         self._outbox = Outbox(settings)
         self.door = Door(self._settings)
         self._at_hand = AtHand()
+        self._silent = Silent(self._settings.read_timeout_s)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -59,8 +62,7 @@ class Gateway:
         return int(self._runner.addresses[0][1]) if self._runner else 0
 
     async def start(self) -> None:
-        """Connect, as soon as that can be done, and listen at once."""
-        self._outbox.start()
+        """Listen at once, and connect as soon as that can be done."""
         # Bodies are unpacked by us: aiohttp would do it without a bound on what comes out.
         runner = web.AppRunner(
             self._app(),
@@ -70,9 +72,10 @@ class Gateway:
             lingering_time=_LINGER_S,
             shutdown_timeout=_CLOSE_S,
         )
-        await runner.setup()
-        await web.TCPSite(runner, self._settings.host, self._settings.port, ssl_context=self._tls).start()
+        await listen(runner, self._settings.host, self._settings.port, settings="ingest.", tls=self._tls)
         self._runner = runner
+        self._watching = asyncio.create_task(self._silent.watch(runner))
+        self._outbox.start()
         scheme = "https" if self._tls else "http"
         keys = self._settings.keys_file or "no keys: anyone who reaches this address may send, for any tenant"
         log.info("listening on %s://%s:%d; %s", scheme, self._settings.host, self.port, keys)
@@ -80,6 +83,7 @@ class Gateway:
     async def stop(self) -> None:
         """Take no more requests, finish those at hand, disconnect."""
         if self._runner is not None:
+            self._watching.cancel()
             for site in self._runner.sites:
                 await site.stop()
             # aiohttp's own way to stop reads no further: a body that is still arriving would never be there.
@@ -96,7 +100,7 @@ class Gateway:
     def _app(self) -> web.Application:
         native = Native(self._settings, self.door, self._outbox)
         telemetry = Otlp(self._settings, self.door, self._outbox)
-        app = web.Application(middlewares=[_answered, self._at_hand.count])
+        app = web.Application(middlewares=[self._silent.hear, _answered, self._at_hand.count])
         app.add_routes(
             [
                 web.post("/v1/events", native.events),

@@ -14,12 +14,12 @@ from streams.web import serve
 
 async def run_ingest(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT (finishes the requests at hand); SIGHUP reads the keys again."""
-    gateway = Gateway(settings)
+    gateway, own = Gateway(settings), settings.ingest
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.door.keys.reload)
-    await gateway.start()
-    tune()
-    pages = await serve(settings.ingest.health_host, settings.ingest.health_port, lambda: True, gateway)
+    pages = await serve(own.health_host, own.health_port, lambda: True, gateway, settings="ingest.health_")
     try:
+        await gateway.start()
+        tune()
         await until_signalled(_for_ever, gateway.stop)
     finally:
         await pages.cleanup()

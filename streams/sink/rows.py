@@ -139,15 +139,12 @@ def _scored(value: bytes) -> Built:
     place = (_count(scored["source_offset"], 2**63), _count(scored.get("source_seq", 0)))
     usage, error, choices = event.get("usage") or _NONE, event.get("error") or _NONE, event.get("choices")
     injection, doubt = signals.get("injection") or _NONE, signals.get("hallucination") or _NONE
-    cost = event.get("cost_usd")
-    if cost is None:
-        cost = (signals.get("usage") or _NONE).get("cost_usd")
     row = (
         _text(event["event_id"]), _text(event["call_id"]), milliseconds(event["time"]),
         _text(event["tenant"]), _text(event["app"]),
         _text(event.get("environment", "production")), *[_text(event.get(name)) for name in _EVENT_TEXTS[1:]],
         *[_count(usage.get(name)) for name in _TOKENS],
-        _number(cost), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
+        _number(event.get("cost_usd")), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
         _text(error.get("type")), _text(choices[0].get("finish_reason")) if choices else "",
         _number(injection.get("score")), bool(injection.get("flag")),
         _number(doubt.get("score")), bool(doubt.get("flag")), _reason(doubt),

@@ -17,8 +17,10 @@ async def run_sink(settings: Settings) -> None:
     tries again, and is not ready.
     """
     tune()
-    sink = Sink(settings, lambda: connect(settings.clickhouse))
-    pages = await serve(settings.sink.health_host, settings.sink.health_port, sink.ready.is_set, Readiness(sink.lag))
+    sink, own = Sink(settings, lambda: connect(settings.clickhouse)), settings.sink
+    pages = await serve(
+        own.health_host, own.health_port, sink.ready.is_set, Readiness(sink.lag), settings="sink.health_"
+    )
     try:
         await until_signalled(sink.run, sink.stop)
     finally:

@@ -41,7 +41,9 @@ async def run_tiers(settings: Settings) -> None:
     runners = [Runner(settings, tier) for tier in build_tiers(settings)]
     part = settings.tiers
     alive = lambda: all(r.assigned.is_set() for r in runners)  # noqa: E731 - as short as its use
-    pages = await serve(part.health_host, part.health_port, alive, Readiness(lambda: _lag(runners)))
+    pages = await serve(
+        part.health_host, part.health_port, alive, Readiness(lambda: _lag(runners)), settings="tiers.health_"
+    )
     try:
         await until_signalled(lambda: _together(r.run() for r in runners), lambda: _together(r.stop() for r in runners))
     finally:

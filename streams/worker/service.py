@@ -12,9 +12,10 @@ from streams.worker.app import Worker
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT (drains) or a failure (raises it)."""
     warm(settings)
-    worker = Worker(settings)
+    worker, own = Worker(settings), settings.worker
+    readiness = Readiness(worker.lag)
     pages = await serve(
-        settings.worker.health_host, settings.worker.health_port, lambda: worker.error is None, Readiness(worker.lag)
+        own.health_host, own.health_port, lambda: worker.error is None, readiness, settings="worker.health_"
     )
     try:
         await until_signalled(worker.run, worker.stop)

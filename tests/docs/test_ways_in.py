@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,13 +13,16 @@ from typing import get_args
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from schemas.settings import Kafka, Settings
+from schemas.settings import Kafka, Settings, load_settings
+from streams.cli import app
 from tests.conftest import MakeSettings
-from tests.docs.pages import REPOSITORY, blocks
+from tests.docs.pages import FOLDER, REPOSITORY, blocks
 from tests.topics import values
 
 GATEWAY = "localhost:6068"
+BROKERS = "localhost:9092"
 SERVE = """
 streamgauge ingest &
 gateway=$!
@@ -51,7 +55,8 @@ def shell(tree: Settings, folder: Path, *commands: str) -> str:
         "STREAMGAUGE_INGEST__PORT": str(port),
         "STREAMGAUGE_INGEST__HEALTH_PORT": str(health),
     }
-    script = "\n".join(commands).replace("streamgauge ingest\n", SERVE).replace(GATEWAY, f"localhost:{port}")
+    script = "\n".join(commands).replace("streamgauge ingest\n", SERVE)
+    script = script.replace(GATEWAY, f"localhost:{port}").replace(BROKERS, tree.kafka.brokers)
     command = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -65,6 +70,7 @@ def test_events_feedback_and_the_client_over_http(tree: Settings, tmp_path: Path
     (tmp_path / "service.py").write_text(client.replace(GATEWAY, "localhost:${STREAMGAUGE_INGEST__PORT}"))
     send = 'sed -i "s/\\${STREAMGAUGE_INGEST__PORT}/$STREAMGAUGE_INGEST__PORT/" service.py && python service.py'
     said = shell(tree, tmp_path, *blocks("http-events", "sh"), send)
+    assert "created: " in said
     assert said.count('"accepted":1') == 2
     by_hand, by_client = sorted(asyncio.run(values(tree, "events")), key=lambda event: event["request_model"])
     assert (by_hand["request_model"], by_client["request_model"]) == ("gpt-5.2", "llama-3.3")
@@ -101,3 +107,36 @@ def test_the_collector_writes_what_the_worker_reads() -> None:
     encodings = {f"otlp_{name}" for name in get_args(Kafka.model_fields["otlp_encoding"].annotation)}
     assert {exporter["traces"]["encoding"], exporter["logs"]["encoding"]} <= encodings
     assert all(p["exporters"] == ["kafka"] for p in collector["service"]["pipelines"].values())
+
+
+def test_the_monitor_of_the_collectors_page_reads_the_file_it_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, monitor = blocks("otel-collector", "yaml")
+    (commands,) = blocks("otel-collector", "sh")
+    name, file = commands.splitlines()[0].removeprefix("export ").split("=")
+    (tmp_path / file).write_text(monitor)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, file)
+    assert load_settings().kafka.otlp
+
+
+def test_the_prices_of_the_page_are_settings() -> None:
+    (file,) = blocks("README", "yaml")
+    assert Settings.model_validate(yaml.safe_load(file)).prices["gpt-5.2"].cached == 0.125
+
+
+def test_what_a_page_sets_is_a_setting() -> None:
+    pages = [path.stem for path in FOLDER.glob("*.md")]
+    named = {
+        name for page in pages for name in re.findall(r"STREAMGAUGE_[A-Z]+__\w+", (FOLDER / f"{page}.md").read_text())
+    }
+    assert named
+    assert named <= set(re.findall(r"STREAMGAUGE_\w+", (REPOSITORY / "docs/contracts/settings.md").read_text()))
+
+
+def test_the_help_of_ingest_names_settings_that_there_are() -> None:
+    said = CliRunner().invoke(app, ["ingest", "--help"]).stdout
+    reference = (REPOSITORY / "docs/contracts/settings.md").read_text()
+    assert "docs/contracts/settings.md" in said
+    assert all(f"`{name}`" in reference for name in re.findall(r"STREAMGAUGE_\w+", said))

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.settings import Settings
@@ -38,8 +40,11 @@ NAMES = (
 PYTHON = ROOT / ".venv-client" / "bin" / "python"
 _ROW = (
     "SELECT conversation_id, tenant, app, provider, request_model, response_model, prompt_name, prompt_version, "
-    "input_tokens, output_tokens, error_type, latency_ms, ttft_ms, event FROM events"
+    "input_tokens, output_tokens, cached_tokens, cost_usd, error_type, latency_ms, ttft_ms, event FROM events"
 )
+PRICE = {"input": 2.0, "cached": 0.5, "output": 10.0}
+LITELLM = {"input": 0.15, "cached": 0.075, "output": 0.6}
+"""Of gpt-4o-mini, in LiteLLM's own table."""
 
 
 def test_every_program_is_run() -> None:
@@ -91,7 +96,13 @@ def rows(store: Client) -> dict[str, dict[str, Any]]:
 
 
 async def test_every_call_of_every_library_is_a_row(kafka: KafkaBroker, settings: MakeSettings, tmp_path: Path) -> None:
-    tree = settings(kafka.brokers, clickhouse={"path": tmp_path / "store"}, sink={"linger_s": 0.3})
+    models = {re.findall(r'^MODEL = "(.+)"$', (PROGRAMS / f"{name}.py").read_text(), re.MULTILINE)[0] for name in NAMES}
+    tree = settings(
+        kafka.brokers,
+        clickhouse={"path": tmp_path / "store"},
+        sink={"linger_s": 0.3},
+        prices=dict.fromkeys(models, PRICE),
+    )
 
     def publish() -> list[dict[str, Any]]:
         return [
@@ -99,16 +110,20 @@ async def test_every_call_of_every_library_is_a_row(kafka: KafkaBroker, settings
         ]
 
     wanted, found = await stored(tree, tmp_path, publish)
+    assert {call["conversation_id"] for call in wanted} <= found.keys()
     for name in NAMES:
         calls = [call for call in wanted if call["program"] == name]
-        assert any(call["streamed"] for call in calls) or name in {"otel_hook", "decorator"}, name
+        assert any(call["streamed"] for call in calls) or name == "otel_hook", name  # no time to the first token
         assert any(call["error_type"] for call in calls), name
-    assert {call["conversation_id"] for call in wanted} <= found.keys()
+        assert any(found[call["conversation_id"]]["cost_usd"] for call in calls), name
     for call in wanted:
-        assert difference(call, found[call["conversation_id"]]) == {}, call
+        price = LITELLM if call["program"] == "litellm" else PRICE
+        assert difference(call, found[call["conversation_id"]], price) == {}, call
 
 
-def difference(call: dict[str, Any], row: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def difference(
+    call: dict[str, Any], row: dict[str, Any], price: dict[str, float] | None = None
+) -> dict[str, tuple[Any, Any]]:
     """Return each thing that is not as the program said: what was wanted and what is there."""
     event = json.loads(row["event"])
     texts = [m.get("content", "") for m in event.get("messages", ())]
@@ -122,6 +137,15 @@ def difference(call: dict[str, Any], row: dict[str, Any]) -> dict[str, tuple[Any
     wanted["response"] = call["response"]
     there["response"] = call["response"] if call["response"] in answers or not call["response"] else answers
     wanted["latency"], there["latency"] = True, row["latency_ms"] is not None and row["latency_ms"] > 0
+    wanted["cost"] = cost(row, price) if price and event.get("usage") else None
+    there["cost"] = None if row["cost_usd"] is None else pytest.approx(row["cost_usd"])
     if call["streamed"]:
         wanted["ttft"], there["ttft"] = True, row["ttft_ms"] is not None and 0 < row["ttft_ms"] <= row["latency_ms"]
     return {name: (wanted[name], there[name]) for name in wanted if wanted[name] != there[name]}
+
+
+def cost(row: dict[str, Any], price: dict[str, float]) -> float:
+    """Return what a call costs whose tokens are those of a row: cached ones are part of the input."""
+    fresh = row["input_tokens"] - row["cached_tokens"]
+    paid = fresh * price["input"] + row["cached_tokens"] * price["cached"] + row["output_tokens"] * price["output"]
+    return float(paid) / 1e6

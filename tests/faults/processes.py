@@ -25,6 +25,10 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+_BY_NAME = {"prices"}
+"""Settings whose keys are the user's words, and not those of the tree."""
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """Return settings as the environment that gives them back."""
     return dict(_leaves("STREAMGAUGE_", settings.model_dump()))
@@ -32,11 +36,11 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _leaves(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name not in _BY_NAME:
             yield from _leaves(f"{prefix}{name}__", value)
         elif value is not None:
             shown = value.get_secret_value() if isinstance(value, SecretStr) else value
-            yield f"{prefix}{name}".upper(), json.dumps(shown) if isinstance(shown, tuple) else str(shown)
+            yield f"{prefix}{name}".upper(), json.dumps(shown) if isinstance(shown, tuple | dict) else str(shown)
 
 
 class Service:

@@ -171,6 +171,21 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(tree: Settings) -> 
         assert client.gateway.door.room.used == 0
 
 
+async def test_connections_that_say_nothing_are_ended_and_those_that_asked_are_kept(tree: Settings) -> None:
+    hasty = tree.ingest.model_copy(update={"read_timeout_s": 0.5})
+    async with running(tree.model_copy(update={"ingest": hasty})) as client:
+        silent, half, asked = [await asyncio.open_connection("127.0.0.1", client.gateway.port) for _ in range(3)]
+        half[1].write(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n")
+        asked[1].write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await asked[0].readline()).startswith(b"HTTP/1.1 200")
+        assert await asyncio.wait_for(silent[0].read(), 10) == await asyncio.wait_for(half[0].read(), 10) == b""
+        await asked[0].readuntil(b"}")
+        asked[1].write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await asked[0].readline()).startswith(b"HTTP/1.1 200")
+        for _, writer in (silent, half, asked):
+            writer.close()
+
+
 async def test_a_transfer_that_is_broken_is_refused(tree: Settings) -> None:
     async with running(tree) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.gateway.port)
@@ -382,7 +397,7 @@ async def test_a_stop_finishes_the_requests_at_hand_and_takes_no_more(tree: Sett
 async def test_its_pages_show_its_metrics(tree: Settings) -> None:
     async with running(tree) as client:
         await client.post("/v1/events", RAWS[0])
-        runner = await serve("127.0.0.1", 0, lambda: True, client.gateway)
+        runner = await serve("127.0.0.1", 0, lambda: True, client.gateway, settings="ingest.health_")
         host, port = runner.addresses[0]
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
             text = await (await http.get("/metrics")).text()

@@ -108,9 +108,12 @@ def open_source(
             consumer.assign(_positions(consumer, topic, start))
         else:
             consumer.subscribe([topic])
-    except (KafkaException, SubscriptionError) as error:
+    except KafkaException as error:
         consumer.close()
         raise SubscriptionError(f"{settings.url}: {error}; is the broker up, and is this its address?") from error
+    except SubscriptionError:
+        consumer.close()
+        raise
     return AlertSource(consumer, group is not None)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from docs_and_examples import pages
 from docs_and_examples.scripts import Place, place
 
@@ -18,6 +19,16 @@ def at(tmp_path: Path) -> Iterator[Place]:
     """Return local servers, and an environment in which programs find them."""
     with place(tmp_path) as one:
         yield one
+
+
+@pytest.fixture
+def kafka() -> Iterator[str]:
+    """librdkafka's own mock cluster, in memory, as long as its producer lives."""
+    host = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
+    broker = next(iter(host.list_topics(timeout=10).brokers.values()))
+    host.list_topics("llm.alerts", timeout=10)
+    yield f"{broker.host}:{broker.port}"
+    host.flush(1)
 
 
 @pytest.fixture

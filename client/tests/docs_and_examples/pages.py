@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from docs_and_examples.scripts import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "integrations"
+README = REPOSITORY / "client" / "README.md"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -32,7 +33,16 @@ def text(page: str) -> str:
 
 def blocks(page: str, language: str | None = None) -> list[Block]:
     """Return the blocks of a page, of one language or of all."""
-    found = [Block(page, match["language"], match["code"]) for match in BLOCK.finditer(text(page))]
+    return _blocks(page, text(page), language)
+
+
+def readme_blocks() -> list[Block]:
+    """Return the programs of the client's README."""
+    return _blocks("README", README.read_text(), "python")
+
+
+def _blocks(page: str, written: str, language: str | None) -> list[Block]:
+    found = [Block(page, match["language"], match["code"]) for match in BLOCK.finditer(written)]
     return [block for block in found if language in (None, block.language)]
 
 

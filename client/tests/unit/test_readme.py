@@ -7,7 +7,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 import streamgauge
+from streamgauge.drops import REASONS
 from streamgauge.settings import Settings
+from streamgauge.transports.answers import _AGAIN, judge
+from streamgauge.transports.kafka import _REASONS
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -28,3 +31,20 @@ def test_its_first_block_names_what_is_there() -> None:
     assert used == {"configure", "watch", "prompt"}
     assert used <= set(streamgauge.__all__)
     compile(block, "README.md", "exec")
+
+
+def test_its_reasons_are_those_that_are_counted() -> None:
+    table = README.split("## What is lost, and why")[1].split("## Settings")[0]
+    rows = re.findall(r"^\| (.+?) \| `(\w+)` \|", table, re.MULTILINE)
+    told = {
+        kind: {name for names, of in rows if of == kind for name in re.findall(r"`(\w+)`", names)}
+        for kind in ("dropped", "failed")
+    }
+    assert told["dropped"] == {*REASONS, "too_large"}
+    assert set(_REASONS.values()) <= told["failed"]
+    for status in (400, 401, 413):
+        verdict = judge(status, None, b"")
+        assert verdict.reason in told["failed"]
+        assert not verdict.retry
+    (tried,) = (line for line in table.splitlines() if "`timed_out`" in line)
+    assert {int(status) for status in re.findall(r"\b\d{3}\b", tried)} == _AGAIN

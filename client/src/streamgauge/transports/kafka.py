@@ -22,6 +22,8 @@ _REASONS = {
     "RECORD_LIST_TOO_LARGE": "too_large",
     "_QUEUE_FULL": "local_queue",
 }
+_NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001 - public codes
+"""librdkafka gives these up after half a minute, long before the time that an event may take."""
 
 
 class KafkaTransport:
@@ -49,6 +51,9 @@ class KafkaTransport:
         settle = self._settle
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is not None and error.code() in _NO_TOPIC:
+                remedy = "run `streamgauge topics create`, or give its topic_prefix"
+                seldom("kafka.topic", logging.WARNING, "Kafka: no topic %s; %s", message.topic(), remedy)
             settle(batch, len(message), None if error is None else _reason(error))
 
         return on_delivery

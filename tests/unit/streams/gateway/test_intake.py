@@ -45,10 +45,24 @@ def test_what_a_key_may_not_send_is_refused_with_the_remedy(change: dict[str, st
     assert raised.value.field == field
 
 
-@pytest.mark.parametrize("change", [{"tenant": ""}, {"tenant": 7}, {"tenant": None, "app": None}])
-def test_a_tenant_is_filled_in_only_where_it_is_missing_alone(change: dict[str, Any]) -> None:
-    with pytest.raises(ContractError):
-        row(raw(**change), CLINIC)
+@pytest.mark.parametrize("tenant", ["", 7])
+def test_a_tenant_is_filled_in_only_where_it_is_missing(tenant: Any) -> None:
+    with pytest.raises(ContractError, match=r"^tenant: "):
+        row(raw(tenant=tenant), CLINIC)
+
+
+@pytest.mark.parametrize("sent", [b"{}", b" { } ", b'{"environment": "x"}'])
+def test_what_is_missing_beside_the_tenant_is_named_without_it(sent: bytes) -> None:
+    with pytest.raises(ContractError) as raised:
+        row(sent, CLINIC)
+    assert [part.partition(":")[0] for part in str(raised.value).split("; ")[:-1]] == [
+        "event_id",
+        "call_id",
+        "time",
+        "app",
+    ]
+    with pytest.raises(ContractError, match="tenant: Field required"):
+        row(sent, ANONYMOUS)
 
 
 @pytest.mark.parametrize(

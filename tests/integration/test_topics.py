@@ -1,0 +1,71 @@
+"""`topics create` and `doctor`, on the mock cluster, which makes every topic it is asked about, and on Apache Kafka."""
+
+from __future__ import annotations
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from typer.testing import CliRunner
+
+from schemas.errors import BrokerError
+from schemas.settings import Settings
+from streams import kafka as topics
+from streams.cli import app
+from streams.doctor import Finding, examine
+from tests.conftest import MakeSettings
+from tests.kafka.broker import KafkaBroker
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, topic_prefix: str) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("STREAMGAUGE_KAFKA__TOPIC_PREFIX", topic_prefix)
+    return monkeypatch
+
+
+async def present(tree: Settings) -> set[str]:
+    admin = AIOKafkaAdminClient(**topics.client_options(tree.kafka))
+    await admin.start()
+    try:
+        return {name for name in await topics.partitions_of(admin) if name.startswith(tree.kafka.topic_prefix)}
+    finally:
+        await admin.close()
+
+
+async def found(what: str) -> Finding:
+    [finding] = [f for f in await examine() if f.what == what]
+    return finding
+
+
+async def looked_at_and_made(tree: Settings) -> None:
+    """Nothing is made by `doctor`, which names what is missing; all is made by `topics create`, and once."""
+    wanted = set(topics.topics(tree.kafka))
+    before = await found("topics")
+    assert not before.ok
+    assert all(name in before.detail for name in wanted)
+    assert "streamgauge topics create" in before.detail
+    assert await present(tree) == set()
+
+    assert set(await topics.create_topics(tree.kafka)) == wanted == await present(tree)
+    assert await topics.create_topics(tree.kafka) == []
+    assert (await found("topics")).detail == f"{len(wanted)} topics, 4 partitions"
+
+
+async def test_on_the_mock_cluster(mock_kafka: str, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
+    await looked_at_and_made(settings(mock_kafka))
+
+
+async def test_on_apache_kafka(kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
+    await looked_at_and_made(settings(kafka.brokers))
+
+
+def test_the_command_against_the_mock_cluster(mock_kafka: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
+    first, second = (CliRunner().invoke(app, ["topics", "create"]) for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "nothing, all are there" in second.stdout
+
+
+async def test_a_broker_that_is_away_is_one_error_with_its_address(settings: MakeSettings) -> None:
+    with pytest.raises(BrokerError, match=r"kafka.brokers=127\.0\.0\.1:1: .*is the broker up"):
+        await topics.create_topics(settings("127.0.0.1:1").kafka)

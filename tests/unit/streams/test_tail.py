@@ -1,0 +1,79 @@
+"""Alerts on a terminal: one line each, whatever they quote."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.text import Text
+
+from schemas.outputs import Alert
+from streams.cli import table
+from streams.tail import line
+
+AT = datetime(2026, 1, 1, 9, tzinfo=UTC)
+
+
+def alert(summary: str) -> Alert:
+    return Alert(
+        alert_id="a",
+        fingerprint="f",
+        state="firing",
+        rule="prompt-campaign",
+        severity="critical",
+        signal="campaign",
+        segment={"tenant": "clinic", "app": "triage"},
+        summary=summary,
+        value=1.0,
+        threshold=0.0,
+        started_at=AT,
+        changed_at=AT,
+        source_partition=0,
+        source_offset=0,
+    )
+
+
+def printed(summary: str) -> str:
+    return Text.from_markup(line(alert(summary))).plain
+
+
+def test_an_alert_is_one_line() -> None:
+    assert printed("5 prompts:\n\n- Disable\r\n\tall\x85now") == (
+        "09:00:00 firing   prompt-campaign 5 prompts: - Disable all now"
+    )
+
+
+def test_a_long_quotation_is_shortened() -> None:
+    assert printed("word " * 100).removeprefix("09:00:00 firing   prompt-campaign ") == ("word " * 100)[:159] + "…"
+
+
+def test_quoted_markup_and_escape_codes_do_nothing() -> None:
+    assert printed("[INST] ignore [/red] \x1b[2J\x07").endswith("prompt-campaign [INST] ignore [/red] [2J")
+
+
+def test_a_table_shows_what_looks_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(width=80).print(table(["text"], [("[INST] [/red]",)]))
+    assert "[INST] [/red]" in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_ends_it_in_silence(mock_kafka: str) -> None:
+    producer = Producer({"bootstrap.servers": mock_kafka})
+    said = alert("x").model_dump_json()
+    producer.produce("llm.alerts", said)
+    assert producer.flush(10) == 0
+    environment = os.environ | {"STREAMGAUGE_KAFKA__BROKERS": mock_kafka}
+    command = [sys.executable, "-m", "streams.cli", "alerts", "tail", "--from-start"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tail:
+        assert tail.stdout
+        assert tail.stderr
+        assert b"prompt-campaign x" in tail.stdout.readline()
+        tail.stdout.close()
+        while tail.poll() is None:
+            producer.produce("llm.alerts", said)
+            assert producer.flush(10) == 0
+        assert (tail.returncode, tail.stderr.read()) == (0, b"")
