@@ -48,7 +48,15 @@ _DIFFERS = 4
 
 
 async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
-    """Run ``start`` until it returns or SIGTERM or SIGINT comes; then ``stop`` (which drains)."""
+    """Run ``start`` until it returns or SIGTERM or SIGINT comes; then ``stop`` (which drains).
+
+    Raises
+    ------
+    BrokerError
+        If Kafka failed ``start``; whatever else it raises is raised as it is.
+    """
+    from aiokafka.errors import KafkaError
+
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,10 +66,13 @@ async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     await stop()
     waiting.cancel()
-    if running.done():
-        running.result()
-    else:
+    if not running.done():
         running.cancel()
+        return
+    try:
+        running.result()
+    except KafkaError as error:
+        raise BrokerError(f"Kafka: {error!r}; `streamgauge doctor` says what is wrong") from error
 
 
 @app.command()

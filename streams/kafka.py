@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ class Topic:
     name: str
     purpose: str
     config: tuple[tuple[str, str], ...] = ()
+    needed: bool = True
+    """By every worker."""
 
 
 _COMPACT = (("cleanup.policy", "compact"), ("segment.ms", "600000"), ("min.cleanable.dirty.ratio", "0.1"))
@@ -36,8 +39,8 @@ TOPICS = (
     Topic("quality", "live quality of the agents, by labels"),
     Topic("label_requests", "events whose labels are worth having"),
     Topic("snapshots", "state of the workers", _COMPACT),
-    Topic("shadow", "what a second version would have said"),
-    Topic("verdicts", "what the tiers said"),
+    Topic("shadow", "what a second version would have said", needed=False),
+    Topic("verdicts", "what the tiers said", needed=False),
 )
 
 
@@ -83,17 +86,38 @@ async def create_topics(kafka: Kafka) -> list[str]:
     BrokerError
         If the broker does not answer or refuses, with the remedy.
     """
+    async with _admin(kafka) as admin:
+        return await _create_missing(admin, kafka)
+
+
+async def check_topics(kafka: Kafka) -> None:
+    """Look whether all topics are there that a worker needs; a Collector may still make its own.
+
+    Raises
+    ------
+    BrokerError
+        If one is missing, or the broker does not answer, with the remedy.
+    """
+    async with _admin(kafka) as admin:
+        present = await partitions_of(admin)
+    if missing := [name for t in TOPICS if t.needed and (name := kafka.topic(t.name)) not in present]:
+        raise BrokerError(
+            f"kafka.brokers={kafka.brokers}: no topic {', '.join(missing)}; run: streamgauge topics create"
+        )
+
+
+@asynccontextmanager
+async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options(kafka))
     try:
         await admin.start()
-        try:
-            return await _create_missing(admin, kafka)
-        finally:
-            await admin.close()
+        yield admin
     except (KafkaError, OSError) as error:
         raise BrokerError(
-            f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and may we create topics?"
+            f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and may we see and create topics?"
         ) from error
+    finally:
+        await admin.close()
 
 
 async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]:

@@ -13,11 +13,11 @@ from types import TracebackType
 
 from confluent_kafka import Producer
 
+from streams.kafka import TOPICS
 from tests.kafka.broker import KafkaBroker, create_topics
 
 CONTENDERS = Path(__file__).parents[1] / "contenders"
 PARTITIONS = 4
-TOPICS = ("events", "feedback", "scored", "alerts", "aggregates", "deadletter", "snapshots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Bed:
 
     def topics(self, prefix: str) -> None:
         """Create all topics of a prefix, as ``streamgauge topics create`` would."""
-        create_topics(self.broker.brokers, [f"{prefix}.{t}" for t in TOPICS], partitions=PARTITIONS)
+        create_topics(self.broker.brokers, [f"{prefix}.{t.name}" for t in TOPICS], partitions=PARTITIONS)
 
     def fill(self, topic: str, values: Iterable[bytes]) -> int:
         """Publish round robin over the partitions, uncompressed, and wait until all is written."""

@@ -16,6 +16,7 @@ from faust.types import TP, StreamT
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
+from streams.kafka import check_topics
 from streams.metrics import WORKER_RECORDS
 from streams.shadow.host import ShadowHost
 from streams.shadow.plan import plan_of
@@ -53,6 +54,7 @@ class Worker:
         self.error: BaseException | None = None
         self.stopping = False
         self._lock = asyncio.Lock()
+        self._idle: asyncio.Task[None] | None = None
         self._writer = Writer(settings)
         self._budget = ByteBudget(settings.worker.buffer_bytes)
         plan = plan_of(settings)
@@ -60,7 +62,14 @@ class Worker:
         self.app = self._build_app()
 
     async def start(self) -> None:
-        """Join the group and begin."""
+        """Join the group and begin.
+
+        Raises
+        ------
+        BrokerError
+            If a topic is missing: aiokafka would log a line every 3 ms for 40 s at the first record it is needed for.
+        """
+        await check_topics(self.settings.kafka)
         await self._writer.start()
         if self._shadows is not None:
             self._shadows.start()
@@ -84,7 +93,8 @@ class Worker:
         if self.stopping:
             return
         self.stopping = True
-        self._idle.cancel()
+        if self._idle is not None:
+            self._idle.cancel()
         async with self._lock:
             if self.error is None:
                 try:
@@ -161,9 +171,13 @@ class Worker:
     async def _judge(self, runs: StreamT[Held]) -> None:
         async for held in runs:
             if held.records:
-                async with self._lock:
-                    await self._guarded(self._judge_run(held.partition, held.take()))
+                await self._guarded(self._judge_held(held))
                 await self._budget.release(held.size, held.era)
+
+    async def _judge_held(self, held: Held) -> None:
+        async with self._lock:
+            if self.error is None:
+                await self._judge_run(held.partition, held.take())
 
     async def _judge_run(self, partition: int, records: list[ConsumerRecord]) -> None:
         WORKER_RECORDS.labels("events").inc(len(records))
@@ -204,8 +218,11 @@ class Worker:
         consumer = cast(Consumer, self.app.consumer)
         await consumer._commit({TP(topic, partition): offset})  # noqa: SLF001
 
-    async def _guarded(self, work: Any) -> None:
-        """Stop the worker on any failure: Faust would swallow it and go on past the events."""
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """Stop the worker on any failure: Faust would swallow it and go on past the events.
+
+        Never called with the lock held: it does not return, and `stop` takes the lock.
+        """
         try:
             await work
         except Exception as error:  # noqa: BLE001 - whatever it is, going on would lose events
@@ -221,9 +238,13 @@ class Worker:
     async def _idle_loop(self) -> None:
         while True:
             await asyncio.sleep(min(0.5, self.settings.worker.snapshot_interval_s))
-            async with self._lock:
+            await self._guarded(self._idle_all())
+
+    async def _idle_all(self) -> None:
+        async with self._lock:
+            if self.error is None:
                 for engine in self.engines.values():
-                    await self._guarded(engine.idle())
+                    await engine.idle()
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], *_: Any, **__: Any) -> None:
         partitions = {tp.partition for tp in revoked if tp.topic == self.events}

@@ -12,12 +12,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from confluent_kafka import Producer
 
+from agents.pipeline import Pipeline
 from schemas.errors import BrokerError, RecordError
 from schemas.settings import Settings
+from streams.cli import until_signalled
 from streams.decode import decode_event
-from streams.kafka import create_topics
+from streams.kafka import TOPICS, create_topics
 from streams.worker.app import Worker
-from tests.conftest import MakeSettings
+from tests.conftest import MakeSettings, MakeTopics
 from tests.kafka.broker import KafkaBroker
 from tests.traffic import lines
 
@@ -135,6 +137,40 @@ async def test_a_worker_whose_consumer_fails_says_so(kafka: KafkaBroker, setting
     with pytest.raises(BrokerError, match="a record that aiokafka cannot read"):
         await asyncio.wait_for(running, 30)
     await worker.stop()
+
+
+async def test_a_worker_that_cannot_judge_ends_with_what_failed(
+    kafka: KafkaBroker, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed holding what `stop` waits for: a process that did nothing, at full speed, until it was killed."""
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("a defect of an agent")
+
+    tree = settings(kafka.brokers)
+    await create_topics(tree.kafka)
+    await publish(tree, lines(50))
+    monkeypatch.setattr(Pipeline, "process", fails)
+    worker = Worker(tree)
+    with pytest.raises(RuntimeError, match="a defect of an agent"):
+        await asyncio.wait_for(until_signalled(worker.run, worker.stop), 30)
+    assert judged(worker) == 0
+
+
+async def test_a_worker_without_a_topic_says_what_makes_it(
+    kafka: KafkaBroker, settings: MakeSettings, topics: MakeTopics
+) -> None:
+    tree = settings(kafka.brokers)
+    topics(*(topic.name for topic in TOPICS if topic.name != "label_requests"))
+    worker = Worker(tree)
+    with pytest.raises(BrokerError, match=r"no topic \S+\.label_requests; run: streamgauge topics create"):
+        await asyncio.wait_for(until_signalled(worker.run, worker.stop), 30)
+
+
+async def test_a_worker_without_a_broker_says_so(settings: MakeSettings) -> None:
+    worker = Worker(settings("127.0.0.1:1"))
+    with pytest.raises(BrokerError, match=r"kafka.brokers=127\.0\.0\.1:1: .*is the broker up"):
+        await asyncio.wait_for(until_signalled(worker.run, worker.stop), 30)
 
 
 async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
