@@ -112,6 +112,11 @@ class Chunk:
         return [Segment(e.tenant, e.app, e.response_model or e.request_model, e.prompt_version) for e in self.events]
 
     @cached_property
+    def places(self) -> list[tuple[str, str]]:
+        """Tenant and app of each event, length n."""
+        return [(e.tenant, e.app) for e in self.events]
+
+    @cached_property
     def times(self) -> NDArray[np.int64]:
         """int64[n], event time in milliseconds since 1970."""
         return np.fromiter((int(e.time.timestamp() * 1000) for e in self.events), np.int64, len(self.events))

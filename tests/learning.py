@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.base import Chunk
 from agents.learning import Learner, LearningConfig, Scored, Space
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -38,9 +39,8 @@ def show(target: Learner, n: int, *, topic: int = 0, base: float = -1.0, tenant:
     margins = np.array([base])
     row = words(n, topic)
     target.apply(row[None], [tenant], margins)
-    event = call(n, tenant, **more)
-    said = Scored(row, base, float(margins[0]), bool(margins[0] > 0))
-    target.scored(0, event, int(event.time.timestamp() * 1000), said)
+    said = Scored([0], row[None], np.array([base]), margins, [bool(margins[0] > 0)])
+    target.scored(Chunk([call(n, tenant, **more)]), said)
     return float(margins[0])
 
 

@@ -128,14 +128,17 @@ class HallucinationAgent:
         odds = fixed.copy()
         self.learner.apply(found.rows, [chunk.events[i].tenant for i in which], odds)
         offsets, times = chunk.offsets.tolist(), chunk.times.tolist()
-        for k, (i, base, log_odds, doubt) in enumerate(zip(which, fixed.tolist(), odds.tolist(), doubts, strict=True)):
+        judged: list[int] = []
+        for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
                 continue
-            event, at = chunk.events[i], (offsets[i], times[i])
-            limit = self._thresholds.pass_on((event.tenant, event.app), log_odds)
+            limit = self._thresholds.pass_on(chunk.places[i], log_odds)
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)
-            self.learner.scored(i, event, at[1], Scored(found.rows[k].copy(), base, log_odds, signal.flag))
-            changes += self._watch(i, event, *at, flag=signal.flag)
+            judged.append(k)
+            changes += self._watch(chunk, i, offsets[i], times[i], flag=signal.flag)
+        index = [which[k] for k in judged]
+        flags = [signals[i].flag for i in index]
+        self.learner.scored(chunk, Scored(index, found.rows[judged], fixed[judged], odds[judged], flags))
         return Scores(signals, changes)
 
     def _doubts(self, chunk: Chunk, found: Measured) -> list[_Doubt | None]:
@@ -185,8 +188,8 @@ class HallucinationAgent:
         unsupported = tuple(dict.fromkeys(strings))
         return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst, *told)
 
-    def _watch(self, i: int, event: LLMEvent, offset: int, time_ms: int, *, flag: bool) -> Sequence[Change]:
-        key = (event.tenant, event.app)
+    def _watch(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[Change]:
+        key, event = chunk.places[i], chunk.events[i]
         found = self._rate.update(key, flag, offset, time_ms, event.event_id)
         news = self.learner.changes(i, event, offset, time_ms)
         return news if found is None else (found.as_change(i, "hallucination.rate", key), *news)

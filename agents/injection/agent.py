@@ -148,19 +148,19 @@ class InjectionAgent:
         self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
-        logits = self._base.gain * every.margin[: len(chosen)]
-        context = self._conversations.judge(chunk, chosen, logits, every.spans, self._read)
-        signals: list[InjectionSignal] = []
-        changes: list[Change] = []
-        for i, k in enumerate(best.tolist()):
-            signal = NOTHING if k < 0 else self._signal(texts, chosen, every, k, tricks)
-            if i in context:
-                signal = with_context(signal, context[i])
-            signals.append(signal)
-            if k >= 0:
-                self._keep(chunk, i, every, k, flag=signal.flag)
-            changes += self._watch(chunk, i, flag=signal.flag)
-        return Scores(signals, changes)
+        logits = self._base.gain * every.margin
+        context = self._conversations.judge(chunk, chosen, logits[: len(chosen)], every.spans, self._read)
+        signals = [NOTHING] * len(chunk)
+        read = np.flatnonzero(best >= 0)
+        worst = best[read]
+        for i, k, logit in zip(read.tolist(), worst.tolist(), logits[worst].tolist(), strict=True):
+            signals[i] = self._signal(texts, chosen, every, k, logit, tricks)
+        for i, told in context.items():
+            signals[i] = with_context(signals[i], told)
+        index = read.tolist()
+        rows, flags = np.ascontiguousarray(every.rows[worst, FIRST_CELL:]), [signals[i].flag for i in index]
+        self.learner.scored(chunk, Scored(index, rows, every.odds[worst], logits[worst], flags))
+        return Scores(signals, self._watch(chunk, signals))
 
     def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[Unmasked], Candidates]:
         """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change.
@@ -232,9 +232,15 @@ class InjectionAgent:
         return logits
 
     def _signal(
-        self, texts: Texts, chosen: NDArray[np.int64], found: Candidates, k: int, tricks: Sequence[Unmasked]
+        self,
+        texts: Texts,
+        chosen: NDArray[np.int64],
+        found: Candidates,
+        k: int,
+        logit: float,
+        tricks: Sequence[Unmasked],
     ) -> InjectionSignal:
-        score = round(probability(self._base.gain * float(found.margin[k])), 6)
+        score = round(probability(logit), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
         role = Role(int(found.role[k])).name.lower()
@@ -253,18 +259,15 @@ class InjectionAgent:
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
         return InjectionSignal(score, True, role, trick_or_none, at, family, of - first)
 
-    def _keep(self, chunk: Chunk, i: int, found: Candidates, k: int, *, flag: bool) -> None:
-        row, odds = found.rows[k, FIRST_CELL:].copy(), self._base.gain * float(found.margin[k])
-        said = Scored(row, float(found.odds[k]), odds, flag)
-        self.learner.scored(i, chunk.events[i], int(chunk.times[i]), said)
-
-    def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
-        event = chunk.events[i]
-        key = (event.tenant, event.app)
-        offset, time_ms = int(chunk.offsets[i]), int(chunk.times[i])
-        found = self._rate.update(key, flag, offset, time_ms, event.event_id)
-        news = self.learner.changes(i, event, offset, time_ms)
-        return news if found is None else (found.as_change(i, "injection.rate", key), *news)
+    def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[Change]:
+        changes: list[Change] = []
+        columns = zip(chunk.events, chunk.places, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
+        for i, (event, key, offset, time_ms, signal) in enumerate(columns):
+            found = self._rate.update(key, signal.flag, offset, time_ms, event.event_id)
+            if found is not None:
+                changes.append(found.as_change(i, "injection.rate", key))
+            changes += self.learner.changes(i, event, offset, time_ms)
+        return changes
 
     def learn(self, feedback: Feedback) -> bool:
         """Take in a label of a remembered event, see `Learner`."""

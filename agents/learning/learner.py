@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change
+from agents.base import Change, Chunk
 from agents.clock import advanced
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
@@ -61,24 +61,27 @@ class LabelCounts:
 
 
 class Scored(NamedTuple):
-    """What the learner is told of a scored event.
+    """What the learner is told of scored events; columns of equal length.
 
     Attributes
     ----------
-    row
-        Features, as `agents.learning.moves.Space` takes them.
+    index
+        Of the events in their chunk, ascending.
+    rows
+        Features, as `agents.learning.moves.Space` takes them; they are kept, and must not be written to again.
     base
         Log odds by the weights that do not change, as they were trained: without a threshold taken off.
     odds
         Log odds of the score that is published.
-    flag
+    flags
         Whether it is flagged.
     """
 
-    row: NDArray[Any]
-    base: float
-    odds: float
-    flag: bool
+    index: Sequence[int]
+    rows: NDArray[Any]
+    base: NDArray[np.float64]
+    odds: NDArray[np.float64]
+    flags: Sequence[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +147,30 @@ class Learner:
             slots = np.fromiter((self.moves.slot(t) for t in tenants), np.int64, len(tenants))
             self.moves.apply(rows, slots, margins)
 
-    def scored(self, index: int, event: LLMEvent, time_ms: int, said: Scored) -> None:
-        """Remember an event of the chunk for a label to come, and decide whether to ask for it."""
-        self._now_ms = advanced(self._now_ms, time_ms)
-        chance = 0.0
-        if self.config.requests_per_hour > 0.0:
-            novelty = self.sampler.novelty(said.row)
-            chance = self.sampler.chance((event.tenant, event.app), event.event_id, time_ms, said.odds, novelty)
+    def scored(self, chunk: Chunk, said: Scored) -> None:
+        """Remember events of a chunk for labels to come, and decide for which to ask."""
+        events, times = [chunk.events[i] for i in said.index], chunk.times[said.index]
+        for time_ms in times.tolist():
+            self._now_ms = advanced(self._now_ms, time_ms)
+        chances = [0.0] * len(events)
+        if events and self.config.requests_per_hour > 0.0:
+            places, names = [chunk.places[i] for i in said.index], [e.event_id for e in events]
+            chances, novelties = self.sampler.chances(places, names, times, said.odds, said.rows)
+            self._ask(said, chances, novelties)
+        keep = self.events.keep
+        for event, row, base, margin, flag, chance in zip(
+            events, said.rows, said.base.tolist(), said.odds.tolist(), said.flags, chances, strict=True
+        ):
+            # The latest leave together. A row that is kept for longer must not keep those of its whole chunk.
+            own = row.copy() if flag or chance > 0.0 else row
+            keep((event.tenant, event.app, event.call_id), Remembered(own, base, margin, flag, chance))
+
+    def _ask(self, said: Scored, chances: Sequence[float], novelties: Sequence[float]) -> None:
+        for k, chance in enumerate(chances):
             if chance > 0.0:
-                reason = "new" if novelty > 2.0 * uncertainty(said.odds) else "uncertain"
-                self.requests.append(Request(index, said.odds, said.flag, chance, reason))
-        key = (event.tenant, event.app, event.call_id)
-        self.events.keep(key, Remembered(said.row, said.base, said.odds, said.flag, chance))
+                odds = float(said.odds[k])
+                reason = "new" if novelties[k] > 2.0 * uncertainty(odds) else "uncertain"
+                self.requests.append(Request(said.index[k], odds, said.flags[k], chance, reason))
 
     def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""

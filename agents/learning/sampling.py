@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
 from agents.learning.kernel import neighbours
-from agents.recent import recent
-
 HOUR_MS = 3_600_000
 _LEAST = 0.05
 """Interest of an event that is neither uncertain nor new: every event has some chance, else rates could not be told."""
@@ -25,14 +22,8 @@ _STEP = 0.02
 _SKETCH = 1 << 15
 
 
-@dataclass(slots=True)
-class _Place:
-    """Of a tenant and app: its last event's time, mean gap and mean interest, and the labels it may still ask for."""
-
-    time_ms: float
-    gap_ms: float
-    interest: float
-    left: float
+_TIME, _GAP, _INTEREST, _LEFT = range(4)
+"""Of a tenant and app: its last event's time, mean gap and mean interest, and the labels it may still ask for."""
 
 
 class Sampler:
@@ -64,80 +55,97 @@ class Sampler:
         self._seen: NDArray[np.uint8] = np.zeros(_SKETCH, np.uint8)
         self._fill = 0
         self._most = max(1.0, per_hour)
-        self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
+        self._lines: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._table: NDArray[np.float64] = np.zeros((places, 4))
 
-    def novelty(self, row: NDArray[Any]) -> float:
-        """Return the share of a row's features never seen, and note them as seen.
+    def chances(
+        self,
+        places: Sequence[tuple[str, str]],
+        event_ids: Sequence[str],
+        times: NDArray[np.int64],
+        margins: NDArray[np.float64],
+        rows: NDArray[Any],
+    ) -> tuple[list[float], list[float]]:
+        """Decide for which of some events, in their order, to ask.
 
-        Of values, a feature is in which eighths two neighbours lie. When half of the sketch is full it is begun anew:
-        what was seen long ago is news again.
+        A row's features are noted as seen; of values, a feature is in which eighths two neighbours lie. When half of
+        the sketch is full it is begun anew: what was seen long ago is news again.
+
+        Parameters
+        ----------
+        places, event_ids, times
+            Tenant and app, name and milliseconds of each event.
+        margins
+            float64[n], log odds.
+        rows
+            int32[n, width], hashed features (negative: none), or float64[n, width], values.
+
+        Returns
+        -------
+        tuple
+            The probability with which the label of each was asked for, 0 where it is not; the share of each row's
+            features that was never seen.
         """
-        note = note_features if row.dtype == np.int32 else note_values
-        new, known = note(row, self._seen)
-        self._fill += new
-        if self._fill > _SKETCH // 2:
-            self._seen[:] = 0
-            self._fill = 0
-        return new / (new + known) if new + known else 0.0
+        if rows.dtype != np.int32:
+            values, rows = rows, np.empty((len(rows), rows.shape[1] - 1), np.int32)
+            neighbours_of(values, rows)
+        lines, fresh = self._lines_of(places)
+        chance, novelty = np.empty(len(rows)), np.empty(len(rows))
+        self._fill = choose(
+            rows, self._seen, self._fill, lines, fresh, times, margins, draws(event_ids, self._salt), self._table,
+            self.per_hour, self._most, chance, novelty,
+        )  # fmt: skip
+        return chance.tolist(), novelty.tolist()
 
-    def chance(self, place: tuple[str, str], event_id: str, time_ms: int, margin: float, novelty: float) -> float:
-        """Return the probability with which this event's label was asked for; 0 if it is not asked for."""
-        if self.per_hour <= 0.0:
-            return 0.0
-        known = self._place(place, time_ms)
-        passed = max(0.0, time_ms - known.time_ms)
-        known.time_ms += passed
-        known.left = min(self._most, known.left + passed * self.per_hour / HOUR_MS)
-        known.gap_ms += _STEP * (min(passed, HOUR_MS) - known.gap_ms)
-        interest = max(_LEAST, uncertainty(margin) + 0.5 * novelty)
-        known.interest += _STEP * (interest - known.interest)
-        if known.left < 1.0:
-            return 0.0
-        chance = min(1.0, self.per_hour * known.gap_ms / HOUR_MS * interest / known.interest)
-        if draw(event_id, self._salt) >= chance:
-            return 0.0
-        known.left -= 1.0
-        return chance
-
-    def _place(self, place: tuple[str, str], time_ms: int) -> _Place:
-        return recent(self._places, place, self.places, lambda: _Place(float(time_ms), 1000.0, 0.5, self._most))
+    def _lines_of(self, places: Sequence[tuple[str, str]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return each place's line of the table, and whether it is to be begun anew."""
+        lines, fresh, known = np.empty(len(places), np.int64), np.zeros(len(places), np.bool_), self._lines
+        for i, place in enumerate(places):
+            if place in known:
+                known.move_to_end(place)
+            else:
+                known[place] = known.popitem(last=False)[1] if len(known) >= self.places else len(known)
+                fresh[i] = True
+            lines[i] = known[place]
+        return lines, fresh
 
     def state(self) -> dict[str, Any]:
         """Arrays, the place longest silent first."""
-        rows = [(p.time_ms, p.gap_ms, p.interest, p.left) for p in self._places.values()]
         return {
             "seen": np.packbits(self._seen),
-            "keys": [list(key) for key in self._places],
-            "places": np.array(rows, np.float64).reshape(len(rows), 4),
+            "keys": [list(key) for key in self._lines],
+            "places": self._table[list(self._lines.values())],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         keys = [texts(key, 2) for key in state["keys"]]
-        rows = array(state["places"], np.float64, len(keys), 4).tolist()
+        rows = array(state["places"], np.float64, len(keys), 4)
         if len(keys) > self.places:
             raise ValueError(f"{len(keys)} places, at most {self.places}")
         self._seen = np.unpackbits(array(state["seen"], np.uint8, _SKETCH // 8))
         self._fill = int(self._seen.sum())
-        self._places = OrderedDict(((k[0], k[1]), _Place(*row)) for k, row in zip(keys, rows, strict=True))
+        self._lines = OrderedDict(((tenant, app), line) for line, (tenant, app) in enumerate(keys))
+        self._table[: len(keys)] = rows
 
 
-def draw(event_id: str, salt: int) -> float:
-    """Return a number from 0 to 1 that depends on the event's id only, evenly spread over ids.
+def draws(event_ids: Sequence[str], salt: int) -> NDArray[np.float64]:
+    """Return a number from 0 to 1 for each event that depends on its id only, evenly spread over ids.
 
     Examples
     --------
-    >>> 0.48 < sum(draw(f"e{i}", 7) for i in range(10_000)) / 10_000 < 0.52
-    True
+    >>> 0.48 < draws([f"e{i}" for i in range(10_000)], 7).mean() < 0.52
+    np.True_
     """
     # crc32 is linear in its input: the multiplications (MurmurHash3's finaliser) spread ids that differ in one place.
-    x = zlib.crc32(event_id.encode("utf-8", "surrogatepass"), salt)
+    x = np.array([zlib.crc32(i.encode("utf-8", "surrogatepass"), salt) for i in event_ids], np.uint64)
     x = (x ^ x >> 16) * 0x85EBCA6B & 0xFFFFFFFF
     x = (x ^ x >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
     return (x ^ x >> 16) / 2**32
 
 
-def uncertainty(margin: float) -> float:
+@njit(cache=True, nogil=True)
+def uncertainty(margin):  # type: ignore[no-untyped-def]
     """Return half of what the score says of itself: .5 at even odds, 0 far from them.
 
     Examples
@@ -145,8 +153,37 @@ def uncertainty(margin: float) -> float:
     >>> uncertainty(0.0), round(uncertainty(-4.0), 3)
     (0.5, 0.035)
     """
-    half: float = 0.5 / math.cosh(0.5 * min(60.0, abs(margin))) ** 2
-    return half
+    return 0.5 / math.cosh(0.5 * min(60.0, abs(margin))) ** 2
+
+
+@njit(cache=True, nogil=True)
+def choose(  # type: ignore[no-untyped-def]
+    rows, seen, fill, lines, fresh, times, margins, drawn, table, per_hour, most, chance, novelty
+):
+    """Write each event's `chance` and `novelty`, see `Sampler.chances`; return how full the sketch is."""
+    for i in range(len(rows)):
+        new, known = note_features(rows[i], seen)
+        fill += new
+        if fill > len(seen) // 2:
+            seen[:] = 0
+            fill = 0
+        novelty[i] = new / (new + known) if new + known else 0.0
+        place, now = table[lines[i]], float(times[i])
+        if fresh[i]:
+            place[_TIME], place[_GAP], place[_INTEREST], place[_LEFT] = now, 1000.0, 0.5, most
+        passed = max(0.0, now - place[_TIME])
+        place[_TIME] += passed
+        place[_LEFT] = min(most, place[_LEFT] + passed * per_hour / HOUR_MS)
+        place[_GAP] += _STEP * (min(passed, float(HOUR_MS)) - place[_GAP])
+        interest = max(_LEAST, uncertainty(margins[i]) + 0.5 * novelty[i])
+        place[_INTEREST] += _STEP * (interest - place[_INTEREST])
+        chance[i] = 0.0
+        if place[_LEFT] >= 1.0:
+            wanted = min(1.0, per_hour * place[_GAP] / HOUR_MS * interest / place[_INTEREST])
+            if drawn[i] < wanted:
+                place[_LEFT] -= 1.0
+                chance[i] = wanted
+    return fill
 
 
 @njit(cache=True, nogil=True)
@@ -165,8 +202,7 @@ def note_features(features, seen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def note_values(row, seen):  # type: ignore[no-untyped-def]
-    """`note_features` of a row of values."""
-    cells = np.empty(len(row) - 1, np.int32)
-    neighbours(row, cells)
-    return note_features(cells, seen)
+def neighbours_of(rows, cells):  # type: ignore[no-untyped-def]
+    """`agents.learning.kernel.neighbours` of each row."""
+    for i in range(len(rows)):
+        neighbours(rows[i], cells[i])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agents.learning.quality import EVERYWHERE, Prequential
 from agents.learning.sampling import Sampler
@@ -83,15 +84,18 @@ def test_a_rule_is_told_once_enough_labels_came() -> None:
 # Which labels are asked for
 
 
+def drawn_at(per_hour: float, margins: NDArray[np.float64], step_ms: int) -> list[float]:
+    """Return the chances of events at one place in which nothing is new."""
+    n = len(margins)
+    ids, times = [f"e{i}" for i in range(n)], step_ms * np.arange(n)
+    nothing = np.full((n, 1), -1, np.int32)
+    return Sampler("injection", per_hour, 10).chances([PLACE] * n, ids, times, margins, nothing)[0]
+
+
 def asked(per_hour: float, count: int, step_ms: int = 1000) -> list[tuple[int, float]]:
     rng = np.random.default_rng(3)
-    sampler = Sampler("injection", per_hour, 10)
-    out = []
-    for n, margin in enumerate(rng.normal(-3.0, 2.0, count).tolist()):
-        chance = sampler.chance(PLACE, f"e{n}", n * step_ms, margin, 0.0)
-        if chance > 0.0:
-            out.append((n, chance))
-    return out
+    chances = drawn_at(per_hour, rng.normal(-3.0, 2.0, count), step_ms)
+    return [(n, chance) for n, chance in enumerate(chances) if chance > 0.0]
 
 
 def test_about_as_many_labels_are_asked_for_as_were_allowed() -> None:
@@ -116,8 +120,7 @@ def test_one_over_the_probability_gives_unbiased_rates() -> None:
     n = 60_000
     attack = rng.random(n) < 0.1
     margins = np.where(attack, rng.normal(-0.5, 1.0, n), rng.normal(-4.0, 1.0, n))
-    sampler = Sampler("injection", 400.0, 10)
-    chances = np.array([sampler.chance(PLACE, f"e{i}", i * 500, m, 0.0) for i, m in enumerate(margins.tolist())])
+    chances = np.array(drawn_at(400.0, margins, 500))
     drawn = chances > 0
     weights = 1 / chances[drawn]
     plain, weighted = attack[drawn].mean(), (attack[drawn] * weights).sum() / weights.sum()
@@ -127,7 +130,21 @@ def test_one_over_the_probability_gives_unbiased_rates() -> None:
 
 def test_new_words_are_worth_asking_about() -> None:
     sampler = Sampler("injection", 20.0, 10)
-    row = np.arange(50, dtype=np.int32)
-    assert sampler.novelty(row) == 1.0
-    assert sampler.novelty(row) == 0.0
-    assert sampler.novelty(np.append(row, [100, -1]).astype(np.int32)) == pytest.approx(1 / 51)
+    rows = np.tile(np.append(np.arange(50), [-1, -1]).astype(np.int32), (3, 1))
+    rows[2, 50] = 100
+    _, novelty = sampler.chances([PLACE] * 3, ["a", "b", "c"], np.arange(3), np.zeros(3), rows)
+    assert novelty == [1.0, 0.0, pytest.approx(1 / 51)]
+
+
+def test_a_place_that_makes_room_for_another_begins_anew() -> None:
+    """In one chunk as in three: its line of the table is the other's by then."""
+    places = [("t", "a"), ("t", "b"), ("t", "a")]
+    rows, margins = np.full((3, 1), -1, np.int32), np.zeros(3)
+    args = places, ["x", "y", "z"], np.array([0, 5, 9]), margins, rows
+    one, three = Sampler("injection", 1.0, 1), Sampler("injection", 1.0, 1)
+    together = one.chances(*args)[0]
+    apart = [three.chances(*(part[k : k + 1] for part in args))[0][0] for k in range(3)]
+    assert together == apart
+    assert one.state()["keys"] == [["t", "a"]]
+    assert one.state()["places"].tolist() == three.state()["places"].tolist()
+    assert one.state()["places"][0, 0] == 9.0
