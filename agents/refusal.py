@@ -14,6 +14,11 @@ _PHRASES = (
     r"извините|я не могу|抱歉|对不起|我(?:无法|不能)|申し訳|お手伝いできません|죄송합니다|도와드릴 수 없"
 )
 _REFUSAL = re.compile(_PHRASES)
+_HINTS = (
+    "sorry", "decline", "able to", "i can", "i won't", "as an ai", "lo siento", "no puedo", "je ne peux pas",
+    "tut mir leid", "ich kann", "desculpe", "mi dispiace", "non posso",
+)  # fmt: skip
+"""Each phrase in ASCII has one: to look for all takes less than half the time of the expression."""
 
 
 def is_refusal(text: str) -> bool:
@@ -24,4 +29,7 @@ def is_refusal(text: str) -> bool:
     >>> is_refusal("I'm sorry, but I can't help with that."), is_refusal("The dose is 200 mg.")
     (True, False)
     """
-    return bool(text) and _REFUSAL.search(text[:_LOOK].lower().replace("’", "'")) is not None
+    head = text[:_LOOK].lower()
+    if head.isascii() and not any(map(head.__contains__, _HINTS)):
+        return False
+    return _REFUSAL.search(head.replace("’", "'")) is not None

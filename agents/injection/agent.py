@@ -34,6 +34,7 @@ _HIDDEN_LEAST = 4
 """Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
 _LEARNED_SIZE = 1 << 15
 """Entries of the tables of what labels moved: a few thousand labels touch as many words and pairs."""
+_ROLE_NAMES = [role.name.lower() for role in Role]
 _GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
 _BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
 
@@ -243,8 +244,8 @@ class InjectionAgent:
         score = round(probability(logit), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
-        role = Role(int(found.role[k])).name.lower()
-        first = int(np.searchsorted(texts.event, found.event[k]))
+        role = _ROLE_NAMES[found.role[k]]
+        first = int(texts.event.searchsorted(found.event[k]))
         of = int(chosen[k]) if k < len(chosen) else tricks[k - len(chosen)].of
         if score < self.threshold:
             return InjectionSignal(score, flag=False, role=role, text_index=of - first)

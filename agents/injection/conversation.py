@@ -376,7 +376,7 @@ def _by_event(
 def _passage(chunk: Chunk, at: int, span: NDArray[np.int64], found: float) -> Passage:
     """Return the worst window of text ``at`` of a chunk, and what is around it."""
     texts = chunk.texts
-    first = int(np.searchsorted(texts.event, texts.event[at]))
+    first = int(texts.event.searchsorted(texts.event[at]))
     # What an order asks for often stands just outside of the window that reads worst.
     begin, end = max(texts.start[at], span[0] - _AROUND), min(texts.start[at + 1], span[1] + _AROUND)
     window = texts.buffer[begin:end].tobytes().decode("utf-8", "ignore")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agents.learning.fit import array, texts
 from agents.learning.kernel import neighbours
+
 HOUR_MS = 3_600_000
 _LEAST = 0.05
 """Interest of an event that is neither uncertain nor new: every event has some chance, else rates could not be told."""

@@ -1,0 +1,16 @@
+"""What declines is found, though most texts are told not to by a look for a few words."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.refusal import _PHRASES, is_refusal
+
+_ASCII = st.characters(max_codepoint=127)
+
+
+@given(st.from_regex(_PHRASES, fullmatch=True), st.text(_ASCII, max_size=40), st.text(_ASCII, max_size=40))
+def test_each_phrase_is_found_wherever_it_stands(phrase: str, before: str, after: str) -> None:
+    assert is_refusal(f"{before} {phrase.upper()} {after}")
+    assert is_refusal(f"{before} {phrase} {after}")
