@@ -28,7 +28,7 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy import float32, nan, uint64
+from numpy import float32, int64, nan, uint64
 
 from agents.chars import mix
 from agents.drift import cusum, mewma
@@ -232,7 +232,7 @@ def _unfamiliar(row, values, limits):  # type: ignore[no-untyped-def]
     row.novelty_high = known[len(known) - rank]
     row.n[UNFAMILIAR], row.mean[UNFAMILIAR] = max(len(known), limits.reference), rank / (len(known) + 1.0)
     row.recent[UNFAMILIAR] = row.mean[UNFAMILIAR]
-    tune(row, UNFAMILIAR, limits)
+    tune(row, int64(UNFAMILIAR), limits)
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from numba import njit
-from numpy import nan
+from numpy import int64, nan
 
 from agents.drift import calibration, mewma, novelty
 from agents.drift.layout import (
@@ -71,13 +71,13 @@ def _novelty(row, i, data, limits, values, alarm):  # type: ignore[no-untyped-de
     if math.isnan(value):
         return False
     values[NOVELTY] = value
-    ratio, side = judge(row, NOVELTY, value, data.offsets[i], data.times[i], limits)
-    _note(alarm, ratio, NOVELTY, side)
+    ratio, side = judge(row, int64(NOVELTY), value, data.offsets[i], data.times[i], limits)
+    _note(alarm, ratio, int64(NOVELTY), side)
     if not row.calibrated or row.n[UNFAMILIAR] == 0:
         return False
     strange = value > row.novelty_high
-    ratio, side = judge(row, UNFAMILIAR, 1.0 if strange else 0.0, data.offsets[i], data.times[i], limits)
-    _note(alarm, ratio, UNFAMILIAR, side)
+    ratio, side = judge(row, int64(UNFAMILIAR), 1.0 if strange else 0.0, data.offsets[i], data.times[i], limits)
+    _note(alarm, ratio, int64(UNFAMILIAR), side)
     return strange
 
 

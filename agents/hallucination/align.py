@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy import uint64
+from numpy import int64, uint64
 
 from agents.hallucination.features import ALIGNED, DENIALS_ANY, OPPOSITES_ANY, ORDER
 from agents.hallucination.lexicon import PAIRS_OF_OPPOSITES
@@ -17,7 +17,7 @@ MAX_SENTENCES = 62
 """Sentences of a response that are aligned: one bit each."""
 MAX_STEMS = 48
 """Content words of a sentence whose order is compared."""
-_STEMS = 9
+_STEMS = int64(9)
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy import int64
 from numpy.typing import NDArray
 
 from agents.chars import mix
@@ -78,15 +79,15 @@ def resemblance(a, b):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _sketch_of(buffer, out):  # type: ignore[no-untyped-def]
     spans, codes = np.empty((len(buffer) + 1, COLUMNS), np.int64), np.empty((len(buffer) + 1, 2), np.uint64)
-    n, _ = words(buffer, 0, len(buffer), 0, 0, spans, codes)
+    zero = int64(0)
+    n, _ = words(buffer, zero, len(buffer), zero, zero, spans, codes)
     sketch(spans, codes, n, out)
 
 
 def sketch_of(text: str) -> Sketch:
     """uint64[`SKETCH`] of a text, of which `MAX_CHARACTERS` are read."""
     out = np.zeros(SKETCH, np.uint64)
-    # Of a bytearray, which can be written to: `words` would be compiled a second time for bytes.
-    _sketch_of(np.frombuffer(bytearray(text[:MAX_CHARACTERS], "utf-8", "replace"), np.uint8), out)
+    _sketch_of(np.frombuffer(text[:MAX_CHARACTERS].encode("utf-8", "replace"), np.uint8), out)
     return out
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from numba import njit
-from numpy import uint64
+from numpy import int64, uint64
 
 from agents.hallucination.scan import BITS, DIGITS, FIGURE, MONTHLY, POWER, SCALED, SHIFT, trim
 from agents.hallucination.table import add, find
 
-_PLAIN, _BARE, _WHOLE, _ROUND, _DECADE = 20, 21, 22, 23, 24
+_PLAIN, _BARE, _WHOLE, _ROUND, _DECADE = map(int64, range(20, 25))
 """Without its unit; the same where no unit follows; with its unit; rounded; the tens of a year."""
 _PRIME = uint64(0x100000001B3)
 SHORTEST, LONGEST = 2, 3

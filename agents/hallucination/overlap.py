@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy import uint64
+from numpy import int64, uint64
 
 from agents.chars import step
 from agents.hallucination.align import align
@@ -65,13 +65,13 @@ MAX_QUOTE = 64
 """Words between two quotation marks at most; more are no quotation."""
 MAX_MARK = 99
 """A mark above this is looked up only: no context has so many texts that they are counted."""
-_WORD, _PAIR, _STEM, _ADDRESS, _MARKER = 1, 2, 4, 6, 7
+_WORD, _PAIR, _STEM, _ADDRESS, _MARKER = map(int64, (1, 2, 4, 6, 7))
 
 
 @njit(cache=True, nogil=True)
 def _read(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[no-untyped-def]
     """Words of the segments lo..hi-1."""
-    n = sentence = 0
+    n = sentence = int64(0)
     for k in range(lo, hi):
         n, sentence = words(buffer, begin[k], end[k], n, sentence, spans, codes)
     return n
@@ -79,7 +79,7 @@ def _read(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[no-untyped-
 
 @njit(cache=True, nogil=True)
 def _read_addresses(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[no-untyped-def]
-    n = 0
+    n = int64(0)
     for k in range(lo, hi):
         n = addresses(buffer, begin[k], end[k], n, spans, codes)
     return n

@@ -1,4 +1,8 @@
-"""Hash sets of 64-bit codes in borrowed memory. Compiled."""
+"""Hash sets of 64-bit codes in borrowed memory. Compiled.
+
+Kinds (``salt``) are given as ``int64``: numba compiles a function anew for each whole number that it is called with by
+name, which took a fifth of the time of a cold start.
+"""
 
 from __future__ import annotations
 

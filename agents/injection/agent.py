@@ -232,7 +232,7 @@ class InjectionAgent:
         logits: list[float] = (self._base.gain * found.margin).tolist()
         return logits
 
-    def _signal(
+    def _signal(  # noqa: PLR0913, PLR0917 - all there is to say of an event
         self,
         texts: Texts,
         chosen: NDArray[np.int64],

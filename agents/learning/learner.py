@@ -65,8 +65,8 @@ class Scored(NamedTuple):
 
     Attributes
     ----------
-    index
-        Of the events in their chunk, ascending.
+    which
+        Indexes of the events in their chunk, ascending.
     rows
         Features, as `agents.learning.moves.Space` takes them; they are kept, and must not be written to again.
     base
@@ -77,7 +77,7 @@ class Scored(NamedTuple):
         Whether it is flagged.
     """
 
-    index: Sequence[int]
+    which: Sequence[int]
     rows: NDArray[Any]
     base: NDArray[np.float64]
     odds: NDArray[np.float64]
@@ -149,12 +149,12 @@ class Learner:
 
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
-        events, times = [chunk.events[i] for i in said.index], chunk.times[said.index]
+        events, times = [chunk.events[i] for i in said.which], chunk.times[said.which]
         for time_ms in times.tolist():
             self._now_ms = advanced(self._now_ms, time_ms)
         chances = [0.0] * len(events)
         if events and self.config.requests_per_hour > 0.0:
-            places, names = [chunk.places[i] for i in said.index], [e.event_id for e in events]
+            places, names = [chunk.places[i] for i in said.which], [e.event_id for e in events]
             chances, novelties = self.sampler.chances(places, names, times, said.odds, said.rows)
             self._ask(said, chances, novelties)
         keep = self.events.keep
@@ -170,7 +170,7 @@ class Learner:
             if chance > 0.0:
                 odds = float(said.odds[k])
                 reason = "new" if novelties[k] > 2.0 * uncertainty(odds) else "uncertain"
-                self.requests.append(Request(said.index[k], odds, said.flags[k], chance, reason))
+                self.requests.append(Request(said.which[k], odds, said.flags[k], chance, reason))
 
     def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""

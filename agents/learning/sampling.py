@@ -139,10 +139,11 @@ def draws(event_ids: Sequence[str], salt: int) -> NDArray[np.float64]:
     np.True_
     """
     # crc32 is linear in its input: the multiplications (MurmurHash3's finaliser) spread ids that differ in one place.
-    x = np.array([zlib.crc32(i.encode("utf-8", "surrogatepass"), salt) for i in event_ids], np.uint64)
+    x: NDArray[Any] = np.array([zlib.crc32(i.encode("utf-8", "surrogatepass"), salt) for i in event_ids], np.uint64)
     x = (x ^ x >> 16) * 0x85EBCA6B & 0xFFFFFFFF
     x = (x ^ x >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
-    return (x ^ x >> 16) / 2**32
+    drawn: NDArray[np.float64] = (x ^ x >> 16) / 2**32
+    return drawn
 
 
 @njit(cache=True, nogil=True)
@@ -158,7 +159,7 @@ def uncertainty(margin):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def choose(  # type: ignore[no-untyped-def]
+def choose(  # type: ignore[no-untyped-def] # noqa: PLR0913, PLR0917 - columns of events
     rows, seen, fill, lines, fresh, times, margins, drawn, table, per_hour, most, chance, novelty
 ):
     """Write each event's `chance` and `novelty`, see `Sampler.chances`; return how full the sketch is."""

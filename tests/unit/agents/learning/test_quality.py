@@ -140,11 +140,11 @@ def test_a_place_that_makes_room_for_another_begins_anew() -> None:
     """In one chunk as in three: its line of the table is the other's by then."""
     places = [("t", "a"), ("t", "b"), ("t", "a")]
     rows, margins = np.full((3, 1), -1, np.int32), np.zeros(3)
-    args = places, ["x", "y", "z"], np.array([0, 5, 9]), margins, rows
+    names, times = ["x", "y", "z"], np.array([0, 5, 9])
     one, three = Sampler("injection", 1.0, 1), Sampler("injection", 1.0, 1)
-    together = one.chances(*args)[0]
-    apart = [three.chances(*(part[k : k + 1] for part in args))[0][0] for k in range(3)]
-    assert together == apart
+    together = one.chances(places, names, times, margins, rows)[0]
+    each = [slice(k, k + 1) for k in range(3)]
+    assert together == [three.chances(places[k], names[k], times[k], margins[k], rows[k])[0][0] for k in each]
     assert one.state()["keys"] == [["t", "a"]]
     assert one.state()["places"].tolist() == three.state()["places"].tolist()
     assert one.state()["places"][0, 0] == 9.0
