@@ -66,3 +66,13 @@ def test_a_state_through_the_codec_continues_bit_equal(settings: Settings, traff
     assert packed(second) == packed(whole)
     assert said(second.process(traffic[cut:]), second) == said(whole.process(traffic[cut:]), whole)
     assert packed(second) == packed(whole)
+
+
+def test_sent_again_a_tail_of_the_stream_changes_nothing_but_the_count(
+    settings: Settings, traffic: Sequence[Record]
+) -> None:
+    once, again = build_pipeline(0, settings), build_pipeline(0, settings)
+    assert again.process(traffic[:300]).scored == once.process(traffic[:300]).scored
+    repeated = again.process([(300 + i, event, raw) for i, (_, event, raw) in enumerate(traffic[100:300])])
+    assert (repeated.scored, repeated.alerts, repeated.aggregates) == ([], [], [])
+    assert (again.repeats.dropped, again.joiner.pending) == (200, once.joiner.pending)

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.pipeline import Outputs, Pipeline
 from agents.repeats import Repeats
 from schemas.errors import StateError
 from schemas.event import LLMEvent
-from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from tests.traffic import lines
 
 
 def event(number: int = 0, **more: Any) -> tuple[LLMEvent, bytes]:
@@ -87,18 +82,3 @@ def test_a_smaller_one_restores_the_newest() -> None:
 def test_a_state_that_does_not_fit_is_an_error(state: dict[str, Any]) -> None:
     with pytest.raises(StateError):
         Repeats(3).restore(state)
-
-
-def judge(pipeline: Pipeline, raws: list[bytes]) -> Outputs:
-    begin = pipeline.offset + 1
-    return pipeline.process([(begin + i, decode_event(raw), raw) for i, raw in enumerate(raws)])
-
-
-def test_sent_again_a_tail_of_the_stream_changes_nothing_but_the_count() -> None:
-    raws = lines(300)
-    once, again = build_pipeline(0, Settings()), build_pipeline(0, Settings())
-    first = judge(once, raws)
-    assert judge(again, raws).scored == first.scored
-    repeated = judge(again, raws[-200:])
-    assert (repeated.scored, repeated.alerts, repeated.aggregates) == ([], [], [])
-    assert (again.repeats.dropped, again.joiner.pending) == (200, once.joiner.pending)
