@@ -85,16 +85,22 @@ class _Buffers:
         return begin
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def _strip(value: Any, buffers: _Buffers) -> Any:
     """Replace arrays and bytes by a note of where they stand."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, (list, tuple)):
+        # Most of a state are ten thousands of short lists of names: to walk through them took a tenth of the worker.
+        return value if _PLAIN.issuperset(map(type, value)) else [_strip(v, buffers) for v in value]
     if isinstance(value, np.ndarray):
         return {"$nd": [buffers.add(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]}
     if isinstance(value, bytes):
         return {"$b": [buffers.add(value), len(value)]}
     if isinstance(value, Mapping):
         return {"$m": [[_strip(k, buffers), _strip(v, buffers)] for k, v in value.items()]}
-    if isinstance(value, (list, tuple)):
-        return [_strip(v, buffers) for v in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
