@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy import uint8, uint32
+from numpy import int64, uint8, uint32
 
 from agents.hashing import fold, hash_features, mix
 
@@ -41,7 +41,7 @@ def sign(buffer, fold_table, kinds, out):  # type: ignore[no-untyped-def]
     """
     size = len(buffer)
     text, where = np.empty(size + 1, np.int32), np.empty(2, np.int64)
-    n, _ = fold(buffer, 0, size, fold_table, size + 1, text, where)
+    n, _ = fold(buffer, int64(0), size, fold_table, size + 1, text, where)
     grams, words = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
     gram_ends, word_ends = np.empty(1, np.int64), np.empty(1, np.int64)
     hash_features(text, n, kinds, n + 1, grams, gram_ends, words, word_ends)

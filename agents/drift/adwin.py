@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 
 from numba import njit
+from numpy import int64
 
 WIDTH, TOTAL, VARIANCE, TICK, LEVELS = 0, 1, 2, 3, 4
 """Places of `window`: float64[5]."""
@@ -45,7 +46,7 @@ def _forget(window, totals, variances, counts):  # type: ignore[no-untyped-def]
     rest = window[TOTAL] / window[WIDTH]
     apart = n * window[WIDTH] * (mean - rest) * (mean - rest) / (n + window[WIDTH])
     window[VARIANCE] -= variances[last, 0] + apart
-    _shift(totals, variances, counts, last, 1)
+    _shift(totals, variances, counts, last, int64(1))
     if counts[last] == 0:
         window[LEVELS] -= 1.0
 
@@ -54,7 +55,7 @@ def _forget(window, totals, variances, counts):  # type: ignore[no-untyped-def]
 def _merge(window, totals, variances, counts):  # type: ignore[no-untyped-def]
     """Where a level overflows, its two oldest buckets become one of the next."""
     full = totals.shape[1]
-    level = 0
+    level = int64(0)
     while level < int(window[LEVELS]) and counts[level] == full:
         if level + 1 == len(counts):
             _forget(window, totals, variances, counts)
@@ -69,7 +70,7 @@ def _merge(window, totals, variances, counts):  # type: ignore[no-untyped-def]
         totals[level + 1, at] = totals[level, 0] + totals[level, 1]
         variances[level + 1, at] = variances[level, 0] + variances[level, 1] + apart
         counts[level + 1] += 1
-        _shift(totals, variances, counts, level, 2)
+        _shift(totals, variances, counts, level, int64(2))
         level += 1
 
 

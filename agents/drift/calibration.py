@@ -198,7 +198,7 @@ def _simulate(row, values, watched, limits, peaks, together):  # type: ignore[no
     """Peaks of every chart (``peaks``: [sides, features, 1 + peaks]) and of the sum over the groups of the output."""
     drawn = np.empty(limits.reference, np.int64)
     events = np.empty(_EVENTS, np.int64)
-    charted, inverse, k = np.zeros((_F, 6)), 1.0 / row.limit.astype(np.float64), 0
+    charted, inverse, k = np.zeros((_F, 6)), 1.0 / row.limit.astype(np.float64), int64(0)
     for _ in range(_WORLDS):
         k = _blocks(k, drawn, len(values))
         k = _blocks(k, events, len(values))
@@ -275,7 +275,7 @@ def _text(row, slot, limits):  # type: ignore[no-untyped-def]
         for d in range(_P):
             vectors[i, d] = slot.vectors[(slot.texts - m + i) % ROWS, d] / VECTOR_SCALE
     drawn, events = np.empty(limits.reference, np.int64), np.empty(_TEXT_EVENTS, np.int64)
-    mean, factor, peaks, k = np.empty(_P), np.empty(PACKED), np.zeros((SPEEDS, _PEAKS + 1)), 1 << 20
+    mean, factor, peaks, k = np.empty(_P), np.empty(PACKED), np.zeros((SPEEDS, _PEAKS + 1)), int64(1 << 20)
     for _ in range(_TEXT_WORLDS):
         k = _blocks(k, drawn, m)
         k = _blocks(k, events, m)

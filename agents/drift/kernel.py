@@ -92,7 +92,7 @@ def _text(row, i, data, limits, white, alarm):  # type: ignore[no-untyped-def]
             mewma.finish(row, limits)
     else:
         distance, ratio = mewma.step(row, data.vectors[i], limits, data.offsets[i], data.times[i], white)
-        _note(alarm, ratio, TEXT, 0)
+        _note(alarm, ratio, int64(TEXT), int64(0))
     count_terms(row, data.buffer, data.words, data.spans, first, last, learning)
     return distance
 
@@ -164,7 +164,7 @@ def advance(start, stop, rows, pool, owner, data, limits, work, distances, stran
             strange[i] = _novelty(row, i, data, limits, values, alarm)
             distances[i] = _text(row, i, data, limits, white, alarm)
         if row.provider_limit > 0.0:
-            _note(alarm, together(row, groups) / row.provider_limit, PROVIDER, 0)
+            _note(alarm, together(row, groups) / row.provider_limit, int64(PROVIDER), int64(0))
         row.seen += 1
         if alarm[0] >= 1.0:
             return i

@@ -77,7 +77,7 @@ def factorise(cov, n):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def finish(row, limits):  # type: ignore[no-untyped-def]
     """End the learning: from the co-moments to the factor."""
-    n = row.text_n
+    n = np.int64(row.text_n)
     cov = np.empty(len(row.factor))
     for k in range(len(cov)):
         cov[k] = row.factor[k] / (n - 1.0)

@@ -54,7 +54,7 @@ def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-u
     last = uint64(len(keys) - 1)
     seen = np.full(len(keys), -1, np.int64)
     count = np.zeros(len(best), np.int64)
-    now = begin = 0
+    now = begin = int64(0)
     for k in range(n):
         if spans[k, SENTENCE] != now:
             _keep(count, best, begin, best_begin)

@@ -187,7 +187,7 @@ def _facts(keys, spans, codes, n, row, evidence, shown):  # type: ignore[no-unty
 def _sources(keys, found, found_codes, a, spans, codes, n, texts, row, evidence):  # type: ignore[no-untyped-def]
     """Addresses and marks such as [3] that nothing supports: a mark may also count the context's texts."""
     last = uint64(len(keys) - 1)
-    missing = shown = 0
+    missing = shown = int64(0)
     for k in range(a):
         if find(keys, last, found_codes[k], _ADDRESS) < 0:
             missing += 1
@@ -263,10 +263,10 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, row, evidence,
     # A word enters up to four codes, a number up to ten.
     keys = np.zeros(capacity(8 * n + 4 * asked + MAX_ADDRESSES), np.uint64)
     last = uint64(len(keys) - 1)
-    denies = _index(keys, spans, codes, n, True)
+    denies = _index(keys, spans, codes, n, np.bool_(True))
     align(spans, codes, n, own, own_codes, m, row)
     n = _read(buffer, begin, end, q, r, spans, codes)
-    _index(keys, spans, codes, n, False)
+    _index(keys, spans, codes, n, np.bool_(False))
     found, found_codes = np.empty((MAX_ADDRESSES, 2), np.int64), np.empty(MAX_ADDRESSES, np.uint64)
     for k in range(_read_addresses(buffer, begin, end, c, r, found, found_codes)):
         add(keys, last, found_codes[k], _ADDRESS)
@@ -275,7 +275,7 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, row, evidence,
     n = _read_addresses(buffer, begin, end, r, stop, found, found_codes)
     shown = _sources(keys, found, found_codes, n, own, own_codes, m, q - c, row, evidence)
     _facts(keys, own, own_codes, m, row, evidence, shown)
-    quotes = at = 0
+    quotes = at = int64(0)
     for k in range(r, stop):
         missing, at = _quotes(buffer, begin[k], end[k], keys, own, own_codes, m, at)
         quotes += missing

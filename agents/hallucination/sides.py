@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy import int64
 from numpy.typing import NDArray
 
 from agents.base import Role, Texts
@@ -70,7 +71,7 @@ def split(texts: Texts, n: int, context_bytes: int, response_bytes: int) -> Side
 @njit(cache=True, nogil=True)
 def _split(event, role, start, buffer, context_bytes, response_bytes, found, begin, end, cuts, responses):  # type: ignore[no-untyped-def]
     side = np.empty(len(event), np.int64)
-    n = w = k = 0
+    n = w = k = int64(0)
     while k < len(event):
         owner, context, question, response = event[k], 0, -1, -1
         while k < len(event) and event[k] == owner:

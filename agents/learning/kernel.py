@@ -106,7 +106,7 @@ def revisit(  # type: ignore[no-untyped-def]
         mine = own[slots[e]]
         moved = 0.0
         for k in range(counts[e]):
-            moved += values[e, k] * _move(shared, mine, ids[e, k], share, rest, low, high)
+            moved += values[e, k] * _move(shared, mine, np.int64(ids[e, k]), share, rest, low, high)
         size = norms[e] * (share * lents[e] + rest)
         others = max(-BELIEF, min(BELIEF, bases[e] - centre)) + moved - signs[e] * alphas[e] * size
         agree = 1.0 / (1.0 + exp(-signs[e] * max(-MARGIN_LIMIT, min(MARGIN_LIMIT, others))))
