@@ -203,7 +203,8 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
     for b in range(blocks - 1):
         gram_ends[b] = 3 * (b + 1) * block  # half a block or more follows: the grams that begin up to here are whole
     gram_ends[blocks - 1] = _grams(text, n, grams)
-    w = b = i = int64(0)
+    b = i = 0
+    w = int64(0)
     previous = uint32(1)
     while i < n:
         kind = _kind_of(text[i], kinds)

@@ -54,10 +54,10 @@ def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-u
     last = uint64(len(keys) - 1)
     seen = np.full(len(keys), -1, np.int64)
     count = np.zeros(len(best), np.int64)
-    now = begin = int64(0)
+    now = begin = 0
     for k in range(n):
         if spans[k, SENTENCE] != now:
-            _keep(count, best, begin, best_begin)
+            _keep(count, best, int64(begin), best_begin)
             now, begin = spans[k, SENTENCE], k
         slot = find(keys, last, codes[k, STEM], _STEMS) if spans[k, BITS] & CONTENT else -1
         if slot < 0 or seen[slot] == now:
@@ -68,7 +68,7 @@ def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-u
             count[s] += mask & 1
             mask >>= 1
             s += 1
-    _keep(count, best, begin, best_begin)
+    _keep(count, best, int64(begin), best_begin)
 
 
 @njit(cache=True, nogil=True)

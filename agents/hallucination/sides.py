@@ -71,7 +71,8 @@ def split(texts: Texts, n: int, context_bytes: int, response_bytes: int) -> Side
 @njit(cache=True, nogil=True)
 def _split(event, role, start, buffer, context_bytes, response_bytes, found, begin, end, cuts, responses):  # type: ignore[no-untyped-def]
     side = np.empty(len(event), np.int64)
-    n = w = k = int64(0)
+    n = k = 0
+    w = int64(0)
     while k < len(event):
         owner, context, question, response = event[k], 0, -1, -1
         while k < len(event) and event[k] == owner:
