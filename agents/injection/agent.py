@@ -125,7 +125,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     threshold: ClassVar[float] = 0.5
 
     def __init__(

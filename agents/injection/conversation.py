@@ -29,6 +29,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -38,6 +39,7 @@ from agents.base import Chunk, Role
 from agents.injection.echo import BONUS, answers, echo_of, needles_of
 from agents.injection.signal import InjectionSignal
 from agents.injection.usual import AT_THRESHOLD, SLOPE, Usual
+from agents.learning.fit import array
 from agents.recent import recent
 from schemas.event import LLMEvent
 
@@ -313,26 +315,46 @@ class Conversations:
         talk.planted = [p._replace(left=p.left - 1) for p in talk.planted if p.left > 0]
 
     def state(self) -> dict[str, Any]:
-        """Return every conversation, the one that spoke longest ago first."""
+        """Return every conversation, the one that spoke longest ago first, by columns: there are thousands of them."""
+        talks = self._talks.values()
+        turns = list(chain.from_iterable([talk.turns for talk in talks]))
         return {
             "config": asdict(self.config),
             "evicted": self.evicted,
-            "keys": [list(key) for key in self._talks],
-            "turns": [[list(turn) for turn in talk.turns] for talk in self._talks.values()],
+            "keys": list(chain.from_iterable(self._talks)),
+            "turns": np.array([len(talk.turns) for talk in talks], np.int64),
+            "lengths": np.array([turn.length for turn in turns], np.int64),
+            "heads": "".join([turn.head for turn in turns]),
+            "logits": np.array([turn.logit for turn in turns], np.float64),
+            "evidence": np.array([turn.evidence for turn in turns], np.float64),
+            "planted": [[i, [list(p) for p in talk.planted]] for i, talk in enumerate(talks) if talk.planted],
             "apps": [list(key) for key in self._usual],
             "usual": [list(usual.counts) for usual in self._usual.values()],
-            "planted": [[list(p) for p in talk.planted] for talk in self._talks.values()],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises KeyError, TypeError or ValueError if it does not fit."""
         if state["config"] != asdict(self.config):
             raise ValueError("conversations made with other settings")
+        counts = array(state["turns"], np.int64, None)
+        lengths = array(state["lengths"], np.int64, None)
+        logits, evidence = (array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
+        heads, at = str(state["heads"]), 0
+        turns: list[Turn] = []
+        for length, *levels in zip(lengths.tolist(), logits.tolist(), evidence.tolist(), strict=True):
+            end = at + min(length, self.config.turn_chars)
+            turns.append(Turn(length, heads[at:end], *levels))
+            at = end
+        if (at, len(state["keys"])) != (len(heads), 3 * len(counts)) or int(counts.sum()) != len(turns):
+            raise ValueError("conversations whose columns are of unequal length")
         talks: OrderedDict[Key, Talk] = OrderedDict()
-        for (tenant, app, name), turns, planted in zip(state["keys"], state["turns"], state["planted"], strict=True):
-            talk = talks[str(tenant), str(app), str(name)] = Talk()
-            talk.turns = [Turn(int(length), str(head), float(a), float(b)) for length, head, a, b in turns]
-            talk.planted = [
+        parts, following = iter(map(str, state["keys"])), iter(turns)
+        for key, count in zip(zip(parts, parts, parts, strict=True), counts.tolist(), strict=True):
+            talk = talks[key] = Talk()
+            talk.turns = list(islice(following, count))
+        every = list(talks.values())
+        for i, planted in state["planted"]:
+            every[int(i)].planted = [
                 Planted(float(logit), int(role), tuple(map(str, needles)), int(left), bool(told))
                 for logit, role, needles, left, told in planted
             ]
