@@ -288,7 +288,7 @@ def test_conversations_whose_columns_do_not_fit_are_refused(column: str) -> None
     desk = Desk()
     desk(*((event(n, f"part {n}", conversation_id=f"talk{n % 2}"), [-1.0]) for n in range(4)))
     state = desk.talks.state()
-    with pytest.raises(ValueError, match="unequal length|shape"):
+    with pytest.raises(ValueError, match=r"unequal length|shape"):
         Conversations(desk.talks.config).restore(state | {column: state[column][:-1]})
 
 
