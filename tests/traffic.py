@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from schemas.event import LLMEvent
+
 _WORDS = [
     *("account", "balance", "card", "transfer", "limit", "fee", "loan", "rate", "pharmacy", "dose", "tablet", "fever"),
     *("rash", "doctor", "visit", "blood", "pressure", "firewall", "alert", "login", "token", "breach", "patch"),
@@ -39,6 +41,13 @@ def events(count: int, *, apps: int = 7, seed: int = 1, step_ms: int = 40) -> It
 def lines(count: int, **options: Any) -> list[bytes]:
     """Return records as JSON lines."""
     return [orjson.dumps(event) for event in events(count, **options)]
+
+
+def event(*prompts: str, **parts: Any) -> LLMEvent:
+    """Return one event with what must be there, a user's prompts, and other fields."""
+    at = {"event_id": "e", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a"}
+    said = {"messages": [{"role": "user", "content": prompt} for prompt in prompts]}
+    return LLMEvent.model_validate(at | said | parts)
 
 
 def _call(rng: random.Random, i: int, at: datetime, apps: int) -> dict[str, Any]:

@@ -1,16 +1,23 @@
 """A share of attacks begins: after how many events does the rate of the injection agent's flags say so.
 
 Flags are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
-positives and misses are in them. Runs of harmless flags alone give the false alarms.
+positives and misses are in them. Runs of harmless flags alone give the false alarms. Beside it stands what no detector
+can better that is given these scores, whatever it makes of them.
+
+References
+----------
+Lorden, G. (1971). Procedures for reacting to a change in distribution. Annals of Mathematical Statistics 42.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.injection import InjectionAgent
 from agents.rate import RateCusum
@@ -22,13 +29,16 @@ RUNS, BEFORE, AFTER = 100, 1500, 4000
 """Runs of each share, and events before and after attacks begin."""
 QUIET_EVENTS = 10_000
 """Events of each run without attacks."""
+LEVELS = np.array([-math.inf, *range(-8, 12), math.inf])
+"""Between which scores, as logits, are counted for the bound."""
 
 
 def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Return median delays by share of attacks and false alarms per 10,000 events."""
     del jobs
     rows = read_labelled(data / "injection_eval.jsonl.gz", "injection")
-    flag, attack = score_rows(InjectionAgent(), rows).flag, np.array([row.label == 1 for row in rows])
+    found, attack = score_rows(InjectionAgent(), rows), np.array([row.label == 1 for row in rows])
+    flag = found.flag
     rates = {"as flagged": float(flag[attack].mean()), "every attack flagged": 1.0}
     wrong, rng = float(flag[~attack].mean()), np.random.default_rng(7)
     out: dict[str, Any] = {
@@ -36,16 +46,48 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
         "harmless_flagged": wrong,
         "attacks_flagged": rates["as flagged"],
         "delays": {},
+        "bound": {f"{share:.0%}": bound(found.score[attack], found.score[~attack], share) for share in SHARES},
     }
     for name, recall in rates.items():
         out["delays"][name] = {}
         for share in SHARES:
             raised = share * recall + (1 - share) * wrong
-            found = [_delay(rng.random(BEFORE) < wrong, rng.random(AFTER) < raised) for _ in range(RUNS)]
-            out["delays"][name][f"{share:.0%}"] = _figures(found)
+            delays = [_delay(rng.random(BEFORE) < wrong, rng.random(AFTER) < raised) for _ in range(RUNS)]
+            out["delays"][name][f"{share:.0%}"] = _figures(delays)
             say(f"{share:.0%} attacks, {name}: {out['delays'][name][f'{share:.0%}']}")
     alarms = sum(len(_alarms(rng.random(QUIET_EVENTS) < wrong)) for _ in range(RUNS))
     return out | {"false_alarms_per_10000": alarms / (RUNS * QUIET_EVENTS / 10_000)}
+
+
+def bound(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: float) -> float:
+    """Return the fewest events, on average, in which scores can tell that a share of attacks began.
+
+    One false alarm in `QUIET_EVENTS` is allowed: the logarithm of that, by what one event tells (Kullback and Leibler's
+    divergence of the mixture from the harmless). Both distributions are taken as known, as no detector knows them.
+
+    Parameters
+    ----------
+    attacks, harmless
+        Scores, 0 to 1.
+    share
+        Of attacks among the events.
+
+    Examples
+    --------
+    >>> round(bound(np.full(1000, 0.9), np.full(1000, 0.1), 0.02))
+    165
+    """
+    of_attacks, before = (_shares(scores) for scores in (attacks, harmless))
+    after = (1 - share) * before + share * of_attacks
+    told = float((after * np.log(after / before)).sum())
+    return math.log(QUIET_EVENTS) / told if told > 0 else math.inf
+
+
+def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the scores in each level; half a score is added to each, for none is impossible."""
+    clipped = np.clip(scores, 1e-9, 1 - 1e-9)
+    counts = np.histogram(np.log(clipped / (1 - clipped)), LEVELS)[0] + 0.5
+    return np.asarray(counts / counts.sum(), np.float64)
 
 
 def _figures(found: list[int | None]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from agents.learning.rows import Learns
 from schemas.learning import ModelCommand
@@ -22,6 +22,7 @@ from streams.worker.snapshots import load
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.kafka.broker import KafkaBroker
+from tests.topics import read_all
 from tests.traffic import lines
 
 EVENTS = 6_000
@@ -67,21 +68,10 @@ async def publish(tree: Settings, raws: list[bytes], rate: float) -> int:
     return given
 
 
-async def everything(tree: Settings, topic: str) -> dict[int, list[Any]]:
-    """Read a topic whole, by partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=tree.kafka.brokers, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        tps = [TopicPartition(tree.kafka.topic(topic), p) for p in range(tree.kafka.partitions)]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        found: dict[int, list[Any]] = {tp.partition: [] for tp in tps}
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for tp, batch in (await consumer.getmany(timeout_ms=500)).items():
-                found[tp.partition] += batch
-        return found
-    finally:
-        await consumer.stop()
+async def log_of(tree: Settings) -> dict[int, list[ConsumerRecord]]:
+    """Read the log of the events, by partition."""
+    records = await read_all(tree, "events")
+    return {p: [r for r in records if r.partition == p] for p in range(tree.kafka.partitions)}
 
 
 async def restarted_until(worker: Service, done: Any, limit_s: float) -> None:
@@ -117,12 +107,12 @@ async def test_what_was_learned_survives_sigkill_to_the_last_bit(
         given = await feeding
 
         async def forwarded() -> bool:
-            log = await everything(tree, "events")
-            ids = {orjson.loads(r.value)["feedback_id"] for rs in log.values() for r in rs if b'"feedback"' in r.value}
+            log = await read_all(tree, "events")
+            ids = {orjson.loads(r.value)["feedback_id"] for r in log if b'"feedback"' in r.value}
             return len(ids) == given
 
         async def judged() -> bool:
-            log = await everything(tree, "events")
+            log = await log_of(tree)
             found = [(await load(tree.kafka, p), records) for p, records in log.items() if records]
             return all(snapshot is not None and snapshot.offset == rs[-1].offset for snapshot, rs in found)
 
@@ -136,7 +126,7 @@ async def test_what_was_learned_survives_sigkill_to_the_last_bit(
 async def same_weights(tree: Settings) -> None:
     """The agents in the snapshots are, bit for bit, those of one run over the log that the killed workers left."""
     learned = 0
-    for partition, records in (await everything(tree, "events")).items():
+    for partition, records in (await log_of(tree)).items():
         pipeline = build_pipeline(partition, tree)
         pipeline.process([(r.offset, decode_record(r.value, r.headers), r.value) for r in records])
         found = await load(tree.kafka, partition)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 from confluent_kafka import Producer
 
 from agents.pipeline import Pipeline
@@ -21,6 +21,7 @@ from streams.kafka import TOPICS, create_topics
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings, MakeTopics
 from tests.kafka.broker import KafkaBroker
+from tests.topics import read_all
 from tests.traffic import lines
 
 
@@ -31,22 +32,6 @@ async def publish(settings: Settings, raws: list[bytes], partition: int | None =
         where = i % settings.kafka.partitions if partition is None else partition
         await producer.send(settings.kafka.topic("events"), raw, partition=where)
     await producer.stop()
-
-
-async def read_all(settings: Settings, topic: str) -> list[ConsumerRecord]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.brokers, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        tps = [TopicPartition(settings.kafka.topic(topic), p) for p in range(settings.kafka.partitions)]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        records: list[ConsumerRecord] = []
-        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for part in (await consumer.getmany(timeout_ms=300)).values():
-                records += part
-        return records
-    finally:
-        await consumer.stop()
 
 
 async def until(condition: Callable[[], bool], limit_s: float = 30) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from schemas.event import LLMEvent, Message
 from streams.tiers.prompt import ANSWER_SCHEMA, Prompt, build, read
 from tests.judge_server import document_of
+from tests.traffic import event
 
 SECRET = b"key"
 HOSTILE = [
@@ -25,18 +26,6 @@ HOSTILE = [
     "\x00\x1b[2J\x7f\x9b",
     "\ud800 a lone surrogate",
 ]
-
-
-def event(prompt: str, **parts: Any) -> LLMEvent:
-    whole = {
-        "event_id": "e",
-        "call_id": "c",
-        "time": "2026-01-01T00:00:00Z",
-        "tenant": "t",
-        "app": "a",
-        "messages": [{"role": "user", "content": prompt}],
-    }
-    return LLMEvent.model_validate(whole | parts)
 
 
 def built(of: LLMEvent, signal: str = "injection", chars: int = 12_000) -> Prompt:
