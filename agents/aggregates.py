@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
 from sys import intern
 from typing import Any, TypeAlias
 
@@ -44,6 +46,7 @@ class Window:
 
 _NAMES = tuple(f.name for f in fields(Window))
 _COUNTS = _NAMES[:-1]
+_counts_of = attrgetter(*_COUNTS)
 HISTOGRAMS = ("latency_ms", "ttft_ms", "grounding")
 _KIND_BITS = 16
 _LATENCY, _TTFT, _GROUNDING = (h << _KIND_BITS for h in range(len(HISTOGRAMS)))
@@ -146,16 +149,15 @@ class Aggregator:
 
     def _row(self, key: Key, window: Window) -> dict[str, Any]:
         start, segment = key
-        at = datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        row = {"window_start": at, **segment._asdict(), "source_partition": self.partition}
-        row |= {name: getattr(window, name) for name in _COUNTS}
+        row = {"window_start": _written(start), **segment._asdict(), "source_partition": self.partition}
+        row.update(zip(_COUNTS, _counts_of(window), strict=True))
         return row | _histograms(window.buckets.counts())
 
     def state(self) -> State:
         """Everything needed to continue."""
         windows = [
             # A copy: the snapshot is packed in a thread, while this window goes on counting.
-            [start, list(segment), [*(getattr(w, n) for n in _COUNTS), w.buckets.counts()]]
+            [start, list(segment), [*_counts_of(w), w.buckets.counts()]]
             for (start, segment), w in self._open.items()
         ]
         marks = [self.late, self.evicted, self._now, self._closed_before]
@@ -172,6 +174,11 @@ class Aggregator:
         # When a window was last published is no part of the state (it depends on the clock): publish all again.
         self._open, self._dirty = windows, set(windows)
         self.late, self.evicted, self._now, self._closed_before = marks
+
+
+@lru_cache(maxsize=64)
+def _written(start: int) -> str:
+    return datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _window(values: list[Any]) -> Window:
