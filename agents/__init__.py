@@ -12,4 +12,6 @@ from numba import config
 
 _HERE = Path(__file__).parent
 _SOURCES = hashlib.blake2b(b"".join(path.read_bytes() for path in sorted(_HERE.rglob("*.py"))), digest_size=8)
-config.CACHE_DIR = str(_HERE / "__pycache__" / f"numba-{_SOURCES.hexdigest()}")  # type: ignore[attr-defined]  # numba reads it when a kernel is declared
+# numba reads it when a kernel is declared; NUMBA_CACHE_DIR is what it is before.
+_GIVEN: str = config.CACHE_DIR  # type: ignore[attr-defined]
+config.CACHE_DIR = str(Path(_GIVEN or _HERE / "__pycache__") / f"numba-{_SOURCES.hexdigest()}")  # type: ignore[attr-defined]
