@@ -10,6 +10,7 @@ from agents.histogram import Tally, bucket, quantile
 _STEPS = 10
 _COUNTS = 3
 """Of each step: values, those above the one level, those above the other."""
+_NONE = array("I", [0] * _COUNTS)
 
 
 class SlidingWindow:
@@ -77,7 +78,7 @@ class SlidingWindow:
             self.n -= counts[place * _COUNTS]
             self.hits_above -= counts[place * _COUNTS + 1]
             self.hits_below -= counts[place * _COUNTS + 2]
-            counts[place * _COUNTS : (place + 1) * _COUNTS] = array("I", [0] * _COUNTS)
+            counts[place * _COUNTS : (place + 1) * _COUNTS] = _NONE
         if self._histogram is not None:
             self._histogram.drop(lambda key: key & 15 in gone)
         self._newest = number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from agents.refusal import is_refusal
 from schemas.event import LLMEvent
@@ -13,16 +14,22 @@ BONUS = {"argument": 1.4, "address": 1.0, "quotation": 0.0}
 only says what became of one that is flagged."""
 
 _SAID_MAX = 8192
-_ADDRESS = re.compile(
-    r"https?://[^\s\"'<>)\]}]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|ru|cn|xyz|info|biz|co|ai|app|me)\b(?:/[^\s\"'<>)\]}]*)?"
-    r"|\b(?=\w*\d)[A-Z0-9]{8,}\b",
-    re.IGNORECASE,
-)
+_REST = r"[^\s\"'<>)\]}]"
+_URL = rf"https?://{_REST}+"
+_MAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+_DOMAIN = rf"\b(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|ru|cn|xyz|info|biz|co|ai|app|me)\b(?:/{_REST}*)?"
+_CODE = r"\b(?=\w*\d)[A-Z0-9]{8,}\b"
 _QUOTED = re.compile(
     r"\"([^\"\n]{4,120})\"|'([^'\n]{4,120})'(?!\w)|“([^”\n]{4,120})”|«([^»\n]{4,120})»|「([^」\n]{2,120})」"
 )
 _EDGE = ".,;:!?/"
 _ADDRESSES_MAX = 8
+
+
+@cache
+def _addresses(*, urls: bool, mails: bool) -> re.Pattern[str]:
+    """Return what finds addresses: without ``@`` in a passage half of the time went into mails."""
+    return re.compile("|".join([_URL] * urls + [_MAIL] * mails + [_DOMAIN, _CODE]), re.IGNORECASE)
 
 
 def needles_of(text: str, asked: str) -> tuple[str, ...]:
@@ -36,7 +43,8 @@ def needles_of(text: str, asked: str) -> tuple[str, ...]:
     ('@eve@evil.example', '"all done')
     """
     low = text.casefold()
-    addresses = dict.fromkeys(m.group().strip(_EDGE) for m in _ADDRESS.finditer(low))
+    address = _addresses(urls="://" in low, mails="@" in low)
+    addresses = dict.fromkeys(m.group().strip(_EDGE) for m in address.finditer(low))
     quoted = dict.fromkeys(next(filter(None, m.groups())).strip() for m in _QUOTED.finditer(low))
     found = [f"@{a}" for a in addresses if a and a not in asked] + [
         f'"{q.strip(_EDGE)}' for q in quoted if len(q.strip(_EDGE)) >= 2 and q not in asked and q not in addresses

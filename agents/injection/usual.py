@@ -37,8 +37,8 @@ class Usual:
 
     __slots__ = ("_all", "counts")
 
-    def __init__(self, counts: Iterable[int] = (0,) * _BINS) -> None:
-        self.counts = [int(count) for count in counts]
+    def __init__(self, counts: Iterable[int] | None = None) -> None:
+        self.counts = [0] * _BINS if counts is None else [int(count) for count in counts]
         if len(self.counts) != _BINS:
             raise ValueError(f"{len(self.counts)} bins where {_BINS} must be")
         self._all = sum(self.counts)
