@@ -24,8 +24,8 @@ def spare_collector() -> None:
 
     Decoding makes some 40 objects an event, and reference counting frees them; with Python's thresholds the cycle
     collector walks the heap for every 700 of them that stay. Thirty times rarer, and with what was imported frozen out
-    of its sight, decode and agents took 66 us an event instead of 88. With 10,000 applications, whose windows and charts
-    come and go all the time, it took another tenth: 223 us an event at 20,000 objects, 202 at 200,000.
+    of its sight, decode and agents took 66 us an event instead of 88. With 10,000 applications, whose windows come and
+    go all the time, it still took a tenth: 223 us an event at 20,000 objects, 202 at 200,000.
     """
     gc.collect()
     gc.freeze()

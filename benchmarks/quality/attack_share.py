@@ -1,12 +1,13 @@
 """A share of attacks begins: after how many events does the rate of the injection agent's flags say so.
 
 Flags are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
-positives and misses are in them. Runs of harmless flags alone give the false alarms. Beside it stands what no detector
-can better that is given these scores, whatever it makes of them.
+positives and misses are in them. Runs of harmless flags alone give the false alarms. Beside it stands the best that any
+detector could do that is given these scores.
 
 References
 ----------
-Lorden, G. (1971). Procedures for reacting to a change in distribution. Annals of Mathematical Statistics 42.
+Moustakides, G. V. (1986). Optimal stopping times for detecting changes in distributions. Annals of Statistics 14.
+Siegmund, D. (1985). Sequential analysis. Springer. (Run lengths of a CUSUM, as those of a Brownian motion.)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ RUNS, BEFORE, AFTER = 100, 1500, 4000
 QUIET_EVENTS = 10_000
 """Events of each run without attacks."""
 LEVELS = np.array([-math.inf, *range(-8, 12), math.inf])
-"""Between which scores, as logits, are counted for the bound."""
+"""Between which scores, as logits, are counted for the optimum."""
 
 
 def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
         "harmless_flagged": wrong,
         "attacks_flagged": rates["as flagged"],
         "delays": {},
-        "bound": {f"{share:.0%}": bound(found.score[attack], found.score[~attack], share) for share in SHARES},
+        "optimum": {f"{share:.0%}": optimum(found.score[attack], found.score[~attack], share) for share in SHARES},
     }
     for name, recall in rates.items():
         out["delays"][name] = {}
@@ -59,11 +60,11 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     return out | {"false_alarms_per_10000": alarms / (RUNS * QUIET_EVENTS / 10_000)}
 
 
-def bound(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: float) -> float:
-    """Return the fewest events, on average, in which scores can tell that a share of attacks began.
+def optimum(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: float) -> float:
+    """Return how many events, on average, the best detector on scores needs to tell that a share of attacks began.
 
-    One false alarm in `QUIET_EVENTS` is allowed: the logarithm of that, by what one event tells (Kullback and Leibler's
-    divergence of the mixture from the harmless). Both distributions are taken as known, as no detector knows them.
+    That is the CUSUM of the log-likelihood ratio which knows both distributions, as no detector in use does, at one
+    false alarm in `QUIET_EVENTS`.
 
     Parameters
     ----------
@@ -74,13 +75,17 @@ def bound(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: fl
 
     Examples
     --------
-    >>> round(bound(np.full(1000, 0.9), np.full(1000, 0.1), 0.02))
-    165
+    >>> round(optimum(np.full(1000, 0.9), np.full(1000, 0.1), 0.02))
+    76
     """
     of_attacks, before = (_shares(scores) for scores in (attacks, harmless))
     after = (1 - share) * before + share * of_attacks
-    told = float((after * np.log(after / before)).sum())
-    return math.log(QUIET_EVENTS) / told if told > 0 else math.inf
+    ratio = np.log(after / before)
+    rises, falls = float((after * ratio).sum()), -float((before * ratio).sum())
+    threshold = 1.0
+    for _ in range(100):  # the average run length without attacks, (exp(h) - h - 1) / falls, solved for h
+        threshold = math.log(QUIET_EVENTS * falls + threshold + 1)
+    return (math.exp(-threshold) + threshold - 1) / rises
 
 
 def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -189,22 +189,23 @@ def feedback(f: Mapping[str, Any]) -> list[str]:
 
 def attack_share(f: Mapping[str, Any]) -> list[str]:
     """Return the part about the rate of flags."""
-    shares = sorted(f["bound"], key=lambda share: int(share.removesuffix("%")))
+    shares = sorted(f["optimum"], key=lambda share: int(share.removesuffix("%")))
     rows = []
     for name, delays in f["delays"].items():
         found = (delays[share] for share in shares)
         rows.append(
             (name, *(f"{d['median']:.0f}" + (f" ({d['missed']} missed)" if d["missed"] else "") for d in found))
         )
-    rows.append(("no detector on these scores", *(f"{f['bound'][share]:.0f}" for share in shares)))
+    rows.append(("the best on these scores", *(f"{x:.0f}" for x in map(f["optimum"].get, shares))))
     return [
         *("", "### A share of attacks begins", ""),
         *prose(
             f"Events until `injection.rate` alarms, median of {f['runs']} runs, by the shipped agent's flags:",
             f"{number(f['attacks_flagged'])} of the attacks and {number(f['harmless_flagged'], 4)} of the harmless",
             f"rows of injection_eval. Without attacks {f['false_alarms_per_10000']:.2f} false alarms in 10,000 events.",
-            "The last row is Lorden's bound: no detector that is given the scores alone, and gives one false alarm in",
-            "10,000 events, sees it in fewer on average.",
+            "The last row is the mean, to about a fifth, of the best detector that is given the scores alone and one",
+            "false alarm in 10,000 events: a CUSUM that knows how harmless and attacking events are scored, as none in",
+            "use does.",
         ),
         "",
         *table(("", *(f"{share} attacks" for share in shares)), rows),
