@@ -349,15 +349,16 @@ class Conversations:
             raise ValueError("conversations whose columns are of unequal length")
         talks: OrderedDict[Key, Talk] = OrderedDict()
         parts, following = iter(map(str, state["keys"])), iter(turns)
-        for key, count in zip(zip(parts, parts, parts, strict=True), counts.tolist(), strict=True):
+        held = {int(i): planted for i, planted in state["planted"]}
+        for i, (key, count) in enumerate(zip(zip(parts, parts, parts, strict=True), counts.tolist(), strict=True)):
             talk = talks[key] = Talk()
             talk.turns = list(islice(following, count))
-        every = list(talks.values())
-        for i, planted in state["planted"]:
-            every[int(i)].planted = [
+            talk.planted = [
                 Planted(float(logit), int(role), tuple(map(str, needles)), int(left), bool(told))
-                for logit, role, needles, left, told in planted
+                for logit, role, needles, left, told in held.pop(i, ())
             ]
+        if held:
+            raise ValueError(f"passages of conversations that are not there: {sorted(held)[:5]}")
         usual = zip(state["apps"], state["usual"], strict=True)
         self._usual = OrderedDict(((str(a), str(b), str(kind)), Usual(counts)) for (a, b, kind), counts in usual)
         self.evicted, self._talks = int(state["evicted"]), talks

@@ -301,3 +301,13 @@ def test_conversations_come_back_as_they_were() -> None:
     back = Conversations(desk.talks.config)
     back.restore(desk.talks.state())
     assert as_bytes(back.state()) == as_bytes(desk.talks.state())
+
+
+@pytest.mark.parametrize("place", [-1, 1])
+def test_passages_of_a_conversation_that_is_not_there_are_refused(place: int) -> None:
+    desk = Desk()
+    desk((event(1, "one", documents=passage(ORDER)), [-1.0, -1.0]))
+    state = desk.talks.state()
+    [(_, planted)] = state["planted"]
+    with pytest.raises(ValueError, match="not there"):
+        Conversations(desk.talks.config).restore(state | {"planted": [[place, planted]]})
