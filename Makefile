@@ -6,7 +6,9 @@ BENCH_VENV := .venv-bench
 # Each in an environment of its own: torch is 4 GB, and OpenTelemetry's instrumentations do not all fit into one.
 SIDE_VENVS := .venv-client .venv-torch .venv-otel
 BIN := $(VENV)/bin
-# What was compiled is kept: the tests start hundreds of processes.
+# uv compiles what it installs, as pip does, and what was compiled is kept: a process that has to do that itself takes seconds to start, and
+# the tests start hundreds.
+export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
 # make test ARGS="-k snapshot" narrows a run.
 ARGS ?=
@@ -83,27 +85,26 @@ format: setup  ## format, and fix what ruff can fix
 
 setup: $(VENV)/.installed  ## make .venv; again only when pyproject.toml or a lock changed
 
-# uv where it can be had, pip where not: both install the very same pinned versions, and compile them: a process that has to do that itself
-# takes seconds to start, and the tests start hundreds.
+# uv where it can be had, pip where not: both install the very same pinned versions.
 $(VENV)/.installed: pyproject.toml requirements.lock client/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(VENV) is not Python 3.11: make clean, then make setup PYTHON=/path/to/python3.11"; exit 1; }
 	$(BIN)/pip install --quiet uv==$(UV_VERSION) || echo "no uv for this machine; going on with pip"
-	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python"; else installer="$(BIN)/pip install"; fi; \
+	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python $(BIN)/python"; else installer="$(BIN)/pip install"; fi; \
 	  set -ex; $$installer --quiet -r requirements.lock; $$installer --quiet --no-deps --editable . --editable client
 	touch $@
 
 # An environment of its own: Quix Streams wants an older confluent-kafka and pydantic-settings than we do.
 $(BENCH_VENV)/.installed: requirements-bench.lock $(VENV)/.installed
 	test -x $(BENCH_VENV)/bin/python || $(BIN)/python -m venv $(BENCH_VENV)
-	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --compile-bytecode --python $(BENCH_VENV)/bin/python"; else installer="$(BENCH_VENV)/bin/pip install"; fi; \
+	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python $(BENCH_VENV)/bin/python"; else installer="$(BENCH_VENV)/bin/pip install"; fi; \
 	  set -ex; $$installer --quiet -r requirements-bench.lock
 	touch $@
 
 # --no-deps: the locks are whole, but for what of torch's dependencies is never loaded on a CPU (see LEFT_OUT).
 $(SIDE_VENVS:%=%/.installed): .venv-%/.installed: client/requirements-%.lock client/pyproject.toml $(VENV)/.installed
 	test -x .venv-$*/bin/python || $(BIN)/python -m venv .venv-$*
-	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --compile-bytecode --python .venv-$*/bin/python"; else installer=".venv-$*/bin/pip install"; fi; \
+	@if [ -x $(BIN)/uv ]; then installer="$(BIN)/uv pip install --python .venv-$*/bin/python"; else installer=".venv-$*/bin/pip install"; fi; \
 	  set -ex; $$installer --quiet --no-deps -r client/requirements-$*.lock; $$installer --quiet --no-deps --editable client
 	touch $@
 
