@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from schemas.errors import BrokerError
 from schemas.settings import Kafka
 
 MAX_MESSAGE_BYTES = 32 << 20
+SHOWN_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ async def partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 
 async def create_topics(kafka: Kafka) -> list[str]:
-    """Create the topics that do not exist yet; return their full names.
+    """Create the topics that do not exist yet; return their full names once the broker shows them.
 
     Raises
     ------
@@ -148,6 +150,19 @@ async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, missing: Mapping[str
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise BrokerError(f"topic {name}: {error.__name__} {rest}; create it by hand or grant us CREATE")
+    await _until_shown(admin, missing)
+
+
+async def _until_shown(admin: AIOKafkaAdminClient, names: Iterable[str]) -> None:
+    """Wait for the broker: a controller answers once a topic is in its log, which brokers read a little later."""
+    deadline = asyncio.get_running_loop().time() + SHOWN_WITHIN_S
+    while left := set(names).difference(await partitions_of(admin)):
+        if asyncio.get_running_loop().time() > deadline:
+            raise BrokerError(
+                f"topics {', '.join(sorted(left))}: made by the controller, and the broker does not show them within "
+                f"{SHOWN_WITHIN_S:.0f} s; is it in step with its controller, and may we DESCRIBE them?"
+            )
+        await asyncio.sleep(0.05)
 
 
 async def _ask_for(admin: AIOKafkaAdminClient, missing: Sequence[str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from schemas.errors import BrokerError
@@ -57,6 +60,42 @@ async def test_on_the_mock_cluster(mock_kafka: str, settings: MakeSettings, envi
 async def test_on_apache_kafka(kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
     await looked_at_and_made(settings(kafka.brokers))
+
+
+async def test_created_is_what_the_broker_shows(
+    kafka: KafkaBroker, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts next looks for its topics; a broker may lag behind the controller that made them."""
+    tree = settings(kafka.brokers)
+    create, describe = AIOKafkaAdminClient.create_topics, AIOKafkaAdminClient.describe_topics
+    stale: list[Any] = []
+
+    async def create_and_lag(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> Any:
+        stale.extend([await describe(admin)] * 3)
+        return await create(admin, new)
+
+    async def describe_late(admin: AIOKafkaAdminClient) -> Any:
+        return stale.pop() if stale else await describe(admin)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "create_topics", create_and_lag)
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_topics", describe_late)
+    made = await topics.create_topics(tree.kafka)
+    await topics.check_topics(tree.kafka)
+    assert stale == []
+    assert set(made) == await present(tree)
+
+
+async def test_topics_that_the_broker_never_shows_are_an_error_with_their_names(
+    kafka: KafkaBroker, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def create_nothing(admin: AIOKafkaAdminClient, new: list[NewTopic]) -> Any:
+        return SimpleNamespace(topic_errors=[])
+
+    monkeypatch.setattr(topics, "SHOWN_WITHIN_S", 0.1)
+    monkeypatch.setattr(AIOKafkaAdminClient, "create_topics", create_nothing)
+    tree = settings(kafka.brokers)
+    with pytest.raises(BrokerError, match=rf"{tree.kafka.topic('events')}.* does not show them within"):
+        await topics.create_topics(tree.kafka)
 
 
 def test_the_command_against_the_mock_cluster(mock_kafka: str, environment: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,8 +62,13 @@ class KafkaBroker:
 def create_topics(
     brokers: str, names: list[str], *, partitions: int = 4, config: Mapping[str, str] | None = None
 ) -> None:
-    """Create topics and wait until the broker has confirmed each of them."""
+    """Create topics and wait until the broker shows them, which is a little after it has confirmed them."""
     admin = AdminClient({"bootstrap.servers": brokers})
     new = [NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {})) for name in names]
     for created in admin.create_topics(new, operation_timeout=30).values():
         created.result(30)
+    deadline = time.monotonic() + 30
+    while left := set(names).difference(admin.list_topics(timeout=30).topics):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"topics {sorted(left)} are not shown within 30 s")
+        time.sleep(0.02)
