@@ -62,8 +62,7 @@ class StreamgaugeLogger(CustomLogger):
         call_id = text(payload.get("litellm_call_id"))
         with self._lock:
             now = self._contexts.pop(call_id, None)
-            # What the proxy refuses itself, it tells of twice: to the sync and to the async method.
-            if not _remember(self._told, (call_id, payload.get("startTime"), payload.get("status"))):
+            if not _remember(self._told, (call_id, *_ending(payload))):
                 return
         with context.using(now or context.current()):
             self._offer(kwargs, payload)
@@ -79,6 +78,16 @@ class StreamgaugeLogger(CustomLogger):
 
     log_success_event = log_failure_event = _publish
     async_log_success_event = async_log_failure_event = _apublish
+
+
+def _ending(payload: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what is the same where LiteLLM tells of one ending twice, and another for each ending of a retried call.
+
+    A text completion is told of as the chat completion within it too, a little later begun, when their threads race.
+    What the proxy refuses itself goes to the sync and to the async method.
+    """
+    status = payload.get("status")
+    return status, payload.get("id") if status == "success" else payload.get("startTime")
 
 
 def _remember(table: OrderedDict[Any, Any], key: Any, value: Any = None) -> bool:

@@ -10,6 +10,7 @@ import streamgauge
 from litellm_sdk.ways import COST, HELLO, MODEL, USAGE, arrived, arrived_async, litellm, said
 from servers import openai as server
 from servers.local import Reply, Server
+from streamgauge.integrations.litellm import StreamgaugeLogger
 from streamgauge.testing import Recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM warns in many places, of nothing that is ours
@@ -86,6 +87,28 @@ def test_a_text_completion(api: Server, to: Any, recorder: Recorder) -> None:
     assert event["messages"] == HELLO
     assert event["choices"][0]["content"] == server.ANSWER
     assert event["usage"]["input_tokens"] == 19
+
+
+def test_a_success_told_of_twice_is_one_event(
+    to: Any, recorder: Recorder, logger: StreamgaugeLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a text completion now and then is: the call within it begins a little later and has the same answer."""
+    told: list[Any] = []
+    tell = logger.log_success_event
+
+    def listen(**ending: Any) -> None:
+        told.append(ending)
+        tell(**ending)
+
+    monkeypatch.setattr(logger, "log_success_event", listen)
+    litellm.completion(messages=HELLO, **to)
+    arrived(recorder)
+    [ending] = told
+    kwargs = ending["kwargs"]
+    payload = kwargs["standard_logging_object"]
+    for changed in ({}, {"startTime": payload["startTime"] + 0.0004}, {"id": "another answer"}):
+        tell(**{**ending, "kwargs": {**kwargs, "standard_logging_object": {**payload, **changed}}})
+    assert len(recorder.events) == 2
 
 
 async def test_an_answer_from_the_cache_costs_nothing_and_says_so(

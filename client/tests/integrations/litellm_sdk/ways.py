@@ -22,7 +22,7 @@ def arrived(recorder: Recorder, count: int = 1) -> list[dict[str, Any]]:
     pause, deadline = threading.Event(), time.monotonic() + 20
     while len(events := recorder.events) < count and time.monotonic() < deadline:
         pause.wait(0.005)
-    assert len(events) == count
+    assert len(events) == count, events
     return events
 
 
