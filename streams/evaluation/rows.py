@@ -148,12 +148,10 @@ def _lines(path: Path) -> Iterator[_Line]:
         raise SettingsError(f"{path}: has no rows; give JSON lines, one labelled row each")
 
 
-def _raw(path: Path) -> Iterator[bytes]:
-    """Yield lines, unpacked where the content (not the name) says gzip."""
-    with path.open("rb") as file:
-        packed = file.read(2) == _GZIP_MAGIC
-        file.seek(0)
-        yield from gzip.GzipFile(fileobj=file) if packed else file
+def _raw(path: Path) -> list[bytes]:
+    """Return the lines, unpacked where the content (not the name) says gzip."""
+    packed = path.read_bytes()
+    return (gzip.decompress(packed) if packed.startswith(_GZIP_MAGIC) else packed).split(b"\n")
 
 
 def _parse(where: str, raw: bytes) -> _Line:
