@@ -18,7 +18,7 @@ PYTHON := python3
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit unit-drift unit-others unit-client test-kafka test-client test-client-torch test-client-otel fuzz check bench quality docs lint types format setup lock clean
+.PHONY: help demo test unit unit-agents unit-drift unit-others unit-client test-kafka test-client test-client-torch test-client-otel fuzz check bench quality docs lint types format setup lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,18 +35,21 @@ test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (
 fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)
 	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
 
-# A fresh clone compiles all kernels, half a minute of one core. Drift's are half of them: its tests go beside the others, which need them
-# only later. The client's tests mostly wait for servers, so three at a time fill two cores.
+# A fresh clone compiles all kernels, half a minute of one core. Drift's are half of them: its tests go beside the other agents', and what
+# needs all kernels comes later. The client's tests mostly wait for servers, so three at a time fill two cores.
 check: setup  ## format, lint, layers, types, unit tests; three at a time
-	$(MAKE) --jobs 3 --output-sync=target unit-others unit-drift unit-client types lint
+	$(MAKE) --jobs 3 --output-sync=target unit-agents unit-drift unit-client unit-others types lint
 
-unit: unit-drift unit-others
+unit: unit-agents unit-drift unit-others
+
+unit-agents: setup
+	$(BIN)/pytest -m "not kafka" tests/unit/agents --ignore-glob="*/test_drift*.py" $(ARGS)
 
 unit-drift: setup
 	$(BIN)/pytest -m "not kafka" tests/unit/agents/test_drift*.py $(ARGS)
 
 unit-others: setup
-	$(BIN)/pytest -m "not kafka" tests/unit --ignore-glob="*/test_drift*.py" $(ARGS)
+	$(BIN)/pytest -m "not kafka" tests/unit --ignore tests/unit/agents $(ARGS)
 
 unit-client: setup
 	cd client && ../$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.settings import Settings
+from streams.tuning import spare_collector
 from tests.kafka.broker import KafkaBroker, create_topics
 
 
@@ -24,6 +25,11 @@ class MakeSettings(Protocol):
     """Builds settings for a broker; ``worker={"chunk_records": 7}`` and the like change parts of the tree."""
 
     def __call__(self, brokers: str, **parts: dict[str, object]) -> Settings: ...
+
+
+def pytest_configure() -> None:
+    """Compile kernels without a cycle collector that walks all of pytest's and numba's objects meanwhile."""
+    spare_collector()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
