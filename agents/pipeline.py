@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
-from agents.aggregates import Aggregator
+from agents.aggregates import Aggregator, Closed
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State
 from agents.join import Joiner
@@ -43,11 +43,11 @@ class Judged:
 
 @dataclass(slots=True)
 class Outputs:
-    """What a run of records gives: serialised rows, ready to be produced; and the steps that led to them, in order."""
+    """What a run of records gives, ready to be produced; and the steps that led to it, in order."""
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    aggregates: list[dict[str, Any]] = field(default_factory=list)
+    aggregates: list[Closed] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     label_requests: list[dict[str, Any]] = field(default_factory=list)
     steps: list[Judged | Feedback] = field(default_factory=list)

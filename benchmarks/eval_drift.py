@@ -23,7 +23,7 @@ from agents.drift import DriftAgent, DriftConfig, adwin
 from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns
 from agents.drift.kernel import advance
-from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, OUTPUT, SCALARS, SEGMENT, SIGNALS, SLOT, TEXT
+from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, OUTPUT, SCALARS, SEGMENT, SIGNALS, TEXT, pool_of
 from agents.drift.limits import limits
 from agents.drift.rows import changes_of
 from agents.drift.words import DIMENSIONS
@@ -107,7 +107,7 @@ def _wavy(data: Columns, correlation: float) -> Columns:
 
 def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str]]:
     """Index and signal of each alarm of one segment."""
-    rows, pool, n, alarm, at = np.zeros(1, SEGMENT), np.zeros(1, SLOT), len(data.times), np.zeros(3), 0
+    rows, pool, n, alarm, at = np.zeros(1, SEGMENT), pool_of(1), len(data.times), np.zeros(3), 0
     owner, distances, strange = np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.bool_)
     work, bounds = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT))), limits(config)
     while (at := advance(at, n, rows, pool, owner, data, bounds, work, distances, strange, alarm)) < n:
@@ -116,7 +116,7 @@ def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str
         else:
             yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
             rows[0] = np.zeros((), SEGMENT)
-            pool[:] = np.zeros(1, SLOT)
+            pool = pool_of(1)
         at += 1
 
 
@@ -227,7 +227,7 @@ def calibration(_: Path) -> None:
         data.vectors[:] = 0.18 * rng.standard_normal(data.vectors.shape)
         data.first[:] = np.arange(901)
         data = data._replace(words=rng.integers(1, 2**62, 901).astype(np.uint64), spans=np.zeros((901, 2), np.int64))
-        rows, pool, alarm = np.zeros(1, SEGMENT), np.zeros(1, SLOT), np.zeros(3)
+        rows, pool, alarm = np.zeros(1, SEGMENT), pool_of(1), np.zeros(3)
         owner, distances, strange = np.zeros(900, np.int64), np.zeros(900), np.zeros(900, np.bool_)
         work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
         at = advance(0, 900, rows, pool, owner, data, bounds, work, distances, strange, alarm)

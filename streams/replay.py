@@ -123,7 +123,7 @@ class _Run:
         self._alerts.writelines(orjson.dumps(row, option=_NUMERIC_KEYS) + b"\n" for row in outputs.alerts)
         self.scored_rows += len(outputs.scored)
         self.alert_rows += len(outputs.alerts)
-        self._keep(outputs.aggregates)
+        self._keep(window.row() for window in outputs.aggregates)
 
     def finish(self, out: Path) -> None:
         for _, pipeline in sorted(self._pipelines.items()):

@@ -52,40 +52,41 @@ def _forget(window, totals, variances, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _merge(window, totals, variances, counts):  # type: ignore[no-untyped-def]
-    """Where a level overflows, its two oldest buckets become one of the next."""
-    full = totals.shape[1]
+def _push(window, totals, variances, counts, total, variance):  # type: ignore[no-untyped-def]
+    """Put a bucket behind those of its size; where there is no room the two oldest become one of the next size."""
     level = int64(0)
-    while level < int(window[LEVELS]) and counts[level] == full:
+    while level < int(window[LEVELS]) and counts[level] == totals.shape[1]:
         if level + 1 == len(counts):
             _forget(window, totals, variances, counts)
-            return
-        if level + 1 == int(window[LEVELS]):
-            window[LEVELS] += 1.0
-            counts[level + 1] = 0
+            break
         n = float(1 << level)
         first, second = totals[level, 0] / n, totals[level, 1] / n
         apart = n * 0.5 * (first - second) * (first - second)
-        at = counts[level + 1]
-        totals[level + 1, at] = totals[level, 0] + totals[level, 1]
-        variances[level + 1, at] = variances[level, 0] + variances[level, 1] + apart
-        counts[level + 1] += 1
+        merged, spread = totals[level, 0] + totals[level, 1], variances[level, 0] + variances[level, 1] + apart
         _shift(totals, variances, counts, level, int64(2))
+        _append(totals, variances, counts, level, total, variance)
+        total, variance = merged, spread
         level += 1
+    if level == int(window[LEVELS]):
+        window[LEVELS] += 1.0
+        counts[level] = 0
+    _append(totals, variances, counts, level, total, variance)
+
+
+@njit(cache=True, nogil=True)
+def _append(totals, variances, counts, level, total, variance):  # type: ignore[no-untyped-def]
+    totals[level, counts[level]], variances[level, counts[level]] = total, variance
+    counts[level] += 1
 
 
 @njit(cache=True, nogil=True)
 def _insert(window, totals, variances, counts, value):  # type: ignore[no-untyped-def]
-    if window[LEVELS] == 0.0:
-        window[LEVELS], counts[0] = 1.0, 0
-    totals[0, counts[0]], variances[0, counts[0]] = value, 0.0
-    counts[0] += 1
     window[WIDTH] += 1.0
     if window[WIDTH] > 1.0:
         off = value - window[TOTAL] / (window[WIDTH] - 1.0)
         window[VARIANCE] += (window[WIDTH] - 1.0) * off * off / window[WIDTH]
     window[TOTAL] += value
-    _merge(window, totals, variances, counts)
+    _push(window, totals, variances, counts, value, 0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -119,7 +120,7 @@ def _has_cut(window, totals, counts, delta, least):  # type: ignore[no-untyped-d
 def update(window, totals, variances, counts, value, delta, clock, least, grace):  # type: ignore[no-untyped-def]
     """Add a value; returns whether the window was cut.
 
-    ``window`` is float64[5], ``totals`` and ``variances`` are float[levels, max_buckets + 1] with at least two buckets,
+    ``window`` is float64[5], ``totals`` and ``variances`` are float[levels, max_buckets] with at least two buckets,
     ``counts`` is int[levels]; all zero at first. ``least`` is river's ``min_window_length``, ``grace`` its
     ``grace_period``. (river's `ADWIN` empties the window before the next value after a cut; clear the arrays for that.)
     """

@@ -15,7 +15,7 @@ from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns, columns
 from agents.drift.config import DriftConfig
 from agents.drift.kernel import advance
-from agents.drift.layout import OUTPUT, SIGNALS, TEXT
+from agents.drift.layout import OUTPUT, SIGNALS, TEXT, rows_kept
 from agents.drift.limits import limits
 from agents.drift.report import OF_TEXT, describe
 from agents.drift.segments import EXAMPLES, Segments
@@ -44,13 +44,16 @@ class DriftAgent:
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
-        self.segments = Segments(self.config.max_segments)
+        self.segments = self._none()
         self._limits = limits(self.config)
         self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
+
+    def _none(self) -> Segments:
+        return Segments(self.config.max_segments, rows_kept(self.config.reference_events))
 
     def score(self, chunk: Chunk) -> Scores:
         """Compare each event with its segment's reference and advance the state by it."""
@@ -133,7 +136,7 @@ class DriftAgent:
 
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = Segments(self.config.max_segments)
+        fresh = self._none()
         try:
             ours = (self.version, asdict(self.config), list(SIGNALS))
             if (state["version"], state["config"], list(state["signals"])) != ours:  # type: ignore[arg-type]

@@ -39,7 +39,6 @@ from agents.drift.layout import (
     NOVELTY,
     OUTPUT,
     PACKED,
-    ROWS,
     SCALE,
     SPEEDS,
     TEXT,
@@ -69,18 +68,18 @@ _F, _G, _P = TEXT, len(OUTPUT), DIMENSIONS
 
 
 @njit(cache=True, nogil=True)
-def keep(slot, values, vector, has_text):  # type: ignore[no-untyped-def]
+def keep(pool, k, values, vector, has_text):  # type: ignore[no-untyped-def]
     """Keep an event's row, in place of the oldest where there is no room."""
-    at = slot.count % ROWS
+    at = pool.events[k] % pool.values.shape[1]
     for f in range(_F):
         known = not math.isnan(values[f])
-        slot.values[at, f] = min(max(round(values[f] * SCALE), -32000), 32000) if known else ABSENT
+        pool.values[k, at, f] = min(max(round(values[f] * SCALE), -32000), 32000) if known else ABSENT
     if has_text:
-        at = slot.texts % ROWS
+        at = pool.texts[k] % pool.vectors.shape[1]
         for d in range(_P):
-            slot.vectors[at, d] = round(vector[d] * VECTOR_SCALE)
-        slot.texts += 1
-    slot.count += 1
+            pool.vectors[k, at, d] = round(vector[d] * VECTOR_SCALE)
+        pool.texts[k] += 1
+    pool.events[k] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -129,13 +128,14 @@ def _limit(peaks, events, asked, tail):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _rows(slot):  # type: ignore[no-untyped-def]
+def _rows(pool, k):  # type: ignore[no-untyped-def]
     """Scalars of the kept rows, oldest first."""
-    m = min(slot.count, ROWS)
+    room = pool.values.shape[1]
+    m = min(pool.events[k], room)
     out = np.empty((m, _F))
     for i in range(m):
         for f in range(_F):
-            value = slot.values[(slot.count - m + i) % ROWS, f]
+            value = pool.values[k, (pool.events[k] - m + i) % room, f]
             out[i, f] = nan if value == ABSENT else value / SCALE
     return out
 
@@ -238,16 +238,16 @@ def _unfamiliar(row, values, limits):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def calibrate(row, pool, limits):  # type: ignore[no-untyped-def]
     """Set all limits of a segment by the rows that were kept for it, and give back the room they took."""
-    slot = pool[row.slot - 1]
-    _scalars(row, slot, limits)
-    _text(row, slot, limits)
-    slot.used, row.slot, row.calibrated = 0, 0, 1
+    k = row.slot - 1
+    _scalars(row, pool, k, limits)
+    _text(row, pool, k, limits)
+    pool.used[k], row.slot, row.calibrated = 0, 0, 1
 
 
 @njit(cache=True, nogil=True)
-def _scalars(row, slot, limits):  # type: ignore[no-untyped-def]
+def _scalars(row, pool, k, limits):  # type: ignore[no-untyped-def]
     """Set the limits of all scalars' charts, and that of the output's charts together."""
-    values = _rows(slot)
+    values = _rows(pool, k)
     watched = _watched(row, values, limits.reference)
     peaks, together = np.zeros((2, _F, _PEAKS + 1)), np.zeros(_PEAKS + 1)
     _simulate(row, values, watched, limits, peaks, together)
@@ -265,20 +265,21 @@ def _scalars(row, slot, limits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _text(row, slot, limits):  # type: ignore[no-untyped-def]
+def _text(row, pool, k, limits):  # type: ignore[no-untyped-def]
     """Set the limit of the text's chart."""
-    m = min(slot.texts, ROWS)
+    room = pool.vectors.shape[1]
+    m = min(pool.texts[k], room)
     if m < LEAST or row.text_n < limits.reference:
         return
     vectors, white = np.empty((m, _P)), np.empty((m, _P))
     for i in range(m):
         for d in range(_P):
-            vectors[i, d] = slot.vectors[(slot.texts - m + i) % ROWS, d] / VECTOR_SCALE
+            vectors[i, d] = pool.vectors[k, (pool.texts[k] - m + i) % room, d] / VECTOR_SCALE
     drawn, events = np.empty(limits.reference, np.int64), np.empty(_TEXT_EVENTS, np.int64)
-    mean, factor, peaks, k = np.empty(_P), np.empty(PACKED), np.zeros((SPEEDS, _PEAKS + 1)), int64(1 << 20)
+    mean, factor, peaks, draw = np.empty(_P), np.empty(PACKED), np.zeros((SPEEDS, _PEAKS + 1)), int64(1 << 20)
     for _ in range(_TEXT_WORLDS):
-        k = _blocks(k, drawn, m)
-        k = _blocks(k, events, m)
+        draw = _blocks(draw, drawn, m)
+        draw = _blocks(draw, events, m)
         _moments(vectors, drawn, mean, factor)
         mewma.factorise(factor, limits.reference)
         for i in range(m):

@@ -20,15 +20,13 @@ from agents.drift.layout import (
     TEXT,
     UNFAMILIAR,
     USUAL,
+    WAITING,
 )
 from agents.drift.scalars import judge, judge_value, mark
 from agents.drift.tally import NOTHING, count_terms, count_value
 
 LEARNING = -1.0
 """The distance of a text from which the reference was learned."""
-
-WAITING = 9
-"""Quarters of a reference after which it is calibrated, by its last rows: those that came after the first one."""
 
 _C, _USUAL, _G = len(CATEGORIES), len(USUAL), len(OUTPUT)
 
@@ -125,11 +123,11 @@ def together(row, best):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _slot_of(row, pool):  # type: ignore[no-untyped-def]
     """Borrow room for the rows of a reference, if there is any."""
-    for k in range(len(pool)):
-        if not pool[k].used:
-            pool[k].used, pool[k].count, pool[k].texts = 1, 0, 0
-            pool[k].values[:] = 0
-            pool[k].vectors[:] = 0
+    for k in range(len(pool.used)):
+        if not pool.used[k]:
+            pool.values[k, : pool.events[k]] = 0
+            pool.vectors[k, : pool.texts[k]] = 0
+            pool.used[k], pool.events[k], pool.texts[k] = 1, 0, 0
             row.slot = k + 1
             return
 
@@ -141,7 +139,7 @@ def _keep(row, i, data, limits, pool, values):  # type: ignore[no-untyped-def]
         _slot_of(row, pool)
     if row.slot == 0:
         return False
-    calibration.keep(pool[row.slot - 1], values, data.vectors[i], data.first[i] < data.first[i + 1])
+    calibration.keep(pool, row.slot - 1, values, data.vectors[i], data.first[i] < data.first[i + 1])
     return 4 * row.seen >= WAITING * limits.reference
 
 

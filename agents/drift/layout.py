@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.drift.words import DIMENSIONS
 
@@ -71,6 +74,9 @@ RECENT = 1.0 / 16.0
 ROWS, SLOTS = 256, 1024
 """Last rows of a reference that are kept for its calibration, and segments for which they are kept at a time."""
 
+WAITING = 9
+"""Quarters of a reference after which it is calibrated, by its last rows: those that came after the first one."""
+
 SCALE = 1000.0
 """Scalars of kept rows are whole thousandths; vectors are in parts of `VECTOR_SCALE`."""
 VECTOR_SCALE = 127.0
@@ -101,8 +107,8 @@ SEGMENT = np.dtype(
         ("since_time", "i8", (2, _F)),
         # ADWIN of some scalars: buckets, and what value is 0 and how much is 1
         ("window", "f8", (_W, 5)),
-        ("totals", "f4", (_W, LEVELS, BUCKETS + 1)),
-        ("variances", "f4", (_W, LEVELS, BUCKETS + 1)),
+        ("totals", "f4", (_W, LEVELS, BUCKETS)),
+        ("variances", "f4", (_W, LEVELS, BUCKETS)),
         ("counts", "u1", (_W, LEVELS)),
         ("zero", "f4", (_W,)),
         ("unit", "f4", (_W,)),
@@ -131,12 +137,12 @@ SEGMENT = np.dtype(
         ("novelty_high", "f4"),
         # all groups of the output together
         ("provider_limit", "f4"),
-        # shares of values: in the reference, and the slots of the last events
+        # shares of values: in the reference, and the slots of the last events, two to a byte
         ("value", "u8", (_C, VALUES)),
         ("value_count", "f4", (_C, VALUES)),
         ("value_name", "u1", (_C, VALUES, NAME_BYTES)),
         ("usual", "i1", (_C,)),
-        ("ring", "u1", (_C, RING)),
+        ("ring", "u1", (_C, RING // 2)),
         # words by hash cell
         ("term", "u4", (CELLS,)),
         ("term_votes", "f4", (CELLS,)),
@@ -147,14 +153,40 @@ SEGMENT = np.dtype(
     align=True,
 )
 
-SLOT = np.dtype(
-    [
-        ("used", "i4"),
-        ("count", "i4"),
-        ("texts", "i4"),
-        ("values", "i2", (ROWS, _F)),
-        ("vectors", "i1", (ROWS, DIMENSIONS)),
-    ],
-    align=True,
-)
-"""The rows of a reference while it is learned, in order."""
+
+class Pool(NamedTuple):
+    """Rows of references that are being learned.
+
+    Attributes
+    ----------
+    used, events, texts
+        int32[slots]: whether a place is taken, and how many rows, and texts, it was given.
+    values
+        int16[slots, rows, scalars], the latest rows.
+    vectors
+        int8[slots, rows, dimensions], the latest texts.
+    """
+
+    used: NDArray[np.int32]
+    events: NDArray[np.int32]
+    texts: NDArray[np.int32]
+    values: NDArray[np.int16]
+    vectors: NDArray[np.int8]
+
+
+def pool_of(slots: int, rows: int = ROWS) -> Pool:
+    """Make an empty pool."""
+    used, events, texts = (np.zeros(slots, np.int32) for _ in range(3))
+    values, vectors = np.zeros((slots, rows, _F), np.int16), np.zeros((slots, rows, DIMENSIONS), np.int8)
+    return Pool(used, events, texts, values, vectors)
+
+
+def rows_kept(reference: int) -> int:
+    """Return how many rows of a reference of so many events a calibration has.
+
+    Examples
+    --------
+    >>> rows_kept(50), rows_kept(300)
+    (64, 256)
+    """
+    return min(ROWS, -(-WAITING * reference // 4) - reference + 1)

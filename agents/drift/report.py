@@ -28,6 +28,7 @@ from agents.drift.layout import (
 )
 from agents.drift.scalars import CUT
 from agents.drift.segments import Key
+from agents.drift.tally import ring
 from agents.drift.words import DIMENSIONS
 
 TERMS = 8
@@ -132,11 +133,12 @@ def slices(row: Any, run: int) -> dict[str, tuple[float, float]]:
     seen = int(row["seen"])
     window = [(seen - 1 - p) % RING for p in range(min(max(run, 1), RING, seen))]
     found: dict[str, tuple[float, float]] = {}
+    latest = ring(row)
     for c, name in enumerate(CATEGORIES):
         if name not in _SLICES:
             continue
         total = max(float(row["value_count"][c].sum()), 1.0)
-        slots = row["ring"][c][window]
+        slots = latest[c, window]
         for k in np.flatnonzero(row["value"][c]).tolist():
             before, after = float(row["value_count"][c, k]) / total, float((slots == k).mean())
             if before or after:

@@ -11,11 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.drift.layout import SEGMENT, SLOT, SLOTS
+from agents.drift.layout import ROWS, SEGMENT, SLOTS, pool_of
 
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
-POOL_COLUMNS: tuple[str, ...] = SLOT.names or ()
 Key: TypeAlias = "tuple[str, str]"
 Rows: TypeAlias = "NDArray[np.void]"
 
@@ -27,6 +26,8 @@ class Segments:
     ----------
     size
         Records kept; the least recently seen makes room for a new one.
+    kept
+        Rows of a reference that are kept while it is learned.
 
     Attributes
     ----------
@@ -45,15 +46,15 @@ class Segments:
     ([0, 1, 0, 1], 1, 2)
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, kept: int = ROWS) -> None:
         self.size = size
         self.evicted = 0
         # All of them at once: pages of zeros take no memory until a row is used, and growing would leave holes.
         self.rows: Rows = np.zeros(size, SEGMENT)
-        self.pool: Rows = np.zeros(min(size, SLOTS), SLOT)
+        self.pool = pool_of(min(size, SLOTS), kept)
         self._owner: OrderedDict[Key, int] = OrderedDict()
-        self._recent: list[list[str]] = []
-        self._strange: list[list[str]] = []
+        self._recent: list[tuple[str, ...]] = []
+        self._strange: list[tuple[str, ...]] = []
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -66,8 +67,8 @@ class Segments:
             return row
         if len(self._owner) < self.size:
             row = len(self._owner)
-            self._recent.append([])
-            self._strange.append([])
+            self._recent.append(())
+            self._strange.append(())
         else:
             row = next(iter(self._owner.values()))
             if row in busy:
@@ -75,29 +76,30 @@ class Segments:
             self._owner.popitem(last=False)
             self.evicted += 1
             self.clear(row)
-            self._recent[row].clear()
+            self._recent[row] = ()
         self._owner[intern(key[0]), intern(key[1])] = row
         return row
 
     def clear(self, row: int) -> None:
         """Forget the reference of a row."""
         if slot := int(self.rows[row]["slot"]):
-            self.pool[slot - 1]["used"] = 0
+            self.pool.used[slot - 1] = 0
         self.rows[row] = np.zeros((), SEGMENT)
-        self._strange[row].clear()
+        self._strange[row] = ()
 
     def remember(self, row: int, event_ids: Sequence[str], strange: Sequence[str]) -> None:
         """Keep the latest event ids of a row as examples, and the latest of those with an unfamiliar text."""
-        self._recent[row] = [*self._recent[row], *event_ids][-EXAMPLES:]
-        self._strange[row] = [*self._strange[row], *strange][-EXAMPLES:]
+        self._recent[row] = (*self._recent[row], *event_ids)[-EXAMPLES:]
+        if strange:
+            self._strange[row] = (*self._strange[row], *strange)[-EXAMPLES:]
 
     def recent(self, row: int) -> tuple[str, ...]:
         """Latest event ids of a row."""
-        return tuple(self._recent[row])
+        return self._recent[row]
 
     def strange(self, row: int) -> tuple[str, ...]:
         """Latest event ids of a row that had an unfamiliar text."""
-        return tuple(self._strange[row])
+        return self._strange[row]
 
     def state(self) -> dict[str, Any]:
         """Return columns by row number, and whose row it is, least recently seen first."""
@@ -114,10 +116,12 @@ class Segments:
 
     def _borrowed(self) -> dict[str, Any]:
         """Places of the pool up to the last used one; what was left in an unused one is no state."""
-        used = np.flatnonzero(self.pool["used"])
-        pool = self.pool[: used[-1] + 1 if len(used) else 0].copy()
-        pool[pool["used"] == 0] = np.zeros((), SLOT)
-        return {name: pool[name].copy() for name in POOL_COLUMNS}
+        used = np.flatnonzero(self.pool.used)
+        columns = {name: a[: used[-1] + 1 if len(used) else 0].copy() for name, a in self.pool._asdict().items()}
+        free = columns["used"] == 0
+        for column in columns.values():
+            column[free] = 0
+        return columns
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
@@ -125,26 +129,27 @@ class Segments:
         n = len(keys)
         if n > self.size or sorted(order) != list(range(n)) or not len(recent) == len(strange) == n:
             raise ValueError(f"{n} segments, {len(recent)} and {len(strange)} of examples, at most {self.size}")
-        rows, pool = _filled(SEGMENT, self.size, state["columns"]), _filled(SLOT, len(self.pool), state["pool"])
+        pool = pool_of(*self.pool.values.shape[:2])
+        rows = np.zeros(self.size, SEGMENT)
+        _fill({name: rows[name] for name in COLUMNS}, state["columns"])
+        _fill(pool._asdict(), state["pool"])
         if len(state["columns"]["seen"]) != n:
             raise ValueError(f"{n} keys, {len(state['columns']['seen'])} records")
         self.rows, self.pool, self.evicted = rows, pool, int(state["evicted"])
         self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
-        self._recent = [list(map(str, ids))[-EXAMPLES:] for ids in recent]
-        self._strange = [list(map(str, ids))[-EXAMPLES:] for ids in strange]
+        self._recent = [tuple(map(str, ids))[-EXAMPLES:] for ids in recent]
+        self._strange = [tuple(map(str, ids))[-EXAMPLES:] for ids in strange]
         if len(self._owner) != n:
             raise ValueError("a segment twice")
 
 
-def _filled(kind: np.dtype[np.void], size: int, given: Mapping[str, Any]) -> Rows:
-    """``size`` records whose first ones are those given by columns."""
-    names = kind.names or ()
-    if set(given) != set(names):
-        raise ValueError(f"columns {sorted(set(given) ^ set(names))} missing or not known")
-    rows, n = np.zeros(size, kind), len(given[names[0]])
-    for name in names:
+def _fill(into: Mapping[str, NDArray[Any]], given: Mapping[str, Any]) -> None:
+    """Fill the first places of columns by those given; all have the same number."""
+    if set(given) != set(into):
+        raise ValueError(f"columns {sorted(set(given) ^ set(into))} missing or not known")
+    n = len(given[next(iter(into))])
+    for name, home in into.items():
         column = np.asarray(given[name])
-        if n > size or column.shape != rows[name][:n].shape or column.dtype != rows[name].dtype:
+        if n > len(home) or column.shape != home[:n].shape or column.dtype != home.dtype:
             raise ValueError(f"{name} of shape {column.shape}, {column.dtype}")
-        rows[name][:n] = column
-    return rows
+        home[:n] = column

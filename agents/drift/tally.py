@@ -4,18 +4,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from numba import njit
 from numpy import float32, uint32, uint64
+from numpy.typing import NDArray
 
 from agents.chars import mix
 from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES, VALUES
 
-NOTHING, OTHER = 255, 254
+NOTHING, OTHER = 15, 14
 FADING = 1.0 / 32.0
 SHORTEST = 3
 """Bytes of a term; shorter words say little."""
 _MOST = 65535
 _OPENING = CATEGORIES.index("opening")
+
+
+@njit(cache=True, nogil=True)
+def _in_ring(row, c, p):  # type: ignore[no-untyped-def]
+    return row.ring[c, p >> 1] >> (4 * (p & 1)) & 15
+
+
+@njit(cache=True, nogil=True)
+def _put_in_ring(row, c, p, slot):  # type: ignore[no-untyped-def]
+    shift = 4 * (p & 1)
+    row.ring[c, p >> 1] = row.ring[c, p >> 1] & (0xF0 >> shift) | slot << shift
+
+
+def ring(row: Any) -> NDArray[np.uint8]:
+    """Return the slots of the last events: uint8[categories, `RING`], event number n at place n % `RING`."""
+    pairs: NDArray[np.uint8] = row["ring"]
+    return np.stack((pairs & 15, pairs >> 4), axis=2).reshape(len(pairs), RING)
 
 
 @njit(cache=True, nogil=True)
@@ -27,7 +48,7 @@ def _weakest(row, c):  # type: ignore[no-untyped-def]
         if row.value[c, k] != uint64(0):
             weight += 1.0
             for p in range(RING):
-                weight += row.ring[c, p] == k
+                weight += _in_ring(row, c, p) == k
         if weight < least:
             best, least = k, weight
     return best
@@ -43,8 +64,8 @@ def _slot(row, c, code, name, learning):  # type: ignore[no-untyped-def]
     k = _weakest(row, c)
     row.value[c, k], row.value_count[c, k] = code, 0.0
     for p in range(RING):
-        if row.ring[c, p] == k:
-            row.ring[c, p] = NOTHING
+        if _in_ring(row, c, p) == k:
+            _put_in_ring(row, c, p, NOTHING)
     for b in range(NAME_BYTES):
         row.value_name[c, k, b] = name[b]
     return k
@@ -55,10 +76,10 @@ def count_value(row, c, code, name, learning):  # type: ignore[no-untyped-def]
     """Count a value (0: none) of a category; returns its slot."""
     at = row.seen % RING
     if code == uint64(0):
-        row.ring[c, at] = NOTHING
+        _put_in_ring(row, c, at, NOTHING)
         return NOTHING
     k = _slot(row, c, code, name, learning)
-    row.ring[c, at] = k
+    _put_in_ring(row, c, at, k)
     if learning and k != OTHER:
         row.value_count[c, k] += float32(1.0)
     return k

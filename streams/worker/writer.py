@@ -61,7 +61,7 @@ class Writer:
             waiting.append(await self._send("quality", quality_key(row), row))
         for row in out.label_requests:
             waiting.append(await self._send("label_requests", f"{row['signal']}|{row['call_id']}", row))
-        await self.windows(partition, out.aggregates)
+        await self.windows(partition, (window.row() for window in out.aggregates))
 
     async def windows(self, partition: int, rows: Iterable[dict[str, Any]]) -> None:
         """Queue windows; an upsert each, so they need no order with anything else."""

@@ -40,7 +40,7 @@ def packed(pipeline: Pipeline) -> bytes:
 
 
 def said(out: Outputs, pipeline: Pipeline) -> list[object]:
-    windows = [*out.aggregates, *pipeline.open_aggregates(force=True)]
+    windows = [*(w.row() for w in out.aggregates), *pipeline.open_aggregates(force=True)]
     return [out.scored, out.alerts, [orjson.dumps(w, option=orjson.OPT_NON_STR_KEYS) for w in windows]]
 
 

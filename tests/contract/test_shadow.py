@@ -63,7 +63,7 @@ def run(records: list[Record], plan: Plan, size: int = 256) -> tuple[list[Output
 
 def rows(outs: list[Outputs]) -> bytes:
     """Return everything that outputs publish, as bytes."""
-    made = [[o.scored, o.alerts, o.aggregates] for o in outs]
+    made = [[o.scored, o.alerts, [w.row() for w in o.aggregates]] for o in outs]
     return orjson.dumps(made, default=bytes.hex, option=orjson.OPT_NON_STR_KEYS)
 
 

@@ -26,7 +26,7 @@ class Kernel:
     def __init__(self, given: dict[str, Any], levels: int = 24) -> None:
         self.given = given
         self.window = np.zeros(5)
-        self.totals = np.zeros((levels, given["max_buckets"] + 1))
+        self.totals = np.zeros((levels, given["max_buckets"]))
         self.variances = np.zeros_like(self.totals)
         self.counts = np.zeros(levels, np.int64)
         self.cut = False

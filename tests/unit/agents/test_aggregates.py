@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.aggregates import Aggregator
+from agents.aggregates import Aggregator, Closed
 from agents.base import Chunk
 from agents.histogram import bucket, quantile, value_of
 from schemas.errors import StateError
@@ -56,7 +56,8 @@ def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
     aggregator = Aggregator(60_000, 0)
     assert aggregator.add(Chunk([event(5), event(119)]), {}) == []
     (closed,) = aggregator.add(Chunk([event(120)]), {})
-    assert (closed["window_start"], closed["events"]) == ("2026-01-01T00:00:00Z", 1)
+    row = closed.row()
+    assert (row["window_start"], row["events"]) == ("2026-01-01T00:00:00Z", 1)
     aggregator.add(Chunk([event(6)]), {})
     assert aggregator.late == 1
 
@@ -83,9 +84,10 @@ def test_open_windows_are_bounded() -> None:
 def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> None:
     calls = [LLMEvent.model_validate(e | {"kind": "call"}) for e in events(200, step_ms=2000)]
     whole = Aggregator(30_000, 0)
-    expected = whole.add(Chunk(calls), {}) + list(whole.dirty(force=True))
+    expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.dirty(force=True))
     pieces = Aggregator(30_000, 0)
-    got, at, turn = [], 0, 0
+    got: list[Closed] = []
+    at, turn = 0, 0
     while at < len(calls):
         size = cuts[turn % len(cuts)]
         got += pieces.add(Chunk(calls[at : at + size], np.arange(at, min(at + size, len(calls)))), {})
@@ -93,7 +95,7 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
         if turn == restart:
             state, pieces = pieces.state(), Aggregator(30_000, 0)
             pieces.restore(state)
-    assert got + list(pieces.dirty(force=True)) == expected
+    assert [w.row() for w in got] + list(pieces.dirty(force=True)) == expected
 
 
 def test_a_state_that_does_not_fit_is_an_error() -> None:

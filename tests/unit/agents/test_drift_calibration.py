@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.drift import DriftConfig, calibration
-from agents.drift.layout import FIRST_SHARE, ROWS, SCALARS, SEGMENT, SLOT, TEXT, UNFAMILIAR
+from agents.drift.layout import FIRST_SHARE, ROWS, SCALARS, SEGMENT, TEXT, UNFAMILIAR, pool_of
 from agents.drift.limits import limits
 from agents.drift.scalars import judge
 from agents.drift.words import DIMENSIONS
@@ -21,21 +21,21 @@ NOVELTY = SCALARS.index("novelty")
 
 def learned(values: NDArray[np.float64], feature: int = F, seen: int = ROWS) -> tuple[Any, Any]:
     """A record that learned a feature, and the pool with its last rows."""
-    row, pool = np.zeros(1, SEGMENT)[0], np.zeros(1, SLOT)
-    pool[0]["used"], row["slot"] = 1, 1
+    row, pool = np.zeros(1, SEGMENT)[0], pool_of(1)
+    pool.used[0], row["slot"] = 1, 1
     for i, value in enumerate(values.tolist()):
         judge(row, feature, value, i, i, LIMITS)
         if i >= len(values) - seen:
             kept = np.full(TEXT, np.nan)
             kept[feature] = value
-            calibration.keep(pool[0], kept, np.zeros(DIMENSIONS), False)
+            calibration.keep(pool, 0, kept, np.zeros(DIMENSIONS), False)
     return row, pool
 
 
 def calibrated(values: NDArray[np.float64], feature: int = F, seen: int = ROWS) -> Any:
     row, pool = learned(values, feature, seen)
     calibration.calibrate(row, pool, LIMITS)
-    assert (pool[0]["used"], row["slot"], row["calibrated"]) == (0, 0, 1)
+    assert (pool.used[0], row["slot"], row["calibrated"]) == (0, 0, 1)
     return row
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.base import Change, Chunk, State
 from agents.drift import DriftAgent, DriftConfig
-from agents.drift.layout import SEGMENT, SLOT, SLOTS
+from agents.drift.layout import SEGMENT, SLOTS, pool_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent, Message
 from schemas.feedback import Feedback
@@ -136,14 +136,14 @@ def test_the_least_recently_seen_segment_is_forgotten_and_counted() -> None:
     assert agent.score(Chunk([call(1, "b")])).signals[0].learning
 
 
-def test_a_segment_is_at_most_11_kb_and_the_pool_17_mb_however_long_and_wide_the_stream() -> None:
+def test_a_segment_is_at_most_10_kib_and_the_pool_17_mb_however_long_and_wide_the_stream() -> None:
     agent = DriftAgent(DriftConfig(max_segments=100))
     event = call(0, "a")
     for k in range(0, 100_000, 1000):
         agent.score(Chunk([event.model_copy(update={"app": f"app{i}"}) for i in range(k, k + 1000)]))
-    assert SEGMENT.itemsize <= 11_000
-    assert SLOT.itemsize * SLOTS <= 17_500_000
-    assert len(agent.segments.pool) == 100
+    assert SEGMENT.itemsize <= 10_240
+    assert sum(column.nbytes for column in pool_of(SLOTS)) <= 17_500_000
+    assert len(agent.segments.pool.used) == 100
     assert (len(agent.segments), len(agent.segments.rows)) == (100, 100)
     assert agent.segments.evicted == 99_900
 
