@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.base import Change, Chunk, State
 from agents.drift import DriftAgent, DriftConfig
-from agents.drift.layout import SEGMENT, SLOTS, pool_of
+from agents.drift.layout import ROWS, SEGMENT, SLOTS, pool_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent, Message
 from schemas.feedback import Feedback
@@ -68,6 +68,17 @@ def test_signals_changes_and_state_do_not_depend_on_chunk_boundaries(cuts: list[
     assert expected[1]
     assert play(parts, cuts) == expected
     assert flatten(parts.state()) == flatten(whole.state())
+
+
+def test_more_room_for_a_reference_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = DriftConfig(reference_events=50)
+    fitted = DriftAgent(config)
+    monkeypatch.setattr("agents.drift.agent.rows_kept", lambda _: ROWS)
+    roomy = DriftAgent(config)
+    for agent in (fitted, roomy):
+        agent.score(Chunk([call(i, "a") for i in range(130)]))
+    assert fitted.segments.rows[0]["calibrated"] == 1
+    assert roomy.segments.rows.tobytes() == fitted.segments.rows.tobytes()
 
 
 @pytest.mark.parametrize("at", [0, 30, 400, 700])
