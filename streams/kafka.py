@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from schemas.errors import BrokerError
 from schemas.settings import Kafka
 
 MAX_MESSAGE_BYTES = 32 << 20
-SHOWN_WITHIN_S = 10.0
+SHOWN_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ async def partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 
 async def create_topics(kafka: Kafka) -> list[str]:
-    """Create the topics that do not exist yet; return their full names once the broker shows them.
+    """Create the topics that do not exist yet; return their full names, as a rule once they can be seen.
 
     Raises
     ------
@@ -95,14 +95,16 @@ async def create_topics(kafka: Kafka) -> list[str]:
 async def check_topics(kafka: Kafka) -> None:
     """Look whether all topics are there that a worker needs; a Collector may still make its own.
 
+    Those that are missing get a few seconds: they may have been made a moment ago, and this broker not know it yet.
+
     Raises
     ------
     BrokerError
         If one is missing, or the broker does not answer, with the remedy.
     """
     async with _admin(kafka) as admin:
-        present = await partitions_of(admin)
-    if missing := [name for t in TOPICS if t.needed and (name := kafka.topic(t.name)) not in present]:
+        missing = await _not_shown(admin, [kafka.topic(t.name) for t in TOPICS if t.needed])
+    if missing:
         raise BrokerError(
             f"kafka.brokers={kafka.brokers}: no topic {', '.join(missing)}; run: streamgauge topics create"
         )
@@ -150,18 +152,21 @@ async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, missing: Mapping[str
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise BrokerError(f"topic {name}: {error.__name__} {rest}; create it by hand or grant us CREATE")
-    await _until_shown(admin, missing)
+    # What is not shown by then is made all the same: whoever may CREATE need not be allowed to DESCRIBE.
+    await _not_shown(admin, list(missing))
 
 
-async def _until_shown(admin: AIOKafkaAdminClient, names: Iterable[str]) -> None:
-    """Wait for the broker: a controller answers once a topic is in its log, which brokers read a little later."""
+async def _not_shown(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
+    """Return the topics that are not shown within a few seconds.
+
+    A controller answers once a topic is in its log, which brokers read a little later; each look may ask another one.
+    """
     deadline = asyncio.get_running_loop().time() + SHOWN_WITHIN_S
-    while left := set(names).difference(await partitions_of(admin)):
-        if asyncio.get_running_loop().time() > deadline:
-            raise BrokerError(
-                f"topics {', '.join(sorted(left))}: made by the controller, and the broker does not show them within "
-                f"{SHOWN_WITHIN_S:.0f} s; is it in step with its controller, and may we DESCRIBE them?"
-            )
+    while True:
+        present = await partitions_of(admin)
+        left = [name for name in names if name not in present]
+        if not left or asyncio.get_running_loop().time() > deadline:
+            return left
         await asyncio.sleep(0.05)
 
 

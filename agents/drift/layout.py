@@ -63,7 +63,7 @@ VOCABULARY = 1024
 PACKED = DIMENSIONS * (DIMENSIONS + 1) // 2
 
 LEVELS, BUCKETS = 10, 2
-"""Of ADWIN: windows of up to 3 * (2**10 - 1) events."""
+"""Of ADWIN: windows of up to 2 * (2**10 - 1) events."""
 
 MARKS, MARK_EVERY = 8, 256
 """Every so many events offset and time are noted, so that a cut of ADWIN can be dated."""

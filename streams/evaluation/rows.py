@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -142,7 +143,7 @@ def _lines(path: Path) -> Iterator[_Line]:
             if raw.strip():
                 found = True
                 yield _parse(f"{path}:{number}", raw)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SettingsError(f"{path}: cannot be read ({error}); give JSON lines, plain or gzipped") from error
     if not found:
         raise SettingsError(f"{path}: has no rows; give JSON lines, one labelled row each")

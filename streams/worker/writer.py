@@ -51,7 +51,7 @@ class Writer:
     async def write(self, partition: int, out: Outputs) -> None:
         """Queue all outputs of a chunk; returns when they are queued, not when they are written."""
         waiting = self._waiting[partition]
-        self._waiting[partition] = waiting = [f for f in waiting if not f.done() or f.exception()]
+        waiting[:] = _unsettled(waiting)
         scored = [(None, row) for row in out.scored]
         waiting += await send_batches(self._producer, self._topic("scored"), partition, scored)
         for alert in out.alerts:
@@ -71,7 +71,8 @@ class Writer:
 
     async def dead_letter(self, record: ConsumerRecord, error: RecordError) -> None:
         """Queue a record that cannot be judged, whole; no snapshot passes it before it is written."""
-        self._waiting[record.partition].append(await self.set_aside(record, error))
+        waiting = self._waiting[record.partition]
+        waiting.append(await self.set_aside(record, error))
 
     async def set_aside(self, record: ConsumerRecord, error: RecordError) -> asyncio.Future[Any]:
         """Queue a record that cannot be read, whole; return what says that it is written."""
@@ -104,9 +105,17 @@ class Writer:
 
     async def settled(self, partition: int) -> None:
         """Wait until everything queued so far for a source partition is written; raise what the broker refused."""
-        await asyncio.gather(*self._waiting.pop(partition, ()))
+        # The list stays the same one: what is queued meanwhile is added to it, and the next snapshot waits for that.
+        waiting = self._waiting[partition]
+        await asyncio.gather(*waiting)
+        waiting[:] = _unsettled(waiting)
 
     async def _send(self, topic: str, key: str, value: dict[str, Any]) -> asyncio.Future[Any]:
         payload = orjson.dumps(value, option=_NUMERIC_KEYS)
         sent: asyncio.Future[Any] = await self._producer.send(self._topic(topic), payload, key=key.encode())
         return sent
+
+
+def _unsettled(sent: Iterable[asyncio.Future[Any]]) -> list[asyncio.Future[Any]]:
+    """Return what is not written yet, and what was refused."""
+    return [f for f in sent if not f.done() or f.exception()]

@@ -87,7 +87,7 @@ def test_with_few_levels_the_window_is_bounded_and_its_sums_are_those_of_its_eve
     for value in values.tolist():
         ours.update(value)
     width = int(ours.window[WIDTH])
-    assert width <= (buckets + 1) * (2**levels - 1)
+    assert width <= buckets * (2**levels - 1)
     assert ours.window[LEVELS] == levels
     assert np.isclose(ours.window[TOTAL], values[-width:].sum())
     assert np.isclose(ours.window[VARIANCE], values[-width:].var() * width)

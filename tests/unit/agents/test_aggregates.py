@@ -86,16 +86,18 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
     whole = Aggregator(30_000, 0)
     expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.dirty(force=True))
     pieces = Aggregator(30_000, 0)
-    got: list[Closed] = []
+    got: list[tuple[Closed, dict[str, Any]]] = []
     at, turn = 0, 0
     while at < len(calls):
         size = cuts[turn % len(cuts)]
-        got += pieces.add(Chunk(calls[at : at + size], np.arange(at, min(at + size, len(calls)))), {})
+        closed = pieces.add(Chunk(calls[at : at + size], np.arange(at, min(at + size, len(calls)))), {})
+        got += [(window, window.row()) for window in closed]
         at, turn = at + size, turn + 1
         if turn == restart:
             state, pieces = pieces.state(), Aggregator(30_000, 0)
             pieces.restore(state)
-    assert [w.row() for w in got] + list(pieces.dirty(force=True)) == expected
+    assert [row for _, row in got] + list(pieces.dirty(force=True)) == expected
+    assert all(window.row() == row for window, row in got)
 
 
 def test_a_state_that_does_not_fit_is_an_error() -> None:

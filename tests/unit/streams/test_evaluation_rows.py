@@ -87,9 +87,13 @@ def test_gzip_is_known_by_content_whatever_the_name(tmp_path: Path) -> None:
     assert len(read_labelled(path, "injection")) == 1
 
 
-def test_a_cut_off_gzip_is_an_error(tmp_path: Path) -> None:
+PACKED = gzip.compress(orjson.dumps(GOOD["injection"]))
+
+
+@pytest.mark.parametrize("damaged", [PACKED[:-6], PACKED[:10] + b"\xff" * 8 + PACKED[18:], PACKED[:-8] + bytes(8)])
+def test_a_damaged_gzip_is_an_error(tmp_path: Path, damaged: bytes) -> None:
     path = tmp_path / "rows.jsonl.gz"
-    path.write_bytes(gzip.compress(orjson.dumps(GOOD["injection"]))[:-6])
+    path.write_bytes(damaged)
     with pytest.raises(SettingsError, match="cannot be read"):
         read_labelled(path, "injection")
 

@@ -84,10 +84,12 @@ def _ending(payload: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return what is the same where LiteLLM tells of one ending twice, and another for each ending of a retried call.
 
     A text completion is told of as the chat completion within it too, a little later begun, when their threads race.
-    What the proxy refuses itself goes to the sync and to the async method.
+    What the proxy refuses itself goes to the sync and to the async method. An answer from the cache gets a new id each
+    time it is told of, by a suffix.
     """
     status = payload.get("status")
-    return status, payload.get("id") if status == "success" else payload.get("startTime")
+    answer = text(payload.get("id")).partition("_cache_hit")[0]
+    return status, answer if status == "success" else payload.get("startTime")
 
 
 def _remember(table: OrderedDict[Any, Any], key: Any, value: Any = None) -> bool:

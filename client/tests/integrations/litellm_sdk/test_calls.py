@@ -106,7 +106,8 @@ def test_a_success_told_of_twice_is_one_event(
     [ending] = told
     kwargs = ending["kwargs"]
     payload = kwargs["standard_logging_object"]
-    for changed in ({}, {"startTime": payload["startTime"] + 0.0004}, {"id": "another answer"}):
+    later, again = {"startTime": payload["startTime"] + 0.0004}, {"id": f"{payload['id']}_cache_hit1764.2"}
+    for changed in ({}, later, again, {"id": "another answer"}):
         tell(**{**ending, "kwargs": {**kwargs, "standard_logging_object": {**payload, **changed}}})
     assert len(recorder.events) == 2
 
