@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,6 +17,7 @@ from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.jsonl import numbered_lines
 from streams.keying import partition_for, window_key
 from streams.warm import warm
 
@@ -39,14 +39,6 @@ class Report:
     def events_per_second(self) -> float:
         """Scored events a second, reading and writing included."""
         return self.scored / self.seconds if self.seconds else 0.0
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the non-empty lines of a JSONL file, gzipped or not."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        for line in lines:
-            if line.strip():
-                yield line.rstrip(b"\r\n")
 
 
 def replay(
@@ -85,7 +77,7 @@ def deal(
     read = Read()
     pending: dict[int, list[Record]] = {}
     offsets: dict[int, int] = {}
-    for line in chain.from_iterable(map(read_lines, files)):
+    for _, line in chain.from_iterable(map(numbered_lines, files)):
         read.records += 1
         if read.records % _CHUNK == 0:
             progress(read.records)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +12,9 @@ import orjson
 
 from schemas.errors import ContractError, DecodeError, SettingsError
 from schemas.event import Choice, Document, LLMEvent, Message
+from streams.jsonl import numbered_lines
 
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-_GZIP_MAGIC = b"\x1f\x8b"
 ROLES = ("user", "system", "developer", "assistant", "tool", "document")
 
 
@@ -136,23 +134,11 @@ class _Line:
         return value
 
 
-def _lines(path: Path) -> Iterator[_Line]:
-    found = False
-    try:
-        for number, raw in enumerate(_raw(path), start=1):
-            if raw.strip():
-                found = True
-                yield _parse(f"{path}:{number}", raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); give JSON lines, plain or gzipped") from error
-    if not found:
+def _lines(path: Path) -> list[_Line]:
+    lines = [_parse(f"{path}:{number}", raw) for number, raw in list(numbered_lines(path))]
+    if not lines:
         raise SettingsError(f"{path}: has no rows; give JSON lines, one labelled row each")
-
-
-def _raw(path: Path) -> list[bytes]:
-    """Return the lines, unpacked where the content (not the name) says gzip."""
-    packed = path.read_bytes()
-    return (gzip.decompress(packed) if packed.startswith(_GZIP_MAGIC) else packed).split(b"\n")
+    return lines
 
 
 def _parse(where: str, raw: bytes) -> _Line:
