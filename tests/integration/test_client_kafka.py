@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import streamgauge
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from streamgauge import EventPublisher, Stats
 
 from tests.conftest import MakeTopics
@@ -44,11 +44,24 @@ def balanced(stats: Stats) -> bool:
     return stats.published == ended + stats.queued
 
 
+def end_of(reader: Consumer, partition: TopicPartition) -> int:
+    """Return the end of a partition; a broker that came back a moment ago may not lead it yet."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return reader.get_watermark_offsets(partition, timeout=30)[1]
+        except KafkaException as error:
+            leaderless = error.args[0].code() in {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+            if not leaderless or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
 def ids(broker: KafkaBroker, topic: str) -> Counter[str]:
     reader = Consumer({"bootstrap.servers": broker.brokers, "group.id": "reader"})
     found: Counter[str] = Counter()
     for number in reader.list_topics(topic, timeout=30).topics[topic].partitions:
-        _, end = reader.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
+        end = end_of(reader, TopicPartition(topic, number))
         reader.assign([TopicPartition(topic, number, 0)])
         while end and reader.position([TopicPartition(topic, number)])[0].offset < end:
             for message in reader.consume(1_000, timeout=1):
