@@ -191,7 +191,9 @@ def table(columns: list[str], rows: Any, title: str | None = None) -> Table:
 @app.command()
 def replay(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSONL, may be gzipped")],
-    out: Annotated[Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, deadletter.jsonl")
+    ] = None,
     versions: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -201,6 +203,10 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="of --diff: print JSON instead of tables")] = False,
 ) -> None:
     """Judge events from files, without a broker, exactly as the live worker does; or compare two versions on them.
+
+    A line is an event as README has it; or a label, with "kind": "feedback" beside the fields of
+    docs/contracts/Feedback.schema.json; or a command to a model, with "kind": "model". Either --out or --diff is
+    needed: `streamgauge replay events.jsonl.gz --out judged`.
 
     --diff says which alerts would appear (+), vanish (-) or change (~: time, severity, evidence). A file is rules, or
     any part of the settings; it lies over the settings at hand. Exit code 4 if any alert differs, 0 if none does.
@@ -222,6 +228,15 @@ def _replay(files: list[Path], out: Path) -> None:
         f"{report.scored:,} scored, {report.alerts:,} alert states, {report.dead_letters:,} bad lines, "
         f"{report.events_per_second:,.0f} events/s, in {out}"
     )
+    if report.waiting:
+        console.print(f"{report.waiting:,} halves of calls were not scored: their other halves are missing")
+    if report.late:
+        console.print(f"{report.late:,} events are in no aggregate: their minute was closed (aggregates.lateness_s)")
+    if report.first_bad:
+        where = f"bad, with the reasons in {out / 'deadletter.jsonl'}; the first: {report.first_bad}"
+        console.print(escape(where), highlight=False, soft_wrap=True)
+    if report.dead_letters == report.records:
+        raise SettingsError(f"replay: {', '.join(map(str, files))}: no line is an event; README.md has one")
 
 
 def _diff(files: list[Path], versions: tuple[Path, Path], *, as_json: bool) -> int:
@@ -260,7 +275,16 @@ def evaluate(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="of the choice of those rows")] = 7,
 ) -> None:
-    """Measure a signal on labelled rows: AUC, recall at 1 % false positives, F1, speed; by source and language."""
+    """Measure a signal on labelled rows: AUC, recall at 1 % false positives, F1, speed; by source and language.
+
+    A row of injection: {"text": "...", "label": 1, "role": "user", "src": "mine", "lang": "en"}; label 1 is an attack.
+
+    Of hallucination: {"context": "...", "question": "...", "response": "...", "label": 1}; label 1 is unsupported.
+
+    Of drift, in order: {"stream": "a", "i": 0, "text": "...", "change_at": 500}.
+
+    role, src, lang, question and change_at may be left out.
+    """
     from streams.evaluation import evaluate as run
     from streams.evaluation.render import render
 
@@ -305,6 +329,8 @@ def doctor() -> None:
     for finding in findings:
         mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
         console.print(f"{mark} {finding.what}: {escape(finding.detail)}", soft_wrap=True)
+    if any(f.what == "settings" and not f.ok for f in findings):
+        raise typer.Exit(2)
     raise typer.Exit(0 if all(f.ok for f in findings) else 3)
 
 

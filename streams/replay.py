@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +15,7 @@ from agents.pipeline import Outputs, Pipeline, Record
 from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
+from streams.deadletters import Origin, letter
 from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
 from streams.jsonl import numbered_lines
 from streams.keying import partition_for, window_key
@@ -27,12 +27,25 @@ _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a replay did."""
+    """What a replay did.
+
+    Attributes
+    ----------
+    first_bad
+        Where the first line that is no record stands, and why it is none; empty where all are.
+    late
+        Events that came when their minute was closed: scored, and in no aggregate.
+    waiting
+        Halves of calls whose other half did not come; not scored.
+    """
 
     records: int
     scored: int
     alerts: int
     dead_letters: int
+    first_bad: str
+    late: int
+    waiting: int
     seconds: float
 
     @property
@@ -46,17 +59,27 @@ def replay(
 ) -> Report:
     """Judge every line, in order, and write ``scored.jsonl``, ``alerts.jsonl`` and ``aggregates.jsonl``.
 
+    Lines that are no record go, whole and with the reason, into ``deadletter.jsonl`` (`schemas.outputs.DeadLetter`:
+    the file as the topic, the number of the line as the offset).
+
     Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
     would give them by key, so that the outputs are those of a live run of the same lines.
     """
     out.mkdir(parents=True, exist_ok=True)
     warm(settings)
     begin = time.perf_counter()
-    with (out / "scored.jsonl").open("wb") as scored, (out / "alerts.jsonl").open("wb") as alerts:
-        run = _Run(settings, scored, alerts)
-        read = deal(files, settings.kafka.partitions, run.judge, progress)
+    with (
+        (out / "scored.jsonl").open("wb") as scored,
+        (out / "alerts.jsonl").open("wb") as alerts,
+        (out / "deadletter.jsonl").open("wb") as letters,
+    ):
+        run = _Run(settings, scored, alerts, letters)
+        read = deal(files, settings.kafka.partitions, run.judge, progress, run.set_aside)
         run.finish(out)
-    return Report(read.records, run.scored_rows, run.alert_rows, read.bad, time.perf_counter() - begin)
+    return Report(
+        read.records, run.scored_rows, run.alert_rows, read.bad, run.first_bad, run.late, run.waiting,
+        time.perf_counter() - begin,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -72,19 +95,24 @@ def deal(
     partitions: int,
     judge: Callable[[int, Sequence[Record]], object],
     progress: Callable[[int], object] = lambda _: None,
+    set_aside: Callable[[Path, int, bytes, RecordError], object] = lambda *_: None,
 ) -> Read:
-    """Give the lines of files to partitions by key and ``judge`` a run of records of one partition at a time."""
+    """Give the lines of files to partitions by key and ``judge`` a run of records of one partition at a time.
+
+    What is no record goes to ``set_aside``: its file, the number of its line, the line, the error.
+    """
     read = Read()
     pending: dict[int, list[Record]] = {}
     offsets: dict[int, int] = {}
-    for _, line in chain.from_iterable(map(numbered_lines, files)):
+    for path, number, line in ((file, *numbered) for file in files for numbered in numbered_lines(file)):
         read.records += 1
         if read.records % _CHUNK == 0:
             progress(read.records)
         try:
             item = decode_record(line, headers_of(line))
-        except RecordError:
+        except RecordError as error:
             read.bad += 1
+            set_aside(path, number, line, error)
             continue
         partition = partition_for(item, partitions)
         offset = offsets.get(partition, 0)
@@ -99,10 +127,12 @@ def deal(
 
 
 class _Run:
-    def __init__(self, settings: Settings, scored: IO[bytes], alerts: IO[bytes]) -> None:
+    def __init__(self, settings: Settings, scored: IO[bytes], alerts: IO[bytes], letters: IO[bytes]) -> None:
         self._settings = settings
         self._scored = scored
         self._alerts = alerts
+        self._letters = letters
+        self.first_bad = ""
         self._pipelines: dict[int, Pipeline] = {}
         self._windows: dict[str, bytes] = {}
         self.scored_rows = self.alert_rows = 0
@@ -116,6 +146,20 @@ class _Run:
         self.scored_rows += len(outputs.scored)
         self.alert_rows += len(outputs.alerts)
         self._keep(window.row() for window in outputs.aggregates)
+
+    def set_aside(self, path: Path, number: int, line: bytes, error: RecordError) -> None:
+        where = f"{path}:{number}"
+        self.first_bad = self.first_bad or f"{where}: {error}"
+        row = letter(Origin(where, str(path), 0, number), error, None, line)
+        self._letters.write(orjson.dumps(row) + b"\n")
+
+    @property
+    def late(self) -> int:
+        return sum(pipeline.aggregator.late for pipeline in self._pipelines.values())
+
+    @property
+    def waiting(self) -> int:
+        return sum(pipeline.joiner.pending for pipeline in self._pipelines.values())
 
     def finish(self, out: Path) -> None:
         for _, pipeline in sorted(self._pipelines.items()):

@@ -51,6 +51,7 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
     try:
         await consumer.start()
     except KafkaConnectionError as error:
+        await consumer.stop()
         raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
     try:
         with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`

@@ -95,8 +95,6 @@ class _Demo:
                 Stage(self._folder, _PORTS if stay else (0, 0)) as stage,
             ):
                 self._greet()
-                if stay:
-                    show_exports(self._console, stage.brokers, stage.server.port)
                 code = await self._play(stage)
                 self._say(f"[dim]{time.monotonic() - begin:.0f} s in all[/dim]")
                 self._ways_in(stage, serving=stay)

@@ -1,0 +1,60 @@
+"""`streamgauge replay` on files that are not as they should be."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from schemas.errors import SettingsError
+from schemas.outputs import DeadLetter
+from streams.cli import app
+from tests.traffic import BEGIN, lines
+
+
+def run(source: Path, out: Path) -> str:
+    result = CliRunner().invoke(app, ["replay", str(source), "--out", str(out)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return " ".join(result.stdout.split())
+
+
+def test_a_bad_line_is_told_with_its_place_and_kept_with_its_reason(tmp_path: Path) -> None:
+    calls = [raw for raw in lines(40) if b'"kind"' not in raw]
+    source = tmp_path / "events.jsonl"
+    source.write_bytes(b"\n".join([*calls[:3], b"", b"{", *calls[3:], b'{"event_id": 1}']) + b"\n")
+    said = run(source, tmp_path / "out")
+    assert f"{len(calls)} scored" in said
+    assert "2 bad lines" in said
+    assert f"the first: {source}:5: " in said
+    rows = (tmp_path / "out" / "deadletter.jsonl").read_bytes().splitlines()
+    letters = [DeadLetter.model_validate_json(row) for row in rows]
+    assert [(d.source_topic, d.source_offset, d.reason) for d in letters] == [
+        (str(source), 5, "decode"),
+        (str(source), len(calls) + 3, "contract"),
+    ]
+    assert base64.b64decode(letters[0].raw) == b"{"
+
+
+def test_late_events_and_halves_that_stay_alone_are_told(tmp_path: Path) -> None:
+    early = orjson.loads(lines(1)[0])
+    late = early | {"event_id": "late", "call_id": "late"}
+    far = early | {"event_id": "far", "call_id": "far", "time": (BEGIN + timedelta(hours=1)).isoformat()}
+    named = ("event_id", "time", "tenant", "app", "messages")
+    alone = {name: early[name] for name in named} | {"call_id": "alone", "kind": "request"}
+    source = tmp_path / "events.jsonl"
+    source.write_bytes(b"\n".join(map(orjson.dumps, (early, far, late, alone))))
+    said = run(source, tmp_path / "out")
+    assert "3 scored" in said
+    assert "1 events are in no aggregate" in said
+    assert "1 halves of calls were not scored" in said
+
+
+def test_a_file_without_an_event_is_wrong_usage(tmp_path: Path) -> None:
+    source = tmp_path / "notes.txt"
+    source.write_bytes(b"not json at all\n")
+    with pytest.raises(SettingsError, match=r"notes\.txt: no line is an event"):
+        run(source, tmp_path / "out")
