@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from schemas.event import SCHEMA_VERSION, LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import LabelRequest, ModelCommand, QualityRow, WeightsFile
 from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
-from schemas.settings import Settings
+from schemas.settings import Settings, leaves
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
 
@@ -67,22 +66,11 @@ def asyncapi() -> dict[str, Any]:
 def settings_reference() -> str:
     """Return the table of all settings."""
     rows = ["# Settings", "", "| setting | environment | default | what it does |", "|---|---|---|---|"]
-    for path, default, about in _leaves(Settings, ()):
-        shown = "" if default is None else f"`{default}`"
+    for path, field in leaves(Settings):
+        default = None if field.default is PydanticUndefined or isinstance(field.default, SecretStr) else field.default
+        shown, about = "" if default is None else f"`{default}`", field.description or ""
         rows.append(f"| {'.'.join(path)} | `STREAMGAUGE_{'__'.join(path).upper()}` | {shown} | {about} |")
     return "\n".join(rows) + "\n"
-
-
-def _leaves(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
-    for name, field in model.model_fields.items():
-        here = (*path, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _leaves(field.annotation, here)
-        else:
-            default = (
-                None if field.default is PydanticUndefined or isinstance(field.default, SecretStr) else field.default
-            )
-            yield here, default, field.description or ""
 
 
 def _pretty(document: dict[str, Any]) -> str:

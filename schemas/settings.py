@@ -6,10 +6,14 @@ A YAML file (named by ``STREAMGAUGE_CONFIG``), then the environment (``STREAMGAU
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from schemas.errors import SettingsError
@@ -310,6 +314,16 @@ class Settings(BaseSettings):
         return tuple(sources)
 
 
+def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Yield every setting of a tree with the path of its names."""
+    for name, field in model.model_fields.items():
+        here = (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, here)
+        else:
+            yield here, field
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; raise `SettingsError` naming the field and the remedy."""
     path = os.environ.get("STREAMGAUGE_CONFIG")
@@ -318,5 +332,16 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise SettingsError("settings: " + "; ".join(lines)) from error
+        raise SettingsError("settings: " + "; ".join(map(_told, error.errors()))) from error
+
+
+def _told(error: ErrorDetails) -> str:
+    """Say what is wrong with a setting, and its value unless it may be a secret: a misspelt password is no password."""
+    where = ".".join(map(str, error["loc"]))
+    known = {".".join(path): field for path, field in leaves(Settings)}
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(where, known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
+    secret = where in known and "SecretStr" in str(known[where].annotation)
+    return f"{where}: {error['msg']}" + ("" if secret else f" (got {error['input']!r})")

@@ -1,0 +1,42 @@
+"""What is said of a setting that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import SettingsError
+from schemas.settings import load_settings
+
+
+def said() -> str:
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    return str(error.value)
+
+
+def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_KAFKA__BROKER", "broker:9092")
+    assert "kafka.broker: there is no such setting; did you mean kafka.brokers? docs/contracts/settings.md" in said()
+
+
+def test_a_misspelt_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__PASWORD", "hunter2")
+    assert "did you mean clickhouse.password?" in said()
+    assert "hunter2" not in said()
+
+
+@pytest.mark.parametrize("part", ["kafka", "clickhouse"])
+def test_a_password_that_is_no_text_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"{part}: {{password: 31337}}")
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(path))
+    assert f"{part}.password: " in said()
+    assert "31337" not in said()
+
+
+def test_any_other_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_KAFKA__PARTITIONS", "four")
+    assert "kafka.partitions: " in said()
+    assert "(got 'four')" in said()
