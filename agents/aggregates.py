@@ -52,8 +52,8 @@ _KIND_BITS = 16
 _LATENCY, _TTFT, _GROUNDING = (h << _KIND_BITS for h in range(len(HISTOGRAMS)))
 
 
-class Closed(NamedTuple):
-    """A window with its final value: a tenth of the row that is written of it, and thousands may close at once."""
+class SegmentWindow(NamedTuple):
+    """A segment's window, from which its row is made when it is written: thousands may close at once."""
 
     start: int
     segment: Segment
@@ -95,12 +95,12 @@ class Aggregator:
         self._dirty: set[Key] = set()
         self._names: dict[Segment, Segment] = {}
 
-    def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[Closed]:
+    def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[SegmentWindow]:
         """Count a chunk; return the windows it closed."""
         nothing: Sequence[Any] = [None] * len(chunk)
         injection = signals.get("injection", nothing)
         grounding = signals.get("hallucination", nothing)
-        out: list[Closed] = []
+        out: list[SegmentWindow] = []
         times = chunk.times.tolist()
         offsets = chunk.offsets.tolist()
         for event, at, segment, offset, refusal, *said in zip(
@@ -131,7 +131,7 @@ class Aggregator:
         keys = sorted(self._open.keys() if force else self._dirty)
         self._dirty.clear()
         for key in keys:
-            yield Closed(*key, self.partition, self._open[key]).row()
+            yield SegmentWindow(*key, self.partition, self._open[key]).row()
 
     def _shared(self, segment: Segment) -> Segment:
         """Return the one object that all windows of a segment have as their key."""
@@ -143,10 +143,10 @@ class Aggregator:
             self._names[found] = found
         return found
 
-    def _advance(self, at: int) -> list[Closed]:
+    def _advance(self, at: int) -> list[SegmentWindow]:
         self._now = advanced(self._now, at)
         edge = (self._now - self.lateness_ms) // WINDOW_MS * WINDOW_MS
-        out: list[Closed] = []
+        out: list[SegmentWindow] = []
         if edge > self._closed_before:
             self._closed_before = edge
             out = self._close([k for k in self._open if k[0] + WINDOW_MS <= edge])
@@ -158,9 +158,9 @@ class Aggregator:
             out += self._close(gone)
         return out
 
-    def _close(self, keys: list[Key]) -> list[Closed]:
+    def _close(self, keys: list[Key]) -> list[SegmentWindow]:
         self._dirty.difference_update(keys)
-        return [Closed(*key, self.partition, self._open.pop(key)) for key in sorted(keys)]
+        return [SegmentWindow(*key, self.partition, self._open.pop(key)) for key in sorted(keys)]
 
     def state(self) -> State:
         """Everything needed to continue."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
-from agents.aggregates import Aggregator, Closed
+from agents.aggregates import Aggregator, SegmentWindow
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State
 from agents.join import Joiner
@@ -47,7 +47,7 @@ class Outputs:
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    aggregates: list[Closed] = field(default_factory=list)
+    aggregates: list[SegmentWindow] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     label_requests: list[dict[str, Any]] = field(default_factory=list)
     steps: list[Judged | Feedback] = field(default_factory=list)

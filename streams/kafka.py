@@ -173,8 +173,7 @@ async def _not_shown(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[s
 async def _ask_for(admin: AIOKafkaAdminClient, missing: Sequence[str]) -> None:
     """Have topics made by a broker without a controller: librdkafka's mock cluster makes what it is asked about."""
     await admin.describe_topics(list(missing))
-    present = await partitions_of(admin)
-    if left := [name for name in missing if name not in present]:
+    if left := await _not_shown(admin, missing):
         raise BrokerError(
             f"topics {', '.join(left)}: the cluster has no controller now, and only it makes topics; "
             "look at its controllers, then try again"

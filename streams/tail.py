@@ -49,11 +49,10 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
         auto_offset_reset="earliest" if from_start else "latest",
     )
     try:
-        await consumer.start()
-    except KafkaConnectionError as error:
-        await consumer.stop()
-        raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
-    try:
+        try:
+            await consumer.start()
+        except KafkaConnectionError as error:
+            raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
         with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
             async for record in consumer:
                 if as_json:

@@ -135,7 +135,8 @@ class _Line:
 
 
 def _lines(path: Path) -> list[_Line]:
-    lines = [_parse(f"{path}:{number}", raw) for number, raw in list(numbered_lines(path))]
+    read = list(numbered_lines(path))  # whole before the first is parsed: a bad row would leave the file open
+    lines = [_parse(f"{path}:{number}", raw) for number, raw in read]
     if not lines:
         raise SettingsError(f"{path}: has no rows; give JSON lines, one labelled row each")
     return lines

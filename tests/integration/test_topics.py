@@ -38,7 +38,7 @@ async def found(what: str) -> Finding:
     return finding
 
 
-async def looked_at_and_made(tree: Settings) -> None:
+async def assert_looked_at_and_made(tree: Settings) -> None:
     """Nothing is made by `doctor`, which names what is missing; all is made by `topics create`, and once."""
     wanted = set(topics.topics(tree.kafka))
     before = await found("topics")
@@ -54,12 +54,12 @@ async def looked_at_and_made(tree: Settings) -> None:
 
 async def test_on_the_mock_cluster(mock_kafka: str, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
-    await looked_at_and_made(settings(mock_kafka))
+    await assert_looked_at_and_made(settings(mock_kafka))
 
 
 async def test_on_apache_kafka(kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
-    await looked_at_and_made(settings(kafka.brokers))
+    await assert_looked_at_and_made(settings(kafka.brokers))
 
 
 @pytest.mark.parametrize("look", [topics.create_topics, topics.check_topics])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.aggregates import Aggregator, Closed
+from agents.aggregates import Aggregator, SegmentWindow
 from agents.base import Chunk
 from agents.histogram import bucket, quantile, value_of
 from schemas.errors import StateError
@@ -86,7 +86,7 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
     whole = Aggregator(30_000, 0)
     expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.dirty(force=True))
     pieces = Aggregator(30_000, 0)
-    got: list[tuple[Closed, dict[str, Any]]] = []
+    got: list[tuple[SegmentWindow, dict[str, Any]]] = []
     at, turn = 0, 0
     while at < len(calls):
         size = cuts[turn % len(cuts)]
