@@ -12,7 +12,7 @@ from sys import intern
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import Chunk, Segment, State
-from agents.clock import advanced
+from agents.clock import BELIEVED, StreamClock
 from agents.histogram import Tally, bucket
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -70,8 +70,9 @@ class SegmentWindow(NamedTuple):
 class Aggregator:
     """The windows of one partition.
 
-    A window closes when the partition's event time (the highest seen) is ``lateness_ms`` past its end. What comes
-    later is counted in `late` and in no window: a closed window's value never changes.
+    A window closes when the partition's event time (`agents.clock.StreamClock`) is ``lateness_ms`` past its end. What
+    comes later is counted in `late` and in no window: a closed window's value never changes. A single event moves the
+    time by no more than ``lateness_ms`` (a minute at least), so that what it then makes late was late before.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class Aggregator:
         self.windows_max = windows_max
         self.late = 0
         self.evicted = 0
-        self._now = 0
+        self._clock = StreamClock(max(lateness_ms, WINDOW_MS), doubted=BELIEVED)
         self._closed_before = 0
         self._open: dict[Key, Window] = {}
         self._dirty: set[Key] = set()
@@ -100,6 +101,7 @@ class Aggregator:
         nothing: Sequence[Any] = [None] * len(chunk)
         injection = signals.get("injection", nothing)
         grounding = signals.get("hallucination", nothing)
+        clock = self._clock
         out: list[SegmentWindow] = []
         times = chunk.times.tolist()
         offsets = chunk.offsets.tolist()
@@ -119,7 +121,7 @@ class Aggregator:
             window.version = offset
             _count(window, event, refusal is True)
             _count_signals(window, *said)
-            if at > self._now or len(self._open) > self.windows_max:
+            if at > clock.now or clock.ahead or len(self._open) > self.windows_max:
                 out += self._advance(at)
         return out
 
@@ -144,8 +146,7 @@ class Aggregator:
         return found
 
     def _advance(self, at: int) -> list[SegmentWindow]:
-        self._now = advanced(self._now, at)
-        edge = (self._now - self.lateness_ms) // WINDOW_MS * WINDOW_MS
+        edge = (self._clock.advance(at) - self.lateness_ms) // WINDOW_MS * WINDOW_MS
         out: list[SegmentWindow] = []
         if edge > self._closed_before:
             self._closed_before = edge
@@ -169,20 +170,20 @@ class Aggregator:
             [start, list(segment), [*_counts_of(w), w.buckets.counts()]]
             for (start, segment), w in self._open.items()
         ]
-        marks = [self.late, self.evicted, self._now, self._closed_before]
-        return {"windows": windows, "marks": marks}
+        return {"windows": windows, "marks": [self.late, self.evicted, self._closed_before], "clock": self._clock.state()}
 
     def restore(self, state: State) -> None:
         """Continue from a state."""
         values: Any = state
         try:
             windows = {(s, Segment(*g)): _window(w) for s, g, w in values["windows"]}
-            marks = [int(v) for v in values["marks"]]
+            late, evicted, closed_before = map(int, values["marks"])
+            self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"aggregates: {error}; they start cold") from error
         # When a window was last published is no part of the state (it depends on the clock): publish all again.
         self._open, self._dirty = windows, set(windows)
-        self.late, self.evicted, self._now, self._closed_before = marks
+        self.late, self.evicted, self._closed_before = late, evicted, closed_before
 
 
 @lru_cache(maxsize=64)

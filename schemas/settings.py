@@ -143,8 +143,9 @@ class Aggregates(_Part):
 
     lateness_s: Annotated[float, Field(ge=0)] = Field(
         120.0,
-        description="event time a window stays open after its end, by the latest event of the partition; what comes "
-        "later is scored, in no window, and counted (aggregates_late_total)",
+        description="event time a window stays open after its end, by the latest events of the partition (a few that "
+        "are further ahead of all others do not count); what comes later is scored, in no window, and counted "
+        "(aggregates_late_total)",
     )
     flush_interval_s: Annotated[float, Field(gt=0)] = Field(2.0, description="how often open windows are published")
 

@@ -15,7 +15,7 @@ from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
-from agents.clock import advanced
+from agents.clock import DAY_MS, StreamClock
 from schemas.errors import StateError
 from schemas.rules import Rule, RuleSet
 
@@ -54,7 +54,7 @@ class AlertEngine:
         # Fingerprint by window, so that an event need not hash its own to learn that nothing fires there.
         self._firing: dict[Key, str] = {}
         self._quiet_until: OrderedDict[str, int] = OrderedDict()
-        self._now = 0
+        self._clock = StreamClock(DAY_MS)
         self._due = math.inf
 
     def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:
@@ -67,8 +67,7 @@ class AlertEngine:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
         for i, at in enumerate(chunk.times.tolist()):
-            self._now = advanced(self._now, at)
-            if self._now >= self._due:
+            if self._clock.advance(at) >= self._due:
                 out += self._resolve_due(int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
@@ -115,7 +114,7 @@ class AlertEngine:
         active = self._active[mark]
         hits = window.hits_below if rule.over == "quantile" else window.hits_above
         if _over(rule, window.n, hits, resolving=True):
-            active.keep(self._now + rule.window_s * 1000, [chunk.events[i].event_id])
+            active.keep(self._clock.now + rule.window_s * 1000, [chunk.events[i].event_id])
             return []
         return [self._resolve(mark, int(chunk.offsets[i]))]
 
@@ -155,27 +154,27 @@ class AlertEngine:
         grows: bool = False,
     ) -> list[Row]:
         mark = fingerprint(rule.name, signal, segment, self.partition)
-        due = self._now + rule.window_s * 1000
+        due = self._clock.now + rule.window_s * 1000
         if (active := self._active.get(mark)) is not None:
             active.keep(due, evidence)
             if grows:
                 active.value, active.summary, active.details = float(value), summary, more or {}
             return []
-        if self._now < self._quiet_until.get(mark, 0):
+        if self._clock.now < self._quiet_until.get(mark, 0):
             return []
         offset, event = int(chunk.offsets[i]), chunk.events[i]
         name = alert_id(mark, offset, event.event_id)
-        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._now, due, since)
+        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._clock.now, due, since)
         active.details = more or {}
         active.keep(due, evidence)
         self._active[mark] = active
         if rule.over in _WINDOWED:
             self._firing[_key(active)] = mark
         self._due = min(self._due, due)
-        return [as_row(active, rule, "firing", self._now, self.partition, offset)]
+        return [as_row(active, rule, "firing", self._clock.now, self.partition, offset)]
 
     def _resolve_due(self, offset: int) -> list[Row]:
-        out = [self._resolve(m, offset) for m, a in list(self._active.items()) if a.due <= self._now]
+        out = [self._resolve(m, offset) for m, a in list(self._active.items()) if a.due <= self._clock.now]
         self._due = min((a.due for a in self._active.values()), default=math.inf)
         return out
 
@@ -183,10 +182,10 @@ class AlertEngine:
         active = self._active.pop(mark)
         self._firing.pop(_key(active), None)
         rule = self.rules[active.rule]
-        self._quiet_until[mark] = self._now + rule.cooldown_s * 1000
+        self._quiet_until[mark] = self._clock.now + rule.cooldown_s * 1000
         if len(self._quiet_until) > self.windows_max:
             self._quiet_until.popitem(last=False)
-        return as_row(active, rule, "resolved", self._now, self.partition, offset)
+        return as_row(active, rule, "resolved", self._clock.now, self.partition, offset)
 
     def _window(self, rule: Rule, key: Key) -> SlidingWindow:
         window = self._windows.get(key)
@@ -205,7 +204,7 @@ class AlertEngine:
             # Copies: an alert that fires goes on collecting evidence.
             "active": [_copied([getattr(a, name) for name in _FIELDS]) for a in self._active.values()],
             "quiet": list(self._quiet_until.items()),
-            "now": self._now,
+            "clock": self._clock.state(),
         }
 
     def restore(self, state: State) -> None:
@@ -219,10 +218,10 @@ class AlertEngine:
                     windows[name, tenant, app].restore(steps)
             active = [Active(*_copied(row)) for row in values["active"]]
             quiet = OrderedDict((mark, int(until)) for mark, until in values["quiet"])
-            now = int(values["now"])
+            self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"alerts: {error}; they start cold") from error
-        self._windows, self._quiet_until, self._now = windows, quiet, now
+        self._windows, self._quiet_until = windows, quiet
         self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
         windowed = [a for a in self._active.values() if self.rules[a.rule].over in _WINDOWED]
         self._firing = {_key(a): a.fingerprint for a in windowed}

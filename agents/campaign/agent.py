@@ -15,7 +15,7 @@ from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
-from agents.clock import advanced
+from agents.clock import DAY_MS, StreamClock
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -62,13 +62,13 @@ class CampaignAgent:
     """
 
     name: ClassVar[str] = "campaign"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("injection",)
 
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
         self.evicted = 0
-        self._now = 0
+        self._clock = StreamClock(DAY_MS)
         self._joins = 0
         self._clusters: list[Cluster] = []
         self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)
@@ -98,9 +98,9 @@ class CampaignAgent:
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
             return None
-        self._now = advanced(self._now, at)
+        self._clock.advance(at)
         cluster = self._cluster(event, text, at, int(chunk.offsets[i]), signature)
-        cluster.forget_before(self._now - self.config.window_ms)
+        cluster.forget_before(self._clock.now - self.config.window_ms)
         user = _digest(whole if said.role in _LENGTH else event.user_id or event.conversation_id or "")
         counted = cluster.join(Prompt(text, user, _digest(text), at, said.flag, event.app, event.event_id))
         cluster.is_campaign |= self._is_campaign(cluster)
@@ -120,7 +120,7 @@ class CampaignAgent:
         agree: int
         k, agree = nearest(signature, np.uint64(whose), self._signatures[:n], self._tenants[:n])
         near = k >= 0 and similarity(agree) >= self.config.similarity
-        if not near or self._clusters[k].last_ms <= self._now - self.config.window_ms:
+        if not near or self._clusters[k].last_ms <= self._clock.now - self.config.window_ms:
             k = k if near else self._free()
             name = f"{_digest(f'{event.tenant}/{signature.tobytes().hex()}'):016x}"
             self._clusters[k] = Cluster(name, event.tenant, event.app, text[:WORDING_MAX], at, at, offset)
@@ -147,7 +147,8 @@ class CampaignAgent:
         return {
             "version": self.version,
             "config": asdict(self.config),
-            "counts": [self.evicted, self._now, self._joins],
+            "counts": [self.evicted, self._joins],
+            "clock": self._clock.state(),
             "clusters": [cluster.as_row() for cluster in self._clusters],
             "signatures": self._signatures[:n].copy(),
             "tenants": self._tenants[:n].copy(),
@@ -166,7 +167,8 @@ class CampaignAgent:
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:
-        self.evicted, self._now, self._joins = map(int, state["counts"])
+        self.evicted, self._joins = map(int, state["counts"])
+        self._clock.restore(state["clock"])
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
         for name in ("signatures", "tenants", "joined"):

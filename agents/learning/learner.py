@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.clock import advanced
+from agents.clock import DAY_MS, StreamClock
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.fit import array, text, texts
@@ -133,7 +133,7 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._now_ms = 0
+        self._clock = StreamClock(DAY_MS)
         self._since_version = 0
         self._lent: OrderedDict[str, int] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
@@ -151,7 +151,7 @@ class Learner:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
         events, times = [chunk.events[i] for i in said.which], chunk.times[said.which]
         for time_ms in times.tolist():
-            self._now_ms = advanced(self._now_ms, time_ms)
+            self._clock.advance(time_ms)
         chances = [0.0] * len(events)
         if events and self.config.requests_per_hour > 0.0:
             places, names = [chunk.places[i] for i in said.which], [e.event_id for e in events]
@@ -208,7 +208,7 @@ class Learner:
         who = labeller(feedback)
         ballot = self.ballots.of(key)
         before = self.labellers.believed(who)
-        weight = self.labellers.count(who, feedback.source, self._now_ms)
+        weight = self.labellers.count(who, feedback.source, self._clock.now)
         self._compare(who, event, ballot, label=feedback.label)
         if not ballot.votes and self.labellers.believed(who) > 0.0:
             self._judge(feedback, event)
@@ -295,7 +295,7 @@ class Learner:
         """Return the weights as they are now."""
         weights = self.moves.weights()
         quality = [q.as_dict() for q in self.quality.of()]
-        return Version(name_of(weights), self._now_ms, self.counts.learned, reason, quality, weights)
+        return Version(name_of(weights), self._clock.now, self.counts.learned, reason, quality, weights)
 
     def keep_version(self, reason: str) -> None:
         """Remember the weights as they are now."""
@@ -344,11 +344,11 @@ class Learner:
     @property
     def hour(self) -> datetime:
         """The hour of event time it is."""
-        return datetime.fromtimestamp(self._now_ms // HOUR_MS * 3600, UTC)
+        return datetime.fromtimestamp(self._clock.now // HOUR_MS * 3600, UTC)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as arrays and JSON-able values."""
-        numbers = [self._now_ms, self._since_version]
+        numbers = [self._since_version, *self._clock.state()]
         return {
             "base": self.base,
             "version_name": self.version_name,
@@ -374,7 +374,8 @@ class Learner:
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
         for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
-        self._now_ms, self._since_version = array(state["numbers"], np.int64, 2).tolist()
+        self._since_version, *clock = array(state["numbers"], np.int64, 5).tolist()
+        self._clock.restore(clock)
         tenants = texts(state["lent"]["tenants"])
         labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
         self._lent = OrderedDict(zip(tenants, labels, strict=True))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.aggregates import Aggregator, SegmentWindow
 from agents.base import Chunk
+from agents.clock import BELIEVED
 from agents.histogram import bucket, quantile, value_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -54,10 +56,10 @@ def test_a_window_counts_what_fell_into_it() -> None:
 
 def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
     aggregator = Aggregator(60_000, 0)
-    assert aggregator.add(Chunk([event(5), event(119)]), {}) == []
+    assert aggregator.add(Chunk([*[event(5)] * BELIEVED, event(60), event(119)]), {}) == []
     (closed,) = aggregator.add(Chunk([event(120)]), {})
     row = closed.row()
-    assert (row["window_start"], row["events"]) == ("2026-01-01T00:00:00Z", 1)
+    assert (row["window_start"], row["events"]) == ("2026-01-01T00:00:00Z", BELIEVED)
     aggregator.add(Chunk([event(6)]), {})
     assert aggregator.late == 1
 
@@ -72,6 +74,23 @@ def test_an_event_from_the_far_future_closes_nothing() -> None:
     )
     aggregator.add(Chunk([event(7)]), {})
     assert aggregator.late == 0
+
+
+def test_a_host_with_a_wrong_clock_makes_nobody_late() -> None:
+    aggregator = Aggregator(60_000, 0)
+    for k in range(300):
+        wrong = [event(3600 + k, app="other")] if k % 3 == 0 else []
+        aggregator.add(Chunk([*wrong, event(k)]), {})
+    assert aggregator.late == 0
+
+
+@pytest.mark.parametrize("pause_s", [3600, 5 * 86_400])
+def test_a_stream_that_goes_on_after_a_pause_is_followed(pause_s: int) -> None:
+    aggregator = Aggregator(60_000, 0)
+    aggregator.add(Chunk([event(5)] * BELIEVED), {})
+    later = [event(k) for k in range(40)]
+    closed = aggregator.add(Chunk([e.model_copy(update={"time": e.time + timedelta(seconds=pause_s)}) for e in later]), {})
+    assert [row.row()["window_start"] for row in closed] == ["2026-01-01T00:00:00Z"]
 
 
 def test_open_windows_are_bounded() -> None:

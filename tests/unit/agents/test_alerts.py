@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.alerts import AlertEngine
 from agents.base import Change, Chunk
+from agents.clock import BELIEVED
 from schemas.errors import SettingsError, StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Alert
@@ -50,6 +52,13 @@ def test_an_event_above_the_level_fires_once_and_resolves_when_quiet() -> None:
     assert states(rows) == [("firing", "00:00:00"), ("resolved", "00:01:01")]
     assert rows[1]["evidence"] == ["e0", "e1"]
     assert rows[0]["alert_id"] == rows[1]["alert_id"]
+
+
+def test_an_alert_ends_though_the_stream_paused_for_days() -> None:
+    engine = AlertEngine(rules(over="event", metric="injection.score", above=0.9, window_s=60), 0)
+    run(engine, [event(0)], [0.95])
+    later = [event(k).model_copy(update={"time": event(k).time + timedelta(days=3)}) for k in range(2 * BELIEVED)]
+    assert states(run(engine, later)) == [("resolved", "00:00:00")]
 
 
 def test_after_the_cool_down_it_may_fire_again_as_another_alert() -> None:
