@@ -6,11 +6,12 @@ Reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the so
 ``agents/injection/weights.npz``. ``injection_eval.jsonl.gz`` is never opened. How well `fit` does on families of
 sources that it has not seen: ``make quality``.
 
-Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Each is
-logistic regression (AdaGrad), a text being as bad as its worst window, and the mean of models that each saw two thirds
-of the families: what only one family taught is diluted, what many taught is kept. Small trees then learn, from
-the odds that each row got from the models that had not seen its family, how far to trust them. Thresholds come from
-the scores of trees, too, that had not seen the family.
+Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Texts around
+a prompt have weights of concepts of their own, trained on them alone. Each is logistic regression (AdaGrad), a text
+being as bad as its worst window, and the mean of models that each saw two thirds of the families: what only one family
+taught is diluted, what many taught is kept. Small trees then learn, from the odds that each row got from the models
+that had not seen its family, how far to trust them. Thresholds come from the scores of trees, too, that had not seen
+the family.
 """
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
@@ -254,8 +255,8 @@ class Bagged:
     judges: NDArray[np.int64]
 
 
-def train(texts: Texts, features: Features, seed: int) -> Bagged:
-    """Train models, each without a third of the families."""
+def train(texts: Texts, features: Features, seed: int, among: NDArray[np.bool_] | None = None) -> Bagged:
+    """Train models on rows (all, or those of ``among``), each without a third of the families."""
     windows, models = int(texts.rows[-1]), PARTINGS * THIRDS
     table, bias = np.zeros(features.size), 0.0
     unseen, judges, odds = np.zeros(windows), np.zeros(windows, np.int64), np.empty(windows)
@@ -265,7 +266,7 @@ def train(texts: Texts, features: Features, seed: int) -> Bagged:
         part = np.random.default_rng((seed, 99, parting)).permutation(len(names)) % THIRDS
         rng = np.random.default_rng((seed, model))
         kept = part[of_row] != third
-        mine = np.flatnonzero(kept)
+        mine = np.flatnonzero(kept if among is None else kept & among)
         weight = weights_of(texts, mine)
         one, squares, state = np.zeros(features.size), np.full(features.size, 1e-6), np.array([0.0, 1e-8])
         for epoch in range(features.epochs):
@@ -462,10 +463,13 @@ def fit(rows: Sequence[Row], seed: int = 0) -> Model:
     own = capped(rows, seed)
     hard = cases(HARD, seed)
     texts = hashed([*own, *hard, *compose([*own, *hard], seed, COMPOSED)])
+    around = texts.role != Role.USER
     by_words, by_concepts = train(texts, texts.grams, seed), train(texts, texts.concepts, seed)
-    judged = (by_words.judges[texts.rows[:-1]] > 0) & (by_concepts.judges[texts.rows[:-1]] > 0)
+    by_own = train(texts, texts.concepts, seed, around)
+    judged = by_words.judges[texts.rows[:-1]] > 0
     weight = weights_of(texts, np.flatnonzero(judged))
-    x = evidence_of(texts, by_words.unseen, by_concepts.unseen)
+    unseen = np.where(np.repeat(around, np.diff(texts.rows)), by_own.unseen, by_concepts.unseen)
+    x = evidence_of(texts, by_words.unseen, unseen)
     slope, bias = scaled(x[judged, WORDS_HERE] + x[judged, CONCEPTS_HERE], texts.label[judged], weight[judged])
     x[:, [WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP, WORDS_SUM, CONCEPTS_SUM]] *= slope
     start = x[:, WORDS_HERE] + x[:, CONCEPTS_HERE] + bias
@@ -473,7 +477,7 @@ def fit(rows: Sequence[Row], seed: int = 0) -> Model:
     odds = start + unseen_trees(texts, x, weight, start, seed)
     counted = judged & (np.arange(len(texts)) < len(own))
     thresholds = thresholds_of(texts, odds, counted)
-    table = slope * np.concatenate([by_words.table, by_concepts.table])
+    table = slope * np.concatenate([by_words.table, by_concepts.table, by_own.table])
     unit = float(np.abs(table).max() / 32_000)
     base = Shipped(np.round(table / unit).astype(np.int16), unit, bias, 1.0, thresholds, *trees)
     return Model(replace(base, gain=gain_of(texts, x, base, odds, counted & (texts.label == 0))))

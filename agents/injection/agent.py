@@ -21,7 +21,7 @@ from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
 from agents.injection.tactics import family_of
-from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS, Shipped, shipped
+from agents.injection.weights import FIRST_CONCEPT, GROUPS, HALF_WINDOW, SCRIPTS, Shipped, shipped
 from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.odds import probability
 from agents.rate import RateConfig, RateCusum
@@ -37,6 +37,7 @@ _LEARNED_SIZE = 1 << 15
 _ROLE_NAMES = [role.name.lower() for role in Role]
 _GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
 _BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
+_FIRST_OF = np.array([FIRST_CONCEPT.get(role, 0) for role in Role], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -313,8 +314,8 @@ def _look(  # noqa: PLR0913, PLR0917 - columns of texts
     hidden, spans = np.empty(m, np.int64), np.zeros((m, 2), np.int64)
     scripts, rows = np.zeros((m, len(SCRIPTS) + 1), np.int64), np.empty((m, WIDTH), np.int32)
     scan(
-        buffer, start, chosen, _BLOCK_OF[role], role.astype(np.int64), decoded_, base.table, base.unit, FOLD, KIND,
-        *lexicon(), evidence, spans, scripts, hidden, rows,
+        buffer, start, chosen, _BLOCK_OF[role], _FIRST_OF[role], role.astype(np.int64), decoded_, base.table, base.unit,
+        FOLD, KIND, *lexicon(), evidence, spans, scripts, hidden, rows,
     )  # fmt: skip
     margins(evidence, scripts, _GROUP_OF[role], base.bias, *base.trees, base.thresholds, odds, margin)
     return Candidates(event, role, odds, margin, hidden, spans, rows)

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 from numba import njit
 
-from agents.hashing import SIZE, SPACE, fold, hash_features
+from agents.hashing import SPACE, fold, hash_features
 from agents.injection.concepts import PER_CONCEPT, concept_features, tag
 from agents.injection.evidence import CONCEPTS_HERE, WORDS_HERE, add_windows, empty, finish, weigh
 
@@ -53,7 +53,7 @@ def _count_kinds(text, n, kinds, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _windows(table, unit, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts):  # type: ignore[no-untyped-def]
+def _windows(table, unit, first, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts):  # type: ignore[no-untyped-def]
     """Write the log odds of every two neighbouring blocks, or of the only one; return how many windows there are.
 
     By words, the odds are the sum over n-grams by the square root of their number; by concepts the same.
@@ -63,7 +63,7 @@ def _windows(table, unit, blocks, grams, gram_ends, words, word_ends, cells, cel
         g0, w0, c0 = (gram_ends[b - 1], word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0, 0)
         here = _sum(table, grams, g0, gram_ends[b], 0) + _sum(table, words, w0, word_ends[b], 0)
         here_n = gram_ends[b] - g0 + word_ends[b] - w0
-        here_c, here_m = _sum(table, cells, c0, cell_ends[b], SIZE), cell_ends[b] - c0
+        here_c, here_m = _sum(table, cells, c0, cell_ends[b], first), cell_ends[b] - c0
         w = max(0, b - 1)
         by_words[w] = unit * (before + here) / sqrt(max(1, before_n + here_n))
         by_concepts[w] = unit * (before_c + here_c) / sqrt(before_m + here_m + PRIOR_CONCEPTS)
@@ -80,18 +80,18 @@ def _keep(features, begin, end, first, most, row, at):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def _keep_window(words, word_ends, cells, cell_ends, b, last, row):  # type: ignore[no-untyped-def]
+def _keep_window(words, word_ends, cells, cell_ends, first, b, last, row):  # type: ignore[no-untyped-def]
     """Write what is kept of the blocks from ``b`` to ``last`` into a row."""
     w0, c0 = (word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0)
     row[:] = -1
     row[CONCEPTS_IN] = cell_ends[last] - c0
     _keep(words, w0, word_ends[last], 0, KEPT_WORDS, row, FIRST_CELL)
-    _keep(cells, c0, cell_ends[last], SIZE, KEPT_CONCEPTS, row, FIRST_CELL + KEPT_WORDS)
+    _keep(cells, c0, cell_ends[last], first, KEPT_CONCEPTS, row, FIRST_CELL + KEPT_WORDS)
 
 
 @njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, chosen, blocks_of, roles, decoded, table, unit, fold_table, kinds, edges, terms, openings, heads,
+    buffer, start, chosen, blocks_of, firsts, roles, decoded, table, unit, fold_table, kinds, edges, terms, openings, heads,
     evidence, spans, scripts, hidden, rows
 ):  # fmt: skip
     """Find the worst window of each chosen text, and what the others say.
@@ -100,12 +100,12 @@ def scan(  # type: ignore[no-untyped-def]
     ----------
     buffer, start
         Texts as in `agents.base.Texts`.
-    chosen, blocks_of, roles
-        int64[k]: which texts, the characters of half a window in each, and whose they are.
+    chosen, blocks_of, firsts, roles
+        int64[k]: which texts, the characters of half a window in each, its first weight of concepts, and whose it is.
     decoded
         1 if the texts are what disguises hid.
     table, unit
-        int16[SIZE + CONCEPT_SIZE], the weights: of n-grams and words, then of concepts; in log odds, times ``unit``.
+        int16[CELLS], see `agents.injection.weights`; in log odds, times ``unit``.
     edges, terms, openings, heads
         `agents.injection.concepts.Lexicon`.
     evidence
@@ -149,13 +149,14 @@ def scan(  # type: ignore[no-untyped-def]
                 m = tag(text, n, kinds, edges, terms, openings, heads, concept, at, place)
                 concept_features(concept, at, place, m, block, blocks, cells, cell_ends)
                 found = _windows(
-                    table, unit, blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words, by_concepts
+                    table, unit, firsts[k], blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words,
+                    by_concepts,
                 )
                 b = add_windows(by_words, by_concepts, 0, found, evidence[k])
                 if b >= 0:
                     after = min(b + 2, blocks)
                     spans[k, 0], spans[k, 1] = where[b], end if after == blocks else where[after]
-                    _keep_window(words, word_ends, cells, cell_ends, b, after - 1, row)
+                    _keep_window(words, word_ends, cells, cell_ends, firsts[k], b, after - 1, row)
             # The next slab begins with the last block of this one: no window is cut in two.
             begin = where[blocks - 1] if end < last and blocks > 1 else end
         finish(evidence[k], row[CONCEPTS_IN], scripts[k], spaces, said, hidden[k], roles[k], decoded)

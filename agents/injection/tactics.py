@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.hashing import SIZE
 from agents.injection.concepts import CONCEPTS, pair_cells, single_cells
 from agents.injection.scan import FIRST_CELL, KEPT_WORDS
+from agents.injection.weights import FIRST_CONCEPT
 
 TACTICS = {
     "override": ("override", "instruction", "prior", "negation"),
@@ -31,10 +32,10 @@ def _owners() -> dict[int, tuple[int, ...]]:
     """Return the cells of single concepts and of pairs, with the families of what they stand for."""
     family = {CONCEPTS.index(name): f for f, names in enumerate(TACTICS.values()) for name in names}
     found: dict[int, tuple[int, ...]] = {}
-    for cell, first, second in pair_cells():
-        found[SIZE + cell] = tuple(family[c] for c in (first, second) if c in family)
-    for cell, concept in single_cells():
-        found[SIZE + cell] = tuple(family[c] for c in (concept,) if c in family)
+    for base, (cell, first, second) in product(set(FIRST_CONCEPT.values()), pair_cells()):
+        found[base + cell] = tuple(family[c] for c in (first, second) if c in family)
+    for base, (cell, concept) in product(set(FIRST_CONCEPT.values()), single_cells()):
+        found[base + cell] = tuple(family[c] for c in (concept,) if c in family)
     return found
 
 

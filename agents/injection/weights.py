@@ -25,8 +25,10 @@ GROUPS = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
 HALF_WINDOW = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
 """Characters: an attack in a document is a sentence or two, one in a prompt may be all of it."""
 
-CELLS = SIZE + CONCEPT_SIZE
-"""Weights: of n-grams, words and word pairs, then of concepts."""
+CELLS = SIZE + 2 * CONCEPT_SIZE
+"""Weights: of n-grams, words and word pairs; of concepts in a user's prompt; of concepts in the texts around it."""
+FIRST_CONCEPT = {role: SIZE + (role != Role.USER) * CONCEPT_SIZE for role in GROUPS}
+"""Role to the first of its weights of concepts: what is an order in a document is how every system prompt reads."""
 
 
 @dataclass(frozen=True, slots=True)
