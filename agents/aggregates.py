@@ -72,7 +72,7 @@ class Aggregator:
 
     A window closes when the partition's event time (`agents.clock.StreamClock`) is ``lateness_ms`` past its end. What
     comes later is counted in `late` and in no window: a closed window's value never changes. A single event moves the
-    time by no more than ``lateness_ms`` (a minute at least), so that what it then makes late was late before.
+    time by no more than ``lateness_ms``, a minute at least; and the first `BELIEVED` events close no window.
 
     Parameters
     ----------
@@ -111,6 +111,7 @@ class Aggregator:
             start = at - at % WINDOW_MS
             if start < self._closed_before:
                 self.late += 1
+                clock.ahead = max(0, clock.ahead - 1)  # it is not among those who say that time went on
                 continue
             key = (start, segment)
             window = self._open.get(key)
@@ -122,7 +123,7 @@ class Aggregator:
             _count(window, event, refusal is True)
             _count_signals(window, *said)
             if at > clock.now or clock.ahead or len(self._open) > self.windows_max:
-                out += self._advance(at)
+                out += self._advance(at, segment)
         return out
 
     def dirty(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
@@ -145,8 +146,8 @@ class Aggregator:
             self._names[found] = found
         return found
 
-    def _advance(self, at: int) -> list[SegmentWindow]:
-        edge = (self._clock.advance(at) - self.lateness_ms) // WINDOW_MS * WINDOW_MS
+    def _advance(self, at: int, segment: Segment) -> list[SegmentWindow]:
+        edge = (self._clock.advance(at, f"{segment.tenant}/{segment.app}") - self.lateness_ms) // WINDOW_MS * WINDOW_MS
         out: list[SegmentWindow] = []
         if edge > self._closed_before:
             self._closed_before = edge
@@ -170,7 +171,11 @@ class Aggregator:
             [start, list(segment), [*_counts_of(w), w.buckets.counts()]]
             for (start, segment), w in self._open.items()
         ]
-        return {"windows": windows, "marks": [self.late, self.evicted, self._closed_before], "clock": self._clock.state()}
+        return {
+            "windows": windows,
+            "marks": [self.late, self.evicted, self._closed_before],
+            "clock": self._clock.state(),
+        }
 
     def restore(self, state: State) -> None:
         """Continue from a state."""

@@ -15,7 +15,7 @@ from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
-from agents.clock import DAY_MS, StreamClock
+from agents.clock import BELIEVED, DAY_MS, StreamClock
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -68,7 +68,7 @@ class CampaignAgent:
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
         self.evicted = 0
-        self._clock = StreamClock(DAY_MS)
+        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
         self._joins = 0
         self._clusters: list[Cluster] = []
         self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)
@@ -80,7 +80,8 @@ class CampaignAgent:
         signals: list[CampaignSignal | None] = [None] * len(chunk)
         changes: list[Change] = []
         least = self.config.least_score
-        for i, said in enumerate(chunk.said.get("injection", ())):
+        for i, (at, said) in enumerate(zip(chunk.times.tolist(), chunk.said.get("injection", ()), strict=False)):
+            self._clock.advance(at)
             if said is not None and said.score >= least:
                 signals[i] = self._place(chunk, i, said, changes)
         return Scores(signals, changes)
@@ -98,7 +99,6 @@ class CampaignAgent:
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
             return None
-        self._clock.advance(at)
         cluster = self._cluster(event, text, at, int(chunk.offsets[i]), signature)
         cluster.forget_before(self._clock.now - self.config.window_ms)
         user = _digest(whole if said.role in _LENGTH else event.user_id or event.conversation_id or "")

@@ -149,7 +149,17 @@ def scan(  # type: ignore[no-untyped-def]
                 m = tag(text, n, kinds, edges, terms, openings, heads, concept, at, place)
                 concept_features(concept, at, place, m, block, blocks, cells, cell_ends)
                 found = _windows(
-                    table, unit, firsts[k], blocks, grams, gram_ends, words, word_ends, cells, cell_ends, by_words,
+                    table,
+                    unit,
+                    firsts[k],
+                    blocks,
+                    grams,
+                    gram_ends,
+                    words,
+                    word_ends,
+                    cells,
+                    cell_ends,
+                    by_words,
                     by_concepts,
                 )
                 b = add_windows(by_words, by_concepts, 0, found, evidence[k])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.clock import DAY_MS, StreamClock
+from agents.clock import BELIEVED, DAY_MS, StreamClock
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.fit import array, text, texts
@@ -133,7 +133,7 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._clock = StreamClock(DAY_MS)
+        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
         self._since_version = 0
         self._lent: OrderedDict[str, int] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
@@ -374,7 +374,7 @@ class Learner:
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
         for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
-        self._since_version, *clock = array(state["numbers"], np.int64, 5).tolist()
+        self._since_version, *clock = array(state["numbers"], np.int64, 7).tolist()
         self._clock.restore(clock)
         tenants = texts(state["lent"]["tenants"])
         labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.aggregates import Aggregator, SegmentWindow
 from agents.base import Chunk
-from agents.clock import BELIEVED
+from agents.clock import ALONE, BELIEVED
 from agents.histogram import bucket, quantile, value_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -66,21 +66,18 @@ def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
 
 def test_an_event_from_the_far_future_closes_nothing() -> None:
     aggregator = Aggregator(0, 0)
-    assert (
-        aggregator.add(
-            Chunk([event(5), LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})]), {}
-        )
-        == []
-    )
+    far = LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})
+    assert aggregator.add(Chunk([*[event(5)] * BELIEVED, far]), {}) == []
     aggregator.add(Chunk([event(7)]), {})
     assert aggregator.late == 0
 
 
-def test_a_host_with_a_wrong_clock_makes_nobody_late() -> None:
+@pytest.mark.parametrize("in_a_row", [1, 40, 200])
+def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int) -> None:
     aggregator = Aggregator(60_000, 0)
     for k in range(300):
-        wrong = [event(3600 + k, app="other")] if k % 3 == 0 else []
-        aggregator.add(Chunk([*wrong, event(k)]), {})
+        wrong = [event(3600 + k, app="other")] * in_a_row if k and k % in_a_row == 0 else []
+        aggregator.add(Chunk([*wrong, *[event(k)] * 3]), {})
     assert aggregator.late == 0
 
 
@@ -88,8 +85,10 @@ def test_a_host_with_a_wrong_clock_makes_nobody_late() -> None:
 def test_a_stream_that_goes_on_after_a_pause_is_followed(pause_s: int) -> None:
     aggregator = Aggregator(60_000, 0)
     aggregator.add(Chunk([event(5)] * BELIEVED), {})
-    later = [event(k) for k in range(40)]
-    closed = aggregator.add(Chunk([e.model_copy(update={"time": e.time + timedelta(seconds=pause_s)}) for e in later]), {})
+    later = [event(k) for k in range(ALONE)]
+    closed = aggregator.add(
+        Chunk([e.model_copy(update={"time": e.time + timedelta(seconds=pause_s)}) for e in later]), {}
+    )
     assert [row.row()["window_start"] for row in closed] == ["2026-01-01T00:00:00Z"]
 
 
