@@ -78,8 +78,8 @@ HARD, COMPOSED = 4500, 4000
 """Pairs of an attack and a harmless row."""
 FALSE_POSITIVES = (0.002, 0.03, 0.0003)
 """By role group, what a source of mean noise may give; `ABOVE` then takes the noisy ones in. Passages of sources never
-seen are flagged far less often than that (their odds do not have the tail that prompts have); a system prompt comes with
-every call, so it may be wrong less often."""
+seen are flagged far less often than that (their odds do not have the tail that prompts have); a system prompt comes
+with every call, so it may be wrong less often."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))

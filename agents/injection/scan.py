@@ -91,8 +91,8 @@ def _keep_window(words, word_ends, cells, cell_ends, first, b, last, row):  # ty
 
 @njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, chosen, blocks_of, firsts, roles, decoded, table, unit, fold_table, kinds, edges, terms, openings, heads,
-    evidence, spans, scripts, hidden, rows
+    buffer, start, chosen, blocks_of, firsts, roles, decoded, table, unit, fold_table, kinds, edges, terms, openings,
+    heads, evidence, spans, scripts, hidden, rows
 ):  # fmt: skip
     """Find the worst window of each chosen text, and what the others say.
 
