@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agents.base import State
+from agents.clock import BELIEVED, DAY_MS, StreamClock
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
@@ -35,7 +36,7 @@ class JoinCounts:
 class Joiner:
     """Gives out whole calls: as they come, when their second half comes, or alone when it did not come in time.
 
-    Time is event time: the highest seen, so that replay gives up the same halves as the live run did.
+    Time is event time (`agents.clock.StreamClock`), so that replay gives up the same halves as the live run did.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class Joiner:
         self._bytes = 0
         self._given_up: OrderedDict[Key, None] = OrderedDict()
         self._done: OrderedDict[Key, None] = OrderedDict()
-        self._now = 0
+        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
 
     @property
     def pending(self) -> int:
@@ -75,7 +76,7 @@ class Joiner:
 
     def add(self, event: LLMEvent) -> list[LLMEvent]:
         """Take an event; return the calls that can now be judged, the given-up ones first."""
-        self._now = max(self._now, _ms(event))
+        self._clock.advance(_ms(event))
         out = self._expired()
         if event.kind == "call":
             out.append(event)
@@ -99,7 +100,7 @@ class Joiner:
             return []
         whole = event if held is None else with_part(held[0], event)
         if not _WHOLE.issubset(whole.parts):
-            self._wait(key, whole, self._now + self.timeout_ms if held is None else held[1])
+            self._wait(key, whole, self._clock.now + self.timeout_ms if held is None else held[1])
             return []
         if held is not None:
             self._forget(key)
@@ -126,7 +127,7 @@ class Joiner:
             return [event]
         held = self._waiting.get(key)
         if held is None:
-            self._wait(key, event, self._now + self.timeout_ms)
+            self._wait(key, event, self._clock.now + self.timeout_ms)
             return []
         other = held[0]
         if other.kind in {event.kind, "part"}:
@@ -140,7 +141,7 @@ class Joiner:
         out = []
         while self._waiting:
             key, (_, deadline, _) = next(iter(self._waiting.items()))
-            if deadline > self._now:
+            if deadline > self._clock.now:
                 break
             out.append(self._give_up(key))
         return out
@@ -170,7 +171,7 @@ class Joiner:
             "waiting": waiting,
             "given_up": [list(key) for key in self._given_up],
             "done": [list(key) for key in self._done],
-            "now": self._now,
+            "clock": self._clock.state(),
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
 
@@ -184,11 +185,12 @@ class Joiner:
                 waiting[event.tenant, event.app, event.call_id] = (event, deadline, _size(event))
             given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
             done = OrderedDict(((a, b, c), None) for a, b, c in values["done"])
-            now, counts = int(values["now"]), JoinCounts(*values["counts"])
+            counts = JoinCounts(*values["counts"])
+            self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
         self._waiting, self._given_up, self._done = waiting, given_up, done
-        self._now, self.counts = now, counts
+        self.counts = counts
         self._bytes = sum(size for _, _, size in waiting.values())
 
 

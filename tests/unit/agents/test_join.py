@@ -49,6 +49,17 @@ def test_a_half_whose_other_half_does_not_come_is_given_up_in_event_time() -> No
     assert joiner.counts.late == 1
 
 
+def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wait_for_ever() -> None:
+    joiner = Joiner(10, 60_000)
+    joiner.add(half("request", "c", 0, **REQUEST))
+    far = half("call", "far")
+    far = far.model_copy(update={"time": far.time.replace(year=2126)})
+    assert joiner.add(far) == [far]
+    assert joiner.pending == 1
+    joiner.add(half("request", "d", 1, **REQUEST))
+    assert [e.call_id for e in joiner.add(half("call", "other", 61))] == ["c", "d", "other"]
+
+
 def test_memory_is_bounded_by_count_and_by_bytes() -> None:
     joiner = Joiner(3, 60_000)
     out = [e.call_id for i in range(10) for e in joiner.add(half("request", f"c{i}"))]
