@@ -12,7 +12,7 @@ from sys import intern
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import Chunk, Segment, State
-from agents.clock import BELIEVED, StreamClock
+from agents.clock import ALONE, BELIEVED, StreamClock
 from agents.histogram import Tally, bucket
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -90,7 +90,7 @@ class Aggregator:
         self.windows_max = windows_max
         self.late = 0
         self.evicted = 0
-        self._clock = StreamClock(max(lateness_ms, WINDOW_MS), doubted=BELIEVED)
+        self._clock = StreamClock(max(lateness_ms, WINDOW_MS), alone=ALONE, doubted=BELIEVED)
         self._closed_before = 0
         self._open: dict[Key, Window] = {}
         self._dirty: set[Key] = set()

@@ -8,7 +8,8 @@ from zlib import crc32
 
 DAY_MS = 86_400_000
 BELIEVED, ALONE = 32, 256
-"""Events ahead, more than others between them, that are believed: where they are of several applications, or of one."""
+"""Events ahead, more than others between them, that are believed: of any applications, and of one where a batch of one
+host's events may not be enough."""
 
 
 @dataclass(slots=True)
@@ -16,9 +17,9 @@ class StreamClock:
     """The highest event time, but for one that few events claim.
 
     An event no more than ``step_ms`` ahead of the time is taken at its word. One that is further ahead is counted: the
-    time goes on, to the earliest of theirs, once `BELIEVED` more events were ahead than not, `ALONE` if all are of one
-    application. So a host with a wrong clock makes nobody else late unless most of the stream is its, or so many of its
-    events come in a row; and a stream that goes on after a pause is followed.
+    time goes on, to the earliest of theirs, once `BELIEVED` more events were ahead than not, ``alone`` if all are of
+    one application. So a host with a wrong clock makes nobody else late unless most of the stream is its, or so many of
+    its events come in a row; and a stream that goes on after a pause is followed.
 
     The first ``doubted`` events begin it with the earliest time among them: the very first may be the wrong one. Where
     single events are further apart than ``step_ms``, the time is as many events behind.
@@ -48,8 +49,8 @@ class StreamClock:
     90019
     """
 
-    step_ms: int
-    alone: int = ALONE
+    step_ms: int = DAY_MS
+    alone: int = BELIEVED
     doubted: int = 0
     now: int = 0
     ahead: int = 0

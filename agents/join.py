@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agents.base import State
-from agents.clock import BELIEVED, DAY_MS, StreamClock
+from agents.clock import StreamClock
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
@@ -67,7 +67,7 @@ class Joiner:
         self._bytes = 0
         self._given_up: OrderedDict[Key, None] = OrderedDict()
         self._done: OrderedDict[Key, None] = OrderedDict()
-        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
+        self._clock = StreamClock()
 
     @property
     def pending(self) -> int:

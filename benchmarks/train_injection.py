@@ -250,7 +250,6 @@ class Bagged:
     """The mean of models, and what each window got from those of them that had not seen its row's family."""
 
     table: NDArray[np.float64]
-    bias: float
     unseen: NDArray[np.float64]
     judges: NDArray[np.int64]
 
@@ -258,7 +257,7 @@ class Bagged:
 def train(texts: Texts, features: Features, seed: int, among: NDArray[np.bool_] | None = None) -> Bagged:
     """Train models on rows (all, or those of ``among``), each without a third of the families."""
     windows, models = int(texts.rows[-1]), PARTINGS * THIRDS
-    table, bias = np.zeros(features.size), 0.0
+    table = np.zeros(features.size)
     unseen, judges, odds = np.zeros(windows), np.zeros(windows, np.int64), np.empty(windows)
     names, of_row = np.unique(texts.family, return_inverse=True)
     for model in range(models):
@@ -279,8 +278,7 @@ def train(texts: Texts, features: Features, seed: int, among: NDArray[np.bool_] 
         unseen[out] += odds[out] + state[0]
         judges += out
         table += one / models
-        bias += state[0] / models
-    return Bagged(table, bias, unseen / np.maximum(judges, 1), judges)
+    return Bagged(table, unseen / np.maximum(judges, 1), judges)
 
 
 def compose(rows: Sequence[Row], seed: int, pairs: int) -> list[Row]:

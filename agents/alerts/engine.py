@@ -15,7 +15,7 @@ from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
-from agents.clock import BELIEVED, DAY_MS, StreamClock
+from agents.clock import StreamClock
 from schemas.errors import StateError
 from schemas.rules import Rule, RuleSet
 
@@ -54,7 +54,7 @@ class AlertEngine:
         # Fingerprint by window, so that an event need not hash its own to learn that nothing fires there.
         self._firing: dict[Key, str] = {}
         self._quiet_until: OrderedDict[str, int] = OrderedDict()
-        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
+        self._clock = StreamClock()
         self._due = math.inf
 
     def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:

@@ -15,7 +15,7 @@ from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
-from agents.clock import BELIEVED, DAY_MS, StreamClock
+from agents.clock import StreamClock
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -68,7 +68,7 @@ class CampaignAgent:
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
         self.evicted = 0
-        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
+        self._clock = StreamClock()
         self._joins = 0
         self._clusters: list[Cluster] = []
         self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.clock import BELIEVED, DAY_MS, StreamClock
+from agents.clock import StreamClock
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.fit import array, text, texts
@@ -133,7 +133,7 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._clock = StreamClock(DAY_MS, alone=BELIEVED)
+        self._clock = StreamClock()
         self._since_version = 0
         self._lent: OrderedDict[str, int] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()

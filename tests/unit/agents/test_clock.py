@@ -15,7 +15,7 @@ TIMES = st.lists(
 
 
 def settled() -> StreamClock:
-    clock = StreamClock(STEP)
+    clock = StreamClock(STEP, ALONE)
     clock.advance(BEGIN)
     return clock
 
@@ -26,13 +26,13 @@ def test_time_never_goes_back_nor_beyond_the_latest_event_and_a_state_continues_
 ) -> None:
     # Everything is said several times in a row, so that much is believed.
     said = list(chain.from_iterable(repeat((BEGIN + at, whose), BELIEVED // 2) for at, whose in events))
-    whole = StreamClock(STEP, doubted=doubted)
+    whole = StreamClock(STEP, ALONE, doubted)
     times = [whole.advance(*event) for event in said]
     assert times == sorted(times)
     assert all(now <= max(at for at, _ in said[: k + 1]) for k, now in enumerate(times))
-    pieces = StreamClock(STEP, doubted=doubted)
+    pieces = StreamClock(STEP, ALONE, doubted)
     found = [pieces.advance(*event) for event in said[:cut]]
-    again = StreamClock(STEP)
+    again = StreamClock(STEP, ALONE)
     again.restore(pieces.state())
     assert found + [again.advance(*event) for event in said[cut:]] == times
 
