@@ -58,7 +58,7 @@ class GuardrailAgent:
     """
 
     name: ClassVar[str] = "guardrail"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, cusum: RateConfig | None = None) -> None:
         self.cusum = cusum or RateConfig()

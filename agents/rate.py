@@ -1,27 +1,53 @@
 """When did the share of flagged events of a segment rise: a CUSUM on flags, one per (tenant, app).
 
-Agents that flag events share it: few attacks among many events move no mean, but they do move a CUSUM.
+Agents that flag events share it: few attacks among many events move no mean, but they do move a CUSUM. Flags may have
+grades: one that harmless events hardly ever get is worth several of those that they get now and then.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from agents.base import Change, State
+from agents.learning.fit import array, texts
 from schemas.errors import StateError
 
 EXAMPLES = 5
+FALLEN = 1.0 / 3.0
+"""Odds of a flag, as a multiple of the usual, at which the level is learned anew: to learn takes its time."""
 SIGMA = 1.0
 GROWTH = 8
 """The reference grows to so many times its first size while nothing is suspected."""
+
+
+class Grades(NamedTuple):
+    """What is known beforehand of flags that are more or less sure.
+
+    Attributes
+    ----------
+    bad
+        Share of bad events that is flagged in each grade, the first being 1; what is missing to one is not flagged.
+    usual
+        Share of each grade among the flags of events that are as usual, until enough of those were seen; sums to one.
+    """
+
+    bad: tuple[float, ...]
+    usual: tuple[float, ...]
+
+
+ALIKE = Grades((1.0,), (1.0,))
+"""Flags without grades."""
+BELIEVED = 8.0
+"""Flags of a segment at which its own shares of grades weigh as much as `Grades.usual`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +60,11 @@ class RateConfig:
         Events of a segment from which its usual rate is learned, at first and again after each change of level.
     events_per_false_alarm
         Events of one segment, all at its usual rate, between two false alarms (average run length).
-    odds_ratio
-        The rise it is tuned to find soonest: flagged : unflagged multiplied by this.
-    least_raised
-        The raised rate is no less than this: where flags are rare a rise to some other rare rate is not looked for.
+    least_share, odds_ratio
+        The rise it is tuned to find soonest: each grade gets what it would of this share of bad events, or its odds are
+        multiplied by this, whichever is more.
     min_rate
-        Least usual rate assumed; below it a first flag would be an alarm.
+        Least usual rate assumed, all grades together; below it a first flag would be an alarm.
     max_rate
         Where most events are flagged anyway there is no rise to report; only the way down is watched.
     max_segments
@@ -48,10 +73,10 @@ class RateConfig:
 
     reference_events: int = 400
     events_per_false_alarm: int = 10_000
-    odds_ratio: float = 3.0
-    least_raised: float = 0.02
+    least_share: float = 0.02
+    odds_ratio: float = 2.0
     min_rate: float = 0.002
-    max_rate: float = 0.5
+    max_rate: float = 0.4
     max_segments: int = 4096
 
 
@@ -83,34 +108,38 @@ class RateChange:
 
 @dataclass(slots=True)
 class _Segment:
+    """Counts and rates by grade; ``chart`` follows from the rates."""
+
+    flagged: list[int]
+    run_flagged: list[int]
+    rates: list[float]
     seen: int = 0
-    flagged: int = 0
-    rate: float = 0.0
-    threshold: float = 0.0
+    run: int = 0
     up: float = 0.0
     down: float = 0.0
     since_offset: int = 0
     since_time_ms: int = 0
-    run: int = 0
-    run_flagged: int = 0
     examples: tuple[str, ...] = ()
+    chart: _Chart | None = None
 
 
 class RateCusum:
-    """Page's CUSUM on a Bernoulli sequence per segment, in bounded memory.
+    """Page's CUSUM on a sequence of graded flags per segment, in bounded memory.
 
     Each unflagged event subtracts one and each flag adds the whole number of them that comes nearest to the
-    log-likelihood ratio of the raised rate to the usual rate; the sum never falls below zero, and an alarm is given
-    where it reaches the threshold, at which the average run length is exactly computed. The usual rate is the upper end
-    of a one-sigma Wilson interval over the reference, so that the error of that estimate does not itself alarm; while
-    nothing is suspected the reference grows to eight times its first size and the interval closes. After a rise the new
-    level is learned and so is reported once; a fall (found by the mirrored sum) is learned silently, so that the next
-    rise is seen. ``docs/models/drift.md`` has what was measured.
+    log-likelihood ratio of the raised rate of its grade to the usual one; the sum never falls below zero, and an alarm
+    is given where it reaches the threshold, at which the average run length is exactly computed. The usual rate is the
+    upper end of a one-sigma Wilson interval over the reference, so that the error of that estimate does not itself
+    alarm; while nothing is suspected the reference grows to eight times its first size and the interval closes. After a
+    rise the new level is learned and so is reported once; a fall of the rate of all grades together (found by the
+    mirrored sum) is learned silently, so that the next rise is seen. ``docs/models/drift.md`` has what was measured.
 
     Parameters
     ----------
     config
         See `RateConfig`.
+    grades
+        See `Grades`.
 
     Attributes
     ----------
@@ -132,33 +161,51 @@ class RateCusum:
     continuously. Journal of Quality Technology 31, 87-108.
     """
 
-    def __init__(self, config: RateConfig | None = None) -> None:
+    def __init__(self, config: RateConfig | None = None, grades: Grades = ALIKE) -> None:
         self.config = config or RateConfig()
+        self._grades = grades
         self.evicted = 0
         self._segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._segments)
 
-    def update(self, key: tuple[str, str], flag: bool, offset: int, time_ms: int, event_id: str) -> RateChange | None:
-        """Count one event of a segment; returns the rise where this event completes the proof of one."""
+    def update(self, key: tuple[str, str], grade: int, offset: int, time_ms: int, event_id: str) -> RateChange | None:
+        """Count one event of a segment; returns the rise where this event completes the proof of one.
+
+        Parameters
+        ----------
+        key
+            Tenant and app.
+        grade
+            0 for an event that is not flagged, else the grade of its flag, from 1; a bool where flags have none.
+        offset, time_ms, event_id
+            Of the event.
+        """
         segment = self._touch(key)
-        if segment.seen < self.config.reference_events:
-            self._learn(segment, flag)
+        if segment.chart is None:
+            self._learn(segment, grade)
             return None
         if segment.up <= 0.0:
             segment.since_offset, segment.since_time_ms = offset, time_ms
-            segment.run = segment.run_flagged = 0
-            segment.examples = ()
+            if segment.run:
+                segment.run, segment.run_flagged, segment.examples = 0, [0] * len(self._grades.bad), ()
         segment.run += 1
-        if flag:
-            segment.run_flagged += 1
+        if grade:
+            segment.run_flagged[grade - 1] += 1
             if len(segment.examples) < EXAMPLES:
                 segment.examples += (event_id,)
-        change = self._advance(segment, flag)
-        if segment.up <= 0.0:
+        chart = segment.chart
+        segment.up = max(0.0, segment.up + (chart.flags[grade - 1] if grade else -1))
+        segment.down = max(0.0, segment.down + (chart.fallen_flag if grade else chart.fallen_other))
+        if segment.up >= chart.threshold and chart.rate <= self.config.max_rate:
+            self._segments[key] = self._fresh()
+            return _describe(segment, chart)
+        if segment.down >= chart.fallen_threshold:
+            self._segments[key] = self._fresh()
+        elif segment.up <= 0.0:
             self._grow(segment)
-        return change
+        return None
 
     def _touch(self, key: tuple[str, str]) -> _Segment:
         segment = self._segments.get(key)
@@ -168,11 +215,16 @@ class RateCusum:
         if len(self._segments) >= self.config.max_segments:
             self._segments.popitem(last=False)
             self.evicted += 1
-        return self._segments.setdefault((intern(key[0]), intern(key[1])), _Segment())
+        return self._segments.setdefault((intern(key[0]), intern(key[1])), self._fresh())
 
-    def _learn(self, segment: _Segment, flag: bool) -> None:
+    def _fresh(self) -> _Segment:
+        grades = len(self._grades.bad)
+        return _Segment([0] * grades, [0] * grades, [0.0] * grades)
+
+    def _learn(self, segment: _Segment, grade: int) -> None:
         segment.seen += 1
-        segment.flagged += flag
+        if grade:
+            segment.flagged[grade - 1] += 1
         if segment.seen == self.config.reference_events:
             self._tune(segment)
 
@@ -182,52 +234,73 @@ class RateCusum:
         if not first <= before < GROWTH * first:
             return
         segment.seen += segment.run
-        segment.flagged += segment.run_flagged
-        segment.run = segment.run_flagged = 0
+        segment.flagged = [n + new for n, new in zip(segment.flagged, segment.run_flagged, strict=True)]
+        segment.run, segment.run_flagged = 0, [0] * len(self._grades.bad)
         if before // first != segment.seen // first:
             self._tune(segment)
 
     def _tune(self, segment: _Segment) -> None:
-        upper = wilson_upper(segment.flagged, segment.seen)
-        segment.rate = min(max(upper, self.config.min_rate), 0.99)
-        segment.threshold = self._chart(segment.rate).threshold
+        flagged = sum(segment.flagged)
+        usual = min(max(wilson_upper(flagged, segment.seen), self.config.min_rate), 0.99)
+        shares = zip(segment.flagged, self._grades.usual, strict=True)
+        segment.rates = [usual * (n + BELIEVED * share) / (flagged + BELIEVED) for n, share in shares]
+        segment.chart = self._chart(segment.rates)
 
-    def _chart(self, rate: float) -> _Chart:
-        return _chart(rate, self.config.odds_ratio, self.config.least_raised, self.config.events_per_false_alarm)
-
-    def _advance(self, segment: _Segment, flag: bool) -> RateChange | None:
-        chart = self._chart(segment.rate)
-        segment.up = max(0.0, segment.up + (chart.flag if flag else -1.0))
-        segment.down = max(0.0, segment.down + (chart.fallen_flag if flag else chart.fallen_other))
-        if segment.up >= segment.threshold and segment.rate <= self.config.max_rate:
-            change = _describe(segment)
-            _forget(segment)
-            return change
-        if segment.down >= chart.fallen_threshold:
-            _forget(segment)
-        return None
+    def _chart(self, rates: Sequence[float]) -> _Chart:
+        config = self.config
+        least, events = config.least_share, config.events_per_false_alarm
+        return _chart(tuple(rates), self._grades.bad, config.odds_ratio, least, events)
 
     def state(self) -> State:
         """Every segment, least recently seen first, by columns."""
         rows = list(self._segments.values())
         columns: dict[str, Any] = {
-            f.name: np.array([getattr(r, f.name) for r in rows], np.float64 if f.type == "float" else np.int64)
-            for f in fields(_Segment)
-            if f.name != "examples"
+            name: np.array([getattr(r, name) for r in rows], kind).reshape(len(rows), *shape)
+            for name, (kind, shape) in self._columns().items()
         }
         names: dict[str, Any] = {
             "keys": [list(k) for k in self._segments],
             "examples": [list(r.examples) for r in rows],
         }
-        return {"config": asdict(self.config), "evicted": self.evicted, **columns, **names}
+        grades = [list(shares) for shares in self._grades]
+        return {"config": asdict(self.config), "grades": grades, "evicted": self.evicted, **columns, **names}
+
+    def _columns(self) -> dict[str, tuple[type, tuple[int, ...]]]:
+        """Return the type of a segment's numbers, and how many of them there are, by name."""
+        grades = (len(self._grades.bad),)
+        by_grade = {"flagged": (np.int64, grades), "run_flagged": (np.int64, grades), "rates": (np.float64, grades)}
+        whole = ("seen", "run", "since_offset", "since_time_ms")
+        return by_grade | dict.fromkeys(whole, (np.int64, ())) | dict.fromkeys(("up", "down"), (np.float64, ()))
 
     def restore(self, state: State) -> None:
         """Continue from `state`; raise `StateError` if it was made with other settings or is not whole."""
         try:
-            self._segments = _rows(state, self.config)
+            self._segments = self._rows(state)
             self.evicted = int(state["evicted"])  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise StateError(f"rate: {error!r}; start cold") from error
+
+    def _rows(self, state: Mapping[str, Any]) -> OrderedDict[tuple[str, str], _Segment]:
+        if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):
+            raise ValueError("made with other settings")
+        n = len(state["keys"])
+        found = {name: array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
+        if any((found[name] < 0).any() for name in ("seen", "run", "flagged", "run_flagged", "up", "down")):
+            raise ValueError("a count is negative")
+        if (found["flagged"].sum(1) > found["seen"]).any() or (found["run_flagged"].sum(1) > found["run"]).any():
+            raise ValueError("more flags than events")
+        tuned = found["rates"][found["seen"] >= self.config.reference_events]
+        if (tuned <= 0.0).any() or (tuned.sum(1) >= 1.0).any():
+            raise ValueError("rates that are none")
+        columns: dict[str, list[Any]] = {name: column.tolist() for name, column in found.items()}
+        columns["examples"] = [texts(ids) for ids in state["examples"]]
+        segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()
+        for key, *values in zip(state["keys"], *columns.values(), strict=True):
+            tenant, app = texts(key, 2)
+            segment = segments[intern(tenant), intern(app)] = _Segment(**dict(zip(columns, values, strict=True)))
+            if segment.seen >= self.config.reference_events:
+                segment.chart = self._chart(segment.rates)
+        return segments
 
 
 def wilson_upper(flagged: int, seen: int, sigma: float = SIGMA) -> float:
@@ -238,53 +311,69 @@ def wilson_upper(flagged: int, seen: int, sigma: float = SIGMA) -> float:
 
 
 class _Chart(NamedTuple):
-    """What a flag adds where every other event subtracts one, when that is a rise; the same of the mirrored sum."""
+    """What a flag of each grade adds where every other event subtracts one; the same of the mirrored sum.
 
-    flag: float
-    threshold: float
+    Attributes
+    ----------
+    rate
+        Usual share of flagged events.
+    """
+
+    rate: float
+    flags: tuple[int, ...]
+    threshold: int
     fallen_flag: float
     fallen_other: float
     fallen_threshold: float
 
 
 @lru_cache(maxsize=4096)
-def _chart(rate: float, odds_ratio: float, least_raised: float, events: int) -> _Chart:
-    raised = max(_raised(rate, odds_ratio), min(least_raised, 0.99))
-    flag = max(1, round(math.log(raised / rate) / -math.log((1.0 - raised) / (1.0 - rate))))
-    fallen = _raised(rate, 1.0 / odds_ratio)
-    hit, miss = math.log(fallen / rate), math.log((1.0 - fallen) / (1.0 - rate))
-    return _Chart(flag, rise_threshold(rate, flag, events), hit, miss, _fall_threshold(rate, hit, miss, events))
-
-
-def rise_threshold(rate: float, flag: int, events: int) -> int:
-    """Least threshold at which the average run length at this rate is what is asked for.
-
-    Examples
-    --------
-    >>> rise_threshold(0.002, 128, 10_000), rise_threshold(0.002, 128, 100_000)
-    (241, 361)
-    """
-    low, high = 0, max(flag, 2)
-    while run_length(rate, flag, high) < events and high < _MOST:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if run_length(rate, flag, middle) < events:
-            low = middle
-        else:
-            high = middle
-    return high
+def _chart(
+    rates: tuple[float, ...], bad: tuple[float, ...], odds_ratio: float, least_share: float, events: int
+) -> _Chart:
+    usual = sum(rates)
+    raised = [max(r + least_share * b, _raised(r, odds_ratio)) for r, b in zip(rates, bad, strict=True)]
+    # Of what is not flagged as usual no more than half may turn into flags: where most is flagged there is no room.
+    room = min(1.0, (1.0 - usual) / 2.0 / (sum(raised) - usual))
+    other = -math.log1p(-room * (sum(raised) - usual) / (1.0 - usual))
+    ratios = [math.log1p(room * (high - rate) / rate) for high, rate in zip(raised, rates, strict=True)]
+    flags = tuple(max(1, round(ratio / other)) for ratio in ratios)
+    fallen = _raised(usual, FALLEN)
+    hit, miss = math.log(fallen / usual), math.log((1.0 - fallen) / (1.0 - usual))
+    threshold = rise_threshold(rates, flags, events)
+    return _Chart(usual, flags, threshold, hit, miss, _fall_threshold(usual, hit, miss, events))
 
 
 _MOST = 1 << 14
 """Highest threshold tried; a rate so near one half has none."""
 
 
-def run_length(rate: float, flag: int, threshold: int) -> float:
-    """Average run length of the sum that adds ``flag`` or subtracts one, from zero to ``threshold``.
+def rise_threshold(rates: Sequence[float], flags: Sequence[int], events: int) -> int:
+    """Least threshold at which the average run length at these rates is what is asked for.
 
-    The run lengths ``E(i)`` from each state satisfy ``E(i) = 1 + q E(max(i - 1, 0)) + p E(i + flag)``; from the top
-    down each is a linear function of the topmost one, which the equation of state zero then gives.
+    Examples
+    --------
+    >>> rise_threshold([0.002], [128], 10_000), rise_threshold([0.002], [128], 100_000)
+    (241, 361)
+    """
+    low, high = 0, max(*flags, 2)
+    while run_length(rates, flags, high) < events and high < _MOST:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if run_length(rates, flags, middle) < events:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def run_length(rates: Sequence[float], flags: Sequence[int], threshold: int) -> float:
+    """Average run length of the sum that adds a grade's ``flags`` or subtracts one, from zero to ``threshold``.
+
+    The run lengths ``E(i)`` from each state satisfy ``E(i) = 1 + q E(max(i - 1, 0)) + sum of p_g E(i + flag_g)`` over
+    the grades ``g``; from the top down each is a linear function of the topmost one, which the equation of state zero
+    then gives.
 
     References
     ----------
@@ -293,17 +382,28 @@ def run_length(rate: float, flag: int, threshold: int) -> float:
 
     Examples
     --------
-    >>> run_length(0.5, 1, 1), run_length(0.01, 50, 50)
+    >>> run_length([0.5], [1], 1), round(run_length([0.01], [50], 50), 6)
     (2.0, 100.0)
     """
-    p, q = rate, 1.0 - rate
-    fixed, factor = [0.0] * (threshold + flag), [0.0] * (threshold + flag)
+    return float(_run_length(np.array(rates, np.float64), np.array(flags, np.int64), threshold))
+
+
+@njit(cache=True)
+def _run_length(rates, flags, threshold):  # type: ignore[no-untyped-def]
+    p, size = rates.sum(), threshold + flags.max()
+    fixed, factor = np.zeros(size), np.zeros(size)
     factor[threshold - 1] = 1.0
     for i in range(threshold - 1, 0, -1):
-        fixed[i - 1] = (fixed[i] - 1.0 - p * fixed[i + flag]) / q
-        factor[i - 1] = (factor[i] - p * factor[i + flag]) / q
-    top = (1.0 / p + fixed[flag] - fixed[0]) / (factor[0] - factor[flag])
-    return fixed[0] + factor[0] * top
+        a, b = fixed[i] - 1.0, factor[i]
+        for g in range(len(rates)):
+            a -= rates[g] * fixed[i + flags[g]]
+            b -= rates[g] * factor[i + flags[g]]
+        fixed[i - 1], factor[i - 1] = a / (1.0 - p), b / (1.0 - p)
+    a, b = 1.0 / p - fixed[0], factor[0]
+    for g in range(len(rates)):
+        a += rates[g] / p * fixed[flags[g]]
+        b -= rates[g] / p * factor[flags[g]]
+    return fixed[0] + factor[0] * a / b
 
 
 def _fall_threshold(rate: float, hit: float, miss: float, events: int) -> float:
@@ -323,38 +423,12 @@ def _raised(rate: float, odds_ratio: float) -> float:
     return odds_ratio * rate / (1.0 - rate + odds_ratio * rate)
 
 
-def _describe(segment: _Segment) -> RateChange:
+def _describe(segment: _Segment, chart: _Chart) -> RateChange:
     return RateChange(
         segment.since_offset,
         segment.since_time_ms,
-        round(segment.flagged / segment.seen, 6),
-        round(segment.run_flagged / segment.run, 6),
-        round(segment.up / segment.threshold, 6),
+        round(sum(segment.flagged) / segment.seen, 6),
+        round(sum(segment.run_flagged) / segment.run, 6),
+        round(segment.up / chart.threshold, 6),
         segment.examples,
     )
-
-
-def _forget(segment: _Segment) -> None:
-    segment.seen = segment.flagged = segment.run = segment.run_flagged = 0
-    segment.rate = segment.threshold = segment.up = segment.down = 0.0
-    segment.examples = ()
-
-
-def _numbers(column: Any) -> list[Any]:
-    if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype.kind not in "if":
-        raise ValueError(f"a column of numbers was expected, not {type(column).__name__}")
-    values: list[Any] = column.tolist()
-    return values
-
-
-def _rows(state: Mapping[str, Any], config: RateConfig) -> OrderedDict[tuple[str, str], _Segment]:
-    if state["config"] != asdict(config):
-        raise ValueError("made with other settings")
-    columns = [state[f.name] if f.name == "examples" else _numbers(state[f.name]) for f in fields(_Segment)]
-    if any(len(column) != len(state["keys"]) for column in columns):
-        raise ValueError("columns of unequal length")
-    names = [f.name for f in fields(_Segment)]
-    rows = [_Segment(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
-    for row in rows:
-        row.examples = tuple(row.examples)
-    return OrderedDict(((str(k[0]), str(k[1])), row) for k, row in zip(state["keys"], rows, strict=True))

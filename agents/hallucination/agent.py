@@ -104,7 +104,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()

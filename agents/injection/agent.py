@@ -18,7 +18,7 @@ from agents.injection.evidence import EVIDENCE
 from agents.injection.known import Known
 from agents.injection.obfuscation import decoded
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
-from agents.injection.signal import NOTHING, InjectionSignal
+from agents.injection.signal import GRADES, NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
 from agents.injection.tactics import family_of
 from agents.injection.weights import FIRST_CONCEPT, GROUPS, HALF_WINDOW, SCRIPTS, Shipped, shipped
@@ -47,12 +47,12 @@ class InjectionConfig:
     Attributes
     ----------
     cusum
-        How the rate of flags is watched.
+        How the rate of flags is watched; each of three grades rises by less than all of them.
     conversation
         What is made of the turns of a conversation.
     """
 
-    cusum: RateConfig = field(default_factory=RateConfig)
+    cusum: RateConfig = field(default_factory=lambda: RateConfig(odds_ratio=1.5))
     conversation: ConversationConfig = field(default_factory=ConversationConfig)
 
 
@@ -126,7 +126,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -138,7 +138,7 @@ class InjectionAgent:
         self.config = config or InjectionConfig()
         self._base = base or shipped()
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
-        self._rate = RateCusum(self.config.cusum)
+        self._rate = RateCusum(self.config.cusum, GRADES)
         self._conversations = Conversations(self.config.conversation)
         self._known = Known()
 
@@ -265,7 +265,7 @@ class InjectionAgent:
         changes: list[Change] = []
         columns = zip(chunk.events, chunk.places, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
         for i, (event, key, offset, time_ms, signal) in enumerate(columns):
-            found = self._rate.update(key, signal.flag, offset, time_ms, event.event_id)
+            found = self._rate.update(key, signal.grade, offset, time_ms, event.event_id)
             if found is not None:
                 changes.append(found.as_change(i, "injection.rate", key))
             changes += self.learner.changes(i, event, offset, time_ms)

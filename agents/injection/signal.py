@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+
+from agents.rate import Grades
+
+GRADE_FROM = (0.73, 0.95)
+"""Scores from which a flag is of the second and of the third grade."""
+GRADES = Grades(bad=(0.15, 0.15, 0.05), usual=(0.6, 0.3, 0.1))
+"""Of attacks of families that a model had not seen a third is flagged. Of the harmless texts that are flagged one in
+thirty is surely so; more are assumed, until a segment has flags of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,8 @@ class InjectionSignal:
         Whose text it was: ``system``, ``user``, ``tool`` or ``document``; from a score of .2 on.
     obfuscation
         How it was hidden: ``hidden`` (zero-width, tag, full-width or mathematical characters), ``homoglyph``,
-        ``base64``, ``hex``, ``leetspeak``, ``spaced``; flagged events only.
+        ``base64``, ``hex``, ``leetspeak``, ``spaced`` (letters set apart), ``escaped`` (a backslash before each);
+        flagged events only.
     segment_start
         Where the worst window of that text (of the decoded text, where it was encoded) begins, in characters;
         flagged events only.
@@ -46,6 +56,11 @@ class InjectionSignal:
     text_index: int | None = None
     turns: int | None = None
     echo: str | None = None
+
+    @property
+    def grade(self) -> int:
+        """How sure a flag is, from 1 to 3; 0 where there is none."""
+        return 1 + bisect_right(GRADE_FROM, self.score) if self.flag else 0
 
 
 NOTHING = InjectionSignal(0.0, flag=False)

@@ -11,7 +11,7 @@ _BASE64_RUN = 24
 _HEX_RUN = 32
 _SPACED_RUN = 8
 _LEET_WORDS = 2
-_BETWEEN = (*range(33), *b',.;:()"-_/')
+_BETWEEN = (*range(33), *b',.;:()"-_/\\')
 _PLAIN, _ENDS = 1, 2
 _KIND = np.zeros(256, np.uint8)
 """Of a byte: an ASCII letter, or what ends a word and is no base64 character either."""
@@ -99,7 +99,7 @@ def suspects(buffer, begin, end):  # type: ignore[no-untyped-def]
         after, is_leet, mixed, letters = _word(buffer, i, end)
         leet += is_leet
         found |= HOMOGLYPH if mixed else 0
-        singles = singles + 1 if after - i == 1 and letters == 1 else 0
+        singles = singles + 1 if after - i <= 2 and letters == 1 else 0
         found |= SPACED if singles >= _SPACED_RUN else 0
         i = max(after, j)
     return found | (LEETSPEAK if leet >= _LEET_WORDS else 0)

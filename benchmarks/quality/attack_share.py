@@ -1,7 +1,7 @@
 """A share of attacks begins: after how many events does the rate of the injection agent's flags say so.
 
-Flags are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
-positives and misses are in them. Runs of harmless flags alone give the false alarms. Beside it stands the best that any
+Scores are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
+positives and misses are in them. Runs of harmless rows alone give the false alarms. Beside it stands the best that any
 detector could do that is given these scores.
 
 References
@@ -13,14 +13,15 @@ Siegmund, D. (1985). Sequential analysis. Springer. (Run lengths of a CUSUM, as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.injection import InjectionAgent
+from agents.injection import InjectionAgent, InjectionConfig
+from agents.injection.signal import GRADES, InjectionSignal
 from agents.rate import RateCusum
 from streams.evaluation.rows import read_labelled
 from streams.evaluation.scoring import score_rows
@@ -39,24 +40,24 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     del jobs
     rows = read_labelled(data / "injection_eval.jsonl.gz", "injection")
     found, attack = score_rows(InjectionAgent(), rows), np.array([row.label == 1 for row in rows])
-    flag = found.flag
-    rates = {"as flagged": float(flag[attack].mean()), "every attack flagged": 1.0}
-    wrong, rng = float(flag[~attack].mean()), np.random.default_rng(7)
+    flag, rng = found.flag, np.random.default_rng(7)
+    grades = np.array([InjectionSignal(*each).grade for each in zip(found.score.tolist(), flag.tolist(), strict=True)])
+    harmless = grades[~attack]
+    attacks = {"as flagged": grades[attack], "every attack surely flagged": np.full(1, len(GRADES.bad))}
     out: dict[str, Any] = {
         "runs": RUNS,
-        "harmless_flagged": wrong,
-        "attacks_flagged": rates["as flagged"],
+        "harmless_flagged": float(flag[~attack].mean()),
+        "attacks_flagged": float(flag[attack].mean()),
         "delays": {},
         "optimum": {f"{share:.0%}": optimum(found.score[attack], found.score[~attack], share) for share in SHARES},
     }
-    for name, recall in rates.items():
+    for name, theirs in attacks.items():
         out["delays"][name] = {}
         for share in SHARES:
-            raised = share * recall + (1 - share) * wrong
-            delays = [_delay(rng.random(BEFORE) < wrong, rng.random(AFTER) < raised) for _ in range(RUNS)]
+            delays = [_delay(rng, harmless, theirs, share) for _ in range(RUNS)]
             out["delays"][name][f"{share:.0%}"] = _figures(delays)
             say(f"{share:.0%} attacks, {name}: {out['delays'][name][f'{share:.0%}']}")
-    alarms = sum(len(_alarms(rng.random(QUIET_EVENTS) < wrong)) for _ in range(RUNS))
+    alarms = sum(len(_alarms(rng.choice(harmless, QUIET_EVENTS))) for _ in range(RUNS))
     return out | {"false_alarms_per_10000": alarms / (RUNS * QUIET_EVENTS / 10_000)}
 
 
@@ -102,15 +103,18 @@ def _figures(found: list[int | None]) -> dict[str, Any]:
     return {"median": median, "missed": sum(d == AFTER for d in late), "early": found.count(None)}
 
 
-def _delay(before: Iterable[bool], after: Iterable[bool]) -> int | None:
+def _delay(
+    rng: np.random.Generator, harmless: NDArray[np.int64], attacks: NDArray[np.int64], share: float
+) -> int | None:
     """Events from the begin to the alarm; `AFTER` where there was none, None where it came before."""
-    before = list(before)
-    alarms = _alarms([*before, *after])
-    if alarms and alarms[0] < len(before):
+    before = rng.choice(harmless, BEFORE)
+    after = np.where(rng.random(AFTER) < share, rng.choice(attacks, AFTER), rng.choice(harmless, AFTER))
+    alarms = _alarms(np.concatenate([before, after]))
+    if alarms and alarms[0] < BEFORE:
         return None
-    return alarms[0] - len(before) if alarms else AFTER
+    return alarms[0] - BEFORE if alarms else AFTER
 
 
-def _alarms(flags: Iterable[bool]) -> list[int]:
-    rate = RateCusum()
-    return [i for i, f in enumerate(flags) if rate.update(("t", "a"), bool(f), i, 1000 * i, f"e{i}") is not None]
+def _alarms(grades: NDArray[np.int64]) -> list[int]:
+    rate = RateCusum(InjectionConfig().cusum, GRADES)
+    return [i for i, g in enumerate(grades.tolist()) if rate.update(("t", "a"), g, i, 1000 * i, f"e{i}") is not None]

@@ -93,8 +93,10 @@ def _hallucination_worst(figures: Any) -> tuple[str, bool]:
 
 def _attack_share(figures: Any) -> tuple[str, bool]:
     found, alarms = figures["delays"]["as flagged"]["2%"]["median"], figures["false_alarms_per_10000"]
-    perfect = figures["delays"]["every attack flagged"]["2%"]["median"]
-    text = f"{found:.0f} events ({perfect:.0f} if it flagged every attack), {alarms:.2f} false alarms in 10,000; "
+    perfect = figures["delays"]["every attack surely flagged"]["2%"]["median"]
+    text = (
+        f"{found:.0f} events ({perfect:.0f} if it flagged every attack surely), {alarms:.2f} false alarms in 10,000; "
+    )
     text += f"the best on these scores takes about {figures['optimum']['2%']:.0f}"
     return text, found <= 150 and alarms <= 1
 
