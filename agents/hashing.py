@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from agents.chars import decode
 
-BITS = 17
+BITS = 19
 SIZE = 1 << BITS
 OTHER, LATIN, IDEOGRAPH, HANGUL, CYRILLIC, LETTER = range(6)
 """Kinds of characters; an ideograph or kana is a word of its own."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from agents.injection.evidence import DEPTH, LEAVES, NODES
 
 BINS = 48
-ROUNDS, RATE, LEAST, RIDGE = 60, 0.08, 60.0, 8.0
+ROUNDS, RATE, LEAST, RIDGE = 30, 0.08, 30.0, 8.0
 MOST_LEAF = 3.0
 
 

@@ -76,10 +76,9 @@ MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
 """Rows of one source and role, and characters of a row, that are trained on."""
 HARD, COMPOSED = 4500, 4000
 """Pairs of an attack and a harmless row."""
-FALSE_POSITIVES = (0.002, 0.03, 0.0003)
-"""By role group, what a source of mean noise may give; `ABOVE` then takes the noisy ones in. Passages of sources never
-seen are flagged far less often than that (their odds do not have the tail that prompts have); a system prompt comes
-with every call, so it may be wrong less often."""
+FALSE_POSITIVES = (0.012, 0.015, 0.003)
+"""By role group, what a source of mean noise may give; `ABOVE` then takes the noisy ones in. A system prompt comes with
+every call, so it may be wrong less often."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
 RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
@@ -89,7 +88,7 @@ TAIL = 0.03
 """Share of a source's harmless rows by which its level is told; what a smaller share exceeds is extrapolated."""
 ABOVE = 1.0
 """Deviations of sources above the mean at which a threshold is."""
-SHRINK_GROUP, SHRINK_SCRIPT, SHRINK_SOURCE = 2.0, 10.0, 0.1
+SHRINK_GROUP, SHRINK_SCRIPT, SHRINK_SOURCE = 0.1, 5.0, 0.1
 """Levels worth which a role group, a script, a source are taken to be as all others."""
 Row = dict[str, Any]
 
@@ -247,7 +246,10 @@ def weights_of(texts: Texts, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Bagged:
-    """The mean of models, and what each window got from those of them that had not seen its row's family."""
+    """The mean of models, and what each window got from those of them that had not seen its row's family.
+
+    Both are without the models' intercepts: what trees and thresholds are fitted to is what they are given in use.
+    """
 
     table: NDArray[np.float64]
     unseen: NDArray[np.float64]
@@ -275,7 +277,7 @@ def train(texts: Texts, features: Features, seed: int, among: NDArray[np.bool_] 
             )  # fmt: skip
         all_windows(features.index, features.ends, texts.rows, one, features.prior, odds)
         out = np.repeat(~kept, np.diff(texts.rows))
-        unseen[out] += odds[out] + state[0]
+        unseen[out] += odds[out]
         judges += out
         table += one / models
     return Bagged(table, unseen / np.maximum(judges, 1), judges)
