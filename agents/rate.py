@@ -188,8 +188,9 @@ class RateCusum:
             return None
         if segment.up <= 0.0:
             segment.since_offset, segment.since_time_ms = offset, time_ms
-            if segment.run:
-                segment.run, segment.run_flagged, segment.examples = 0, [0] * len(self._grades.bad), ()
+            segment.run = 0
+            if segment.examples:
+                segment.run_flagged, segment.examples = [0] * len(self._grades.bad), ()
         segment.run += 1
         if grade:
             segment.run_flagged[grade - 1] += 1
@@ -234,8 +235,10 @@ class RateCusum:
         if not first <= before < GROWTH * first:
             return
         segment.seen += segment.run
-        segment.flagged = [n + new for n, new in zip(segment.flagged, segment.run_flagged, strict=True)]
-        segment.run, segment.run_flagged = 0, [0] * len(self._grades.bad)
+        segment.run = 0
+        if segment.examples:
+            segment.flagged = [n + new for n, new in zip(segment.flagged, segment.run_flagged, strict=True)]
+            segment.run_flagged, segment.examples = [0] * len(self._grades.bad), ()
         if before // first != segment.seen // first:
             self._tune(segment)
 
@@ -275,8 +278,9 @@ class RateCusum:
     def restore(self, state: State) -> None:
         """Continue from `state`; raise `StateError` if it was made with other settings or is not whole."""
         try:
+            evicted = int(state["evicted"])  # type: ignore[arg-type]
             self._segments = self._rows(state)
-            self.evicted = int(state["evicted"])  # type: ignore[arg-type]
+            self.evicted = evicted
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise StateError(f"rate: {error!r}; start cold") from error
 
@@ -287,11 +291,14 @@ class RateCusum:
         found = {name: array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
         if any((found[name] < 0).any() for name in ("seen", "run", "flagged", "run_flagged", "up", "down")):
             raise ValueError("a count is negative")
-        if (found["flagged"].sum(1) > found["seen"]).any() or (found["run_flagged"].sum(1) > found["run"]).any():
-            raise ValueError("more flags than events")
-        tuned = found["rates"][found["seen"] >= self.config.reference_events]
-        if (tuned <= 0.0).any() or (tuned.sum(1) >= 1.0).any():
+        for flags, events in ((found["flagged"], found["seen"]), (found["run_flagged"], found["run"])):
+            if (flags > events[:, None]).any() or (flags.sum(1) > events).any():
+                raise ValueError("more flags than events")
+        tuned = found["seen"] >= self.config.reference_events
+        if (found["rates"][tuned] <= 0.0).any() or (found["rates"][tuned].sum(1) >= 1.0).any():
             raise ValueError("rates that are none")
+        if any(found[name][~tuned].any() for name in ("run", "up", "down")):
+            raise ValueError("sums of a segment that has no usual rate yet")
         columns: dict[str, list[Any]] = {name: column.tolist() for name, column in found.items()}
         columns["examples"] = [texts(ids) for ids in state["examples"]]
         segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()

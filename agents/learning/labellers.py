@@ -22,15 +22,15 @@ _START = {"annotator": 4.0, "judge": 3.0, "thumbs": 2.0, "user": 2.0}
 _BOUND, _PRAISE = 6.0, 1.0
 """Most that evidence counts; most that agreeing with the model counts, which is no merit."""
 _TRUE, _FALSE = 0, 1
-_MODEL, _OTHERS, _COUNT, _DAY, _BEGAN, _ORDER, _FALSES, _TRUES = 0, 2, 4, 5, 6, 7, 8, 10
-_NUMBERS = 12
+_MODEL, _OTHERS, _COUNT, _DAY, _BEGAN, _FALSES, _TRUES = 0, 2, 4, 5, 6, 7, 10
+_NUMBERS = 13
 _SET_ASIDE = -1.0
 """Log odds below which none of a labeller's labels count."""
 _MODEL_KNOWS, _OTHERS_KNOW = 0.7, 0.9
 """Most that the model's or another labeller's word is worth against a labeller's own, as a probability."""
-_IN_ORDER, _MOST_ORDER, _FEW = 0.7, 2.5, 3
-"""Share of an honest labeller's labels that are in the model's order; most that such order counts, by which annotators
-and judges are believed though they contradict all the time, users are not; labels of the other kind that it takes."""
+_ORDER, _ERRORS, _FEW = 2.5, 3.0, 8
+"""What order makes good, by which annotators and judges are believed though they contradict all the time, users are
+not; how many standard errors what they find true must be above what they find false; how many of each that takes."""
 
 
 class Labellers:
@@ -40,9 +40,9 @@ class Labellers:
     made) and with what other labellers said of it; apart for events that those find true and that they find false, and
     the worse of the two counts: who says "false" to everything is right most of the time. An honest labeller agrees
     more often than not, also where the model is poor; one who contradicts loses belief with every label, and below a
-    limit none of the labels counts, not even earlier ones. Others who confirm them win it back. So does order: where
-    most events are attacks that the model misses, an honest labeller contradicts it all the time, and yet what they
-    find true scores higher than what they find false.
+    limit none of the labels counts, not even earlier ones. Others who confirm them win it back. Where most events are
+    attacks that the model misses, an honest labeller finds true what it finds false all the time, and yet what they
+    find true scores higher than what they find false: such order makes good for that, and for nothing else.
 
     Parameters
     ----------
@@ -53,6 +53,8 @@ class Labellers:
     ----------
     Dawid, A. P., Skene, A. M. (1979). Maximum likelihood estimation of observer error-rates using the EM algorithm.
     Applied Statistics 28, 20-28. (Here one step at a time, with the model as one of the observers.)
+    Welch, B. L. (1947). The generalization of Student's problem when several different population variances are
+    involved. Biometrika 34, 28-35.
     """
 
     def __init__(self, config: LearningConfig) -> None:
@@ -80,16 +82,28 @@ class Labellers:
         record = self._known.get(who)
         if record is None:
             return 0.5
-        odds = record[_BEGAN] + record[_ORDER]
-        odds += sum(min((v for v in record[k : k + 2] if v), default=0.0) for k in (_MODEL, _OTHERS))
+        missed = record[_MODEL + _FALSE]
+        if missed < 0.0 and _in_order(record):
+            missed = min(0.0, missed + _ORDER)
+        by_model = record[_MODEL + _TRUE], missed
+        by_others = record[_OTHERS : _OTHERS + 2]
+        odds = record[_BEGAN] + sum(min((v for v in each if v), default=0.0) for each in (by_model, by_others))
         return 0.0 if odds < _SET_ASIDE else 1.0 / (1.0 + math.exp(-odds))
 
     def against_model(self, who: Labeller, base: float, *, label: bool) -> None:
         """Compare a label with the shipped weights' log odds of its event."""
         p = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, base))))
         self._learn(who, _MODEL, min(_MODEL_KNOWS, max(1.0 - _MODEL_KNOWS, p)), label=label)
+
+    def place(self, who: Labeller, base: float, *, label: bool) -> None:
+        """Remember where in the model's order an event was that was found true, or false."""
         if (record := self._known.get(who)) is not None:
-            _note_order(record, base, label=label)
+            k = _TRUES if label else _FALSES
+            base = max(-30.0, min(30.0, base))
+            record[k] += 1.0
+            step = base - record[k + 1]
+            record[k + 1] += step / record[k]
+            record[k + 2] += step * (base - record[k + 1])
 
     def against_other(self, who: Labeller, other: bool, believed: float, *, label: bool) -> None:
         """Compare a label with that of another labeller, who is believed so far."""
@@ -111,19 +125,21 @@ class Labellers:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         names = [texts(who, 2) for who in state["names"]]
-        numbers = array(state["numbers"], np.float64, len(names), _NUMBERS).tolist()
+        found = array(state["numbers"], np.float64, len(names), _NUMBERS)
+        if (found[:, [_COUNT, _FALSES, _FALSES + 2, _TRUES, _TRUES + 2]] < 0.0).any():
+            raise ValueError("a labeller's numbers that cannot be")
+        numbers = found.tolist()
         self._known = OrderedDict(((who[0], who[1]), row) for who, row in zip(names, numbers, strict=True))
 
 
-def _note_order(record: list[float], base: float, *, label: bool) -> None:
-    """Hold an event's log odds against the mean of those that were labelled the other way; then add it to its own."""
-    own, other = (_TRUES, _FALSES) if label else (_FALSES, _TRUES)
-    if record[other + 1] >= _FEW:
-        in_order = (base > record[other] / record[other + 1]) == label
-        evidence = math.log((_IN_ORDER if in_order else 1.0 - _IN_ORDER) / 0.5)
-        record[_ORDER] = max(0.0, min(_MOST_ORDER, record[_ORDER] + evidence))
-    record[own] += max(-30.0, min(30.0, base))
-    record[own + 1] += 1.0
+def _in_order(record: list[float]) -> bool:
+    """Whether what somebody finds true scores higher than what they find false, by Welch's test."""
+    false, mean_false, spread_false = record[_FALSES : _FALSES + 3]
+    true, mean_true, spread_true = record[_TRUES : _TRUES + 3]
+    if min(false, true) < _FEW:
+        return False
+    variance = spread_false / (false * (false - 1.0)) + spread_true / (true * (true - 1.0))
+    return mean_true - mean_false > _ERRORS * math.sqrt(variance)
 
 
 def labeller(feedback: Feedback) -> Labeller:

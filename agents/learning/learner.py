@@ -220,15 +220,26 @@ class Learner:
         return True
 
     def _compare(self, who: Labeller, event: Remembered, ballot: Ballot, *, label: bool) -> None:
-        """Hold a label against the model and the other labellers, the others' also against it."""
-        if who in ballot.votes:
+        """Hold a label against the model and the other labellers, the others' also against it.
+
+        Who changes their mind is compared twice, once to undo what the first word counted. A label that is no vote, as
+        it repeats one or there are too many, is not compared.
+        """
+        before = ballot.votes.get(who)
+        if before is None:
+            if len(ballot.votes) >= VOTES_MAX:
+                return
+            self.labellers.place(who, event.base, label=label)
+        elif before[0] == label:
             return
-        self.labellers.against_model(who, event.base, label=label)
-        mine = self.labellers.believed(who)
-        for other, (said, _) in ballot.votes.items():
-            theirs = self.labellers.believed(other)
-            self.labellers.against_other(who, said, theirs, label=label)
-            self.labellers.against_other(other, label, mine, label=said)
+        others = [(other, said) for other, (said, _) in ballot.votes.items() if other != who]
+        for _ in range(1 if before is None else 2):
+            self.labellers.against_model(who, event.base, label=label)
+            mine = self.labellers.believed(who)
+            for other, said in others:
+                theirs = self.labellers.believed(other)
+                self.labellers.against_other(who, said, theirs, label=label)
+                self.labellers.against_other(other, label, mine, label=said)
 
     def _judge(self, feedback: Feedback, event: Remembered) -> None:
         """Count the first label of an event for the live quality, by the score it had before."""

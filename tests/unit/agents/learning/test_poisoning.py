@@ -125,16 +125,22 @@ def test_one_user_with_five_hundred_false_labels_costs_less_than_two_points(
 
 
 @pytest.mark.parametrize("source", ["user", "annotator"])
-def test_one_user_alone_with_five_hundred_opposite_labels_leaves_attacks_attacks(source: str) -> None:
+@pytest.mark.parametrize("honest_first", [False, True])
+def test_one_user_alone_with_five_hundred_opposite_labels_leaves_attacks_attacks(
+    source: str,
+    honest_first: bool,  # noqa: FBT001, RUF100
+) -> None:
+    """Also where each label is taken back for its opposite after all were honest."""
     poisoned, before = Story(), Story().auc_of_attacks()
     attacks = [as_event({"text": text}, 20_000 + k) for k, text in enumerate(ATTACKS)]
     poisoned.agent.score(Chunk(attacks))
     given = [(e, True) for e in EVENTS[:452]] + [(e, False) for e in attacks]
-    for k in np.random.default_rng(6).permutation(len(given)).tolist():
+    order = np.random.default_rng(6).permutation(len(given)).tolist()
+    for truly, k in [*[(True, k) for k in order if honest_first], *[(False, k) for k in order]]:
         event, value = given[k]
         feedback = Feedback(
-            feedback_id=f"p{k}", call_id=event.call_id, time=event.time, tenant=event.tenant, app=event.app,
-            signal="injection", label=value, source=source, user_id="mallory",
+            feedback_id=f"p{k}{truly}", call_id=event.call_id, time=event.time, tenant=event.tenant, app=event.app,
+            signal="injection", label=value ^ truly, source=source, user_id="mallory",
         )  # fmt: skip
         assert poisoned.agent.learn(feedback)
     assert poisoned.auc_of_attacks() > before - LIMIT
