@@ -99,7 +99,7 @@ def suspects(buffer, begin, end):  # type: ignore[no-untyped-def]
         after, is_leet, mixed, letters = _word(buffer, i, end)
         leet += is_leet
         found |= HOMOGLYPH if mixed else 0
-        singles = singles + 1 if after - i <= 2 and letters == 1 else 0
+        singles = singles + 1 if after - i == 1 + (buffer[i] >= 0x80) and letters == 1 else 0
         found |= SPACED if singles >= _SPACED_RUN else 0
         i = max(after, j)
     return found | (LEETSPEAK if leet >= _LEET_WORDS else 0)
