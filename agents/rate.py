@@ -15,10 +15,10 @@ from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from agents.base import Change, State
-from agents.learning.fit import array, texts
+from agents.fit import array, texts
+from agents.run_length import rise_threshold, wald_threshold
 from schemas.errors import StateError
 
 EXAMPLES = 5
@@ -232,13 +232,11 @@ class RateCusum:
     def _grow(self, segment: _Segment) -> None:
         """Take a stretch that came to nothing into the reference as a whole: its flags are as usual as its others."""
         first, before = self.config.reference_events, segment.seen
-        if not first <= before < GROWTH * first:
+        if before >= GROWTH * first:
             return
         segment.seen += segment.run
-        segment.run = 0
         if segment.examples:
             segment.flagged = [n + new for n, new in zip(segment.flagged, segment.run_flagged, strict=True)]
-            segment.run_flagged, segment.examples = [0] * len(self._grades.bad), ()
         if before // first != segment.seen // first:
             self._tune(segment)
 
@@ -348,82 +346,8 @@ def _chart(
     fallen = _raised(usual, FALLEN)
     hit, miss = math.log(fallen / usual), math.log((1.0 - fallen) / (1.0 - usual))
     threshold = rise_threshold(rates, flags, events)
-    return _Chart(usual, flags, threshold, hit, miss, _fall_threshold(usual, hit, miss, events))
-
-
-_MOST = 1 << 14
-"""Highest threshold tried; a rate so near one half has none."""
-
-
-def rise_threshold(rates: Sequence[float], flags: Sequence[int], events: int) -> int:
-    """Least threshold at which the average run length at these rates is what is asked for.
-
-    Examples
-    --------
-    >>> rise_threshold([0.002], [128], 10_000), rise_threshold([0.002], [128], 100_000)
-    (241, 361)
-    """
-    low, high = 0, max(*flags, 2)
-    while run_length(rates, flags, high) < events and high < _MOST:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if run_length(rates, flags, middle) < events:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def run_length(rates: Sequence[float], flags: Sequence[int], threshold: int) -> float:
-    """Average run length of the sum that adds a grade's ``flags`` or subtracts one, from zero to ``threshold``.
-
-    The run lengths ``E(i)`` from each state satisfy ``E(i) = 1 + q E(max(i - 1, 0)) + sum of p_g E(i + flag_g)`` over
-    the grades ``g``; from the top down each is a linear function of the topmost one, which the equation of state zero
-    then gives.
-
-    References
-    ----------
-    Brook, D. and Evans, D. A. (1972). An approach to the probability distribution of CUSUM run length. Biometrika 59,
-    539-549.
-
-    Examples
-    --------
-    >>> run_length([0.5], [1], 1), round(run_length([0.01], [50], 50), 6)
-    (2.0, 100.0)
-    """
-    return float(_run_length(np.array(rates, np.float64), np.array(flags, np.int64), threshold))
-
-
-@njit(cache=True)
-def _run_length(rates, flags, threshold):  # type: ignore[no-untyped-def]
-    p, size = rates.sum(), threshold + flags.max()
-    fixed, factor = np.zeros(size), np.zeros(size)
-    factor[threshold - 1] = 1.0
-    for i in range(threshold - 1, 0, -1):
-        a, b = fixed[i] - 1.0, factor[i]
-        for g in range(len(rates)):
-            a -= rates[g] * fixed[i + flags[g]]
-            b -= rates[g] * factor[i + flags[g]]
-        fixed[i - 1], factor[i - 1] = a / (1.0 - p), b / (1.0 - p)
-    a, b = 1.0 / p - fixed[0], factor[0]
-    for g in range(len(rates)):
-        a += rates[g] / p * fixed[flags[g]]
-        b -= rates[g] / p * factor[flags[g]]
-    return fixed[0] + factor[0] * a / b
-
-
-def _fall_threshold(rate: float, hit: float, miss: float, events: int) -> float:
-    """Solve ``(exp(h) - h - 1) / |E[step]| = events`` (Wald's approximation without the overshoot, hence cautious)."""
-    down = -(rate * hit + (1.0 - rate) * miss)
-    low, high = 0.0, 50.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if math.expm1(middle) - middle < events * down:
-            low = middle
-        else:
-            high = middle
-    return high
+    down = -(usual * hit + (1.0 - usual) * miss)
+    return _Chart(usual, flags, threshold, hit, miss, wald_threshold(events * down))
 
 
 def _raised(rate: float, odds_ratio: float) -> float:

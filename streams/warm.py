@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from agents.pipeline import Record
-from agents.rate import rise_threshold
+from agents.run_length import rise_threshold
 from schemas.event import Choice, Document, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.settings import Settings

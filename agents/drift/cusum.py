@@ -24,6 +24,7 @@ from numba import njit
 from numpy import float32
 
 from agents.drift.layout import FIRST_SHARE, RECENT
+from agents.run_length import wald_threshold
 
 UP, DOWN = 0, 1
 GROWTH = 4
@@ -46,15 +47,8 @@ def learn(row, f, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def threshold(per_alarm, excess):  # type: ignore[no-untyped-def]
-    """Height ``h`` with ``exp(h) - h - 1 == per_alarm``, less the mean excess over it at an alarm."""
-    low, high = 0.0, 60.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if math.expm1(middle) - middle < per_alarm:
-            low = middle
-        else:
-            high = middle
-    return max(high - excess, 1.0)
+    """Height at which a sum alarms as rarely as asked for, less the mean excess over it at an alarm."""
+    return max(wald_threshold(per_alarm) - excess, 1.0)
 
 
 @njit(cache=True, nogil=True)

@@ -36,10 +36,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
+from agents.fit import array
 from agents.injection.echo import BONUS, answers, echo_of, needles_of
 from agents.injection.signal import InjectionSignal
 from agents.injection.usual import AT_THRESHOLD, SLOPE, Usual
-from agents.learning.fit import array
 from agents.recent import recent
 from schemas.event import LLMEvent
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.learning.fit import array, texts
+from agents.fit import array, texts
 
 CallKey = tuple[str, str, str]
 """Tenant, app and call: a label of one tenant cannot touch another's event."""

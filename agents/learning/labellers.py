@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.fit import array, texts
 from agents.learning.config import LearningConfig
-from agents.learning.fit import array, texts
 from schemas.feedback import Feedback
 
 Labeller = tuple[str, str]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
 from agents.clock import StreamClock
+from agents.fit import array, text, texts
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
-from agents.learning.fit import array, text, texts
 from agents.learning.labellers import Labeller, Labellers, labeller
 from agents.learning.moves import Held, Moves, Space
 from agents.learning.quality import EVERYWHERE, Prequential, Quality

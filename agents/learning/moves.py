@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.learning.fit import array, texts
+from agents.fit import array, texts
 from agents.learning.kernel import moved_by_ids, moved_by_values, put, revisit
 
 Ints = NDArray[np.int32]

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.learning.fit import array, texts
+from agents.fit import array, texts
 from agents.recent import recent
 
 Place = tuple[str, str]

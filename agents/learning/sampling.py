@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.learning.fit import array, texts
+from agents.fit import array, texts
 from agents.learning.kernel import neighbours
 
 HOUR_MS = 3_600_000

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.learning.fit import text
+from agents.fit import text
 from schemas.errors import StateError
 from schemas.learning import Signal, WeightsFile
 

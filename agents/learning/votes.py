@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.fit import array, texts
 from agents.learning.events import CallKey
-from agents.learning.fit import array, texts
 from agents.learning.labellers import Labeller
 
 VOTES_MAX = 16

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from agents.injection import InjectionAgent, InjectionConfig
 from agents.injection.signal import GRADES, InjectionSignal
 from agents.rate import RateCusum
+from agents.run_length import wald_threshold
 from streams.evaluation.rows import read_labelled
 from streams.evaluation.scoring import score_rows
 
@@ -83,9 +84,7 @@ def optimum(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: 
     after = (1 - share) * before + share * of_attacks
     ratio = np.log(after / before)
     rises, falls = float((after * ratio).sum()), -float((before * ratio).sum())
-    threshold = 1.0
-    for _ in range(100):  # the average run length without attacks, (exp(h) - h - 1) / falls, solved for h
-        threshold = math.log(QUIET_EVENTS * falls + threshold + 1)
+    threshold = wald_threshold(QUIET_EVENTS * falls)
     return (math.exp(-threshold) + threshold - 1) / rises
 
 

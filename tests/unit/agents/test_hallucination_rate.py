@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
+from itertools import accumulate
 from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agents.rate import Grades, RateConfig, RateCusum, rise_threshold, run_length
+from agents.rate import Grades, RateConfig, RateCusum
+from agents.run_length import rise_threshold, run_length
 from schemas.errors import StateError
 
 KEY = ("acme", "triage")
 
 
+SURE = Grades(bad=(0.2, 0.2, 0.1), usual=(0.6, 0.3, 0.1))
+
+
 def alarms(cusum: RateCusum, rate: float, events: range, seed: int = 1) -> list[int]:
+    return graded(cusum, [rate], events, seed)
+
+
+def graded(cusum: RateCusum, shares: list[float], events: range, seed: int = 1) -> list[int]:
     draw = random.Random(seed)
-    return [i for i in events if cusum.update(KEY, draw.random() < rate, i, 1000 * i, f"e{i}")]
+    return [i for i in events if cusum.update(KEY, grade_of(draw.random(), shares), i, 1000 * i, f"e{i}")]
+
+
+def grade_of(u: float, shares: list[float]) -> int:
+    """Return the grade that a number between 0 and 1 falls on; 0 for none."""
+    return (bisect_right(list(accumulate(shares)), u) + 1) % (len(shares) + 1)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
@@ -36,42 +51,20 @@ def test_two_percent_of_attacks_are_seen_after_150_events_in_the_median() -> Non
     assert median(delays) <= 150
 
 
-@pytest.mark.parametrize(("rate", "flag", "threshold"), [(0.01, 20, 45), (0.2, 3, 9), (0.4, 1, 5)])
-def test_the_average_run_length_is_that_of_a_simulation(rate: float, flag: int, threshold: int) -> None:
-    draw, lengths = random.Random(3), []
+@pytest.mark.parametrize(
+    ("rates", "flags", "threshold"),
+    [([0.01], [20], 45), ([0.2], [3], 9), ([0.4], [1], 5), ([0.03, 0.01, 0.002], [9, 20, 60], 70)],
+)
+def test_the_average_run_length_is_that_of_a_simulation(rates: list[float], flags: list[int], threshold: int) -> None:
+    draw, lengths, steps = random.Random(3), [], [-1, *flags]
     for _ in range(400):
         total = length = 0
         while total < threshold:
             length += 1
-            total = max(0, total + (flag if draw.random() < rate else -1))
-        lengths.append(length)
-    error = stdev(lengths) / len(lengths) ** 0.5
-    assert abs(mean(lengths) - run_length([rate], [flag], threshold)) < 4 * error
-
-
-def test_the_average_run_length_with_grades_is_that_of_a_simulation() -> None:
-    rates, flags, threshold = [0.03, 0.01, 0.002], [9, 20, 60], 70
-    draw, lengths = random.Random(4), []
-    for _ in range(400):
-        total = length = 0
-        while total < threshold:
-            length += 1
-            (step,) = draw.choices([-1, *flags], [1 - sum(rates), *rates])
-            total = max(0, total + step)
+            total = max(0, total + steps[grade_of(draw.random(), rates)])
         lengths.append(length)
     error = stdev(lengths) / len(lengths) ** 0.5
     assert abs(mean(lengths) - run_length(rates, flags, threshold)) < 4 * error
-
-
-SURE = Grades(bad=(0.2, 0.2, 0.1), usual=(0.6, 0.3, 0.1))
-
-
-def graded(cusum: RateCusum, shares: list[float], events: range, seed: int = 1) -> list[int]:
-    draw, grades, weights = random.Random(seed), range(len(shares) + 1), [1 - sum(shares), *shares]
-    drawn = draw.choices(grades, weights, k=len(events))
-    return [
-        i for i, g in zip(events, drawn, strict=True) if cusum.update(KEY, g, i, 1000 * i, f"e{i}")
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
