@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from agents.pipeline import Record
-from agents.run_length import rise_threshold
+from agents.rate import RateConfig, RateCusum
 from schemas.event import Choice, Document, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.settings import Settings
@@ -31,7 +31,8 @@ def warm(settings: Settings) -> None:
         (offset, item, item.model_dump_json(exclude_unset=True).encode()) for offset, item in enumerate(_records())
     ]
     pipeline.process(records)
-    rise_threshold([0.01], [50], 1_000)  # a rate is first tuned after more events than these
+    # A rate is first tuned after more events than these.
+    RateCusum(RateConfig(reference_events=1)).update(("warm", "warm"), 0, 0, 0, "warm")
     tune()
 
 
