@@ -109,6 +109,15 @@ def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-unty
     """
     n, hidden, last, i, due = 0, 0, int64(SPACE), begin, 0
     while i < end:
+        stop = min(end, i + due - n)  # up to here no place is due
+        while i < stop and buffer[i] < 0x80:
+            f = int64(table[buffer[i]])
+            out[n] = f
+            n += f != SPACE or last != SPACE
+            last = f
+            i += 1
+        if i == end:
+            break
         c, after = decode(buffer, i)
         f, disguised = fold_one(c, table)
         hidden += disguised
@@ -121,6 +130,43 @@ def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-unty
             n += 1
         i = after
     return n, hidden
+
+
+@njit(cache=True, nogil=True)
+def kinds_of(text, n, kinds, out, counts):  # type: ignore[no-untyped-def]
+    """Write the kind of each of ``n`` folded characters, and add to how many there are of each.
+
+    Parameters
+    ----------
+    kinds
+        `KIND`.
+    out
+        uint8[n] at least.
+    counts
+        int64[6], by kind, of characters below `PLANE`.
+
+    Returns
+    -------
+    int
+        How many are spaces.
+    """
+    for i in range(n):
+        char = uint32(text[i])
+        out[i] = kinds[char] if char < uint32(PLANE) else uint8(OTHER)
+    spaces, latin, other, beyond = 0, 0, 0, 0
+    for i in range(n):  # loops this plain become vector instructions
+        spaces += text[i] == SPACE
+        beyond += text[i] >= PLANE
+    for i in range(n):
+        latin += out[i] == LATIN
+        other += out[i] == OTHER
+    counts[LATIN] += latin
+    counts[OTHER] += other - beyond
+    if latin + other < n:
+        for i in range(n):
+            if out[i] > LATIN:
+                counts[out[i]] += 1
+    return spaces
 
 
 @njit(cache=True, nogil=True)
@@ -177,7 +223,7 @@ def _word(previous, word, out, w):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  # type: ignore[no-untyped-def]
+def hash_features(text, kind, n, block, grams, gram_ends, words, word_ends):  # type: ignore[no-untyped-def]
     """Hash the features of a folded text, block by block.
 
     A feature belongs to the block in which it begins (grams) or ends (words and pairs), so that two neighbouring blocks
@@ -185,8 +231,8 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
 
     Parameters
     ----------
-    text, n
-        Folded characters.
+    text, kind, n
+        Folded characters and the kind of each, as `kinds_of` wrote them.
     block
         Characters in a block, 8 or more; what is left at the end joins the last one if it is less than half of one.
     grams, words
@@ -207,14 +253,13 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
     w = int64(0)
     previous = uint32(1)
     while i < n:
-        kind = _kind_of(text[i], kinds)
-        if kind == OTHER:
+        if kind[i] == OTHER:
             i += 1
             continue
         word, last = _spelled(uint32(0x811C9DC5), text[i]), i
         i += 1
-        if kind != IDEOGRAPH:
-            while i < n and _kind_of(text[i], kinds) not in (OTHER, IDEOGRAPH):
+        if kind[i - 1] != IDEOGRAPH:
+            while i < n and kind[i] != OTHER and kind[i] != IDEOGRAPH:
                 word = _spelled(word, text[i])
                 i += 1
             last = min(i, n - 1)  # a word of letters ends with the character after it
@@ -224,11 +269,6 @@ def hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends):  #
         w, previous = _word(previous, word, words, w), word
     word_ends[b:blocks] = w
     return blocks
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _kind_of(char, kinds):  # type: ignore[no-untyped-def]
-    return kinds[char] if char < PLANE else uint8(OTHER)
 
 
 @njit(cache=True, nogil=True, inline="always")

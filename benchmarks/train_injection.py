@@ -34,7 +34,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.hashing import FOLD, KIND, SIZE, SPACE, fold, hash_features
+from agents.hashing import FOLD, KIND, SIZE, fold, hash_features, kinds_of
 from agents.injection.agent import InjectionAgent
 from agents.injection.concepts import CONCEPT_SIZE, PER_CONCEPT, concept_features, lexicon, tag
 from agents.injection.evidence import (
@@ -150,13 +150,14 @@ def hashed(rows: Sequence[Row]) -> Texts:
         text, where = np.empty(len(raw) + 1, np.int32), np.empty(len(raw) + 1, np.int64)
         block = HALF_WINDOW[Role[row["role"].upper()]]
         n, other[r, 2] = fold(raw, 0, len(raw), FOLD, block, text, where)
-        scripts[r] = np.bincount(KIND[text[:n][text[:n] < len(KIND)]], minlength=len(SCRIPTS) + 1)
+        kind = np.empty(n + 1, np.uint8)
+        other[r, 0] = kinds_of(text, n, KIND, kind, scripts[r])
         g, w = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
         g_ends, w_ends = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
-        blocks = hash_features(text, n, KIND, block, g, g_ends, w, w_ends)
-        other[r, 0], other[r, 1] = np.sum(text[:n] == SPACE), w_ends[blocks - 1]
+        blocks = hash_features(text, kind, n, block, g, g_ends, w, w_ends)
+        other[r, 1] = w_ends[blocks - 1]
         concept, at, place = (np.empty(n + 1, np.int32) for _ in range(3))
-        m = tag(text, n, KIND, *lexicon(), concept, at, place)
+        m = tag(text, kind, n, *lexicon(), concept, at, place)
         c, c_ends = np.empty(PER_CONCEPT * (m + 1), np.int32), np.empty(blocks, np.int64)
         concept_features(concept, at, place, m, block, blocks, c, c_ends)
         i = j = 0

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy import int64, uint8, uint32
 
-from agents.hashing import fold, hash_features, mix
+from agents.hashing import fold, hash_features, kinds_of, mix
 
 LANES = 128
 """Minima in a signature: the standard error of an estimated similarity of .4 is .043."""
@@ -41,10 +41,12 @@ def sign(buffer, fold_table, kinds, out):  # type: ignore[no-untyped-def]
     """
     size = len(buffer)
     text, where = np.empty(size + 1, np.int32), np.empty(2, np.int64)
+    kind, counts = np.empty(size + 1, np.uint8), np.zeros(6, np.int64)
     n, _ = fold(buffer, int64(0), size, fold_table, size + 1, text, where)
     grams, words = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
     gram_ends, word_ends = np.empty(1, np.int64), np.empty(1, np.int64)
-    hash_features(text, n, kinds, n + 1, grams, gram_ends, words, word_ends)
+    kinds_of(text, n, kinds, kind, counts)
+    hash_features(text, kind, n, n + 1, grams, gram_ends, words, word_ends)
     least = np.full(LANES, uint32(0xFFFFFFFF))
     for k in range(gram_ends[0]):
         _lower(least, grams[k])

@@ -1,8 +1,8 @@
 """Which concepts of an attack a text names, in any of the lexicon's languages: one pass over folded characters.
 
-The lexicon (``concepts.txt``) is a trie over folded characters, kept as an open-addressed table so that a compiled
-walk needs no pointers. Terms are looked for where a word begins, those of scripts without spaces everywhere; the
-longest one wins. `agents.injection.concepts_reference` is the same in plain Python.
+The lexicon (``concepts.txt``) is a trie over folded characters. Terms are looked for where a word begins, those of
+scripts without spaces everywhere; the longest one wins. `agents.injection.concepts_reference` is the same in plain
+Python.
 """
 
 # ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
@@ -32,29 +32,36 @@ ARABIC_ARTICLES = ("", "و", "ال", "وال", "بال", "لل", "ب", "ف", "ل
 """What Arabic writes onto the front of a word."""
 PREFIX = 1 << 6
 """Bit of a term that may be followed by any ending; the six bits below are its concept."""
+INNER = 1 << 7
+"""Bit of a node that has children."""
 ROOT = 0
 
 
 class Lexicon(NamedTuple):
-    """A trie as a hash table of edges.
+    """A trie in depth-first order, siblings by their character: the first child of a node is the next node.
 
     Attributes
     ----------
-    edges
-        uint64, a power of two long: ``(node + 1) << 32 | character << 16 | target``, 0 where empty.
+    chars, siblings
+        uint16[nodes]: the character that leads to a node, and the next child of its parent, 0 for none.
     term
-        uint8[nodes]: 0, or 1 + concept of the term that ends here, with `PREFIX` where any ending may follow.
+        uint8[nodes]: 1 + concept of the term that ends here, with `PREFIX` where any ending may follow; 0 for none.
+        `INNER` is added where the node has children.
+    roots
+        uint16[PLANE]: the node that a first character leads to, `ROOT` for none.
     openings
         uint8[SORTS**4 / 8], a bit for each four sorts of characters that a term may begin with. Two words in three of
         English prose are told by it to be no term, without a walk.
     heads
-        int16[SORTS**3]: the node that three letters a to z lead to, `ROOT` for none.
+        uint16[SORTS**3]: the node that three letters a to z lead to, `ROOT` for none.
     """
 
-    edges: NDArray[np.uint64]
+    chars: NDArray[np.uint16]
+    siblings: NDArray[np.uint16]
     term: NDArray[np.uint8]
+    roots: NDArray[np.uint16]
     openings: NDArray[np.uint8]
-    heads: NDArray[np.int16]
+    heads: NDArray[np.uint16]
 
 
 SORTS = 32
@@ -67,33 +74,8 @@ _SORT[[ord(c) for c in '"#(*-./<=[_`{']] = _BRACKET
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _slot(key, mask):  # type: ignore[no-untyped-def]
-    return int64((key * uint64(0x9E3779B97F4A7C15)) >> uint64(40)) & mask
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _step(edges, node, char):  # type: ignore[no-untyped-def]
-    """Node that ``char`` leads to, -1 for none."""
-    mask = len(edges) - 1
-    key = uint64(node + 1) << uint64(16) | uint64(char & 0xFFFF)
-    at = _slot(key, mask)
-    while edges[at] != 0:
-        if edges[at] >> uint64(16) == key:
-            return int64(edges[at] & uint64(0xFFFF))
-        at = (at + 1) & mask
-    return int64(-1)
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _sort(char):  # type: ignore[no-untyped-def]
     return int64(_SORT[char]) if char < 128 else int64(_BEYOND)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _sorts(text, i):  # type: ignore[no-untyped-def]
-    """Sorts of the three and of the four characters at ``i``, as places in ``heads`` and ``openings``."""
-    three = (_sort(text[i]) * SORTS + _sort(text[i + 1])) * SORTS + _sort(text[i + 2])
-    return three, three * SORTS + _sort(text[i + 3])
 
 
 def folded(term: str) -> str:
@@ -128,29 +110,37 @@ def _rank(line: str) -> int:
 @cache
 def lexicon() -> Lexicon:
     """Build the trie; the arrays are shared and not to be written."""
+    chars, siblings, term_of = [0], [0], [0]
     targets: dict[tuple[int, str], int] = {}
-    ends: dict[int, int] = {}
+    youngest: dict[int, int] = {}
+    roots, heads = np.full(PLANE, ROOT, np.uint16), np.full((SORTS,) * 3, ROOT, np.uint16)
     openings = np.zeros((SORTS,) * 4, np.bool_)
-    heads = np.full((SORTS,) * 3, ROOT, np.int16)
-    for term, value in terms().items():
+    for term, value in sorted(terms().items()):  # in this order they make nodes depth first
         node = ROOT
         for k, character in enumerate(term):
-            node = targets.setdefault((node, character), len(targets) + 1)
+            parent, node = node, targets.setdefault((node, character), len(chars))
+            if node == len(chars):
+                if parent in youngest:
+                    siblings[youngest[parent]] = node
+                youngest[parent] = node
+                term_of[parent] |= INNER
+                chars.append(ord(character))
+                siblings.append(0)
+                term_of.append(0)
+            if k == 0:
+                roots[ord(character)] = node
             if k == 2 and term[:3].isascii() and term[:3].isalpha():
                 heads[tuple(_sort(ord(c)) for c in term[:3])] = node
-        ends[node] = value
+        term_of[node] |= value
         openings[_opening(term, value)] = True
-    edges = np.zeros(1 << (2 * len(targets)).bit_length(), np.uint64)
-    for (node, character), target in targets.items():
-        key = node + 1 << 16 | ord(character)
-        at = ((key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 40) & (len(edges) - 1)
-        while edges[at]:
-            at = (at + 1) & (len(edges) - 1)
-        edges[at] = key << 16 | target
-    term_of = np.zeros(len(targets) + 1, np.uint8)
-    for node, value in ends.items():
-        term_of[node] = value
-    found = Lexicon(edges, term_of, np.packbits(openings, bitorder="little"), heads.ravel())
+    found = Lexicon(
+        np.array(chars, np.uint16),
+        np.array(siblings, np.uint16),
+        np.array(term_of, np.uint8),
+        roots,
+        np.packbits(openings, bitorder="little"),
+        heads.ravel(),
+    )
     for array in found:
         array.setflags(write=False)
     return found
@@ -165,48 +155,21 @@ def _opening(term: str, value: int) -> tuple[int | list[int], ...]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _kind(kinds, char):  # type: ignore[no-untyped-def]
-    return kinds[char] if char < PLANE else uint8(OTHER)
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _spaceless(char, kind):  # type: ignore[no-untyped-def]
     """Script in which a term may begin inside a run of letters."""
     return kind in (IDEOGRAPH, HANGUL) or (kind == LETTER and 0x0E00 <= char < 0x0E80)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _longest(text, n, i, kinds, edges, term, openings, heads):  # type: ignore[no-untyped-def]
-    """Return 1 + concept of the longest term at ``i`` and where it ends; 0 for none."""
-    node, found, stop, j = int64(ROOT), int64(0), i, i
-    if i + 4 <= n:
-        three, four = _sorts(text, i)
-        if not openings[four >> 3] >> (four & 7) & 1:
-            return found, stop
-        # No term of one or two letters takes an ending, so that none is passed over here.
-        node = int64(heads[three])
-        j = i if node == ROOT else i + 3
-    while True:
-        value = int64(term[node])
-        if value and (value & PREFIX or j == n or _kind(kinds, text[j]) == OTHER or _kind(kinds, text[j - 1]) == OTHER):
-            found, stop = value & (PREFIX - 1), j
-        if j == n or text[j] >= PLANE:
-            break
-        node = _step(edges, node, text[j])
-        if node < 0:
-            break
-        j += 1
-    return found, stop
-
-
 @njit(cache=True, nogil=True)
-def tag(text, n, kinds, edges, term, openings, heads, concept, at, place):  # type: ignore[no-untyped-def]
+def tag(text, kind, n, chars, siblings, term, roots, openings, heads, concept, at, place):  # type: ignore[no-untyped-def] # noqa: C901, PLR0912 - see below
     """List the concepts of a folded text.
 
     Parameters
     ----------
-    text, n
-        Folded characters.
+    text, kind, n
+        Folded characters and the kind of each, as `agents.hashing.kinds_of` wrote them.
+    chars, siblings, term, roots, openings, heads
+        `Lexicon`.
     concept, at, place
         int32[n + 1] each: are given the concept, its first character, and its distance from the begin of the text in
         quarters of a word; a concept that begins a sentence has 64 added.
@@ -217,36 +180,57 @@ def tag(text, n, kinds, edges, term, openings, heads, concept, at, place):  # ty
         How many there are.
     """
     m, i, words, starts = 0, 0, 0, True
-    before = uint8(OTHER)
     while i < n:
-        char = text[i]
-        kind = _kind(kinds, char)
-        if kind == LATIN and before == LATIN:  # inside a word, as most characters are
+        sort, before = kind[i], kind[i - 1] if i else uint8(OTHER)
+        char = int64(text[i])
+        if (sort == LATIN and before == LATIN) or char == SPACE:  # inside a word or between two, as most characters are
             i += 1
             continue
         fresh = False
-        if kind == OTHER:
-            if char in (46, 33, 63, 0x3002, 0xFF01, 0xFF1F, 58, 59, 0x964):
-                starts = True
-            fresh = char != SPACE and (i == 0 or text[i - 1] != char)
-        elif _spaceless(char, kind):
+        if sort == OTHER:
+            starts = starts or char in (46, 33, 63, 0x3002, 0xFF01, 0xFF1F, 58, 59, 0x964)
+            fresh = i == 0 or text[i - 1] != char
+        elif _spaceless(char, sort):
             fresh = True
-            words += 2 if kind == IDEOGRAPH else 1
+            words += 2 if sort == IDEOGRAPH else 1
         elif before in (OTHER, IDEOGRAPH):
             fresh = True
             words += 4
         stop = i + 1
         if fresh:
-            found, end = _longest(text, n, i, kinds, edges, term, openings, heads)
+            # The walk stands here, not in a function: numba counts a reference to each array that it hands to one that
+            # is inlined, at the price of the walk itself.
+            node, j, found = int64(ROOT), i + 1, int64(0)
+            if i + 4 > n:
+                node = int64(roots[char]) if char < PLANE else int64(ROOT)
+            else:
+                three = (_sort(char) * SORTS + _sort(text[i + 1])) * SORTS + _sort(text[i + 2])
+                four = three * SORTS + _sort(text[i + 3])
+                if openings[four >> 3] >> (four & 7) & 1:
+                    # No term of one or two letters takes an ending, so that none is passed over here.
+                    node, j = int64(heads[three]), i + 3
+                    if node == ROOT and char < PLANE:
+                        node, j = int64(roots[char]), i + 1
+            while node != ROOT:
+                value = int64(term[node])
+                ends = value & PREFIX or j == n or kind[j] == OTHER or kind[j - 1] == OTHER
+                if value & (INNER - 1) and ends:
+                    found, stop = value & (PREFIX - 1), j
+                if j == n or not value & INNER:
+                    break
+                following = int64(text[j])
+                node += 1
+                while chars[node] < following and siblings[node] != ROOT:
+                    node = int64(siblings[node])
+                if chars[node] != following:
+                    break
+                j += 1
             if found:
                 concept[m] = found - 1 + (64 if starts else 0)
                 at[m], place[m] = i, words
                 m += 1
-                stop = max(stop, end)
-        if kind != OTHER and fresh:
-            starts = False
+            starts = starts and sort == OTHER
         i = stop
-        before = _kind(kinds, text[i - 1])
     return m
 
 

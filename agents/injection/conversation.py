@@ -228,7 +228,9 @@ class Conversations:
             prompts = [(text, logit) for _, role, text, logit in texts if role == _USER]
             if prompts:
                 usual = self._usual_of(event, _PROMPTS)
-                if self._hear(talk, prompts, usual):
+                if len(prompts) == 1 and not event.conversation_id:
+                    usual.count(_within(prompts[0][1]))  # there is nothing to combine it with, then or later
+                elif self._hear(talk, prompts, usual):
                     self._together(talk, i, usual, found, joined)
             planted = self._planted(event, texts) if len(texts) > len(prompts) else ()
             if planted or talk.planted:
@@ -270,7 +272,7 @@ class Conversations:
             head = text[: self.config.turn_chars]
             if (len(text), head) in known:
                 break
-            logit = found if -LOGIT_MAX < found < LOGIT_MAX else math.copysign(LOGIT_MAX, found)
+            logit = _within(found)
             new.append(Turn(len(text), head, logit, usual.evidence(logit)))
         if new:
             usual.count(new[0].logit)
@@ -379,6 +381,10 @@ _USER, _PLACES = int(Role.USER), (int(Role.TOOL), int(Role.DOCUMENT))
 _PROMPTS, _PASSAGES = "prompts", "passages"
 _AROUND = 160
 """Bytes."""
+
+
+def _within(logit: float) -> float:
+    return logit if -LOGIT_MAX < logit < LOGIT_MAX else math.copysign(LOGIT_MAX, logit)
 
 
 def _by_event(

@@ -8,8 +8,9 @@ from math import sqrt
 
 import numpy as np
 from numba import njit
+from numpy import uint64
 
-from agents.hashing import SPACE, fold, hash_features
+from agents.hashing import fold, hash_features, kinds_of
 from agents.injection.concepts import PER_CONCEPT, concept_features, tag
 from agents.injection.evidence import CONCEPTS_HERE, WORDS_HERE, add_windows, empty, finish, weigh
 
@@ -28,8 +29,8 @@ PRIOR_CONCEPTS = 4.0
 @njit(cache=True, nogil=True)
 def _sum(table, features, begin, end, first):  # type: ignore[no-untyped-def]
     total = 0
-    for k in range(begin, end):
-        total += table[first + features[k]]
+    for k in range(uint64(begin), uint64(end)):  # an index that may be negative is looked at first: twice the time
+        total += table[uint64(first) + uint64(features[k])]
     return total
 
 
@@ -39,17 +40,6 @@ def _char_end(buffer, at, end):  # type: ignore[no-untyped-def]
     while at < end and (buffer[at] & 0xC0) == 0x80:
         at += 1
     return min(at, end)
-
-
-@njit(cache=True, nogil=True)
-def _count_kinds(text, n, kinds, counts):  # type: ignore[no-untyped-def]
-    """Add the characters of each kind; return how many spaces there are."""
-    spaces = 0
-    for i in range(n):
-        if text[i] < len(kinds):
-            counts[kinds[text[i]]] += 1
-            spaces += text[i] == SPACE
-    return spaces
 
 
 @njit(cache=True, nogil=True)
@@ -91,8 +81,8 @@ def _keep_window(words, word_ends, cells, cell_ends, first, b, last, row):  # ty
 
 @njit(cache=True, nogil=True)
 def scan(  # type: ignore[no-untyped-def]
-    buffer, start, chosen, blocks_of, firsts, roles, decoded, table, unit, fold_table, kinds, edges, terms, openings,
-    heads, evidence, spans, scripts, hidden, rows
+    buffer, start, chosen, blocks_of, firsts, roles, decoded, table, unit, fold_table, kinds, chars, siblings, terms,
+    roots, openings, heads, evidence, spans, scripts, hidden, rows
 ):  # fmt: skip
     """Find the worst window of each chosen text, and what the others say.
 
@@ -106,7 +96,7 @@ def scan(  # type: ignore[no-untyped-def]
         1 if the texts are what disguises hid.
     table, unit
         int16[CELLS], see `agents.injection.weights`; in log odds, times ``unit``.
-    edges, terms, openings, heads
+    chars, siblings, terms, roots, openings, heads
         `agents.injection.concepts.Lexicon`.
     evidence
         float64[k, EVIDENCE], see `agents.injection.evidence`; starts with -inf where there was nothing to read.
@@ -124,6 +114,7 @@ def scan(  # type: ignore[no-untyped-def]
     for k in range(len(chosen)):
         longest = max(longest, min(SLAB, start[chosen[k] + 1] - start[chosen[k]]))
     text, where = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.int64)
+    kind = np.empty(longest + 1, np.uint8)
     grams, words = np.empty(3 * longest + 3, np.uint32), np.empty(2 * longest + 2, np.uint32)
     gram_ends, word_ends = np.empty(longest + 1, np.int64), np.empty(longest + 1, np.int64)
     concept, at = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.int32)
@@ -142,11 +133,11 @@ def scan(  # type: ignore[no-untyped-def]
             end = _char_end(buffer, min(begin + SLAB - 4, last), last)
             n, disguised = fold(buffer, begin, end, fold_table, block, text, where)
             hidden[k] += disguised
-            spaces += _count_kinds(text, n, kinds, scripts[k])
-            blocks = hash_features(text, n, kinds, block, grams, gram_ends, words, word_ends)
+            spaces += kinds_of(text, n, kinds, kind, scripts[k])
+            blocks = hash_features(text, kind, n, block, grams, gram_ends, words, word_ends)
             said += word_ends[blocks - 1]
             if gram_ends[blocks - 1] + word_ends[blocks - 1] > 0:
-                m = tag(text, n, kinds, edges, terms, openings, heads, concept, at, place)
+                m = tag(text, kind, n, chars, siblings, terms, roots, openings, heads, concept, at, place)
                 concept_features(concept, at, place, m, block, blocks, cells, cell_ends)
                 found = _windows(
                     table,

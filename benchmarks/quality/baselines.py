@@ -15,7 +15,7 @@ from river import feature_extraction, forest, linear_model, optim
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import SGDClassifier
 
-from agents.hashing import FOLD, KIND, SIZE, fold, hash_features
+from agents.hashing import FOLD, KIND, SIZE, fold, hash_features, kinds_of
 from benchmarks.quality.splits import Row
 from streams.evaluation.baseline import keywords
 
@@ -103,7 +103,9 @@ def hashed(rows: Sequence[Row]) -> csr_matrix:
         n, _ = fold(raw, 0, len(raw), FOLD, len(raw) + 1, text, where)
         grams, words = np.empty(3 * n + 3, np.uint32), np.empty(2 * n + 2, np.uint32)
         gram_ends, word_ends = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
-        blocks = hash_features(text, n, KIND, n + 1, grams, gram_ends, words, word_ends)
+        kind = np.empty(n + 1, np.uint8)
+        kinds_of(text, n, KIND, kind, np.zeros(6, np.int64))
+        blocks = hash_features(text, kind, n, n + 1, grams, gram_ends, words, word_ends)
         found = [grams[: gram_ends[0]], words[: word_ends[0]]] if blocks else []
         parts.append(np.concatenate(found) if found else np.zeros(0, np.uint32))
     ends = np.cumsum([0, *(len(p) for p in parts)])

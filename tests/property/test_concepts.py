@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import hashing_reference
-from agents.hashing import KIND
+from agents.hashing import KIND, kinds_of
 from agents.injection import concepts_reference as reference
 from agents.injection.concepts import CONCEPT_SIZE, CONCEPTS, PER_CONCEPT, concept_features, lexicon, tag, terms
 
@@ -22,7 +22,9 @@ _TEXT = st.lists(st.one_of(_TERM, _GLUE, st.text(max_size=4)), max_size=30).map(
 def tagged(text: list[int]) -> list[tuple[int, int, int]]:
     n = len(text)
     concept, at, place = (np.zeros(n + 1, np.int32) for _ in range(3))
-    m = tag(np.array([*text, 0], np.int32), n, KIND, *lexicon(), concept, at, place)
+    folded, kind = np.array([*text, 0], np.int32), np.zeros(n + 1, np.uint8)
+    kinds_of(folded, n, KIND, kind, np.zeros(6, np.int64))
+    m = tag(folded, kind, n, *lexicon(), concept, at, place)
     return list(zip(concept[:m].tolist(), at[:m].tolist(), place[:m].tolist(), strict=True))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import hashing_reference as reference
-from agents.hashing import FOLD, KIND, fold, hash_features
+from agents.hashing import FOLD, KIND, fold, hash_features, kinds_of
 
 _ALPHABET = st.characters(codec="utf-8") | st.sampled_from("aB 1\u200b\uff21\u4e2d\ud55c\U0001d400\U000e0041\n.")
 
@@ -21,7 +21,9 @@ def kernel(text: str, block: int) -> tuple[list[int], list[list[int]], list[list
     n, _ = fold(raw, 2, size - 1, FOLD, block, out, where)
     grams, words = np.zeros(3 * size, np.uint32), np.zeros(2 * size, np.uint32)
     gram_ends, word_ends = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    blocks = hash_features(out, n, KIND, block, grams, gram_ends, words, word_ends)
+    kind = np.zeros(size, np.uint8)
+    kinds_of(out, n, KIND, kind, np.zeros(6, np.int64))
+    blocks = hash_features(out, kind, n, block, grams, gram_ends, words, word_ends)
     split = [np.split(f[: e[blocks - 1]], e[: blocks - 1]) for f, e in ((grams, gram_ends), (words, word_ends))]
     return out[:n].tolist(), [b.tolist() for b in split[0]], [b.tolist() for b in split[1]]
 
