@@ -256,9 +256,9 @@ def hash_features(text, kind, n, block, grams, gram_ends, words, word_ends):  # 
         if kind[i] == OTHER:
             i += 1
             continue
-        word, last = _spelled(uint32(0x811C9DC5), text[i]), i
+        word, last, spaceless = _spelled(uint32(0x811C9DC5), text[i]), i, kind[i] == IDEOGRAPH
         i += 1
-        if kind[i - 1] != IDEOGRAPH:
+        if not spaceless:
             while i < n and kind[i] != OTHER and kind[i] != IDEOGRAPH:
                 word = _spelled(word, text[i])
                 i += 1

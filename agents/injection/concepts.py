@@ -181,18 +181,18 @@ def tag(text, kind, n, chars, siblings, term, roots, openings, heads, concept, a
     """
     m, i, words, starts = 0, 0, 0, True
     while i < n:
-        sort, before = kind[i], kind[i - 1] if i else uint8(OTHER)
+        here, before = kind[i], kind[i - 1] if i else uint8(OTHER)
         char = int64(text[i])
-        if (sort == LATIN and before == LATIN) or char == SPACE:  # inside a word or between two, as most characters are
+        if (here == LATIN and before == LATIN) or char == SPACE:  # inside a word or between two, as most characters are
             i += 1
             continue
         fresh = False
-        if sort == OTHER:
+        if here == OTHER:
             starts = starts or char in (46, 33, 63, 0x3002, 0xFF01, 0xFF1F, 58, 59, 0x964)
             fresh = i == 0 or text[i - 1] != char
-        elif _spaceless(char, sort):
+        elif _spaceless(char, here):
             fresh = True
-            words += 2 if sort == IDEOGRAPH else 1
+            words += 2 if here == IDEOGRAPH else 1
         elif before in (OTHER, IDEOGRAPH):
             fresh = True
             words += 4
@@ -229,7 +229,7 @@ def tag(text, kind, n, chars, siblings, term, roots, openings, heads, concept, a
                 concept[m] = found - 1 + (64 if starts else 0)
                 at[m], place[m] = i, words
                 m += 1
-            starts = starts and sort == OTHER
+            starts = starts and here == OTHER
         i = stop
     return m
 

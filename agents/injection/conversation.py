@@ -229,7 +229,7 @@ class Conversations:
             if prompts:
                 usual = self._usual_of(event, _PROMPTS)
                 if len(prompts) == 1 and not event.conversation_id:
-                    usual.count(_within(prompts[0][1]))  # there is nothing to combine it with, then or later
+                    usual.count(_clipped(prompts[0][1]))  # there is nothing to combine it with, now or later
                 elif self._hear(talk, prompts, usual):
                     self._together(talk, i, usual, found, joined)
             planted = self._planted(event, texts) if len(texts) > len(prompts) else ()
@@ -272,7 +272,7 @@ class Conversations:
             head = text[: self.config.turn_chars]
             if (len(text), head) in known:
                 break
-            logit = _within(found)
+            logit = _clipped(found)
             new.append(Turn(len(text), head, logit, usual.evidence(logit)))
         if new:
             usual.count(new[0].logit)
@@ -383,7 +383,8 @@ _AROUND = 160
 """Bytes."""
 
 
-def _within(logit: float) -> float:
+def _clipped(logit: float) -> float:
+    """Return a logit that is finite."""
     return logit if -LOGIT_MAX < logit < LOGIT_MAX else math.copysign(LOGIT_MAX, logit)
 
 

@@ -29,7 +29,9 @@ PRIOR_CONCEPTS = 4.0
 @njit(cache=True, nogil=True)
 def _sum(table, features, begin, end, first):  # type: ignore[no-untyped-def]
     total = 0
-    for k in range(uint64(begin), uint64(end)):  # an index that may be negative is looked at first: twice the time
+    for k in range(
+        uint64(begin), uint64(end)
+    ):  # of a signed index numba asks first whether it is negative: twice the time
         total += table[uint64(first) + uint64(features[k])]
     return total
 

@@ -24,7 +24,7 @@ from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
 from streams.worker.credentials import credentials
 from streams.worker.engine import Engine
 from streams.worker.otlp import OtlpForwarder
-from streams.worker.transport import BriefFetches
+from streams.worker.transport import WorkerTransport
 from streams.worker.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class Worker:
             web_enabled=False,
             datadir=tempfile.gettempdir(),
         )
-        app.transport = BriefFetches(app.conf.broker_consumer, app)
+        app.transport = WorkerTransport(app.conf.broker_consumer, app)
         schema = ChunkSchema(self._budget, worker.chunk_records)
         events = app.topic(self.events, schema=schema, acks=False)
         app.agent(events, name="judge")(self._judge)

@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, with fetches that wait briefly and lose nothing in a rebalance.
+"""Faust's Kafka transport, with fetches that wait briefly and that lose nothing in a rebalance.
 
 aiokafka has one fetch under way per broker. When what it fetched is not taken within 100 ms, the next fetch goes out
 without the partitions it belongs to, for the others alone; and Faust lets a fetch wait for 1.5 s. The others are often
@@ -31,10 +31,10 @@ class _Thread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(self, consumer: AIOKafkaConsumer, *args: Any, **options: Any) -> RecordMap:
-        """Give back what was taken of another assignment than the one at the start: positions move as it is taken."""
+        """Give back what is taken while partitions change hands: Faust would drop it, and positions have moved."""
         before = _assignment(consumer)
         records = await super()._fetch_records(consumer, *args, **options)
-        if _assignment(consumer) is before:
+        if _assignment(consumer) is before and not self.app.rebalancing:
             return records
         for tp, taken in records.items():
             consumer._fetcher.seek_to(tp, taken[0].offset)  # noqa: SLF001
@@ -42,7 +42,8 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
 
 def _assignment(consumer: AIOKafkaConsumer) -> object:
-    subscription = consumer._subscription.subscription  # noqa: SLF001 - `assignment()` tells only whether they are equal
+    """Return what aiokafka makes anew at each rebalance; `consumer.assignment()` may be the same partitions again."""
+    subscription = consumer._subscription.subscription  # noqa: SLF001
     return subscription and subscription.assignment
 
 
@@ -51,7 +52,7 @@ class _Consumer(driver.Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
 
-class BriefFetches(driver.Transport):
-    """What `faust.App.transport` is set to."""
+class WorkerTransport(driver.Transport):
+    """What `faust.App.transport` is set to: the module's two remedies."""
 
     Consumer: ClassVar[Any] = _Consumer

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import hashing_reference as reference
-from agents.hashing import FOLD, KIND, fold, hash_features, kinds_of
+from agents.hashing import FOLD, KIND, OTHER, PLANE, fold, hash_features, kinds_of
 
 _ALPHABET = st.characters(codec="utf-8") | st.sampled_from("aB 1\u200b\uff21\u4e2d\ud55c\U0001d400\U000e0041\n.")
 
@@ -36,6 +36,29 @@ def test_the_kernel_is_the_reference(text: str, block: int) -> None:
     assert list(chain(*grams)) == reference.grams(folded)
     assert list(chain(*words)) == reference.words(folded)
     assert len(grams) == max(1, (len(folded) + block // 2) // block)
+
+
+@settings(deadline=None)
+@given(st.text(_ALPHABET, max_size=120), st.integers(1, 40))
+def test_places_are_where_characters_begin(text: str, stride: int) -> None:
+    raw = np.frombuffer(text.encode() + b"!", np.uint8)
+    out, where = np.zeros(len(raw), np.int32), np.full(len(raw), -1, np.int64)
+    n, _ = fold(raw, 0, len(raw) - 1, FOLD, stride, out, where)
+    begins = [
+        len(text[:i].encode()) for i in range(len(text)) if reference.fold(text[: i + 1]) != reference.fold(text[:i])
+    ]
+    assert where[: -(-n // stride)].tolist() == begins[::stride]
+
+
+@settings(deadline=None)
+@given(st.text(_ALPHABET, max_size=120))
+def test_kinds_and_how_many_there_are(text: str) -> None:
+    folded = reference.fold(text)
+    kind, counts = np.zeros(len(folded), np.uint8), np.full(6, 7, np.int64)
+    spaces = kinds_of(np.array(folded, np.int32), len(folded), KIND, kind, counts)
+    assert kind.tolist() == [KIND[c] if c < PLANE else OTHER for c in folded]
+    assert (counts - 7).tolist() == np.bincount([KIND[c] for c in folded if c < PLANE], minlength=6).tolist()
+    assert spaces == folded.count(ord(" "))
 
 
 def test_disguises_fold_to_plain_text() -> None:
