@@ -30,7 +30,7 @@ test: setup  ## every test but those that need a real Kafka
 	$(BIN)/pytest -m "not kafka" $(ARGS)
 
 test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (Java 17, Maven), each integration end to end
-	$(BIN)/pytest -m kafka $(ARGS)
+	$(BIN)/pytest -m kafka --log-level=INFO $(ARGS)
 
 fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)
 	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
