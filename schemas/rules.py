@@ -80,5 +80,8 @@ def load_rules(path: Path = DEFAULT_RULES) -> RuleSet:
     """Read rules; raise `SettingsError` naming file, field and remedy."""
     try:
         return RuleSet.model_validate(yaml.safe_load(path.read_text()) or {})
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise SettingsError(f"rules file {path}: {error}") from error
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"rules file {path}: {told}") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"rules file {path} (alerts.rules_file): {error}") from error

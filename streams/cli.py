@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from schemas.errors import BrokerError, SettingsError, StoreError, StreamgaugeError
 from schemas.settings import load_settings
 from streams.models_cli import labels_app, model_app
+from streams.tables import show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +46,12 @@ console = Console()
 
 _DIFFERS = 4
 """Not 1, as of diff(1): an error must not be taken for a difference, nor a difference for an error."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(metadata.version("streamgauge-monitor"))
+        raise typer.Exit
 
 
 async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
@@ -73,6 +80,15 @@ async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[
         running.result()
     except KafkaError as error:
         raise BrokerError(f"Kafka: {error!r}; `streamgauge doctor` says what is wrong") from error
+
+
+@app.callback()
+def version(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print it and end")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 @app.command()
@@ -166,7 +182,7 @@ def db_migrate() -> None:
 def sql(
     query: Annotated[str, typer.Argument(help="for example: SELECT app, count() FROM events GROUP BY app")],
 ) -> None:
-    """Run a query in ClickHouse and print the result."""
+    """Run a query in ClickHouse and print the result: a table, or lines with tabs where the output is no terminal."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     from streams.store import connect
@@ -177,15 +193,7 @@ def sql(
         result = client.query(query)
     except ClickHouseError as error:
         raise SettingsError(f"query: {str(error).splitlines()[0]}") from error
-    console.print(table(list(result.column_names), result.result_rows))
-
-
-def table(columns: list[str], rows: Any, title: str | None = None) -> Table:
-    """Return rows as a table for the terminal."""
-    shown = Table(*columns, title=title)
-    for row in rows:
-        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in row))
-    return shown
+    show(result.column_names, result.result_rows, console)
 
 
 @app.command()

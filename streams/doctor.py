@@ -34,7 +34,7 @@ async def examine() -> list[Finding]:
         settings = load_settings()
         rules = load_rules(settings.alerts.rules_file or DEFAULT_RULES)
     except SettingsError as error:
-        return [Finding("settings", ok=False, detail=str(error))]
+        return [Finding("settings", ok=False, detail=str(error).removeprefix("settings: "))]
     found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
     found += [_ingest(settings), *_shadow(settings)]
     found += await _broker(settings)

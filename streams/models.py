@@ -231,8 +231,8 @@ async def _labels(kafka: Kafka) -> Any:
 async def _latest(kafka: Kafka, topic: str) -> Any:
     """Yield the values of the last records of each partition of a topic."""
     consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
     try:
+        await consumer.start()
         for partition in range(kafka.partitions):
             tp = TopicPartition(kafka.topic(topic), partition)
             consumer.assign([tp])

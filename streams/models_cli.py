@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal, cast
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from schemas.errors import SettingsError
 from schemas.learning import Signal
 from schemas.settings import load_settings
+from streams.tables import show
 
 model_app = typer.Typer(
     no_args_is_help=True,
@@ -37,12 +36,7 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    shown = Table(*(rows[0] if rows else ("nothing",)))
-    for row in rows:
-        shown.add_row(
-            *("" if v is None else f"{v:.3g}" if isinstance(v, float) else escape(str(v)) for v in row.values())
-        )
-    console.print(shown)
+    show(list(rows[0]) if rows else ["nothing"], [list(row.values()) for row in rows], console)
 
 
 @model_app.command("list")

@@ -12,7 +12,7 @@ from typing import IO
 import orjson
 
 from agents.pipeline import Outputs, Pipeline, Record
-from schemas.errors import RecordError
+from schemas.errors import RecordError, SettingsError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.deadletters import Origin, letter
@@ -65,7 +65,10 @@ def replay(
     Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
     would give them by key, so that the outputs are those of a live run of the same lines.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--out {out}: {error.strerror}; name a folder that can be made or is there") from error
     warm(settings)
     begin = time.perf_counter()
     with (

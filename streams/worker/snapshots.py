@@ -77,8 +77,8 @@ async def load(kafka: Kafka, partition: int) -> Snapshot | None:
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=16 << 20,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         tp = TopicPartition(kafka.topic("snapshots"), partition)
         consumer.assign([tp])
         begin = (await consumer.beginning_offsets([tp]))[tp]

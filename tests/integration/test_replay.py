@@ -60,3 +60,10 @@ def test_a_file_without_an_event_is_wrong_usage(tmp_path: Path) -> None:
     source.write_bytes(b"not json at all\n")
     with pytest.raises(SettingsError, match=r"notes\.txt: no line is an event"):
         run(source, tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(SettingsError, match=r"--out \S+/file: File exists; name a folder"):
+        CliRunner().invoke(app, ["replay", str(file), "--out", str(file)], catch_exceptions=False)

@@ -40,3 +40,40 @@ def test_any_other_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMGAUGE_KAFKA__PARTITIONS", "four")
     assert "kafka.partitions: " in said()
     assert "(got 'four')" in said()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kafka: [\n", "no YAML: line 2: "),
+        ("just a string", "holds no settings"),
+        ("- kafka", "holds no settings"),
+        ("\x00", "no YAML: "),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(path))
+    assert said().startswith(f"STREAMGAUGE_CONFIG={path}: {told}")
+    assert "\n" not in said()
+
+
+def test_a_folder_is_no_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(tmp_path))
+    assert "Is a directory" in said()
+
+
+def test_a_line_of_yaml_with_a_password_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("kafka: {password: hunter2, : ]")
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(path))
+    assert "hunter2" not in said()
+
+
+def test_an_environment_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMGAUGE_PRICES", "{bad")
+    assert '"prices"' in said()
+    assert "JSON" in said()

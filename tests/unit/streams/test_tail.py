@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from schemas.outputs import Alert
-from streams.cli import table
+from streams.tables import show
 from streams.tail import line
 
 AT = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_quoted_markup_and_escape_codes_do_nothing() -> None:
 
 
 def test_a_table_shows_what_looks_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    Console(width=80).print(table(["text"], [("[INST] [/red]",)]))
+    show(["text"], [("[INST] [/red]",)], Console(width=80, force_terminal=True, color_system=None))
     assert "[INST] [/red]" in capsys.readouterr().out
 
 
