@@ -38,6 +38,8 @@ def section(f: Mapping[str, Any]) -> list[str]:
             f"Threshold {number(shipped['threshold'])}; {shipped['left_out']} rows that are nearly",
             "training rows left out.",
             f"Mean AUC {interval(shipped['mean']['auc'])}.",
+            "Flags are by the threshold as it adapts to all sources as one application, row by row: it rises, as most",
+            "rows are unsupported. With the shipped one, and one for each source: docs/models/hallucination.md.",
         ),
         "",
         *_shipped(shipped["sources"]),
