@@ -17,6 +17,7 @@ from schemas.event import SCHEMA_VERSION, LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import LabelRequest, ModelCommand, QualityRow, WeightsFile
 from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
+from schemas.rules import Rule, load_rules
 from schemas.settings import Settings, leaves
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
@@ -39,7 +40,11 @@ def documents() -> dict[str, str]:
     """Return file name to content."""
     models: list[type[BaseModel]] = [*(model for model, _, _ in CHANNELS.values()), ModelCommand, WeightsFile]
     files = {f"{m.__name__}.schema.json": _pretty(m.model_json_schema()) for m in models}
-    return files | {"asyncapi.json": _pretty(asyncapi()), "settings.md": settings_reference()}
+    return files | {
+        "asyncapi.json": _pretty(asyncapi()),
+        "settings.md": settings_reference(),
+        "rules.md": rules_reference(),
+    }
 
 
 def asyncapi() -> dict[str, Any]:
@@ -70,6 +75,36 @@ def settings_reference() -> str:
         default = None if field.default is PydanticUndefined or isinstance(field.default, SecretStr) else field.default
         shown, about = "" if default is None else f"`{default}`", field.description or ""
         rows.append(f"| {'.'.join(path)} | `STREAMGAUGE_{'__'.join(path).upper()}` | {shown} | {about} |")
+    return "\n".join(rows) + "\n"
+
+
+def rules_reference() -> str:
+    """Return what a rule is made of, and the built-in rules."""
+    rows = [
+        "# Alert rules",
+        "",
+        "A YAML file, named by the setting `alerts.rules_file`; it takes the place of the built-in rules",
+        "below, which are in `schemas/default_rules.yaml`. Try another first: `streamgauge replay --diff`.",
+        "",
+        "```yaml",
+        "rules:",
+        "  - {name: slow, over: quantile, metric: latency_ms, q: 0.95, above: 5000, window_s: 600, app: triage}",
+        "  - {name: attacks, over: event, metric: injection.score, above: 0.9, severity: critical}",
+        "```",
+        "",
+        "| field | default | what it says |",
+        "|---|---|---|",
+    ]
+    for name, field in Rule.model_fields.items():
+        default = "" if field.is_required() or field.default in {None, ""} else f"`{field.default}`"
+        rows.append(f"| {name} | {default} | {field.description or ''} |")
+    rows += ["", "## The built-in rules", ""]
+    rows += ["| name | over | metric | fires at | severity | what |", "|---|---|---|---|---|---|"]
+    for rule in load_rules().rules:
+        level = "" if rule.over == "change" else f"above {rule.above:g}"
+        level = level if rule.below is None else f"below {rule.below:g}"
+        over = rule.over if rule.q is None else f"{rule.over} {rule.q}"
+        rows.append(f"| {rule.name} | {over} | `{rule.metric}` | {level} | {rule.severity} | {rule.description} |")
     return "\n".join(rows) + "\n"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from schemas.errors import SettingsError
 
@@ -24,25 +26,30 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    severity: Severity = "warning"
-    description: str = ""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="small letters, digits, - and _; each its own")
+    severity: Severity = Field("warning", description="info, warning or critical")
+    description: str = Field("", description="for whoever reads the alert")
     over: Literal["event", "count", "rate", "quantile", "change"] = Field(
-        description="event: one event's value; count, rate, quantile: of a window; change: what an agent found moved"
+        description="event: one event's value; count, rate: events of a window with a value above 0, their share; "
+        "quantile: of a window; change: what an agent found moved"
     )
     metric: str = Field(
         description="injection.score, hallucination.score, injection.flag, hallucination.flag, guardrail.flag, "
         "campaign.flag, campaign.members, campaign.users, error, refusal, latency_ms, ttft_ms, cost_usd, "
-        "output_tokens; for change a signal such as drift.text, drift.*, injection.rate, guardrail.rate, "
+        "input_tokens, output_tokens; for change a signal such as drift.text, drift.*, injection.rate, guardrail.rate, "
         "campaign.prompts, "
         "injection.precision (recall, auc, calibration; of labels)"
     )
     above: float = Field(0.0, description="fires when the value is greater")
     below: float | None = Field(None, description="over: change only; fires when the level after the change is less")
     resolve_below: float | None = Field(None, description="hysteresis: resolves when not greater; default 0.8 * above")
-    q: Annotated[float, Field(gt=0, lt=1)] | None = None
-    window_s: Annotated[int, Field(ge=10, le=86_400)] = 300
-    min_events: Annotated[int, Field(ge=1)] = 20
+    q: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="over: quantile only, for example 0.95")
+    window_s: Annotated[int, Field(ge=10, le=86_400)] = Field(
+        300, description="event time of the window; of event and change: how long after the last finding it resolves"
+    )
+    min_events: Annotated[int, Field(ge=1)] = Field(
+        20, description="count, rate and quantile: fewest events of the window from which it may fire"
+    )
     cooldown_s: Annotated[int, Field(ge=0)] = Field(300, description="event time from resolved to the next firing")
     app: str = Field("*", description="an app's name, or * for all")
 
@@ -77,11 +84,28 @@ DEFAULT_RULES = Path(__file__).with_name("default_rules.yaml")
 
 
 def load_rules(path: Path = DEFAULT_RULES) -> RuleSet:
-    """Read rules; raise `SettingsError` naming file, field and remedy."""
+    """Read rules; raise `SettingsError` naming file, rule, field and remedy."""
+    name = f"rules file {path} (alerts.rules_file)"
     try:
-        return RuleSet.model_validate(yaml.safe_load(path.read_text()) or {})
+        found = yaml.safe_load(path.read_text()) or {}
+        return RuleSet.model_validate(found)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError(f"rules file {path}: {told}") from error
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"rules file {path} (alerts.rules_file): {error}") from error
+        told = "; ".join(_told(e, found) for e in error.errors())
+        raise SettingsError(f"{name}: {told}; docs/contracts/rules.md has all fields") from error
+    except OSError as error:
+        raise SettingsError(f"{name}: {error.strerror}; correct the path or unset it") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: no YAML: {' '.join(str(error).split())}") from error
+
+
+def _told(error: ErrorDetails, found: Any) -> str:
+    """Say what is wrong with which rule."""
+    match error["loc"]:
+        case ("rules", int(n), *field) if isinstance(found["rules"][n], dict):
+            where = f"rule {found['rules'][n].get('name', n + 1)}: {'.'.join(map(str, field))}".removesuffix(": ")
+        case loc:
+            where = ".".join(map(str, loc)) or "the file"
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(str(error["loc"][-1]), Rule.model_fields, n=1)
+        return f"{where}: there is no such field" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{where}: {error['msg']}"

@@ -155,7 +155,9 @@ class Aggregates(_Part):
 class Alerts(_Part):
     """Rules."""
 
-    rules_file: Path | None = Field(None, description="YAML; the built-in rules where none is given")
+    rules_file: Path | None = Field(
+        None, description="YAML (docs/contracts/rules.md); the built-in rules where none is given"
+    )
 
 
 class Drift(_Part):

@@ -1,0 +1,40 @@
+"""What is said of a rule that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import SettingsError
+from schemas.rules import load_rules
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "rules: [{name: attacks, over: event, metric: injection.score, abov: 0.9}]",
+            "rule attacks: abov: there is no such field; did you mean above?",
+        ),
+        ("rules: [{over: event, metric: error}]", "rule 1: name: Field required"),
+        ("rules: [{name: slow, over: quantile, metric: latency_ms}]", "rule slow: Value error, q goes with"),
+        ("rules: [slow]", "rules.0: "),
+        ("rules: slow", "rules: "),
+        ("- slow", "the file: "),
+        ("rule: []", "rule: there is no such field"),
+        ("rules: [", "no YAML: "),
+    ],
+)
+def test_a_wrong_rule_is_told_by_its_name_and_field(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load_rules(path)
+    assert str(error.value).startswith(f"rules file {path} (alerts.rules_file): {told}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file or directory; correct the path"):
+        load_rules(tmp_path / "none.yaml")
