@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from schemas.errors import SettingsError
+from schemas.files import read_yaml
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -86,16 +86,12 @@ DEFAULT_RULES = Path(__file__).with_name("default_rules.yaml")
 def load_rules(path: Path = DEFAULT_RULES) -> RuleSet:
     """Read rules; raise `SettingsError` naming file, rule, field and remedy."""
     name = f"rules file {path} (alerts.rules_file)"
+    found = read_yaml(path, name) or {}
     try:
-        found = yaml.safe_load(path.read_text()) or {}
         return RuleSet.model_validate(found)
     except ValidationError as error:
         told = "; ".join(_told(e, found) for e in error.errors())
         raise SettingsError(f"{name}: {told}; docs/contracts/rules.md has all fields") from error
-    except OSError as error:
-        raise SettingsError(f"{name}: {error.strerror}; correct the path or unset it") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}: no YAML: {' '.join(str(error).split())}") from error
 
 
 def _told(error: ErrorDetails, found: Any) -> str:

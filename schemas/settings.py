@@ -11,14 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from schemas.errors import SettingsError
+from schemas.files import read_yaml
 
 
 class _Part(BaseModel):
@@ -315,7 +315,11 @@ class Settings(BaseSettings):
         """Order: arguments, environment, secrets, YAML."""
         sources = [init_settings, env_settings, file_secret_settings]
         if path := os.environ.get("STREAMGAUGE_CONFIG"):
-            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=Path(path)))
+            name = f"STREAMGAUGE_CONFIG={path}"
+            found = read_yaml(Path(path), name)
+            if not isinstance(found, dict | None):
+                raise SettingsError(f"{name}: holds no settings; write them as `kafka: {{brokers: ...}}`")
+            sources.append(InitSettingsSource(settings_cls, found or {}))
         return tuple(sources)
 
 
@@ -331,31 +335,12 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; raise `SettingsError` naming the field and the remedy."""
-    path = os.environ.get("STREAMGAUGE_CONFIG")
-    if path:
-        _check_file(Path(path))
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("settings: " + "; ".join(map(_told, error.errors()))) from error
     except SourceError as error:
         raise SettingsError(f"settings: {error}; in the environment its value is JSON") from error
-
-
-def _check_file(path: Path) -> None:
-    """Raise `SettingsError` where there is no mapping to be read; the text is not told, as there may be a password."""
-    name = f"STREAMGAUGE_CONFIG={path}"
-    try:
-        found = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"{name}: {error.strerror}; correct the path or unset it") from error
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise SettingsError(f"{name}: no YAML: {line}{error.problem}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{name}: no YAML: {error.__class__.__name__}") from error
-    if not isinstance(found, dict | None):
-        raise SettingsError(f"{name}: holds no settings; write them as `kafka: {{brokers: ...}}`")
 
 
 def _told(error: ErrorDetails) -> str:

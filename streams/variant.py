@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from schemas.errors import SettingsError
+from schemas.files import read_yaml
 from schemas.settings import Settings, load_settings
 
 
@@ -28,10 +27,7 @@ def load_variant(path: Path, base: Settings) -> Settings:
     SettingsError
         Naming the file, the setting and the remedy.
     """
-    try:
-        given = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: {error}; give a rules file or a part of the settings, YAML") from error
+    given = read_yaml(path, str(path))
     given = {} if given is None else given
     if not isinstance(given, dict):
         raise SettingsError(f"{path}: not a mapping; give a rules file or a part of the settings, YAML")

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.errors import SettingsError
 from schemas.event import Id
+from schemas.files import read_yaml
 from streams.metrics import INGEST_KEY_FILE_ERRORS, INGEST_KEYS
 
 log = logging.getLogger(__name__)
@@ -141,11 +141,9 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 def read(path: Path) -> list[tuple[bytes, Sender]]:
     """Return hash and sender of each entry; raise `SettingsError` naming entry, field and remedy."""
+    loaded = read_yaml(path, f"ingest.keys_file={path}")
     try:
-        loaded: Any = yaml.safe_load(path.read_text())
         entries = _ENTRIES.validate_python(loaded if loaded is not None else [])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"ingest.keys_file={path}: {error}; give a YAML list of keys") from error
     except ValidationError as error:
         # Without the value: somebody may have pasted a key where its hash belongs.
         first = error.errors(include_input=False, include_url=False)[0]

@@ -1,0 +1,27 @@
+"""What is said of a file that cannot be read, whichever setting names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import SettingsError
+from schemas.rules import load_rules
+from schemas.settings import Settings
+from streams.gateway.keys import read
+from streams.variant import load_variant
+
+READERS: list[Callable[[Path], object]] = [load_rules, read, lambda path: load_variant(path, Settings())]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("raw", [b"kafka: {password: hunter2, : ]", b"password: hunter2 \xff"])
+def test_it_is_named_in_a_line_without_its_text(tmp_path: Path, reader: Callable[[Path], object], raw: bytes) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(SettingsError, match=r"file\.yaml.*: no YAML: ") as error:
+        reader(path)
+    assert "hunter2" not in str(error.value)
+    assert "\n" not in str(error.value)
