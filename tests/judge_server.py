@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -23,9 +24,11 @@ class JudgeServer:
         self.answers = list(answers)
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
+        self.times: list[datetime] = []
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.times.append(datetime.now(UTC))
         body = await request.json()
         self.bodies.append(body)
         self.headers.append(request.headers)

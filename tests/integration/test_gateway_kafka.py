@@ -72,7 +72,7 @@ async def test_while_the_broker_is_down_nothing_is_claimed_and_when_it_is_back_i
         begin = time.monotonic()
         answer = await client.post("/v1/events", b"\n".join(raws[10:20]))
         assert (answer.status, answer.told["reason"]) == (503, "kafka away")
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < tree.ingest.write_timeout_s
         assert client.gateway.door.room.used > 0, "its records still wait in the producer"
         await until(lambda: client.gateway.answer()[0] == 503)
         await asyncio.to_thread(kafka.start)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -76,27 +75,24 @@ async def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
 
 
 async def test_it_waits_as_long_as_it_is_told() -> None:
-    begin = time.monotonic()
     opinion, server = await asked(fails(429, Retry_After="1"), says("yes"))
     assert opinion.outcome == "yes"
-    assert time.monotonic() - begin >= 1.0
-    assert len(server.bodies) == 2
+    first, second = server.times
+    assert second - first >= timedelta(seconds=1)
 
 
 async def test_it_waits_until_the_date_it_is_told() -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    begin = time.monotonic()
-    opinion, _ = await asked(fails(503, Retry_After=until), says("yes"), retry_max_s=5.0)
+    opinion, server = await asked(fails(503, Retry_After=until), says("yes"), retry_max_s=5.0)
     assert opinion.outcome == "yes"
-    assert time.monotonic() - begin > 0.5
+    assert server.times[1] >= parsedate_to_datetime(until)
 
 
 async def test_it_gives_up_where_it_is_told_to_wait_for_too_long() -> None:
-    begin = time.monotonic()
-    opinion, server = await asked(fails(429, Retry_After="3600"))
+    async with asyncio.timeout(60):
+        opinion, server = await asked(fails(429, Retry_After="3600"))
     assert opinion == Opinion("away")
     assert len(server.bodies) == 1
-    assert time.monotonic() - begin < 2
 
 
 async def test_an_unreadable_wait_is_none() -> None:
@@ -109,10 +105,9 @@ async def test_all_questions_wait_when_one_is_told_to() -> None:
         tier = judge(server.url)
         first = asyncio.create_task(tier.ask(event(ATTACK), "injection"))
         await until(lambda: tier._not_before > 0)
-        begin = time.monotonic()
         second = await tier.ask(event("another"), "injection")
-        assert time.monotonic() - begin > 0.5
         assert (second.outcome, (await first).outcome) == ("yes", "yes")
+        assert server.times[1] - server.times[0] >= timedelta(seconds=1)
         await tier.close()
 
 

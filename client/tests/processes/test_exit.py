@@ -63,10 +63,9 @@ def test_what_other_exit_handlers_publish_is_sent(run: Run, gateway: Gateway) ->
 
 @pytest.mark.parametrize("deadline", [0, 0.5, 2])
 def test_a_broker_that_is_gone_does_not_delay_it_beyond_the_deadline(run: Run, deadline: float) -> None:
-    at_once = run(PUBLISH, NOWHERE, flush_timeout_s=0)
     ended = run(PUBLISH, NOWHERE, flush_timeout_s=deadline)
     assert ended.code == 0
-    assert deadline <= ended.seconds < at_once.seconds + deadline + 1
+    assert deadline <= ended.seconds < deadline + 4, "the default is 5 s"
     assert "100 events were not delivered before the process ended" in ended.stderr
 
 

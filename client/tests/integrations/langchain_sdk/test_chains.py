@@ -134,11 +134,19 @@ async def test_a_chain_that_is_cancelled_publishes_its_call(
 async def test_a_call_in_a_chain_that_takes_too_long_has_the_error_of_the_chain(
     api: Server, model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
+    async def expire(limit: asyncio.Timeout) -> None:
+        await asyncio.to_thread(api.wait_for, 1)
+        limit.reschedule(0)
+
+    async def call() -> None:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as tasks:
+            tasks.create_task(expire(limit))
+            await rag(model, Shelf(documents=[LEAFLET])).ainvoke("?", {"callbacks": [handler]})
+
     held = threading.Event()
     api.will(Reply.of(server.completion(), hold=held))
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await rag(model, Shelf(documents=[LEAFLET])).ainvoke("?", {"callbacks": [handler]})
+        await call()
     held.set()
     [event] = recorder.events
     assert event["error"]["type"] == "CancelledError"
