@@ -1,6 +1,6 @@
 """Measure the drift agent: false alarms, delays, cost. The figures of ``docs/models/drift.md``.
 
-    python benchmarks/eval_drift.py null|scalars|text|flags|streams|cost|calibration DATA
+    python -m benchmarks.eval_drift null|scalars|text|words|flags|streams|cost|calibration DATA
 
 DATA is the folder with ``drift.jsonl.gz``.
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import re
 import sys
 import time
 from collections import Counter, defaultdict
@@ -25,13 +27,16 @@ from agents.drift.columns import Columns
 from agents.drift.kernel import advance
 from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, OUTPUT, SCALARS, SEGMENT, SIGNALS, TEXT, pool_of
 from agents.drift.limits import limits
+from agents.drift.report import OF_TEXT
 from agents.drift.rows import changes_of
 from agents.drift.words import DIMENSIONS
 from agents.rate import RateCusum
+from benchmarks.quality.drift_causes import read
 from schemas.event import LLMEvent
 
 Rows = list[dict[str, Any]]
 FLAG_RATES = (0.03, 0.01)
+WORDED = {SIGNALS[feature] for feature in OF_TEXT}
 LATENCY, REFUSAL = SCALARS.index("latency_ms"), SCALARS.index("refusal")
 
 
@@ -189,6 +194,70 @@ def _told(what: str, delays: list[float], signals: Counter[str]) -> None:
     print(f"{what}: median {middle}, 10-90 % {low} to {high}, {dict(signals)}")
 
 
+def words(data: Path) -> None:
+    """Whether the words and events that an alarm of the text names are those of the change, over 10 shuffles each."""
+    found, texts = streams(data), read(data)
+    cases = {
+        f"stream {k} {rows[0]['kind']} {rows[0]['mix']}": (
+            before(rows),
+            [r["text"] for r in rows[len(before(rows)) :]],
+            1.0,
+        )
+        for k, rows in found.items()
+        if rows[0]["change_at"]
+    }
+    for a, b in ((10, 8), (8, 10)):
+        cases |= {f"stream {a}, {s:.0%} of {b}": (before(found[a]), before(found[b]), s) for s in (1.0, 0.3, 0.1)}
+    for share in (0.3, 0.1, 0.05):
+        cases[f"stream 10, {share:.0%} attacks"] = before(found[10]), list(texts.attacks), share
+    total = Counter[str]()
+    for what, (old, new, share) in cases.items():
+        counted = Counter[str]()
+        for seed in range(10):
+            counted += _named(old, new, share, seed)
+        total += counted
+        print(f"{what}: {_shares(counted)}")
+    print(f"all: {_shares(total)}")
+
+
+def _named(old: list[str], new: list[str], share: float, seed: int) -> Counter[str]:
+    rng = np.random.default_rng(seed)
+    usual, other = ([texts[i] for i in rng.permutation(len(texts))] for texts in (old, new))
+    head, rest = usual[:1000], usual[1000:1500]
+    kinds = rng.random(len(rest)) < share
+    tail = [other[i] if kind else text for i, (text, kind) in enumerate(zip(rest, kinds, strict=False))]
+    counted = Counter[str](runs=1)
+    late = [(i, c) for i, c in changes_of(head + tail) if i >= len(head) and c.signal.split(".")[1] in WORDED]
+    for _, change in late[:1]:
+        counted["alarms"] += 1
+        for name, terms, sign in (("gained", change.terms_gained, 1), ("lost", change.terms_lost, -1)):
+            counted[name] += len(terms)
+            counted[f"{name} right"] += sum(sign * _moved(term, old, new) > 2.0 for term in terms)
+        places = [int(event_id.removeprefix("row-")) - len(head) for event_id in change.event_ids]
+        counted["events"] += len(places)
+        counted["events right"] += sum(place >= 0 and bool(kinds[place]) for place in places)
+    return counted
+
+
+def _moved(term: str, old: list[str], new: list[str]) -> float:
+    """Difference of the shares of texts that have a word, in standard errors."""
+    word = re.compile(
+        rf"(?<![^\W\d_]){re.escape(term)}" + ("" if len(term.encode()) > 12 or not term.isascii() else r"(?![^\W\d_])"),
+        re.IGNORECASE,
+    )
+    n, m = len(old), len(new)
+    p, q = (sum(bool(word.search(text[:1024])) for text in texts) / len(texts) for texts in (old, new))
+    pooled = (n * p + m * q) / (n + m)
+    return (q - p) / math.sqrt(max(pooled * (1.0 - pooled), 1e-9) * (1 / n + 1 / m))
+
+
+def _shares(counted: Counter[str]) -> str:
+    return (
+        ", ".join(f"{name} {counted[name + ' right']} of {counted[name]}" for name in ("gained", "lost", "events"))
+        + f" ({counted['alarms']} alarms in {counted['runs']} runs)"
+    )
+
+
 def flags(_: Path) -> None:
     """Delay until 2 % of flags are told by `agents.rate`, and its false alarms at steady rates."""
     for usual, risen, calm in (
@@ -298,6 +367,7 @@ if __name__ == "__main__":
         "null": null,
         "scalars": scalars,
         "text": text,
+        "words": words,
         "flags": flags,
         "streams": in_order,
         "cost": cost,

@@ -17,8 +17,8 @@ from agents.drift.config import DriftConfig
 from agents.drift.kernel import advance
 from agents.drift.layout import OUTPUT, SIGNALS, TEXT, rows_kept
 from agents.drift.limits import limits
-from agents.drift.report import OF_TEXT, describe
-from agents.drift.segments import EXAMPLES, Segments
+from agents.drift.report import describe
+from agents.drift.segments import EXAMPLES, Segments, Strange
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
 from agents.drift.words import DIMENSIONS
 from schemas.errors import StateError
@@ -44,7 +44,7 @@ class DriftAgent:
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
@@ -99,25 +99,24 @@ class DriftAgent:
                 calibrate(kept.rows[row], kept.pool, self._limits)
                 continue
             event = chunk.events[at - 1]
-            found = alarm.tolist()
-            ids = (kept.strange(row) if int(found[1]) in OF_TEXT else ()) or kept.recent(row)
             key, reference = (event.tenant, event.app), self.config.reference_events
-            yield describe(kept.rows[row], at - 1, found, key, ids, reference)
+            yield describe(kept.rows[row], at - 1, alarm.tolist(), key, kept.examples(row), reference)
             kept.clear(row)
 
     def _remember(
         self, chunk: Chunk, owner: NDArray[np.int64], start: int, stop: int, strange: NDArray[np.bool_]
     ) -> None:
-        """Keep the last event ids of each row, and those of its unfamiliar texts."""
+        """Keep the last events of each row, and those with an unfamiliar text."""
         ids: dict[int, list[str]] = {}
         rows = owner[start:stop].tolist()
         for row, event in zip(reversed(rows), reversed(chunk.events[start:stop]), strict=True):
             kept = ids.setdefault(row, [])
             if len(kept) < EXAMPLES:
                 kept.append(event.event_id)
-        odd: dict[int, list[str]] = {}
+        odd: dict[int, list[Strange]] = {}
         for i in np.flatnonzero(strange[start:stop]).tolist():
-            odd.setdefault(rows[i], []).append(chunk.events[start + i].event_id)
+            at = start + i
+            odd.setdefault(rows[i], []).append((chunk.events[at].event_id, int(chunk.offsets[at])))
         for row, kept in ids.items():
             self.segments.remember(row, kept[::-1], odd.get(row, ()))
 

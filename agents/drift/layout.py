@@ -57,8 +57,12 @@ SPEEDS = 2
 VALUES = 5
 NAME_BYTES = 24
 RING = 64
-CELLS = 60
+USUAL_CELLS, RISING_CELLS = 16, 32
+"""Hash cells with a word each: of the reference, and of what came since."""
+
 TERM_BYTES = 16
+HISTORY = 64
+"""Texts in which a cell's word is told to have been or not: a bit each."""
 VOCABULARY = 1024
 PACKED = DIMENSIONS * (DIMENSIONS + 1) // 2
 
@@ -143,12 +147,18 @@ SEGMENT = np.dtype(
         ("value_name", "u1", (_C, VALUES, NAME_BYTES)),
         ("usual", "i1", (_C,)),
         ("ring", "u1", (_C, RING // 2)),
-        # words by hash cell
-        ("term", "u4", (CELLS,)),
-        ("term_votes", "f4", (CELLS,)),
-        ("term_before", "u2", (CELLS,)),
-        ("term_after", "u2", (CELLS,)),
-        ("term_text", "u1", (CELLS, TERM_BYTES)),
+        # words by hash cell: those usual in the reference with the count of its texts, and those new since; the latest
+        # texts that had them, a bit each
+        ("usual_word", "u4", (USUAL_CELLS,)),
+        ("usual_votes", "f4", (USUAL_CELLS,)),
+        ("usual_texts", "u2", (USUAL_CELLS,)),
+        ("usual_history", "u8", (USUAL_CELLS,)),
+        ("usual_name", "u1", (USUAL_CELLS, TERM_BYTES)),
+        ("rising_word", "u4", (RISING_CELLS,)),
+        ("rising_votes", "f4", (RISING_CELLS,)),
+        ("rising_before", "u1", (RISING_CELLS,)),
+        ("rising_history", "u8", (RISING_CELLS,)),
+        ("rising_name", "u1", (RISING_CELLS, TERM_BYTES)),
     ],
     align=True,
 )

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from sys import intern
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,23 @@ from agents.drift.layout import ROWS, SEGMENT, SLOTS, pool_of
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
 Key: TypeAlias = "tuple[str, str]"
+Strange: TypeAlias = "tuple[str, int]"
 Rows: TypeAlias = "NDArray[np.void]"
+
+
+class Examples(NamedTuple):
+    """The latest events of a segment, oldest first.
+
+    Attributes
+    ----------
+    recent
+        Event ids.
+    strange
+        Event ids and offsets of those with an unfamiliar text.
+    """
+
+    recent: tuple[str, ...]
+    strange: tuple[Strange, ...]
 
 
 class Segments:
@@ -54,7 +70,7 @@ class Segments:
         self.pool = pool_of(min(size, SLOTS), kept)
         self._owner: OrderedDict[Key, int] = OrderedDict()
         self._recent: list[tuple[str, ...]] = []
-        self._strange: list[tuple[str, ...]] = []
+        self._strange: list[tuple[Strange, ...]] = []
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -87,19 +103,15 @@ class Segments:
         self.rows[row] = np.zeros((), SEGMENT)
         self._strange[row] = ()
 
-    def remember(self, row: int, event_ids: Sequence[str], strange: Sequence[str]) -> None:
-        """Keep the latest event ids of a row as examples, and the latest of those with an unfamiliar text."""
+    def remember(self, row: int, event_ids: Sequence[str], strange: Sequence[Strange]) -> None:
+        """Keep the latest events of a row as examples, and the latest of those with an unfamiliar text."""
         self._recent[row] = (*self._recent[row], *event_ids)[-EXAMPLES:]
         if strange:
             self._strange[row] = (*self._strange[row], *strange)[-EXAMPLES:]
 
-    def recent(self, row: int) -> tuple[str, ...]:
-        """Latest event ids of a row."""
-        return self._recent[row]
-
-    def strange(self, row: int) -> tuple[str, ...]:
-        """Latest event ids of a row that had an unfamiliar text."""
-        return self._strange[row]
+    def examples(self, row: int) -> Examples:
+        """Return the latest events of a row."""
+        return Examples(self._recent[row], self._strange[row])
 
     def state(self) -> dict[str, Any]:
         """Return columns by row number, and whose row it is, least recently seen first."""
@@ -108,7 +120,7 @@ class Segments:
             "keys": [list(k) for k in self._owner],
             "row": list(self._owner.values()),
             "recent": [list(ids) for ids in self._recent],
-            "strange": [list(ids) for ids in self._strange],
+            "strange": [list(map(list, examples)) for examples in self._strange],
             "evicted": self.evicted,
             "columns": {name: self.rows[name][:n].copy() for name in COLUMNS},
             "pool": self._borrowed(),
@@ -138,7 +150,7 @@ class Segments:
         self.rows, self.pool, self.evicted = rows, pool, int(state["evicted"])
         self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
         self._recent = [tuple(map(str, ids))[-EXAMPLES:] for ids in recent]
-        self._strange = [tuple(map(str, ids))[-EXAMPLES:] for ids in strange]
+        self._strange = [tuple((str(i), int(o)) for i, o in examples)[-EXAMPLES:] for examples in strange]
         if len(self._owner) != n:
             raise ValueError("a segment twice")
 

@@ -12,13 +12,16 @@ from numpy import float32, uint32, uint64
 from numpy.typing import NDArray
 
 from agents.chars import mix
-from agents.drift.layout import CATEGORIES, CELLS, NAME_BYTES, RING, TERM_BYTES, VALUES
+from agents.drift.layout import CATEGORIES, NAME_BYTES, RING, RISING_CELLS, TERM_BYTES, USUAL_CELLS, VALUES
+from agents.drift.novelty import cell_of
 
 NOTHING, OTHER = 15, 14
 FADING = 1.0 / 32.0
 SHORTEST = 3
 """Bytes of a term; shorter words say little."""
 _MOST = 65535
+_NEWS = (1.0 - np.log(np.arange(256) + 1.0) / np.log(256.0)).astype(np.float32)
+"""Weight of a vote, by how often the reference had the word."""
 _OPENING = CATEGORIES.index("opening")
 
 
@@ -97,41 +100,66 @@ def most_frequent(row, c):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def count_terms(row, buffer, codes, spans, first, last, learning):  # type: ignore[no-untyped-def]
-    """Count each content word once per event in the cell of its hash: in the reference, or since the suspected begin.
+    """Note which content words a text has: the usual ones while the reference is learned, then also those that rise.
 
-    A cell keeps the word that wins the majority vote of recent ones (Tang, L., Huang, Q. and Lee, P. P. C. (2019).
-    MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM), here a vote that fades.
+    A cell keeps the word that wins the majority vote of those hashed to it (Tang, L., Huang, Q. and Lee, P. P. C.
+    (2019). MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM). Among rising words a
+    vote counts by how rare the word was in the reference, and fades.
     """
-    for k in range(CELLS):
-        row.term_votes[k] *= float32(1.0 - FADING)
-        if row.text_run == 1:
-            row.term_after[k] = 0
-    met = uint64(0)
+    for k in range(USUAL_CELLS):
+        row.usual_history[k] <<= uint64(1)
+    if not learning:
+        for k in range(RISING_CELLS):
+            row.rising_history[k] <<= uint64(1)
+            row.rising_votes[k] *= float32(1.0 - FADING)
     for w in range(first, last):
-        if spans[w, 1] < SHORTEST:
-            continue
-        cell = int(mix(codes[w], 2) >> uint64(8)) % CELLS
-        bit = uint64(1) << uint64(cell)
-        if row.term[cell] != uint32(codes[w]):
-            row.term_votes[cell] -= float32(1.0)
-            if row.term_votes[cell] >= 0.0:
-                continue
-            _replace(row, cell, buffer, codes[w], spans[w, 0], spans[w, 1])
-            met &= ~bit
-        if not met & bit:
-            row.term_votes[cell] += float32(1.0)
-            row.term_before[cell] += learning and row.term_before[cell] < _MOST
-            row.term_after[cell] += not learning and row.term_after[cell] < _MOST
-            met |= bit
+        if spans[w, 1] >= SHORTEST:
+            code, hashed = uint32(codes[w]), mix(codes[w], 2)
+            if learning:
+                _learn_usual(row, hashed, code, buffer, spans[w, 0], spans[w, 1])
+            else:
+                k = int(hashed >> uint64(8)) % USUAL_CELLS
+                row.usual_history[k] |= uint64(row.usual_word[k] == code)
+                _rise(row, hashed, code, cell_of(codes[w]), buffer, spans[w, 0], spans[w, 1])
 
 
 @njit(cache=True, nogil=True)
-def _replace(row, cell, buffer, code, begin, size):  # type: ignore[no-untyped-def]
-    row.term[cell], row.term_votes[cell] = uint32(code), 0.0
-    row.term_before[cell] = row.term_after[cell] = 0
+def _learn_usual(row, hashed, code, buffer, begin, size):  # type: ignore[no-untyped-def]
+    k = int(hashed >> uint64(8)) % USUAL_CELLS
+    if row.usual_word[k] != code:
+        row.usual_votes[k] -= float32(1.0)
+        if row.usual_votes[k] >= 0.0:
+            return
+        row.usual_word[k], row.usual_votes[k] = code, 0.0
+        row.usual_texts[k], row.usual_history[k] = 0, uint64(0)
+        _name(row.usual_name[k], buffer, begin, size)
+    if not row.usual_history[k] & uint64(1):
+        row.usual_votes[k] += float32(1.0)
+        row.usual_texts[k] += row.usual_texts[k] < _MOST
+        row.usual_history[k] |= uint64(1)
+
+
+@njit(cache=True, nogil=True)
+def _rise(row, hashed, code, known, buffer, begin, size):  # type: ignore[no-untyped-def]
+    k = int(hashed >> uint64(24)) % RISING_CELLS
+    count = row.vocabulary[known]
+    if row.rising_word[k] != code:
+        row.rising_votes[k] -= _NEWS[count]
+        if row.rising_votes[k] >= 0.0:
+            return
+        row.rising_word[k], row.rising_votes[k] = code, 0.0
+        row.rising_before[k], row.rising_history[k] = count, uint64(0)
+        _name(row.rising_name[k], buffer, begin, size)
+    if not row.rising_history[k] & uint64(1):
+        row.rising_votes[k] += _NEWS[count]
+        row.rising_history[k] |= uint64(1)
+
+
+@njit(cache=True, nogil=True)
+def _name(into, buffer, begin, size):  # type: ignore[no-untyped-def]
     if size > TERM_BYTES:
         size = TERM_BYTES
         while buffer[begin + size] & 0xC0 == 0x80:  # do not cut a character
             size -= 1
     for b in range(TERM_BYTES):
-        row.term_text[cell, b] = buffer[begin + b] if b < size else 0
+        into[b] = buffer[begin + b] if b < size else 0
