@@ -10,9 +10,10 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import ContractError, DecodeError
+from schemas.event import Time, Tokens
 from schemas.feedback import Feedback
 from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
@@ -22,6 +23,8 @@ Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _NONE: Mapping[str, Any] = {}
+# llm.scored hands an event on as its service wrote it, so here it may have every form that the contract reads.
+_TIME, _TOKENS_OF = TypeAdapter[datetime](Time), TypeAdapter[int](Tokens)
 
 
 class Built(NamedTuple):
@@ -72,15 +75,18 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
     return Built((*row, timestamp_ms if timestamp_ms > 0 else int(time.time() * 1000)), place)
 
 
-def milliseconds(value: str) -> int:
-    """Turn an ISO 8601 time into milliseconds since 1970.
+def milliseconds(value: Any) -> int:
+    """Turn a time, in any form in which the contract takes it, into milliseconds since 1970.
 
     Examples
     --------
-    >>> milliseconds("1971-01-01T00:00:01.5Z")
-    31536001500
+    >>> milliseconds("1971-01-01T00:00:01.5Z"), milliseconds(31536001.5)
+    (31536001500, 31536001500)
     """
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        moment = _TIME.validate_python(value)
     if moment.tzinfo is None:
         raise ValueError(f"time {value!r} has no zone; append Z")
     return _in_range(moment)
@@ -106,6 +112,10 @@ def _count(value: Any, limit: int = 2**32) -> int:
     if type(number) is not int or not 0 <= number < limit:
         raise ValueError(f"{value!r} is not a count below {limit}")
     return number
+
+
+def _tokens(value: Any) -> int:
+    return value if type(value) is int and 0 <= value < 2**31 else _TOKENS_OF.validate_python(value)
 
 
 def _text(value: Any) -> str:
@@ -143,7 +153,7 @@ def _scored(value: bytes) -> Built:
         _text(event["event_id"]), _text(event["call_id"]), milliseconds(event["time"]),
         _text(event["tenant"]), _text(event["app"]),
         _text(event.get("environment", "production")), *[_text(event.get(name)) for name in _EVENT_TEXTS[1:]],
-        *[_count(usage.get(name)) for name in _TOKENS],
+        *[_tokens(usage.get(name, 0)) for name in _TOKENS],
         _number(event.get("cost_usd")), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
         _text(error.get("type")), _text(choices[0].get("finish_reason")) if choices else "",
         _number(injection.get("score")), bool(injection.get("flag")),
