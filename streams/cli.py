@@ -233,9 +233,20 @@ def _replay(files: list[Path], out: Path) -> None:
     with _progress("replay") as tell:
         report = run(files, out, load_settings(), tell)
     console.print(
-        f"{report.scored:,} scored, {report.alerts:,} alert states, {report.dead_letters:,} bad lines, "
-        f"{report.events_per_second:,.0f} events/s, in {out}"
+        f"{report.records:,} lines: {report.scored:,} calls scored, {report.alerts:,} alert states, "
+        f"{report.dead_letters:,} bad lines, {report.events_per_second:,.0f} events/s, in {out}",
+        soft_wrap=True,
     )
+    if report.parts:
+        console.print(f"other halves, or further parts, of these calls: {report.parts:,}")
+    if report.repeats:
+        console.print(f"events that came before, and are judged once: {report.repeats:,}")
+    if report.labels:
+        console.print(
+            f"labels: {report.labels:,}, of which repeated, or of no event that is remembered: {report.unknown:,}"
+        )
+    if report.commands:
+        console.print(f"commands to models: {report.commands:,}")
     if report.waiting:
         console.print(f"{report.waiting:,} halves of calls were not scored: their other halves are missing")
     if report.late:

@@ -13,6 +13,8 @@ import orjson
 
 from agents.pipeline import Outputs, Pipeline, Record
 from schemas.errors import RecordError, SettingsError
+from schemas.feedback import Feedback
+from schemas.learning import ModelCommand
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.deadletters import Origin, letter
@@ -33,6 +35,10 @@ class Report:
     ----------
     first_bad
         Where the first line that is no record stands, and why it is none; empty where all are.
+    labels, unknown
+        Labels, and those of them that no agent took: seen before, or of an event that is not remembered.
+    commands, repeats
+        Commands to models; events that came before.
     late
         Events that came when their minute was closed: scored, and in no aggregate.
     waiting
@@ -44,9 +50,19 @@ class Report:
     alerts: int
     dead_letters: int
     first_bad: str
+    labels: int
+    unknown: int
+    commands: int
+    repeats: int
     late: int
     waiting: int
     seconds: float
+
+    @property
+    def parts(self) -> int:
+        """Lines that gave a call its other half, or further parts of it."""
+        others = self.dead_letters + self.labels + self.commands + self.repeats + self.waiting
+        return self.records - self.scored - others
 
     @property
     def events_per_second(self) -> float:
@@ -80,8 +96,8 @@ def replay(
         read = deal(files, settings.kafka.partitions, run.judge, progress, run.set_aside)
         run.finish(out)
     return Report(
-        read.records, run.scored_rows, run.alert_rows, read.bad, run.first_bad, run.late, run.waiting,
-        time.perf_counter() - begin,
+        read.records, run.scored_rows, run.alert_rows, read.bad, run.first_bad, run.labels, run.unknown, run.commands,
+        run.repeats, run.late, run.waiting, time.perf_counter() - begin,
     )  # fmt: skip
 
 
@@ -138,12 +154,14 @@ class _Run:
         self.first_bad = ""
         self._pipelines: dict[int, Pipeline] = {}
         self._windows: dict[str, bytes] = {}
-        self.scored_rows = self.alert_rows = 0
+        self.scored_rows = self.alert_rows = self.labels = self.commands = 0
 
     def judge(self, partition: int, records: Sequence[Record]) -> None:
         if partition not in self._pipelines:
             self._pipelines[partition] = build_pipeline(partition, self._settings)
         outputs: Outputs = self._pipelines[partition].process(records)
+        self.labels += sum(isinstance(item, Feedback) for _, item, _ in records)
+        self.commands += sum(isinstance(item, ModelCommand) for _, item, _ in records)
         self._scored.writelines(row + b"\n" for row in outputs.scored)
         self._alerts.writelines(orjson.dumps(row, option=_NUMERIC_KEYS) + b"\n" for row in outputs.alerts)
         self.scored_rows += len(outputs.scored)
@@ -155,6 +173,14 @@ class _Run:
         self.first_bad = self.first_bad or f"{where}: {error}"
         row = letter(Origin(where, str(path), 0, number), error, None, line)
         self._letters.write(orjson.dumps(row) + b"\n")
+
+    @property
+    def unknown(self) -> int:
+        return sum(pipeline.ignored for pipeline in self._pipelines.values())
+
+    @property
+    def repeats(self) -> int:
+        return sum(pipeline.repeats.dropped for pipeline in self._pipelines.values())
 
     @property
     def late(self) -> int:

@@ -28,7 +28,7 @@ def test_a_bad_line_is_told_with_its_place_and_kept_with_its_reason(tmp_path: Pa
     source = tmp_path / "events.jsonl"
     source.write_bytes(b"\n".join([*calls[:3], b"", b"{", *calls[3:], b'{"event_id": 1}']) + b"\n")
     said = run(source, tmp_path / "out")
-    assert f"{len(calls)} scored" in said
+    assert f"{len(calls)} calls scored" in said
     assert "2 bad lines" in said
     assert f"the first: {source}:5: " in said
     rows = (tmp_path / "out" / "deadletter.jsonl").read_bytes().splitlines()
@@ -50,9 +50,28 @@ def test_late_events_and_halves_that_stay_alone_are_told(tmp_path: Path) -> None
     source = tmp_path / "events.jsonl"
     source.write_bytes(b"\n".join(map(orjson.dumps, (early, *far, late, alone))))
     said = run(source, tmp_path / "out")
-    assert f"{2 * ALONE + 2} scored" in said
+    assert f"{2 * ALONE + 2} calls scored" in said
     assert "1 events are in no aggregate" in said
     assert "1 halves of calls were not scored" in said
+
+
+def test_what_became_of_each_line_is_told(tmp_path: Path) -> None:
+    calls = lines(300)
+    halves = sum(b'"response"' in raw for raw in calls)
+    known = orjson.loads(calls[-1])
+    label = {name: known[name] for name in ("call_id", "time", "tenant", "app")}
+    label |= {"kind": "feedback", "feedback_id": "f1", "signal": "injection", "label": True}
+    stranger = label | {"feedback_id": "f2", "call_id": "nobody"}
+    command = {"kind": "model", "command_id": "m", "time": known["time"], "signal": "injection", "action": "rollback"}
+    command |= {"version": "shipped"}
+    source = tmp_path / "events.jsonl"
+    source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, stranger, command))]))
+    said = run(source, tmp_path / "out")
+    assert f"304 lines: {300 - halves} calls scored" in said
+    assert f"other halves, or further parts, of these calls: {halves}" in said
+    assert "events that came before, and are judged once: 1" in said
+    assert "labels: 2, of which repeated, or of no event that is remembered: 1" in said
+    assert "commands to models: 1" in said
 
 
 def test_a_file_without_an_event_is_wrong_usage(tmp_path: Path) -> None:
