@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 from rich.markup import escape
@@ -17,13 +19,18 @@ from schemas.settings import Kafka
 from streams.kafka import client_options
 
 _SUMMARY_CHARS = 160
+_SILENCE_MS = 3_000
+"""After which what is on the topic is taken to be read: a position does not pass what was compacted away at the end."""
+
 _COLOUR = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def line(alert: Alert) -> str:
     """Return an alert as one line for the terminal, in Rich's markup."""
     colour = "green" if alert.state == "resolved" else _COLOUR[alert.severity]
-    return f"{alert.changed_at:%H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {shown(alert.summary)}"
+    return (
+        f"{alert.changed_at:%Y-%m-%d %H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {shown(alert.summary)}"
+    )
 
 
 def shown(summary: str) -> str:
@@ -54,13 +61,29 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
         except KafkaConnectionError as error:
             raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
         with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
-            async for record in consumer:
+            async for record in _records(consumer, backlog=from_start):
                 if as_json:
                     console.out(record.value.decode(), highlight=False)
                 else:
                     console.print(_line(orjson.loads(record.value), shadow=shadow), highlight=False, soft_wrap=True)
     finally:
         await consumer.stop()
+
+
+async def _records(consumer: AIOKafkaConsumer, *, backlog: bool) -> AsyncIterator[ConsumerRecord]:
+    """Yield what is on the topic in the order in which it was written, whatever the partition; then what comes."""
+    if backlog:
+        ends = await consumer.end_offsets(consumer.assignment())
+        found: list[ConsumerRecord] = []
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            taken = await consumer.getmany(timeout_ms=_SILENCE_MS)
+            if not taken:
+                break
+            found += chain.from_iterable(taken.values())
+        for record in sorted(found, key=lambda record: (record.timestamp, record.partition, record.offset)):
+            yield record
+    async for record in consumer:
+        yield record
 
 
 def _line(value: dict[str, Any], *, shadow: bool) -> str:
