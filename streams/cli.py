@@ -365,6 +365,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("faust", "mode", "aiokafka", "clickhouse_connect"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
+        logging.getLogger(repeated).setLevel(logging.ERROR)
     try:
         app()
     except StreamgaugeError as error:

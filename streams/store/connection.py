@@ -47,9 +47,16 @@ def connect(settings: ClickHouse, database: str = "default") -> Client:
             send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
         )
     except (ClickHouseError, OSError) as error:
-        where = settings.path or f"{settings.host}:{settings.port}"
-        if "UNKNOWN_DATABASE" in str(error):
-            remedy = f"no database {database}; run: streamgauge db migrate"
-        else:
-            remedy = f"{error}; is it running, are user and password right?"
-        raise StoreError(f"clickhouse {where}: {remedy}") from error
+        where = f"clickhouse.path={settings.path}"
+        if settings.path is None:
+            where = f"clickhouse.host={settings.host}, clickhouse.port={settings.port}"
+        raise StoreError(f"{where}: {_told(error, database)}") from error
+
+
+def _told(error: BaseException, database: str) -> str:
+    if "UNKNOWN_DATABASE" in str(error):
+        return f"no database {database}; run: streamgauge db migrate"
+    root: BaseException = error
+    while (deeper := root.__cause__ or root.__context__) is not None:
+        root = deeper
+    return f"no answer ({root}); is it running?" if isinstance(root, OSError) else str(error)

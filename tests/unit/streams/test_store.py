@@ -87,6 +87,13 @@ def test_every_column_has_a_comment(store: ClickHouse) -> None:
         client.close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+def test_a_server_that_does_not_answer_is_named_by_its_settings(host: str) -> None:
+    wanted = rf"clickhouse\.host={host}, clickhouse\.port=1: no answer \(\[Errno -?\d+\] [\w ]+\); is it running\?$"
+    with pytest.raises(StoreError, match=wanted):
+        connect(ClickHouse(host=host, port=1))
+
+
 def test_a_cluster_gives_replicated_engines() -> None:
     values = template_values(ClickHouse(cluster="main"))
     sql = "\n".join(s for _, _, text in migration_files() for s in statements(text, values))
