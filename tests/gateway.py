@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,6 +16,7 @@ import orjson
 
 from schemas.settings import Settings
 from streams.gateway.server import Gateway
+from tests.waiting import until
 
 NDJSON, JSON, PROTOBUF = "application/x-ndjson", "application/json", "application/x-protobuf"
 
@@ -52,14 +53,6 @@ class Client:
     async def ready(self) -> None:
         """Wait until Kafka answers."""
         await until(lambda: self.gateway.answer()[0] == 200)
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 30) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

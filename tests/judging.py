@@ -23,6 +23,6 @@ async def judging(tree: Settings, made: Worker | None = None) -> AsyncIterator[W
     assert worker.error is None
 
 
-def judged(worker: Worker) -> int:
-    """Return how many records of the event log it, and those before it, have judged."""
-    return sum(engine.pipeline.offset + 1 for engine in worker.engines.values())
+def judged(*workers: Worker) -> int:
+    """Return how many records of the event log they, and those before them, have judged."""
+    return sum(engine.pipeline.offset + 1 for worker in workers for engine in worker.engines.values())

@@ -30,9 +30,10 @@ from streams.web import serve
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
-from tests.gateway import JSON, NDJSON, PROTOBUF, Answer, Client, answers, running, until
+from tests.gateway import JSON, NDJSON, PROTOBUF, Answer, Client, answers, running
 from tests.topics import read_all, values
 from tests.traffic import lines
+from tests.waiting import until
 
 RAWS = lines(60)
 

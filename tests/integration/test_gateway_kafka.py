@@ -12,11 +12,12 @@ from schemas.settings import Settings
 from streams.kafka import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
-from tests.gateway import JSON, PROTOBUF, running, until
+from tests.gateway import JSON, PROTOBUF, running
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.topics import values
 from tests.traffic import lines
+from tests.waiting import until
 
 
 @pytest.fixture

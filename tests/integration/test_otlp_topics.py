@@ -16,11 +16,11 @@ from streams.keying import partition_of
 from streams.worker.app import Worker
 from tests import collector
 from tests.conftest import MakeSettings
-from tests.gateway import until
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.broker import create_topics as create_named
 from tests.topics import read_all, values
+from tests.waiting import until
 
 OTLP_PARTITIONS = 3
 """Not as many as the events have: theirs is the Collector's choice."""

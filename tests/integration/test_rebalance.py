@@ -11,10 +11,11 @@ import pytest
 from streams.kafka import create_topics
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
-from tests.integration.test_worker import publish, until
+from tests.integration.test_worker import publish
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.traffic import lines
+from tests.waiting import until
 
 PARTITIONS = 8
 

@@ -16,10 +16,11 @@ from streams.keying import event_key, window_key
 from streams.replay import replay
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
-from tests.integration.test_worker import judged, until
+from tests.judging import judged
 from tests.kafka.broker import KafkaBroker
 from tests.topics import read_all
 from tests.traffic import lines
+from tests.waiting import until
 
 EVENTS = 6_000
 

@@ -18,11 +18,11 @@ from streams.shadow.shadow import Shadow
 from streams.variant import load_variant
 from tests.conftest import MakeSettings
 from tests.integration.test_replay_is_live import grouped, last_of_each_window, publish
-from tests.integration.test_worker import until
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.topics import values
 from tests.traffic import lines
+from tests.waiting import until
 
 SECOND = """
 drift: {events_per_false_alarm: 100, reference_events: 50}

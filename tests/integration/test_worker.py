@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -25,9 +24,11 @@ from streams.worker.app import Worker
 from streams.worker.chunks import ByteBudget
 from streams.worker.transport import FETCH_MAX_WAIT_MS
 from tests.conftest import MakeSettings, MakeTopics
+from tests.judging import judged
 from tests.kafka.broker import KafkaBroker
 from tests.topics import read_all
 from tests.traffic import lines
+from tests.waiting import until
 
 
 async def publish(settings: Settings, raws: list[bytes], partition: int | None = None) -> None:
@@ -37,17 +38,6 @@ async def publish(settings: Settings, raws: list[bytes], partition: int | None =
         where = i % settings.kafka.partitions if partition is None else partition
         await producer.send(settings.kafka.topic("events"), raw, partition=where)
     await producer.stop()
-
-
-async def until(condition: Callable[[], bool], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.02)
-
-
-def judged(*workers: Worker) -> int:
-    return sum(e.pipeline.offset + 1 for w in workers for e in w.engines.values())
 
 
 def behind(worker: Worker) -> int:

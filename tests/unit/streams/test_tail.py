@@ -19,7 +19,7 @@ from schemas.outputs import Alert
 from schemas.settings import Kafka
 from streams.tables import show
 from streams.tail import line, tail
-from tests.integration.test_worker import until
+from tests.waiting import until
 
 AT = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
