@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
+from agents.hallucination.abstention import abstains
 from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
 from agents.hallucination.model import margins, shipped
 from agents.hallucination.overlap import measure
 from agents.hallucination.sides import Sides, split
-from agents.hallucination.signal import NO_CONTEXT, NO_RESPONSE, GroundingSignal
+from agents.hallucination.signal import ABSTENTION, NO_CONTEXT, NO_RESPONSE, GroundingSignal
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.odds import probability
@@ -131,6 +132,9 @@ class HallucinationAgent:
         judged: list[int] = []
         for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
+                continue
+            if abstains(chunk.events[i].choices[0].content):
+                signals[i] = ABSTENTION
                 continue
             limit = self._thresholds.pass_on(chunk.places[i], log_odds)
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)

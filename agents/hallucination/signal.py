@@ -18,7 +18,8 @@ class GroundingSignal:
     grounding
         ``1 - score``.
     reason
-        Why there is no score: ``no_context`` or ``no_response``.
+        Why there is no score: ``no_context``, ``no_response``, or ``abstention`` where the answer only says that it has
+        none.
     unsupported
         Up to five addresses, citation marks, numbers or names of the response that the context lacks; flagged only.
     worst_sentence
@@ -43,3 +44,4 @@ class GroundingSignal:
 
 NO_CONTEXT = GroundingSignal(None, flag=False, reason="no_context")
 NO_RESPONSE = GroundingSignal(None, flag=False, reason="no_response")
+ABSTENTION = GroundingSignal(None, flag=False, reason="abstention")
