@@ -97,7 +97,8 @@ def synthetic(n: int, seed: int, shift: float = 0.0, at: int = 0, feature: int =
     codes, names = np.array([0, 11, 13], np.uint64), np.zeros((3, NAME_BYTES), np.uint8)
     none, no_words = np.zeros(n + 1, np.int64), np.zeros((1, 2), np.int64)
     return Columns(
-        at_ms, at_ms, scalars, values, codes, names, np.zeros((n, DIMENSIONS)), none, codes, no_words, names[0]
+        *(at_ms, at_ms, scalars, values, codes, names, np.zeros((n, DIMENSIONS)), none, codes, no_words, names[0]),
+        np.ones(n, np.uint16),
     )
 
 

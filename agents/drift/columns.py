@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ _ANSWERED = [SCALARS.index(name) for name in ("response_chars", "latency_ms", "o
 """Not judged where the call failed or the model declined: those are changes of their own, and move all of these."""
 
 _Combination: TypeAlias = "tuple[int, str, str | None, int, str | None, str, str]"
+_USERS = 0xFFFF
 COST_UNIT = 1e-6
 """Dollars that count as the 1 in log(1 + x): a millionth, so that cheap calls are told apart."""
 
@@ -41,6 +43,8 @@ class Columns(NamedTuple):
         float64[n, dimensions], embedding of the last user message.
     first, words, spans
         Words of event i are ``first[i]`` to ``first[i + 1]``: hash, first byte in ``buffer`` and size (0: no term).
+    users
+        Hash of who asked, or of the conversation, from 1 on; where neither is known each call is of another.
     """
 
     offsets: NDArray[np.int64]
@@ -54,6 +58,7 @@ class Columns(NamedTuple):
     words: NDArray[np.uint64]
     spans: NDArray[np.int64]
     buffer: NDArray[np.uint8]
+    users: NDArray[np.uint16]
 
 
 def columns(chunk: Chunk, text_bytes: int) -> Columns:
@@ -75,8 +80,25 @@ def columns(chunk: Chunk, text_bytes: int) -> Columns:
     values[:, _OPENING] = np.where(openings > 0, len(codes) + np.arange(n), 0)
     codes, names = np.concatenate((codes, openings)), np.concatenate((names, opened))
     return Columns(
-        chunk.offsets, chunk.times, scalars, values, codes, names, vectors, first, words, spans, texts.buffer
+        chunk.offsets,
+        chunk.times,
+        scalars,
+        values,
+        codes,
+        names,
+        vectors,
+        first,
+        words,
+        spans,
+        texts.buffer,
+        _users(chunk),
     )
+
+
+def _users(chunk: Chunk) -> NDArray[np.uint16]:
+    named = (event.user_id or event.conversation_id for event in chunk.events)
+    whole = [crc32(name.encode()) if name else at for name, at in zip(named, chunk.offsets.tolist(), strict=True)]
+    return (np.array(whole, np.int64) % _USERS + 1).astype(np.uint16)
 
 
 def _forms(texts: Texts, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:

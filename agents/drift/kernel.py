@@ -91,7 +91,7 @@ def _text(row, i, data, limits, white, alarm):  # type: ignore[no-untyped-def]
     else:
         distance, ratio = mewma.step(row, data.vectors[i], limits, data.offsets[i], data.times[i], white)
         _note(alarm, ratio, int64(TEXT), int64(0))
-    count_terms(row, data.buffer, data.words, data.spans, first, last, learning)
+    count_terms(row, data.buffer, data.words, data.spans, first, last, learning, data.users[i])
     return distance
 
 

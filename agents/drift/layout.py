@@ -157,6 +157,7 @@ SEGMENT = np.dtype(
         ("rising_word", "u4", (RISING_CELLS,)),
         ("rising_votes", "f4", (RISING_CELLS,)),
         ("rising_before", "u1", (RISING_CELLS,)),
+        ("rising_user", "u2", (RISING_CELLS,)),
         ("rising_history", "u8", (RISING_CELLS,)),
         ("rising_name", "u1", (RISING_CELLS, TERM_BYTES)),
     ],

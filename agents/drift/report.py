@@ -31,16 +31,12 @@ from agents.drift.layout import (
 )
 from agents.drift.scalars import CUT
 from agents.drift.segments import Examples, Key
-from agents.drift.tally import ring
+from agents.drift.tally import SEVERAL, ring
 from agents.drift.words import DIMENSIONS
 
 TERMS = 8
-GAINED, LOST = 7.5, 16.0
-"""Log-likelihood ratios from which a word is named.
-
-By chance a given word reaches them in 0.6 % and 0.006 % of cases; but the begin of a change is where the texts begin
-to look unusual, so chance has more to choose from than that.
-"""
+GAINED, LOST = 5.0, 16.0
+"""Log-likelihood ratios from which a word is named, both measured: see ``docs/models/drift.md``."""
 
 OF_TEXT = (TEXT, NOVELTY, UNFAMILIAR)
 """Features of which the words, and the events with an unfamiliar text, are the evidence."""
@@ -124,11 +120,15 @@ def newest(totals: Any, counts: Any, levels: int) -> tuple[int, float]:
 
 
 def terms(row: Any, run: int, reference: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words that a larger, and a smaller, share of texts has since the begin than in the reference, surest first."""
+    """Words that a larger, and a smaller, share of texts has since the begin than in the reference, surest first.
+
+    What one user alone says must not get into an alert: it may be a name, or a diagnosis.
+    """
     run = min(run, HISTORY)
     counted = uint64((1 << run) - 1)
     now = np.bitwise_count(row["rising_history"] & counted)
-    gained = surprise(row["rising_before"], reference, now, run)
+    said = (row["rising_user"] == SEVERAL) & (now > 1)
+    gained = np.where(said, surprise(row["rising_before"], reference, now, run), 0.0)
     lost = -surprise(row["usual_texts"], reference, np.bitwise_count(row["usual_history"] & counted), run)
     return _surest(gained, GAINED, row["rising_name"]), _surest(lost, LOST, row["usual_name"])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agents.chars import mix
 from agents.drift.layout import CATEGORIES, NAME_BYTES, RING, RISING_CELLS, TERM_BYTES, USUAL_CELLS, VALUES
-from agents.drift.novelty import cell_of
+from agents.drift.novelty import WORDS, cell_of
 
 NOTHING, OTHER = 15, 14
 FADING = 1.0 / 32.0
@@ -23,6 +23,8 @@ _MOST = 65535
 _NEWS = (1.0 - np.log(np.arange(256) + 1.0) / np.log(256.0)).astype(np.float32)
 """Weight of a vote, by how often the reference had the word."""
 _OPENING = CATEGORIES.index("opening")
+SEVERAL = 0
+"""In the place of a user: not one alone has said the word."""
 
 
 @njit(cache=True, nogil=True)
@@ -99,8 +101,10 @@ def most_frequent(row, c):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def count_terms(row, buffer, codes, spans, first, last, learning):  # type: ignore[no-untyped-def]
+def count_terms(row, buffer, codes, spans, first, last, learning, user):  # type: ignore[no-untyped-def]
     """Note which content words a text has: the usual ones while the reference is learned, then also those that rise.
+
+    As many of a text's words are read as the reference has counted: others would seem never to have been said.
 
     A cell keeps the word that wins the majority vote of those hashed to it (Tang, L., Huang, Q. and Lee, P. P. C.
     (2019). MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM). Among rising words a
@@ -112,7 +116,7 @@ def count_terms(row, buffer, codes, spans, first, last, learning):  # type: igno
         for k in range(RISING_CELLS):
             row.rising_history[k] <<= uint64(1)
             row.rising_votes[k] *= float32(1.0 - FADING)
-    for w in range(first, last):
+    for w in range(first, min(last, first + WORDS)):
         if spans[w, 1] >= SHORTEST:
             code, hashed = uint32(codes[w]), mix(codes[w], 2)
             if learning:
@@ -120,7 +124,7 @@ def count_terms(row, buffer, codes, spans, first, last, learning):  # type: igno
             else:
                 k = int(hashed >> uint64(8)) % USUAL_CELLS
                 row.usual_history[k] |= uint64(row.usual_word[k] == code)
-                _rise(row, hashed, code, cell_of(codes[w]), buffer, spans[w, 0], spans[w, 1])
+                _rise(row, hashed, code, cell_of(codes[w]), buffer, spans[w, 0], spans[w, 1], user)
 
 
 @njit(cache=True, nogil=True)
@@ -140,7 +144,7 @@ def _learn_usual(row, hashed, code, buffer, begin, size):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _rise(row, hashed, code, known, buffer, begin, size):  # type: ignore[no-untyped-def]
+def _rise(row, hashed, code, known, buffer, begin, size, user):  # type: ignore[no-untyped-def]
     k = int(hashed >> uint64(24)) % RISING_CELLS
     count = row.vocabulary[known]
     if row.rising_word[k] != code:
@@ -148,11 +152,13 @@ def _rise(row, hashed, code, known, buffer, begin, size):  # type: ignore[no-unt
         if row.rising_votes[k] >= 0.0:
             return
         row.rising_word[k], row.rising_votes[k] = code, 0.0
-        row.rising_before[k], row.rising_history[k] = count, uint64(0)
+        row.rising_before[k], row.rising_history[k], row.rising_user[k] = count, uint64(0), user
         _name(row.rising_name[k], buffer, begin, size)
     if not row.rising_history[k] & uint64(1):
         row.rising_votes[k] += _NEWS[count]
         row.rising_history[k] |= uint64(1)
+        if row.rising_user[k] != user:
+            row.rising_user[k] = SEVERAL
 
 
 @njit(cache=True, nogil=True)
