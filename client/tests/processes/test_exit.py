@@ -61,11 +61,11 @@ def test_what_other_exit_handlers_publish_is_sent(run: Run, gateway: Gateway) ->
     assert [event["event_id"] for event in gateway.taken] == ["last"]
 
 
-@pytest.mark.parametrize("deadline", [0, 0.5, 2])
+@pytest.mark.parametrize("deadline", [0, 0.5])
 def test_a_broker_that_is_gone_does_not_delay_it_beyond_the_deadline(run: Run, deadline: float) -> None:
     ended = run(PUBLISH, NOWHERE, flush_timeout_s=deadline)
     assert ended.code == 0
-    assert deadline <= ended.seconds < deadline + 4, "the default is 5 s"
+    assert deadline <= ended.seconds < 5, "that is the default"
     assert "100 events were not delivered before the process ended" in ended.stderr
 
 

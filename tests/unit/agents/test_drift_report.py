@@ -62,7 +62,7 @@ def test_the_ratio_is_that_of_dunning(a: int, b: int) -> None:
     n, m = 300, 10
 
     def likelihood(k: int, of: int, share: float) -> float:
-        return sum(count * np.log(p) for count, p in ((k, share), (of - k, 1.0 - share)) if count)
+        return float(sum(count * np.log(p) for count, p in ((k, share), (of - k, 1.0 - share)) if count))
 
     share = (a + b) / (n + m)
     apart, alike = (likelihood(a, n, x) + likelihood(b, m, y) for x, y in ((a / n, b / m), (share, share)))
