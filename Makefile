@@ -73,6 +73,7 @@ quality: setup  ## measure the agents on sources they never saw: make quality AR
 
 docs: setup  ## write the generated references (contracts, settings) anew
 	$(BIN)/python -m schemas.export
+	$(BIN)/python -m streams.store.reference
 
 lint: setup  ## format check, ruff, import-linter
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Documents made from the models: JSON Schemas, AsyncAPI, settings, rules, tables.
+"""Documents made from the models: JSON Schemas, AsyncAPI, settings, rules.
 
 ``python -m schemas.export`` writes them; ``--check`` fails if those in ``docs/contracts`` are stale.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ def documents() -> dict[str, str]:
         "asyncapi.json": _pretty(asyncapi()),
         "settings.md": settings_reference(),
         "rules.md": rules_reference(),
-        "tables.md": tables_reference(),
     }
 
 
@@ -108,47 +106,6 @@ def rules_reference() -> str:
         over = rule.over if rule.q is None else f"{rule.over} {rule.q}"
         rows.append(f"| {rule.name} | {over} | `{rule.metric}` | {level} | {rule.severity} | {rule.description} |")
     return "\n".join(rows) + "\n"
-
-
-_CREATED = re.compile(
-    r"CREATE (TABLE|VIEW) IF NOT EXISTS \$\{database\}\.(\w+)(.*?)\nCOMMENT '((?:[^']|'')*)';", re.DOTALL
-)
-_COLUMN = re.compile(r"^    (\w+) (\S.*?)(?: DEFAULT \S+)? COMMENT '((?:[^']|'')*)'", re.MULTILINE)
-_COMMENTED = re.compile(r"ALTER TABLE \$\{database\}\.(\w+)\S*\s+COMMENT COLUMN (\w+) '((?:[^']|'')*)'")
-_ORDER = re.compile(r"^ORDER BY \((.*)\)$", re.MULTILINE)
-_DAYS = re.compile(r"\$\{(\w+_days)\}")
-
-
-def tables_reference() -> str:
-    """Return the tables and views in ClickHouse, from the SQL files that make them."""
-    sql = "\n".join(path.read_text() for path in sorted((Path(__file__).parent / "sql").glob("*.sql")))
-    newer = {(table, column): about for table, column, about in _COMMENTED.findall(sql)}
-    rows = [
-        "# Tables in ClickHouse",
-        "",
-        "Made by `streamgauge db migrate` in the database named by `clickhouse.database`; questions that they answer",
-    ]
-    rows += ["are in [sql.md](../sql.md). Times are UTC."]
-    for kind, name, body, about in _CREATED.findall(sql):
-        rows += ["", f"## {name}", "", f"{kind.capitalize()}: {_unquoted(about)}."]
-        if kind == "TABLE":
-            order, days = _ORDER.search(body), _DAYS.search(body)
-            if order is None or days is None:
-                raise ValueError(f"{name}: no ORDER BY, or no TTL in days of a setting")
-            rows += [
-                "",
-                f"Sorted by `{order[1]}`; kept for `clickhouse.{days[1]}`.",
-                "",
-                "| column | type | what |",
-                "|---|---|---|",
-            ]
-            for column, type_, said in _COLUMN.findall(body):
-                rows.append(f"| {column} | `{type_}` | {_unquoted(newer.get((name, column), said))} |")
-    return "\n".join(rows) + "\n"
-
-
-def _unquoted(text: str) -> str:
-    return text.replace("''", "'").replace("|", "\\|")
 
 
 def _pretty(document: dict[str, Any]) -> str:

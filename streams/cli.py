@@ -209,6 +209,9 @@ def replay(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="of --diff: print JSON instead of tables")] = False,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="of --out: the file is all that this partition of llm.events held")
+    ] = None,
 ) -> None:
     """Judge events from files, without a broker, exactly as the live worker does; or compare two versions on them.
 
@@ -222,16 +225,16 @@ def replay(
     if (out is None) == (versions is None):
         raise SettingsError("replay: give either --out FOLDER or --diff OLD NEW")
     if out is not None:
-        _replay(files, out)
+        _replay(files, out, partition)
     elif versions is not None:
         raise typer.Exit(_diff(files, versions, as_json=as_json))
 
 
-def _replay(files: list[Path], out: Path) -> None:
+def _replay(files: list[Path], out: Path, partition: int | None) -> None:
     from streams.replay import replay as run
 
     with _progress("replay") as tell:
-        report = run(files, out, load_settings(), tell)
+        report = run(files, out, load_settings(), tell, partition)
     console.print(
         f"{report.records:,} lines: {report.scored:,} calls scored, {report.alerts:,} alert states, "
         f"{report.dead_letters:,} bad lines, {report.events_per_second:,.0f} events/s, in {out}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from streams.keying import partition_for, window_key
 from streams.warm import warm
 
 _CHUNK = 256
+_TELLING = re.compile(rb'"(?:feedback|feedback_id|model)"')
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 
 
@@ -71,7 +73,11 @@ class Report:
 
 
 def replay(
-    files: list[Path], out: Path, settings: Settings, progress: Callable[[int], object] = lambda _: None
+    files: list[Path],
+    out: Path,
+    settings: Settings,
+    progress: Callable[[int], object] = lambda _: None,
+    partition: int | None = None,
 ) -> Report:
     """Judge every line, in order, and write ``scored.jsonl``, ``alerts.jsonl`` and ``aggregates.jsonl``.
 
@@ -79,8 +85,12 @@ def replay(
     the file as the topic, the number of the line as the offset).
 
     Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
-    would give them by key, so that the outputs are those of a live run of the same lines.
+    would give them by key, so that the outputs are those of a live run of the same lines. With ``partition`` the one
+    file is all that this partition of ``llm.events`` held, from its first record on, so that the outputs are those of
+    its worker.
     """
+    if partition is not None and len(files) != 1:
+        raise SettingsError(f"replay: --partition {partition} goes with one file: what that partition held")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,12 +103,28 @@ def replay(
         (out / "deadletter.jsonl").open("wb") as letters,
     ):
         run = _Run(settings, scored, alerts, letters)
-        read = deal(files, settings.kafka.partitions, run.judge, progress, run.set_aside)
+        read = deal(files, Log(settings.kafka.partitions, partition), run.judge, progress, run.set_aside)
         run.finish(out)
     return Report(
         read.records, run.scored_rows, run.alert_rows, read.bad, run.first_bad, run.labels, run.unknown, run.commands,
         run.repeats, run.late, run.waiting, time.perf_counter() - begin,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where lines would stand in the log of the events.
+
+    Attributes
+    ----------
+    partitions
+        Over which they are spread by key.
+    only
+        The one of which all lines are; the number of a line then tells its offset.
+    """
+
+    partitions: int
+    only: int | None = None
 
 
 @dataclass(slots=True)
@@ -111,12 +137,12 @@ class Read:
 
 def deal(
     files: Iterable[Path],
-    partitions: int,
+    log: Log,
     judge: Callable[[int, Sequence[Record]], object],
     progress: Callable[[int], object] = lambda _: None,
     set_aside: Callable[[Path, int, bytes, RecordError], object] = lambda *_: None,
 ) -> Read:
-    """Give the lines of files to partitions by key and ``judge`` a run of records of one partition at a time.
+    """Give the lines of files to partitions and ``judge`` a run of records of one partition at a time.
 
     What is no record goes to ``set_aside``: its file, the number of its line, the line, the error.
     """
@@ -133,8 +159,8 @@ def deal(
             read.bad += 1
             set_aside(path, number, line, error)
             continue
-        partition = partition_for(item, partitions)
-        offset = offsets.get(partition, 0)
+        partition = partition_for(item, log.partitions) if log.only is None else log.only
+        offset = offsets.get(partition, 0) if log.only is None else number - 1
         offsets[partition] = offset + 1
         pending.setdefault(partition, []).append((offset, item, line))
         if len(pending[partition]) >= _CHUNK:
@@ -202,12 +228,17 @@ class _Run:
 
 
 def headers_of(line: bytes) -> list[tuple[str, bytes]]:
-    """Return the header that a line would have in the log of the events: it tells labels and commands from events."""
-    if b'"feedback"' not in line and b'"model"' not in line:
+    """Return the header that a line would have in the log of the events: it tells labels and commands from events.
+
+    A label that was published to a topic of its own need not say its kind: it has a ``feedback_id``.
+    """
+    if not _TELLING.search(line):
         return []
     try:
         value = json.loads(line)
     except ValueError:
         return []
-    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return []
+    kind = value.get("kind", "feedback" if "feedback_id" in value and "event_id" not in value else None)
     return [header for header in (FEEDBACK_HEADER, COMMAND_HEADER) if kind == header[1].decode()]

@@ -12,7 +12,7 @@ from agents.pipeline import Judged, Outputs, Pipeline, Record
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.diff.episodes import Episode, Episodes, Pair, changes, match
-from streams.replay import deal
+from streams.replay import Log, deal
 from streams.warm import warm
 
 
@@ -98,7 +98,7 @@ def diff(
     def judge(partition: int, records: Sequence[Record]) -> None:
         _count_flags(first.judge(partition, records), second.judge(partition, records), found.flags)
 
-    read = deal(files, old.kafka.partitions, judge, progress)
+    read = deal(files, Log(old.kafka.partitions), judge, progress)
     found.records, found.bad = read.records, read.bad
     for one, other in match(first.alerts.all(), second.alerts.all()):
         _file(found, one, other)

@@ -16,7 +16,7 @@ from streams.keying import event_key, window_key
 from streams.replay import replay
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
-from tests.judging import judged
+from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.topics import read_all
 from tests.traffic import lines
@@ -63,6 +63,32 @@ def grouped(rows: list[dict[str, Any]], name: str) -> dict[Any, list[dict[str, A
 
 def last_of_each_window(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {window_key(row): row for row in sorted(rows, key=lambda r: int(r["version"]))}
+
+
+async def test_what_a_partition_held_is_judged_anew_as_it_was(
+    kafka: KafkaBroker, settings: MakeSettings, tmp_path: Path
+) -> None:
+    """An audit: halves keyed as their service did, not as their own fields say; labels without a kind; a bad record."""
+    tree = settings(kafka.brokers, worker={"chunk_records": 97})
+    raws = [raw.replace(b'"kind":"feedback",', b"") for raw in with_labels(lines(1_500))]
+    raws[100] = b"{"
+    await create_topics(tree.kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.brokers, linger_ms=5)
+    await producer.start()
+    for n, raw in enumerate(raws):
+        headers = [FEEDBACK_HEADER] if b'"feedback_id"' in raw else []
+        await producer.send(tree.kafka.topic("events"), raw, partition=n // 2 % 3 + 1, headers=headers)
+    await producer.stop()
+    async with judging(tree) as worker:
+        await until(lambda: judged(worker) == len(raws), 90)
+    held = [record.value for record in await read_all(tree, "events") if record.partition == 2]
+    (tmp_path / "held.jsonl").write_bytes(b"\n".join(held))
+    report = replay([tmp_path / "held.jsonl"], tmp_path / "out", tree, partition=2)
+    live = [orjson.loads(record.value) for record in await read_all(tree, "scored")]
+    again = [orjson.loads(line) for line in (tmp_path / "out" / "scored.jsonl").read_bytes().splitlines()]
+    assert report.labels
+    assert again
+    assert again == [row for row in live if row["source_partition"] == 2]
 
 
 async def test_replay_is_live(kafka: KafkaBroker, settings: MakeSettings, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from schemas.errors import StoreError
 from schemas.settings import ClickHouse, Settings
 from streams.store import StoreServer, connect, migrate
 from streams.store.migrations import migration_files, statements, template_values
+from streams.store.reference import PAGE, PERSONAL, tables_reference
 
 
 @pytest.fixture
@@ -92,6 +93,17 @@ def test_a_server_that_does_not_answer_is_named_by_its_settings(host: str) -> No
     wanted = rf"clickhouse\.host={host}, clickhouse\.port=1: no answer \(\[Errno -?\d+\] [\w ]+\); is it running\?$"
     with pytest.raises(StoreError, match=wanted):
         connect(ClickHouse(host=host, port=1))
+
+
+def test_the_page_of_tables_is_what_the_engine_says(store: ClickHouse) -> None:
+    client = connect(store)
+    try:
+        migrate(client, Settings(clickhouse=store))
+        page = tables_reference(client, store.database)
+        assert page == PAGE.read_text(), "stale; run: make docs"
+        assert page.count("| P |") > sum(map(len, PERSONAL.values()))
+    finally:
+        client.close()
 
 
 def test_a_cluster_gives_replicated_engines() -> None:
