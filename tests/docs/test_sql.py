@@ -1,30 +1,32 @@
-"""Every query of docs/sql.md has an answer, in the real engine, of what the worker and the sink make of traffic."""
+"""The queries of docs/sql.md has an answer, in the real engine, of what worker and sink make of the demo's traffic."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
-import orjson
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.settings import ClickHouse, Settings
 from streams.replay import replay
+from streams.simulator import simulate
 from streams.sink.rows import TABLES, build_row
 from streams.store import connect, migrate
 from tests.docs.pages import REPOSITORY, blocks_of
-from tests.traffic import events
 
-QUERIES = blocks_of(REPOSITORY / "docs" / "sql.md", "sql")
-NOW_MS = 1_767_225_600_000
+BLOCKS = blocks_of(REPOSITORY / "docs" / "sql.md", "sql")
+QUERIES = [block for block in BLOCKS if block.startswith("SELECT")]
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("sql")
-    store = ClickHouse(path=folder / "store", events_days=36_500, dead_letters_days=36_500)
-    lines = [orjson.dumps(event | {"user_id": f"u{i % 5}"}) for i, event in enumerate(events(1_000, step_ms=200))]
-    (folder / "events.jsonl").write_bytes(b"\n".join([*lines, b"{"]))
+    store = ClickHouse(path=folder / "store")
+    traffic = simulate(datetime.now(UTC), calls=6_000)
+    lines = [record.value for record in traffic.records if record.value]
+    (folder / "events.jsonl").write_bytes(b"\n".join(lines))
     replay([folder / "events.jsonl"], folder / "out", Settings())
     client = connect(store)
     migrate(client, Settings(clickhouse=store))
@@ -32,7 +34,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     for table in TABLES:
         path = folder / "out" / f"{table.topic}.jsonl"
         if path.exists():
-            rows = [build_row(table, line, NOW_MS).row for line in path.read_bytes().splitlines()]
+            now = int(time.time() * 1000)
+            rows = [build_row(table, line, now).row for line in path.read_bytes().splitlines()]
             client.insert(table.name, rows, table.columns, store.database)
     yield client
     client.close()
@@ -40,13 +43,41 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_a_query_of_the_page_has_an_answer(client: Client, query: str) -> None:
-    assert client.query(query).result_rows
+    rows = list(client.query(query).named_results())
+    assert rows
+    for name in rows[0].keys() & {"family", "whose_text", "last_message", "answer", "summary", "error", "p95_ms"}:
+        assert any(row[name] for row in rows), name
 
 
-def test_the_audit_tells_a_row_that_was_changed(client: Client) -> None:
+def test_quantiles_of_buckets_are_those_of_the_events(client: Client) -> None:
+    buckets, events = (
+        {
+            (row["app"], row["prompt_version"]): row["p95_ms"]
+            for row in client.query(query).named_results()
+            if row["p95_ms"]
+        }
+        for query in QUERIES
+        if "p95_ms" in query
+    )
+    assert buckets.keys() == events.keys()
+    for key, value in events.items():
+        assert buckets[key] == pytest.approx(value, rel=0.05), key
+
+
+def test_the_audit_tells_a_row_that_was_damaged(client: Client) -> None:
     (audit,) = (query for query in QUERIES if "unchanged" in query)
-    result = client.query(audit)
-    assert result.result_rows
-    assert all(row["unchanged"] for row in result.named_results())
-    client.command("ALTER TABLE events UPDATE event = replace(event, 'acme', 'evil') WHERE 1", {"mutations_sync": 1})
+    assert all(row["unchanged"] for row in client.query(audit).named_results())
+    client.command("ALTER TABLE events UPDATE event = replace(event, 'sentinel', 'x') WHERE 1", {"mutations_sync": 1})
     assert not any(row["unchanged"] for row in client.query(audit).named_results())
+
+
+def test_the_view_without_texts_and_the_erasure_of_a_person_work(client: Client) -> None:
+    view, erase = (block for block in BLOCKS if not block.startswith("SELECT"))
+    client.command(view)
+    columns = set(client.query("SELECT * FROM calls LIMIT 1").column_names)
+    assert {"time", "app", "injection_score"} <= columns
+    assert not columns & {"event", "signals", "user_id", "conversation_id"}
+    (person,) = (query for query in QUERIES if "user-46" in query)
+    assert client.query(person).result_rows
+    client.command(erase)
+    assert not client.query(person).result_rows
