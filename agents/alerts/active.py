@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from agents.alerts.summary import of_resolved
 from schemas.rules import Rule
 
 EVIDENCE_MAX = 20
@@ -61,7 +62,7 @@ def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
         "severity": rule.severity,
         "signal": active.signal,
         "segment": active.segment,
-        "summary": active.summary,
+        "summary": of_resolved(rule, active.summary) if state == "resolved" else active.summary,
         "value": active.value,
         "threshold": rule.above if rule.below is None else rule.below,
         "started_at": iso(active.started),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from agents.base import Change
 from schemas.rules import Rule
+
+_SHARE = re.compile(r"\.rate$|^drift\.(?:refusal|error|unfamiliar)$")
+_TOLD = 0.2
+"""Least that a slice's share moves to be told; by less it does by chance, of the few calls since a begin."""
 
 
 def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> str:
@@ -26,18 +31,28 @@ def of_change(change: Change) -> str:
     where = "/".join(change.segment.values())
     if change.summary:
         return f"{where}: {change.summary}"
-    text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"
+    if _SHARE.search(change.signal):
+        text = f"{where}: {change.signal} moved from {change.before:.1%} to {change.after:.1%} of calls"
+    else:
+        text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"
     if change.causes:
         text += f"; likely {change.causes[0]}"
     if change.terms_gained:
         text += f"; more of: {', '.join(change.terms_gained[:5])}"
     if change.terms_lost:
         text += f"; less of: {', '.join(change.terms_lost[:5])}"
-    if change.slices:
+    if change.slices and not change.causes:  # a cause has numbers of its own, of the latest calls
         name, (before, after) = max(change.slices.items(), key=lambda item: abs(item[1][1] - item[1][0]))
-        if before != after:
+        if abs(after - before) >= _TOLD:
             text += f"; {name} went from {before:.0%} to {after:.0%} of events"
     return text
+
+
+def of_resolved(rule: Rule, summary: str) -> str:
+    """Say of an alert that ends what its end means."""
+    if rule.over == "change":
+        return f"{summary}; nothing new for {rule.window_s} s, which does not say that it is over"
+    return summary
 
 
 def details(change: Change) -> dict[str, object]:

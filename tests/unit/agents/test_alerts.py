@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.alerts import AlertEngine
+from agents.alerts.summary import of_change
 from agents.base import Change, Chunk
 from agents.clock import BELIEVED
 from schemas.errors import SettingsError, StateError
@@ -112,6 +113,24 @@ def test_a_change_fires_with_its_evidence() -> None:
     assert "from 100 to 900" in alert.summary
     assert "v=2 went from 0% to 100%" in alert.summary
     assert AlertEngine(rules(over="change", metric="injection.rate"), 2).process(chunk, {}, [change]) == []
+
+
+def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
+    engine = AlertEngine(rules(over="change", metric="*", window_s=60), 0)
+    change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
+    (fired,) = engine.process(Chunk([event(0)]), {}, [change])
+    (ended,) = engine.process(Chunk([event(70)]), {}, [])
+    assert fired["summary"] == "t/a: injection.rate moved from 0.0% to 30.0% of calls"
+    assert ended["summary"] == fired["summary"] + "; nothing new for 60 s, which does not say that it is over"
+
+
+@pytest.mark.parametrize(("moved", "causes"), [((0.88, 1.0), ()), ((0.0, 1.0), ("prompt version: v2 0% to 90%",))])
+def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
+    moved: tuple[float, float], causes: tuple[str, ...]
+) -> None:
+    facts: dict[str, Any] = {"slices": {"language=en": moved}, "causes": causes}
+    change = Change(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
+    assert "went from" not in of_change(change)
 
 
 def test_a_rule_for_one_app_leaves_the_others_alone() -> None:
