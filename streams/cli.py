@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -187,6 +188,8 @@ def sql(
 
     from streams.store import connect
 
+    if re.search(r"\bFORMAT\s+\w+\s*;?\s*$", query, re.IGNORECASE):
+        raise SettingsError("query: leave FORMAT out; a terminal gets a table, a pipe tab-separated values")
     settings = load_settings().clickhouse
     client = connect(settings, settings.database)
     try:
@@ -258,7 +261,7 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
         where = f"bad, with the reasons in {out / 'deadletter.jsonl'}; the first: {report.first_bad}"
         console.print(escape(where), highlight=False, soft_wrap=True)
     if report.dead_letters == report.records:
-        raise SettingsError(f"replay: {', '.join(map(str, files))}: no line is an event; README.md has one")
+        raise SettingsError(f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md")
 
 
 def _diff(files: list[Path], versions: tuple[Path, Path], *, as_json: bool) -> int:

@@ -10,23 +10,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_NARROWEST = 12
-"""Characters of a column below which a table is no longer read."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n"})
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
     """Print rows; no value is cut.
 
-    On a terminal it is a table, or a line for each value where there are too many columns for its width. Elsewhere it
-    is tab-separated with the names first, as ClickHouse writes ``TSVWithNames``.
+    On a terminal it is a table where that fits, else a line for each value. Elsewhere it is tab-separated with the
+    names first, as ClickHouse writes ``TSVWithNames``.
     """
     if not console.is_terminal:
         for line in (columns, *rows):
             sys.stdout.write("\t".join("" if v is None else str(v).translate(_ESCAPES) for v in line) + "\n")
         return
     cells = [[_text(value) for value in row] for row in rows]
-    if len(columns) * _NARROWEST > console.width:
+    if not cells:
+        console.print(f"no rows of {', '.join(columns)}", highlight=False, markup=False)
+    elif len(columns) > 1 and _width(columns, cells) > console.width:
         width = max(map(len, columns))
         for line in cells:
             for name, cell in zip(columns, line, strict=True):
@@ -39,6 +39,13 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console
         for line in cells:
             shown.add_row(*map(escape, line))
         console.print(shown)
+
+
+def _width(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Characters of a table with its lines; a value of several lines counts by its longest."""
+    widest = [max(len(line) for cell in (name, *given) for line in cell.split("\n"))
+              for name, *given in zip(columns, *cells, strict=True)]  # fmt: skip
+    return sum(widest) + 3 * len(widest) + 1
 
 
 def _text(value: Any) -> str:

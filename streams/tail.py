@@ -18,7 +18,7 @@ from schemas.outputs import Alert, ShadowFinding
 from schemas.settings import Kafka
 from streams.kafka import client_options
 
-_SUMMARY_CHARS = 160
+_SUMMARY_CHARS = 400
 _SILENCE_MS = 3_000
 """After which what is on the topic is taken to be read: a position does not pass what was compacted away at the end."""
 
@@ -28,9 +28,8 @@ _COLOUR = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 def line(alert: Alert) -> str:
     """Return an alert as one line for the terminal, in Rich's markup."""
     colour = "green" if alert.state == "resolved" else _COLOUR[alert.severity]
-    return (
-        f"{alert.changed_at:%Y-%m-%d %H:%M:%S} [{colour}]{alert.state:8} {alert.rule}[/{colour}] {shown(alert.summary)}"
-    )
+    what = f"[{colour}]{alert.state:8} {alert.severity:8} {alert.rule}[/{colour}]"
+    return f"{alert.changed_at:%Y-%m-%d %H:%M:%S} {what} {shown(alert.summary)}"
 
 
 def shown(summary: str) -> str:

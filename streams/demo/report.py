@@ -139,12 +139,13 @@ def show_ways_in(console: Console, brokers: str, sql_port: int, metrics_port: in
     console.print(Padding(ways, (0, 2)), highlight=False)
 
 
-def show_exports(console: Console, brokers: str, sql_port: int) -> None:
+def show_exports(console: Console, brokers: str, sql_port: int, events_per_false_alarm: int) -> None:
     """Print what another terminal needs, on a line of its own: it is pasted."""
     console.print("\nIn another terminal, for services, `streamgauge` and the pages in docs/integrations:")
     console.print(
         f"export STREAMGAUGE_URL=kafka://{brokers} STREAMGAUGE_KAFKA__BROKERS={brokers} "
-        f"STREAMGAUGE_CLICKHOUSE__PORT={sql_port}",
+        f"STREAMGAUGE_CLICKHOUSE__PORT={sql_port} "
+        f"STREAMGAUGE_DRIFT__EVENTS_PER_FALSE_ALARM={events_per_false_alarm}",
         highlight=False,
         soft_wrap=True,
     )

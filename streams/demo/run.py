@@ -192,7 +192,12 @@ class _Demo:
     def _ways_in(self, stage: Stage, *, serving: bool) -> None:
         show_ways_in(self._console, stage.brokers, stage.server.port, stage.metrics_port, serving=serving)
         if serving:
-            show_exports(self._console, stage.brokers, stage.server.port)
+            show_exports(
+                self._console,
+                stage.brokers,
+                stage.server.port,
+                stage.settings.drift.events_per_false_alarm,
+            )
 
     async def _serve(self, stage: Stage) -> None:
         async def ended() -> None:

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import get_args
 
 from streamgauge.alerts import Alert
+from streamgauge.errors import ConfigurationError
+from streamgauge.vocabulary import Severity, State
 
 Wanted = str | Collection[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Each part: one value, several, or ``None`` for any."""
+    """Each part: one value, several, or ``None`` for any.
+
+    Raises
+    ------
+    ConfigurationError
+        For a severity or a state that no alert has: nothing would ever come.
+    """
 
     tenant: Wanted = None
     app: Wanted = None
     severity: Wanted = None
     state: Wanted = None
     rule: Wanted = None
+
+    def __post_init__(self) -> None:
+        """Refuse what fits no alert."""
+        for name, words in (("severity", get_args(Severity)), ("state", get_args(State))):
+            given: Wanted = getattr(self, name)
+            for word in [given] if isinstance(given, str) else given or ():
+                if word not in words:
+                    raise ConfigurationError(f"{name}={word!r}: give {', '.join(words[:-1])} or {words[-1]}")
 
     def __call__(self, alert: Alert) -> bool:
         """Return whether an alert is wanted."""

@@ -106,11 +106,11 @@ def subscribe_alerts(  # noqa: PLR0913 - keyword parameters, all optional
     Raises
     ------
     ConfigurationError
-        If there is no Kafka to read from.
+        If there is no Kafka to read from, or a severity or state is none.
     SubscriptionError
         If it does not answer, or has no such topic.
     """
     from streamgauge.alert_source import open_source  # noqa: PLC0415 - it imports confluent_kafka
 
-    source = open_source(url, topic_prefix, kafka_options, group_id, start)
-    return AlertSubscription(source, AlertFilter(tenant, app, severity, state, rule), idle_s)
+    wanted = AlertFilter(tenant, app, severity, state, rule)
+    return AlertSubscription(open_source(url, topic_prefix, kafka_options, group_id, start), wanted, idle_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
@@ -108,6 +109,18 @@ def test_a_missing_field_is_named() -> None:
 )
 def test_a_filter_takes_one_value_or_several(wanted: dict[str, Any], fits: bool) -> None:
     assert AlertFilter(**wanted)(read_alert(raw())) is fits
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"severity": "crit"}, "severity='crit': give info, warning or critical"),
+        ({"state": ["firing", "open"]}, "state='open': give firing or resolved"),
+    ],
+)
+def test_a_word_that_no_alert_has_is_told(wanted: dict[str, Any], said: str) -> None:
+    with pytest.raises(streamgauge.ConfigurationError, match=re.escape(said)):
+        AlertFilter(**wanted)
 
 
 def test_what_comes_from_now_on_is_seen(topic: Topic) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from schemas.errors import SettingsError
+from streams.cli import app
 from streams.tables import show
 
 LONG = "4f9" + "0" * 40
@@ -30,3 +33,21 @@ def test_too_many_columns_are_a_line_each(capsys: pytest.CaptureFixture[str]) ->
 def test_a_pipe_is_given_tabs(capsys: pytest.CaptureFixture[str]) -> None:
     show(["a", "b", "c"], [("one\ttwo\n", 0.123456789, None)], Console(force_terminal=False))
     assert capsys.readouterr().out == "a\tb\tc\none\\ttwo\\n\t0.123456789\t\n"
+
+
+def test_a_table_that_fits_is_one_and_another_is_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[f"app{n}", n, n] for n in range(3)]
+    show(["app", "calls", "errors"], rows, terminal(40))
+    assert len([line for line in capsys.readouterr().out.splitlines() if "app" in line]) == 4
+    show(["app", "calls", "errors"], rows, terminal(20))
+    assert capsys.readouterr().out.splitlines()[:3] == ["   app  app0", " calls  0", "errors  0"]
+
+
+def test_no_rows_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    show(["app", "calls"], [], terminal(40))
+    assert capsys.readouterr().out == "no rows of app, calls\n"
+
+
+def test_a_format_is_refused_with_the_remedy() -> None:
+    with pytest.raises(SettingsError, match="leave FORMAT out"):
+        CliRunner().invoke(app, ["sql", "SELECT 1 FORMAT Vertical"], catch_exceptions=False)

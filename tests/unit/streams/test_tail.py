@@ -49,14 +49,14 @@ def printed(summary: str) -> str:
 
 def test_an_alert_is_one_line() -> None:
     assert printed("5 prompts:\n\n- Disable\r\n\tall\x85now") == (
-        "2026-01-01 09:00:00 firing   prompt-campaign 5 prompts: - Disable all now"
+        "2026-01-01 09:00:00 firing   critical prompt-campaign 5 prompts: - Disable all now"
     )
 
 
 def test_a_long_quotation_is_shortened() -> None:
     assert (
-        printed("word " * 100).removeprefix("2026-01-01 09:00:00 firing   prompt-campaign ")
-        == ("word " * 100)[:159] + "…"
+        printed("word " * 100).removeprefix("2026-01-01 09:00:00 firing   critical prompt-campaign ")
+        == ("word " * 100)[:399] + "…"
     )
 
 
