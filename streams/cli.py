@@ -261,7 +261,9 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
         where = f"bad, with the reasons in {out / 'deadletter.jsonl'}; the first: {report.first_bad}"
         console.print(escape(where), highlight=False, soft_wrap=True)
     if report.dead_letters == report.records:
-        raise SettingsError(f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md")
+        raise SettingsError(
+            f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md"
+        )
 
 
 def _diff(files: list[Path], versions: tuple[Path, Path], *, as_json: bool) -> int:

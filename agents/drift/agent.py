@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import ClassVar
 
@@ -15,14 +15,17 @@ from agents.drift.calibration import calibrate
 from agents.drift.columns import Columns, columns
 from agents.drift.config import DriftConfig
 from agents.drift.kernel import advance
-from agents.drift.layout import OUTPUT, SIGNALS, TEXT, rows_kept
+from agents.drift.layout import FLAGS, OUTPUT, SCALARS, SIGNALS, TEXT, rows_kept
 from agents.drift.limits import limits
 from agents.drift.report import describe
-from agents.drift.segments import EXAMPLES, Segments, Strange
+from agents.drift.segments import EXAMPLES, Segments
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
 from agents.drift.words import DIMENSIONS
 from schemas.errors import StateError
 from schemas.feedback import Feedback
+
+_FLAGGED = [SCALARS.index(name) for name in FLAGS[:-1]]
+"""Columns of the flags that an event comes with; the last flag, of unfamiliar texts, is the kernel's to find."""
 
 
 class DriftAgent:
@@ -89,7 +92,7 @@ class DriftAgent:
             at = advance(
                 at, stop, kept.rows, kept.pool, padded, data, self._limits, self._work, distances, strange, alarm
             )
-            self._remember(chunk, padded, told, min(at + 1, stop), strange)
+            self._remember(chunk, padded, told, min(at + 1, stop), (*(data.scalars[:, _FLAGGED].T > 0.0), strange))
             if at == stop:
                 return
             row = int(padded[at])
@@ -104,21 +107,21 @@ class DriftAgent:
             kept.clear(row)
 
     def _remember(
-        self, chunk: Chunk, owner: NDArray[np.int64], start: int, stop: int, strange: NDArray[np.bool_]
+        self, chunk: Chunk, owner: NDArray[np.int64], start: int, stop: int, flags: Sequence[NDArray[np.bool_]]
     ) -> None:
-        """Keep the last events of each row, and those with an unfamiliar text."""
+        """Keep the last events of each row, and the last with each flag."""
         ids: dict[int, list[str]] = {}
         rows = owner[start:stop].tolist()
         for row, event in zip(reversed(rows), reversed(chunk.events[start:stop]), strict=True):
             kept = ids.setdefault(row, [])
             if len(kept) < EXAMPLES:
                 kept.append(event.event_id)
-        odd: dict[int, list[Strange]] = {}
-        for i in np.flatnonzero(strange[start:stop]).tolist():
-            at = start + i
-            odd.setdefault(rows[i], []).append((chunk.events[at].event_id, int(chunk.offsets[at])))
         for row, kept in ids.items():
-            self.segments.remember(row, kept[::-1], odd.get(row, ()))
+            self.segments.remember(row, kept[::-1])
+        for kind, flagged in enumerate(flags):
+            for i in np.flatnonzero(flagged[start:stop]).tolist():
+                at = start + i
+                self.segments.flag(rows[i], kind, (chunk.events[at].event_id, int(chunk.offsets[at])))
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - the protocol's; the stream itself is the teacher
         """Return False: labels say nothing about what is usual."""

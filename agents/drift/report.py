@@ -16,6 +16,7 @@ from agents.drift.causes import LATEST, is_provider, levels, moved, rank
 from agents.drift.cusum import DOWN, UP
 from agents.drift.layout import (
     CATEGORIES,
+    FLAGS,
     GROUP,
     HISTORY,
     MARK_EVERY,
@@ -39,7 +40,13 @@ GAINED, LOST = 5.0, 16.0
 """Log-likelihood ratios from which a word is named, both measured: see ``docs/models/drift.md``."""
 
 OF_TEXT = (TEXT, NOVELTY, UNFAMILIAR)
-"""Features of which the words, and the events with an unfamiliar text, are the evidence."""
+"""Features of which the words are evidence."""
+
+_FLAG_OF = {SCALARS.index(name): kind for kind, name in enumerate(FLAGS)} | dict.fromkeys(
+    OF_TEXT, FLAGS.index("unfamiliar")
+)
+"""By feature the flag (`FLAGS`) that the events have which are its evidence; of others the latest are."""
+
 _SLICES = ("language", "model", "request_model", "prompt_version", "format", "fingerprint")
 
 
@@ -51,7 +58,8 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
     if feature == PROVIDER:
         feature, side = _foremost(row)
     offset, time, run, before, after = _text_span(row) if feature == TEXT else _span(row, feature, side)
-    unfamiliar = tuple(name for name, at in examples.strange if at >= offset) if feature in OF_TEXT else ()
+    kind = _FLAG_OF.get(feature)
+    flagged = () if kind is None else tuple(name for name, at in examples.flagged[kind] if at >= offset)
     gained, lost = terms(row, run, reference) if feature in OF_TEXT else ((), ())
     latest, what = slices(row, LATEST), moved(row, feature, float(row["text_ratio"]))
     name = SIGNALS[feature]
@@ -69,7 +77,7 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
         gained,
         lost,
         slices(row, run),
-        unfamiliar or examples.recent[-run:],
+        flagged or examples.recent[-run:],
         causes=rank(what, latest, SIGNALS[feature]),
     )
 

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.drift.layout import ROWS, SEGMENT, SLOTS, pool_of
+from agents.drift.layout import FLAGS, ROWS, SEGMENT, SLOTS, pool_of
 
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
 Key: TypeAlias = "tuple[str, str]"
-Strange: TypeAlias = "tuple[str, int]"
+Flagged: TypeAlias = "tuple[str, int]"
 Rows: TypeAlias = "NDArray[np.void]"
+
+_NONE: tuple[tuple[Flagged, ...], ...] = ((),) * len(FLAGS)
 
 
 class Examples(NamedTuple):
@@ -27,12 +29,12 @@ class Examples(NamedTuple):
     ----------
     recent
         Event ids.
-    strange
-        Event ids and offsets of those with an unfamiliar text.
+    flagged
+        By flag (`FLAGS`), event ids and offsets of those that have it.
     """
 
     recent: tuple[str, ...]
-    strange: tuple[Strange, ...]
+    flagged: tuple[tuple[Flagged, ...], ...]
 
 
 class Segments:
@@ -70,7 +72,7 @@ class Segments:
         self.pool = pool_of(min(size, SLOTS), kept)
         self._owner: OrderedDict[Key, int] = OrderedDict()
         self._recent: list[tuple[str, ...]] = []
-        self._strange: list[tuple[Strange, ...]] = []
+        self._flagged: list[tuple[tuple[Flagged, ...], ...]] = []
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -84,7 +86,7 @@ class Segments:
         if len(self._owner) < self.size:
             row = len(self._owner)
             self._recent.append(())
-            self._strange.append(())
+            self._flagged.append(_NONE)
         else:
             row = next(iter(self._owner.values()))
             if row in busy:
@@ -101,17 +103,21 @@ class Segments:
         if slot := int(self.rows[row]["slot"]):
             self.pool.used[slot - 1] = 0
         self.rows[row] = np.zeros((), SEGMENT)
-        self._strange[row] = ()
+        self._flagged[row] = _NONE
 
-    def remember(self, row: int, event_ids: Sequence[str], strange: Sequence[Strange]) -> None:
-        """Keep the latest events of a row as examples, and the latest of those with an unfamiliar text."""
+    def remember(self, row: int, event_ids: Sequence[str]) -> None:
+        """Keep the latest events of a row as examples."""
         self._recent[row] = (*self._recent[row], *event_ids)[-EXAMPLES:]
-        if strange:
-            self._strange[row] = (*self._strange[row], *strange)[-EXAMPLES:]
+
+    def flag(self, row: int, kind: int, event: Flagged) -> None:
+        """Keep an event as one of the latest with a flag."""
+        kinds = list(self._flagged[row])
+        kinds[kind] = (*kinds[kind], event)[-EXAMPLES:]
+        self._flagged[row] = tuple(kinds)
 
     def examples(self, row: int) -> Examples:
         """Return the latest events of a row."""
-        return Examples(self._recent[row], self._strange[row])
+        return Examples(self._recent[row], self._flagged[row])
 
     def state(self) -> dict[str, Any]:
         """Return columns by row number, and whose row it is, least recently seen first."""
@@ -120,7 +126,7 @@ class Segments:
             "keys": [list(k) for k in self._owner],
             "row": list(self._owner.values()),
             "recent": [list(ids) for ids in self._recent],
-            "strange": [list(map(list, examples)) for examples in self._strange],
+            "flagged": [[list(map(list, events)) for events in kinds] for kinds in self._flagged],
             "evicted": self.evicted,
             "columns": {name: self.rows[name][:n].copy() for name in COLUMNS},
             "pool": self._borrowed(),
@@ -137,10 +143,10 @@ class Segments:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys, order, recent, strange = state["keys"], state["row"], state["recent"], state["strange"]
+        keys, order, recent, flagged = state["keys"], state["row"], state["recent"], state["flagged"]
         n = len(keys)
-        if n > self.size or sorted(order) != list(range(n)) or not len(recent) == len(strange) == n:
-            raise ValueError(f"{n} segments, {len(recent)} and {len(strange)} of examples, at most {self.size}")
+        if n > self.size or sorted(order) != list(range(n)) or not len(recent) == len(flagged) == n:
+            raise ValueError(f"{n} segments, {len(recent)} and {len(flagged)} of examples, at most {self.size}")
         pool = pool_of(*self.pool.values.shape[:2])
         rows = np.zeros(self.size, SEGMENT)
         _fill({name: rows[name] for name in COLUMNS}, state["columns"])
@@ -150,7 +156,12 @@ class Segments:
         self.rows, self.pool, self.evicted = rows, pool, int(state["evicted"])
         self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
         self._recent = [tuple(map(str, ids))[-EXAMPLES:] for ids in recent]
-        self._strange = [tuple((str(i), int(o)) for i, o in examples)[-EXAMPLES:] for examples in strange]
+        self._flagged = [
+            tuple(
+                tuple((str(i), int(o)) for i, o in events)[-EXAMPLES:] for _, events in zip(FLAGS, kinds, strict=True)
+            )
+            for kinds in flagged
+        ]
         if len(self._owner) != n:
             raise ValueError("a segment twice")
 

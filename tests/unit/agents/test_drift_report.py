@@ -15,6 +15,7 @@ from agents.drift.report import describe, surprise, terms
 from agents.drift.rows import changes_of
 from agents.drift.segments import Examples
 from agents.drift.tally import SEVERAL
+from schemas.event import CallError, Choice
 from tests.unit.agents.test_drift import BANK, CONFIG, FOOD, call
 
 REFERENCE = 300
@@ -78,17 +79,17 @@ def test_the_begin_is_that_of_the_chart_that_alarmed(feature: int) -> None:
     for name, value in (("run", RUN), ("since_offset", 95)):
         row[name][UP, NOVELTY] = value if feature == NOVELTY else 1
     row["text_run"], row["text_offset"] = (RUN, 95) if feature == TEXT else (1, 99)
-    examples = Examples(tuple(f"r{n}" for n in range(93, 98)), (("before", 94), ("first", 95), ("last", 97)))
+    examples = Examples(tuple(f"r{n}" for n in range(93, 98)), ((), (), (("before", 94), ("first", 95), ("last", 97))))
     change = describe(row, 0, (1.5, feature, UP), ("t", "a"), examples, REFERENCE)
     assert (change.since_offset, change.terms_gained, change.event_ids) == (95, ("since",), ("first", "last"))
-    nothing = describe(row, 0, (1.5, feature, UP), ("t", "a"), Examples(examples.recent, ()), REFERENCE)
+    nothing = describe(row, 0, (1.5, feature, UP), ("t", "a"), Examples(examples.recent, ((), (), ())), REFERENCE)
     assert nothing.event_ids == examples.recent[-RUN:]
 
 
 def test_of_few_events_since_the_begin_no_earlier_ones_are_named() -> None:
     row = record()
     row["text_run"], row["text_level"] = 2, 1.0
-    change = describe(row, 0, (1.5, TEXT, UP), ("t", "a"), Examples(("r1", "r2", "r3"), ()), REFERENCE)
+    change = describe(row, 0, (1.5, TEXT, UP), ("t", "a"), Examples(("r1", "r2", "r3"), ((), (), ())), REFERENCE)
     assert change.event_ids == ("r2", "r3")
 
 
@@ -114,3 +115,18 @@ def test_what_one_user_alone_says_is_in_no_alert(users: int, named: bool) -> Non
     words = {word for change in changes for word in change.terms_gained}
     assert changes
     assert ("Quackenbush" in words) is named
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("refusal", {"choices": (Choice(content="I'm sorry, but I can't help with that."),)}),
+        ("error", {"error": CallError(type="timeout"), "choices": ()}),
+    ],
+)
+def test_the_evidence_of_refusals_and_errors_are_those(name: str, parts: dict[str, Any]) -> None:
+    events = [call(i, **(parts if i >= 600 and i % 3 == 0 else {})) for i in range(700)]
+    change = DriftAgent(CONFIG).score(Chunk(events)).changes[0]
+    assert change.signal == f"drift.{name}"
+    assert len(change.event_ids) > 1
+    assert all(int(event_id[1:]) >= 600 and int(event_id[1:]) % 3 == 0 for event_id in change.event_ids)
