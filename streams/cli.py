@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import signal
 import sys
@@ -21,6 +20,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from schemas.errors import BrokerError, SettingsError, StoreError, StreamgaugeError
 from schemas.settings import load_settings
+from streams import logs
 from streams.models_cli import labels_app, model_app
 from streams.tables import show
 
@@ -370,11 +370,7 @@ def exit_code(error: StreamgaugeError) -> int:
 
 def main() -> None:
     """Run the command; errors of ours become one line and an exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("faust", "mode", "aiokafka", "clickhouse_connect"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
-        logging.getLogger(repeated).setLevel(logging.ERROR)
+    logs.configure()
     try:
         app()
     except StreamgaugeError as error:

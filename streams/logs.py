@@ -1,0 +1,63 @@
+"""What the log of a service holds: no library says the same more often than now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+EVERY_S = 30.0
+_MOST = 1_000
+NOISY = ("aiokafka", "faust", "mode", "clickhouse_connect", "urllib3")
+"""Libraries that, while a server is away, say so dozens of times a second."""
+
+
+class Throttle(logging.Filter):
+    """Lets a message of a noisy library through once in `EVERY_S`, with the count of those left out since.
+
+    Messages are alike if their templates are: ``Failed fetch messages from %s: %s`` is one, whatever the broker.
+
+    Parameters
+    ----------
+    clock
+        Seconds, monotonic.
+
+    Examples
+    --------
+    >>> throttle, record = Throttle(lambda: 0.0), logging.LogRecord("aiokafka.x", 40, "", 0, "away", None, None)
+    >>> throttle.filter(record), throttle.filter(record)
+    (True, False)
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is to be written; the one that is after others were not says how many."""
+        if record.name.partition(".")[0] not in NOISY:
+            return True
+        key = (record.name, str(record.msg))
+        last, left_out = self._said.get(key, (float("-inf"), 0))
+        now = self._clock()
+        if now - last < EVERY_S:
+            self._said[key] = last, left_out + 1
+            return False
+        if len(self._said) >= _MOST:  # whoever writes its values into the template has no end of them
+            self._said.clear()
+        self._said[key] = now, 0
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} times more since)", None
+        return True
+
+
+def configure() -> None:
+    """Write to standard error, from INFO on; of noisy libraries from WARNING on, and seldom."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Throttle())
+    for name in ("faust", "mode", "aiokafka", "clickhouse_connect"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
+        logging.getLogger(repeated).setLevel(logging.ERROR)
