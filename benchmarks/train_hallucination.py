@@ -71,10 +71,10 @@ labels of the stream can only raise them. No training row has a URL, e-mail addr
 one is given the weight of an unsupported name (by hand).
 
 An answer of up to 400 characters that only says that it has none, or where to ask ("The passages do not say. Please
-ask our staff."), makes no claim: it has no score, with the reason `abstention` (`agents/hallucination/abstention.py`;
-English, and the refusals of `agents/refusal.py` in other languages). Before, all of them were flagged at .735, and a
-service that refuses as it should raised hallucination-burst. No set here has such answers; of its 24,244 answers of
-other kinds three are taken for one.
+ask our staff."), makes no claim: it has no score, with the reason `abstention` (`agents/hallucination/abstention.py`,
+which has its forms: English ones, and a few refusals in nine other languages; what fits none is judged). Before, all
+of them were flagged at .735, and a service that refuses as it should raised hallucination-burst. No set here has such
+answers; of its 24,244 answers of other kinds one is taken for one.
 
 Cost: {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared
 2-core machine, best of five).

@@ -188,7 +188,7 @@ def sql(
 
     from streams.store import connect
 
-    if re.search(r"\bFORMAT\s+\w+\s*;?\s*$", query, re.IGNORECASE):
+    if re.search(r"\bFORMAT\s+(?!ASC\b|DESC\b)[A-Z]\w+\s*;?\s*$", query):  # a column may be called format
         raise SettingsError("query: leave FORMAT out; a terminal gets a table, a pipe tab-separated values")
     settings = load_settings().clickhouse
     client = connect(settings, settings.database)

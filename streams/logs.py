@@ -15,7 +15,8 @@ NOISY = ("aiokafka", "faust", "mode", "clickhouse_connect", "urllib3")
 class Throttle(logging.Filter):
     """Lets a message of a noisy library through once in `EVERY_S`, with the count of those left out since.
 
-    Messages are alike if their templates are: ``Failed fetch messages from %s: %s`` is one, whatever the broker.
+    Messages are alike if their templates and the types of their values are: ``Failed fetch messages from %s: %s`` is
+    one, whatever the broker, and another for another kind of error.
 
     Parameters
     ----------
@@ -32,13 +33,15 @@ class Throttle(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._said: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a record is to be written; the one that is after others were not says how many."""
         if record.name.partition(".")[0] not in NOISY:
             return True
-        key = (record.name, str(record.msg))
+        # What a message is about, an error that it quotes among it, is in its values: another kind of them is news.
+        values = record.args if isinstance(record.args, tuple) else ()
+        key = (record.name, str(record.msg), *(type(value).__name__ for value in values))
         last, left_out = self._said.get(key, (float("-inf"), 0))
         now = self._clock()
         if now - last < EVERY_S:
@@ -47,8 +50,8 @@ class Throttle(logging.Filter):
         if len(self._said) >= _MOST:  # whoever writes its values into the template has no end of them
             self._said.clear()
         self._said[key] = now, 0
-        if left_out:
-            record.msg, record.args = f"{record.getMessage()} (and {left_out} times more since)", None
+        if left_out and isinstance(record.msg, str):
+            record.msg = f"{record.msg} (and {left_out} times more since)"
         return True
 
 

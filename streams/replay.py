@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -235,10 +234,10 @@ def headers_of(line: bytes) -> list[tuple[str, bytes]]:
     if not _TELLING.search(line):
         return []
     try:
-        value = json.loads(line)
-    except ValueError:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
         return []
     if not isinstance(value, dict):
         return []
-    kind = value.get("kind", "feedback" if "feedback_id" in value and "event_id" not in value else None)
+    kind = value.get("kind", "feedback" if value.keys() >= {"feedback_id", "signal", "label"} else None)
     return [header for header in (FEEDBACK_HEADER, COMMAND_HEADER) if kind == header[1].decode()]

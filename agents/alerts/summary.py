@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from agents.base import Change
 from schemas.rules import Rule
 
-_SHARE = re.compile(r"\.rate$|^drift\.(?:refusal|error|unfamiliar)$")
+_SHARE = re.compile(
+    r"\.rate$|^drift\.(?:refusal|error|unfamiliar|language|response_model|finish_reason|format|opening|fingerprint)$"
+)
 _TOLD = 0.2
 """Least that a slice's share moves to be told; by less it does by chance, of the few calls since a begin."""
 
@@ -32,7 +34,7 @@ def of_change(change: Change) -> str:
     if change.summary:
         return f"{where}: {change.summary}"
     if _SHARE.search(change.signal):
-        text = f"{where}: {change.signal} moved from {change.before:.1%} to {change.after:.1%} of calls"
+        text = f"{where}: {change.signal} moved from {change.before:.1%} to {change.after:.1%}"
     else:
         text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"
     if change.causes:

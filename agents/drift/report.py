@@ -59,7 +59,8 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
         feature, side = _foremost(row)
     offset, time, run, before, after = _text_span(row) if feature == TEXT else _span(row, feature, side)
     kind = _FLAG_OF.get(feature)
-    flagged = () if kind is None else tuple(name for name, at in examples.flagged[kind] if at >= offset)
+    risen = feature in OF_TEXT or after > before  # of a fall, the events that still have the flag show nothing
+    flagged = tuple(name for name, at in examples.flagged[kind] if at >= offset) if kind is not None and risen else ()
     gained, lost = terms(row, run, reference) if feature in OF_TEXT else ((), ())
     latest, what = slices(row, LATEST), moved(row, feature, float(row["text_ratio"]))
     name = SIGNALS[feature]

@@ -1,5 +1,7 @@
 """Whether an answer only says that it has none: it makes no claim that a context could support.
 
+A sentence must fit a form of abstaining as a whole; what fits none is a claim, and the answer is judged.
+
 References
 ----------
 Rajpurkar, P., Jia, R. and Liang, P. (2018). Know what you don't know: unanswerable questions for SQuAD. ACL, 784-789.
@@ -10,46 +12,85 @@ from __future__ import annotations
 
 import re
 
-from agents.refusal import declines_at
-
 LONGEST = 400
 """Characters; a longer answer says something."""
 
+_NOT = r"(?: not|n't)"
+_CANNOT = rf"(?:cannot|can't|can not|could{_NOT})"
 _SOURCE = (
-    r"(?:the|this|these|those|your|any) (?:\w+ )?(?:contexts?|passages?|documents?|texts?|sources?|articles?|"
-    r"information|excerpts?|materials?|results|snippets?|references?|knowledge base|records?)"
+    r"(?:the|this|these|those|your|any of the|our)(?: \w+){0,2} (?:contexts?|passages?|documents?|documentation|texts?|"
+    r"sources?|articles?|information|excerpts?|materials?|results|snippets?|references?|knowledge base)"
+)
+_SAY = (
+    r"(?:say|mention|contain|state|provide|specify|address|include|cover|discuss|give|answer|indicate|tell|describe|"
+    r"have)"
+)
+_STATED = r"(?:mentioned|specified|stated|given|discussed|answerable)"
+_SAID = rf"(?:{_STATED}|provided|available|covered|included|found|answered)"
+_KNOWN = r"(?:information|knowledge|details?|context|answer|mention)"
+_TOLD = r"(?:determined|answered|found|confirmed|given)"
+_ENOUGH = r"(?:no|not enough|insufficient|not sufficient)"
+_TAIL = r"(?: [^,;:\d]{1,80})?"
+"""What it has no answer to; a claim would come after a comma, or have a number."""
+
+_SORRY = r"(?:(?:i'm|i am) (?:very |so |really )?sorry|sorry|unfortunately|i apologi[sz]e|apologies)"
+_BEFORE = rf"(?:answer: )?(?:{_SORRY}[,.]? )?(?:but )?"
+_FORMS = (
+    # I do not know; I'm unable to answer; we could not find; I have no access to that
+    rf"(?:i|we) do{_NOT}(?: really| actually)? know",
+    rf"i (?:{_CANNOT}|won't)(?: \w+)? (?:answer|find|determine|tell|say|locate|help|assist|comply|discuss|provide)",
+    r"(?:i am|i'm|i was) (?:not able|unable) to (?:answer|find|determine|tell|say|locate|help|assist|comply|provide)",
+    rf"we (?:{_CANNOT}|are unable to|were unable to) (?:answer|find|determine|locate)",
+    rf"(?:i|we) (?:do|did){_NOT} (?:currently )?(?:have|find)(?: any| enough| sufficient| specific| the| an)* {_KNOWN}",
+    rf"(?:i|we) do{_NOT} (?:currently )?have access(?: to (?:that|this|it))?(?=\W*$)",
+    r"(?:i'm|i am) not (?:sure|certain|aware)",
+    # the passages do not say; none of them mentions it; it is not mentioned in the context
+    rf"{_SOURCE} (?:\w+ )?(?:do|does|did){_NOT} (?:\w+ )?{_SAY}",
+    rf"(?:none|neither) of {_SOURCE} {_SAY}s?",
+    rf"(?:[^,;:\d]{{1,80}} )?(?:is|are|was|were){_NOT} (?:\w+ )?{_SAID} (?:in|by|from|within) {_SOURCE}",
+    rf"(?:this|that|it|the answer|(?:this|that|such|the) information) is{_NOT} (?:\w+ )?{_STATED}(?=\W*$)",
+    rf"the answer is{_NOT} in {_SOURCE}",
+    rf"(?:this|that|it|(?:the|this|your|that) (?:answer|question)) {_CANNOT} be {_TOLD}",
+    rf"not {_STATED}(?: (?:in|by) {_SOURCE})?(?=\W*$)",
+    # there is no information on it; not enough information
+    rf"(?:there(?: is|'s| was| are)|i (?:have|found|see)) {_ENOUGH}(?: \w+)? {_KNOWN}",
+    rf"{_ENOUGH}(?: \w+)? {_KNOWN}(?: (?:is|was) {_SAID}| (?:about|on|regarding|to)\b|(?=\W*$))",
+    r"(?:unanswerable|unknown|n/a|na|no idea)(?=\W*$)",
 )
 _ABSTAINS = re.compile(
-    # I do not know, we could not find any ..., I'm unable to answer
-    r"\b(?:i|we)(?:'m|'re| am| are| was| were| do| did| could| can| would| have)?(?: not|n't| unable|not| no)\b.{0,40}?"
-    r"\b(?:know|answer|find|found|determine|tell|say|see|locate|provide|information|idea|help|assist|sure\W*$)\b|"
-    # the passages do not say; that is not mentioned in the context
-    rf"\b{_SOURCE} (?:\w+ ){{0,3}}(?:do|does|did)(?: not|n't)\b|"
-    r"\b(?:is|are|was|were)(?: not|n't) (?:\w+ )?(?:mentioned|provided|specified|stated|given|available|covered|"
-    rf"included|discussed|answerable|found)(?: (?:in|by|from) (?:any of )?{_SOURCE})?\W*$|"
-    # there is no information on ...; not enough information
-    r"(?:^|\bthere(?: is|'s| was) |\b(?:has|have|found|contains?|see) )(?:no|not enough|insufficient) "
-    r"(?:\w+ )?(?:information|mention|answer|details?|data|context)\b|"
-    r"^(?:unanswerable|unknown|n/?a)\W*$"
+    rf"{_BEFORE}(?:(?:based on|according to|from|given|in|within|with|using) {_SOURCE},? )?"
+    rf"(?:{'|'.join(_FORMS)}){_TAIL}\W*",
+    re.IGNORECASE,
+)
+_APOLOGY = re.compile(_BEFORE, re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    r"(?:lo siento,? )?(?:pero )?no (?:puedo (?:ayudar|responder|contestar|proporcionar)|lo sé).{0,40}"
+    r"|(?:je suis désolée?,? |désolée?,? )?(?:mais )?je ne (?:peux pas (?:vous |t')?(?:aider|répondre)|sais pas).{0,40}"
+    r"|(?:es tut mir leid,? |leider )?(?:aber )?(?:das kann ich|ich kann|kann ich|dabei kann ich).{0,30} nicht "
+    r"(?:beantworten|helfen|weiterhelfen|sagen|beurteilen)\W*|(?:das )?weiß ich(?: leider)? nicht\W*"
+    r"|ich weiß (?:es |das )?(?:leider )?nicht\W*"
+    r"|(?:desculpe,? )?(?:mas )?(?:eu )?não (?:posso (?:ajudar|responder|fornecer)|sei).{0,40}"
+    r"|(?:mi dispiace,? )?(?:ma )?non (?:posso (?:aiutar|rispondere|fornir)|lo so).{0,40}"
+    r"|(?:извините,? )?(?:но )?я не (?:могу (?:помочь|ответить)|знаю).{0,40}"
+    r"|(?:抱歉|对不起)?[，,]?\s*我(?:无法|不能)(?:回答|帮助|提供|确定).{0,20}|我不知道[。！]?"
+    r"|(?:申し訳(?:ありません|ございません)が?[、,]?\s*)?.{0,20}(?:お手伝いできません|お答えできません|わかりません)[。！]?"
+    r"|(?:죄송(?:합니다|하지만)[.,]?\s*)?.{0,20}(?:도와드릴 수 없|답변(?:을|해)? ?드릴 수 없)\S{0,4}\W*",
+    re.IGNORECASE,
 )
 _OFFERS = re.compile(
-    r"^(?:(?:please|you (?:can|could|may|might|should)|(?:could|can|would) you(?: please)?) "
-    r"(?:also |want to |wish to )?(?:ask|contact|consult|check|refer|reach|visit|call|speak|talk|look|provide|"
-    r"rephrase|clarify|share|see|search|let)\b|let me know\b|feel free\b|is there anything\b|i apologi[sz]e\b|"
-    r"(?:i(?:'m| am) )?(?:very |so )?sorry\W*$)"
+    r"(?:(?:please|you (?:can|could|may|might|should)(?: also)?|(?:could|can|would) you(?: please)?) "
+    r"(?:want to |wish to )?(?:ask|contact|consult|check|refer|reach|visit|call|speak|talk|look|provide|rephrase|"
+    r"clarify|share|see|search|let)\b[^,;:\dA-Z]{0,60}|(?:let me know|feel free|is there anything)\b[^,;:\dA-Z]{0,80}"
+    r"|i apologi[sz]e\b[^,;:\dA-Z]{0,40}|(?:(?:i'm|i am) )?(?:very |so |really )?sorry(?: (?:about|for) [a-z ]{1,30})?"
+    r"|죄송합니다|申し訳ありません|抱歉|对不起|извините)\W*"
 )
 _CLAIMS = re.compile(
-    r"\d|[;:]|\bguess|\b(?:but|however|although|though|except|yet|while|whereas|instead|because)\b|"
-    r", (?:it|he|she|they|this|that|which|so|and) "
+    r"\b(?:but|however|although|though|except|yet|while|whereas|instead|because|guess)\b", re.IGNORECASE
 )
-_APOLOGY = re.compile(r"sorry|siento|désolée?|leid|desculpe|dispiace")
-_REFUSES = re.compile(
-    r"\bi(?:'m| am| can| could| do| will| would)?(?: not|n?'t|not| unable)\b|\b(?:won't|nicht|no|ne|não|non)\b"
+_HINTS = ("not", "n't", "no ", "none", "neither", "unable", "unanswer", "unknown", "insufficient", "n/a", "nicht", "na")
+_END = re.compile(
+    r"(?<=[.!?])\s+|(?<=[。！？])|\s*\n+[\s*#>•-]*|,\s+(?=please\b|sorry\b|you (?:can|could|may|might|should)\b)"
 )
-"""What makes a refusal of an apology: "I'm sorry, but the bridge is in Sydney" is an answer."""
-
-_HINTS = ("not", "n't", "no ", "unable", "unanswerable", "unknown", "insufficient", "n/a")
-_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
 
 def abstains(text: str) -> bool:
@@ -62,26 +103,22 @@ def abstains(text: str) -> bool:
     """
     if len(text) > LONGEST:
         return False
-    said = text.strip().lower().replace("’", "'")
-    if said.isascii() and not any(map(said.__contains__, _HINTS)) and declines_at(said) is None:
+    said = text.strip().strip("*_\"'").replace("’", "'")
+    if said.isascii() and not any(map(said.lower().__contains__, _HINTS)):
         return False
     found, rest = False, [said]
     while rest and rest[-1]:
         sentence, *rest = _END.split(rest[-1], 1)  # one at a time: most answers are told by their first
-        kind = _kind(sentence)
-        if kind is None:
+        if not sentence:
+            continue
+        if _abstaining(sentence):
+            found = True
+        elif not _OFFERS.fullmatch(sentence[0].lower() + sentence[1:]):
             return False
-        found = found or kind == "abstains"
     return found
 
 
-def _kind(sentence: str) -> str | None:
-    if declined := declines_at(sentence):
-        begin, end = declined
-        refuses = not _APOLOGY.search(sentence, begin, end) or _REFUSES.search(sentence, end)
-        return "abstains" if refuses and not _CLAIMS.search(sentence, end) else None
-    if _CLAIMS.search(sentence):
-        return None
-    if _ABSTAINS.search(sentence):
-        return "abstains"
-    return "offers" if _OFFERS.match(sentence) else None
+def _abstaining(sentence: str) -> bool:
+    if _ABSTAINS.fullmatch(sentence) is None:
+        return _ELSEWHERE.fullmatch(sentence) is not None
+    return _CLAIMS.search(sentence, _APOLOGY.match(sentence).end()) is None  # type: ignore[union-attr] # it may be empty

@@ -122,6 +122,9 @@ class HallucinationAgent:
         found = features(chunk.texts, len(chunk), self.config)
         signals = [_UNSCORED[why] for why in found.sides.found.tolist()]
         which = found.sides.events.tolist()
+        for k, i in enumerate(which):
+            if found.judged[k] and abstains(chunk.events[i].choices[0].content):
+                found.judged[k], signals[i] = False, ABSTENTION
         doubts = self._doubts(chunk, found)
         changes: list[Change] = []
         fixed = np.empty(len(which))
@@ -132,9 +135,6 @@ class HallucinationAgent:
         judged: list[int] = []
         for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
-                continue
-            if abstains(chunk.events[i].choices[0].content):
-                signals[i] = ABSTENTION
                 continue
             limit = self._thresholds.pass_on(chunk.places[i], log_odds)
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)

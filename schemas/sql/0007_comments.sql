@@ -3,7 +3,7 @@ ALTER TABLE ${database}.events${on_cluster}
 ALTER TABLE ${database}.events${on_cluster}
     COMMENT COLUMN hallucination_reason 'why there is no score: no_context, no_response or abstention';
 ALTER TABLE ${database}.alerts${on_cluster}
-    COMMENT COLUMN details 'JSON; of a change: before, after, score, terms_gained, terms_lost, causes, slices';;
+    COMMENT COLUMN details 'JSON; of a change: before, after, score, terms_gained, terms_lost, causes, slices';
 ALTER TABLE ${database}.aggregates_1h${on_cluster}
     MODIFY COMMENT 'aggregates_1m by the hour: calls, those failed and refused; sums of tokens (input, output, cached, reasoning); flags as injections, and as hallucinations of the calls judged; latency and ttft in ms as histogram and quantiles within 2 %';
 ALTER TABLE ${database}.events_latest${on_cluster}

@@ -83,9 +83,12 @@ def milliseconds(value: Any) -> int:
     >>> milliseconds("1971-01-01T00:00:01.5Z"), milliseconds(31536001.5)
     (31536001500, 31536001500)
     """
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+    if type(value) is str and value[4:5] == "-":  # else Python may read as a date what the contract reads as a number
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = _TIME.validate_python(value)
+    else:
         moment = _TIME.validate_python(value)
     if moment.tzinfo is None:
         raise ValueError(f"time {value!r} has no zone; append Z")

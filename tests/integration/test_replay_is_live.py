@@ -71,7 +71,7 @@ async def test_what_a_partition_held_is_judged_anew_as_it_was(
     """An audit: halves keyed as their service did, not as their own fields say; labels without a kind; a bad record."""
     tree = settings(kafka.brokers, worker={"chunk_records": 97})
     raws = [raw.replace(b'"kind":"feedback",', b"") for raw in with_labels(lines(1_500))]
-    raws[100] = b"{"
+    raws[98] = b"{"  # of the partition that is replayed
     await create_topics(tree.kafka)
     producer = AIOKafkaProducer(bootstrap_servers=kafka.brokers, linger_ms=5)
     await producer.start()
@@ -87,8 +87,12 @@ async def test_what_a_partition_held_is_judged_anew_as_it_was(
     live = [orjson.loads(record.value) for record in await read_all(tree, "scored")]
     again = [orjson.loads(line) for line in (tmp_path / "out" / "scored.jsonl").read_bytes().splitlines()]
     assert report.labels
-    assert again
+    assert report.dead_letters == 1
     assert again == [row for row in live if row["source_partition"] == 2]
+    alerts = [orjson.loads(record.value) for record in await read_all(tree, "alerts")]
+    alerted = [orjson.loads(line) for line in (tmp_path / "out" / "alerts.jsonl").read_bytes().splitlines()]
+    assert alerted
+    assert grouped(alerted, "fingerprint") == grouped([a for a in alerts if a["source_partition"] == 2], "fingerprint")
 
 
 async def test_replay_is_live(kafka: KafkaBroker, settings: MakeSettings, tmp_path: Path) -> None:

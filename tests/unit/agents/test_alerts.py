@@ -120,7 +120,7 @@ def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
     change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
     (fired,) = engine.process(Chunk([event(0)]), {}, [change])
     (ended,) = engine.process(Chunk([event(70)]), {}, [])
-    assert fired["summary"] == "t/a: injection.rate moved from 0.0% to 30.0% of calls"
+    assert fired["summary"] == "t/a: injection.rate moved from 0.0% to 30.0%"
     assert ended["summary"] == fired["summary"] + "; nothing new for 60 s, which does not say that it is over"
 
 

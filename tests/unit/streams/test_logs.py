@@ -38,6 +38,13 @@ def test_other_messages_and_other_loggers_are_not_held_back() -> None:
     assert not throttle.filter(record("aiokafka.a", AWAY, 3, 4))
 
 
+def test_another_kind_of_error_is_news_in_the_middle_of_a_flood() -> None:
+    throttle = Throttle(lambda: 0.0)
+    assert throttle.filter(record("aiokafka.a", AWAY, 1, ConnectionError("gone")))
+    assert not throttle.filter(record("aiokafka.a", AWAY, 2, ConnectionError("gone")))
+    assert throttle.filter(record("aiokafka.a", AWAY, 1, PermissionError("topic")))
+
+
 def test_messages_without_end_take_no_memory_without_end() -> None:
     throttle = Throttle(lambda: 0.0)
     for n in range(5_000):
