@@ -30,10 +30,14 @@ _SAID = rf"(?:{_STATED}|provided|available|covered|included|found|answered)"
 _KNOWN = r"(?:information|knowledge|details?|context|answer|mention)"
 _TOLD = r"(?:determined|answered|found|confirmed|given)"
 _ENOUGH = r"(?:no|not enough|insufficient|not sufficient)"
+_IS_NOT = rf"(?:[^,;:\d]{{1,80}} (?:is|are|was|were){_NOT}|(?:it|that|this)'s not)"
 _TAIL = r"(?: [^,;:\d]{1,80})?"
 """What it has no answer to; a claim would come after a comma, or have a number."""
 
-_SORRY = r"(?:(?:i'm|i am) (?:very |so |really )?sorry|sorry|unfortunately|i apologi[sz]e|apologies)"
+_SORRY = (
+    r"(?:(?:i'm|i am) (?:very |so |really )?sorry|sorry|unfortunately|i apologi[sz]e|(?:my )?apologies|"
+    r"(?:i'm|i am) afraid(?: that)?)"
+)
 _BEFORE = rf"(?:answer: )?(?:{_SORRY}[,.]? )?(?:but )?"
 _FORMS = (
     # I do not know; I'm unable to answer; we could not find; I have no access to that
@@ -47,14 +51,14 @@ _FORMS = (
     # the passages do not say; none of them mentions it; it is not mentioned in the context
     rf"{_SOURCE} (?:\w+ )?(?:do|does|did){_NOT} (?:\w+ )?{_SAY}",
     rf"(?:none|neither) of {_SOURCE} {_SAY}s?",
-    rf"(?:[^,;:\d]{{1,80}} )?(?:is|are|was|were){_NOT} (?:\w+ )?{_SAID} (?:in|by|from|within) {_SOURCE}",
-    rf"(?:this|that|it|the answer|(?:this|that|such|the) information) is{_NOT} (?:\w+ )?{_STATED}(?=\W*$)",
+    rf"{_IS_NOT} (?:\w+ )?{_SAID} (?:in|by|from|within) {_SOURCE}",
+    rf"(?:this|that|it|the answer|(?:this|that|such|the) information)(?:'s not| is{_NOT}) (?:\w+ )?{_STATED}(?=\W*$)",
     rf"the answer is{_NOT} in {_SOURCE}",
     rf"(?:this|that|it|(?:the|this|your|that) (?:answer|question)) {_CANNOT} be {_TOLD}",
     rf"not {_STATED}(?: (?:in|by) {_SOURCE})?(?=\W*$)",
     # there is no information on it; not enough information
     rf"(?:there(?: is|'s| was| are)|i (?:have|found|see)) {_ENOUGH}(?: \w+)? {_KNOWN}",
-    rf"{_ENOUGH}(?: \w+)? {_KNOWN}(?: (?:is|was) {_SAID}| (?:about|on|regarding|to)\b|(?=\W*$))",
+    rf"{_ENOUGH}(?: \w+)? {_KNOWN}(?: (?:is |was )?{_SAID}| (?:about|on|regarding|to)\b|(?=\W*$))",
     r"(?:unanswerable|unknown|n/a|na|no idea)(?=\W*$)",
 )
 _ABSTAINS = re.compile(
@@ -87,7 +91,22 @@ _OFFERS = re.compile(
 _CLAIMS = re.compile(
     r"\b(?:but|however|although|though|except|yet|while|whereas|instead|because|guess)\b", re.IGNORECASE
 )
-_HINTS = ("not", "n't", "no ", "none", "neither", "unable", "unanswer", "unknown", "insufficient", "n/a", "nicht", "na")
+_HINTS = (
+    "not",
+    "n't",
+    "no ",
+    "none",
+    "neither",
+    "unable",
+    "unanswer",
+    "unknown",
+    "insufficient",
+    "n/a",
+    "nicht",
+    "na",
+    "ne ",
+    "non ",
+)
 _END = re.compile(
     r"(?<=[.!?])\s+|(?<=[。！？])|\s*\n+[\s*#>•-]*|,\s+(?=please\b|sorry\b|you (?:can|could|may|might|should)\b)"
 )

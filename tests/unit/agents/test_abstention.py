@@ -50,6 +50,11 @@ NONE = [
     "**I don't know.**",
     "I cannot answer this question.",
     "No answer",
+    "I'm afraid I don't know.",
+    "It's not mentioned in the text.",
+    "No relevant information found.",
+    "My apologies, I can't help.",
+    "Je ne sais pas.",
     "The context doesn't provide enough information to determine the dose.",
 ]
 SOME = [
