@@ -17,9 +17,11 @@ from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
 from agents.clock import StreamClock
 from schemas.errors import StateError
+from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
 
 _WINDOWED = frozenset({"count", "rate", "quantile"})
+_RATE = ".rate"
 _FIELDS = tuple(f.name for f in fields(Active))
 Row: TypeAlias = "dict[str, Any]"
 Key: TypeAlias = "tuple[str, str, str]"
@@ -53,6 +55,8 @@ class AlertEngine:
         self._active: dict[str, Active] = {}
         # Fingerprint by window, so that an event need not hash its own to learn that nothing fires there.
         self._firing: dict[Key, str] = {}
+        # Risen rates that fire, by tenant and app: the events flagged meanwhile are their evidence.
+        self._risen: dict[tuple[str, str], dict[str, Active]] = {}
         self._quiet_until: OrderedDict[str, int] = OrderedDict()
         self._clock = StreamClock()
         self._due = math.inf
@@ -76,7 +80,15 @@ class AlertEngine:
                 out += self._in_event(rule, chunk, i, value)
             for change in by_index.get(i, ()):
                 out += self._in_change(chunk, change)
+            if self._risen:
+                self._collect(chunk.events[i], i, signals)
         return out
+
+    def _collect(self, event: LLMEvent, i: int, signals: Mapping[str, Sequence[Any]]) -> None:
+        for active in self._risen.get((event.tenant, event.app), {}).values():
+            said = signals.get(active.signal.removesuffix(_RATE))
+            if said is not None and getattr(said[i], "flag", False):
+                active.keep(active.due, [event.event_id])
 
     def _hits(self, columns: Mapping[str, Column]) -> dict[int, list[tuple[Rule, float]]]:
         hits: dict[int, list[tuple[Rule, float]]] = {}
@@ -170,6 +182,7 @@ class AlertEngine:
         self._active[mark] = active
         if rule.over in _WINDOWED:
             self._firing[_key(active)] = mark
+        self._watch(active)
         self._due = min(self._due, due)
         return [as_row(active, rule, "firing", self._clock.now, self.partition, offset)]
 
@@ -181,11 +194,21 @@ class AlertEngine:
     def _resolve(self, mark: str, offset: int) -> Row:
         active = self._active.pop(mark)
         self._firing.pop(_key(active), None)
+        place = _key(active)[1:]
+        if place in self._risen:
+            self._risen[place].pop(mark, None)
+            if not self._risen[place]:
+                del self._risen[place]
         rule = self.rules[active.rule]
         self._quiet_until[mark] = self._clock.now + rule.cooldown_s * 1000
         if len(self._quiet_until) > self.windows_max:
             self._quiet_until.popitem(last=False)
         return as_row(active, rule, "resolved", self._clock.now, self.partition, offset)
+
+    def _watch(self, active: Active) -> None:
+        moved = active.details
+        if active.signal.endswith(_RATE) and moved.get("after", 0.0) > moved.get("before", 0.0):
+            self._risen.setdefault(_key(active)[1:], {})[active.fingerprint] = active
 
     def _window(self, rule: Rule, key: Key) -> SlidingWindow:
         window = self._windows.get(key)
@@ -225,6 +248,9 @@ class AlertEngine:
         self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
         windowed = [a for a in self._active.values() if self.rules[a.rule].over in _WINDOWED]
         self._firing = {_key(a): a.fingerprint for a in windowed}
+        self._risen = {}
+        for alert in self._active.values():
+            self._watch(alert)
         self._due = min((a.due for a in self._active.values()), default=math.inf)
 
 

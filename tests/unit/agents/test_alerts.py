@@ -124,6 +124,28 @@ def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
     assert ended["summary"] == fired["summary"] + "; nothing new for 60 s, which does not say that it is over"
 
 
+@pytest.mark.parametrize(("levels", "collects"), [((0.0, 0.3), True), ((0.3, 0.0), False)])
+def test_while_a_risen_rate_fires_flagged_events_are_its_evidence(levels: tuple[float, float], collects: bool) -> None:
+    def calls(first: int, n: int) -> tuple[Chunk, dict[str, list[Said]]]:
+        events = [event(first + k) for k in range(n)]
+        return Chunk(events, np.arange(first, first + n)), {"injection": [Said(0.9, k % 2 == 0) for k in range(n)]}
+
+    ruled = rules(over="change", metric="injection.rate", window_s=300)
+    engine = AlertEngine(ruled, 0)
+    change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 0, 10**12, *levels, 2.0, event_ids=("e0",))
+    engine.process(*calls(0, 1), [change])
+    engine.process(*calls(1, 4), [])
+    other = AlertEngine(ruled, 0)
+    other.restore(engine.state())
+    other.process(
+        Chunk([event(60).model_copy(update={"app": "b"})], np.array([60])), {"injection": [Said(0.9, True)]}, []
+    )
+    other.process(*calls(61, 60), [])
+    (ended,) = other.process(*calls(400, 1), [])
+    flagged = ["e0", "e1", "e3", *(f"e{61 + k}" for k in range(0, 60, 2))][:20]
+    assert ended["evidence"] == (flagged if collects else ["e0"])
+
+
 @pytest.mark.parametrize(("moved", "causes"), [((0.88, 1.0), ()), ((0.0, 1.0), ("prompt version: v2 0% to 90%",))])
 def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
     moved: tuple[float, float], causes: tuple[str, ...]
