@@ -29,12 +29,7 @@ def is_refusal(text: str) -> bool:
     >>> is_refusal("I'm sorry, but I can't help with that."), is_refusal("The dose is 200 mg.")
     (True, False)
     """
-    return declines_at(text[:_LOOK].lower().replace("’", "'")) is not None
-
-
-def declines_at(text: str) -> tuple[int, int] | None:
-    """Return where a text in lower case, with straight apostrophes, declines; None if it does not."""
-    if text.isascii() and not any(map(text.__contains__, _HINTS)):
-        return None
-    found = _REFUSAL.search(text)
-    return None if found is None else found.span()
+    head = text[:_LOOK].lower()
+    if head.isascii() and not any(map(head.__contains__, _HINTS)):
+        return False
+    return _REFUSAL.search(head.replace("’", "'")) is not None

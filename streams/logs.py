@@ -60,7 +60,7 @@ def configure() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(Throttle())
-    for name in ("faust", "mode", "aiokafka", "clickhouse_connect"):
+    for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
         logging.getLogger(repeated).setLevel(logging.ERROR)

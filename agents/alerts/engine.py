@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from agents.alerts.active import Active, alert_id, as_row, fingerprint
 from agents.alerts.metrics import Column, check_metric, column
-from agents.alerts.summary import details, of_change, of_value
+from agents.alerts.summary import RATE, details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
 from agents.clock import StreamClock
@@ -21,7 +21,6 @@ from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
 
 _WINDOWED = frozenset({"count", "rate", "quantile"})
-_RATE = ".rate"
 _FIELDS = tuple(f.name for f in fields(Active))
 Row: TypeAlias = "dict[str, Any]"
 Key: TypeAlias = "tuple[str, str, str]"
@@ -86,7 +85,7 @@ class AlertEngine:
 
     def _collect(self, event: LLMEvent, i: int, signals: Mapping[str, Sequence[Any]]) -> None:
         for active in self._risen.get((event.tenant, event.app), {}).values():
-            said = signals.get(active.signal.removesuffix(_RATE))
+            said = signals.get(active.signal.removesuffix(RATE))
             if said is not None and getattr(said[i], "flag", False):
                 active.keep(active.due, [event.event_id])
 
@@ -195,10 +194,10 @@ class AlertEngine:
         active = self._active.pop(mark)
         self._firing.pop(_key(active), None)
         place = _key(active)[1:]
-        if place in self._risen:
-            self._risen[place].pop(mark, None)
-            if not self._risen[place]:
-                del self._risen[place]
+        risen = self._risen.get(place, {})
+        risen.pop(mark, None)
+        if not risen:
+            self._risen.pop(place, None)
         rule = self.rules[active.rule]
         self._quiet_until[mark] = self._clock.now + rule.cooldown_s * 1000
         if len(self._quiet_until) > self.windows_max:
@@ -207,7 +206,7 @@ class AlertEngine:
 
     def _watch(self, active: Active) -> None:
         moved = active.details
-        if active.signal.endswith(_RATE) and moved.get("after", 0.0) > moved.get("before", 0.0):
+        if active.signal.endswith(RATE) and moved.get("after", 0.0) > moved.get("before", 0.0):
             self._risen.setdefault(_key(active)[1:], {})[active.fingerprint] = active
 
     def _window(self, rule: Rule, key: Key) -> SlidingWindow:

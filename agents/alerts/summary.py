@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from agents.base import Change
+from agents.drift.layout import FLAGS, USUAL
 from schemas.rules import Rule
 
-_SHARE = re.compile(
-    r"\.rate$|^drift\.(?:refusal|error|unfamiliar|language|response_model|finish_reason|format|opening|fingerprint)$"
-)
+_SHARES = frozenset(f"drift.{name}" for name in (*FLAGS, *USUAL))
+RATE = ".rate"
+"""What the signals of rates of flags end with; before it is the name of the agent that flags."""
+
 _TOLD = 0.2
 """Least that a slice's share moves to be told; by less it does by chance, of the few calls since a begin."""
 
@@ -33,7 +34,7 @@ def of_change(change: Change) -> str:
     where = "/".join(change.segment.values())
     if change.summary:
         return f"{where}: {change.summary}"
-    if _SHARE.search(change.signal):
+    if change.signal.endswith(RATE) or change.signal in _SHARES:
         text = f"{where}: {change.signal} moved from {change.before:.1%} to {change.after:.1%}"
     else:
         text = f"{where}: {change.signal} moved from {change.before:.4g} to {change.after:.4g}"

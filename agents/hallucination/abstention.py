@@ -62,11 +62,10 @@ _FORMS = (
     r"(?:unanswerable|unknown|n/a|na|no idea)(?=\W*$)",
 )
 _ABSTAINS = re.compile(
-    rf"{_BEFORE}(?:(?:based on|according to|from|given|in|within|with|using) {_SOURCE},? )?"
+    rf"(?P<before>{_BEFORE})(?:(?:based on|according to|from|given|in|within|with|using) {_SOURCE},? )?"
     rf"(?:{'|'.join(_FORMS)}){_TAIL}\W*",
     re.IGNORECASE,
 )
-_APOLOGY = re.compile(_BEFORE, re.IGNORECASE)
 _ELSEWHERE = re.compile(
     r"(?:lo siento,? )?(?:pero )?no (?:puedo (?:ayudar|responder|contestar|proporcionar)|lo sé).{0,40}"
     r"|(?:je suis désolée?,? |désolée?,? )?(?:mais )?je ne (?:peux pas (?:vous |t')?(?:aider|répondre)|sais pas).{0,40}"
@@ -138,6 +137,7 @@ def abstains(text: str) -> bool:
 
 
 def _abstaining(sentence: str) -> bool:
-    if _ABSTAINS.fullmatch(sentence) is None:
+    fits = _ABSTAINS.fullmatch(sentence)
+    if fits is None:
         return _ELSEWHERE.fullmatch(sentence) is not None
-    return _CLAIMS.search(sentence, _APOLOGY.match(sentence).end()) is None  # type: ignore[union-attr] # it may be empty
+    return _CLAIMS.search(sentence, fits.end("before")) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -83,16 +84,17 @@ def milliseconds(value: Any) -> int:
     >>> milliseconds("1971-01-01T00:00:01.5Z"), milliseconds(31536001.5)
     (31536001500, 31536001500)
     """
-    if type(value) is str and value[4:5] == "-":  # else Python may read as a date what the contract reads as a number
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = _TIME.validate_python(value)
-    else:
-        moment = _TIME.validate_python(value)
+    moment = _moment(value)
     if moment.tzinfo is None:
         raise ValueError(f"time {value!r} has no zone; append Z")
     return _in_range(moment)
+
+
+def _moment(value: Any) -> datetime:
+    if type(value) is str and value[4:5] == "-":  # else Python may read as a date what the contract reads as a number
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    return _TIME.validate_python(value)
 
 
 def _in_range(moment: datetime) -> int:
