@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from agents.base import State
 from agents.clock import StreamClock
 from schemas.errors import StateError
-from schemas.event import LLMEvent
+from schemas.event import LLMEvent, merged_issues
 
 Key: TypeAlias = "tuple[str, str, str]"
 _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
@@ -229,6 +229,8 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
     fields: dict[str, Any] = {name: getattr(second, name) for name in second.model_fields_set}
     fields |= {name: getattr(first, name) for name in first.model_fields_set}
     fields |= {**(second.model_extra or {}), **(first.model_extra or {})}
+    if issues := merged_issues(first.input_issues, second.input_issues):
+        fields["input_issues"] = issues
     for name in ("parameters", "groups", "labels"):
         if both := {**getattr(second, name), **getattr(first, name)}:
             fields[name] = both

@@ -6,10 +6,11 @@ sequence of records that went in, never on how they were cut into chunks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -75,6 +76,8 @@ class Pipeline:
     ----------
     offset
         The last source offset included in the state; -1 before the first.
+    input_issues
+        Events by code of `schemas.event.INPUT_ISSUES`, since somebody last took and cleared them.
     learned, ignored
         Labels that an agent took, and those that it did not know the event of or had seen before.
     """
@@ -100,6 +103,7 @@ class Pipeline:
         self.repeats = Repeats(repeats_remembered)
         self.offset = -1
         self.learned = self.ignored = 0
+        self.input_issues: Counter[str] = Counter()
         self._prices = prices or {}
         self._timed = timed
 
@@ -160,7 +164,9 @@ class Pipeline:
                 for request in agent.learner.requests:
                     asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
-        out.scored += self._scored_rows(offsets, raws, signals, asked)
+        issues = [event.input_issues for event in events]
+        self.input_issues.update(chain.from_iterable(issues))
+        out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
         out.aggregates += self.aggregator.add(chunk, signals)
         out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
@@ -185,6 +191,7 @@ class Pipeline:
         raws: Sequence[bytes],
         signals: Mapping[str, Sequence[Any]],
         asked: Mapping[int, Mapping[str, float]],
+        issues: Sequence[Sequence[str]],
     ) -> Iterator[bytes]:
         names = tuple(signals)
         previous, seq = -1, 0
@@ -193,6 +200,8 @@ class Pipeline:
             previous = offset
             said = orjson.dumps(dict(zip(names, each, strict=True)))
             more = b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
+            if issues[i]:
+                more += b',"input_issues":' + orjson.dumps(issues[i])
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
             yield b"".join((b'{"event":', raw, b',"signals":', said, more, tail))
 

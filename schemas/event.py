@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,10 @@ Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Part = Literal["span", "messages", "choices"]
+InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
+"""Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
+INPUT_ISSUES: dict[str, str] = {}
+"""Every code that this version sets, with its meaning; an event with an issue is scored and kept."""
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -142,6 +147,9 @@ class LLMEvent(Contract):
     guardrails: tuple[GuardVerdict, ...] = Field((), max_length=64, description="verdicts of the service's guardrails")
     groups: dict[str, str] = Field(default_factory=dict, description="declared groups, for disparity checks")
     labels: dict[str, str] = Field(default_factory=dict, description="the service's own tags")
+    input_issues: tuple[InputIssue, ...] = Field(
+        (), max_length=32, description="codes of what streamgauge repaired, shortened or found out of range"
+    )
 
     @model_validator(mode="after")
     def _halves_carry_their_half(self) -> LLMEvent:
@@ -151,6 +159,18 @@ class LLMEvent(Contract):
             raise ValueError("parts: goes with kind=part, and kind=part needs it, for example parts: [span]")
         return self
 
+    def with_issue(self, *codes: str) -> LLMEvent:
+        """Return this event with codes of `INPUT_ISSUES` added; the same object where it has them all.
+
+        Examples
+        --------
+        >>> event = LLMEvent(event_id="e1", call_id="c1", time="2026-01-01T00:00:00Z", tenant="acme", app="triage")
+        >>> event.with_issue("time_skew", "time_skew").input_issues
+        ('time_skew',)
+        """
+        issues = merged_issues(self.input_issues, codes)
+        return self if issues == self.input_issues else self.model_copy(update={"input_issues": issues})
+
     def text(self, role: str) -> str:
         """All text of one role, joined by newlines; ``response`` is the first choice, ``document`` the retrieved."""
         if role == "response":
@@ -158,3 +178,8 @@ class LLMEvent(Contract):
         if role == "document":
             return "\n".join(d.text for d in self.documents)
         return "\n".join(m.content for m in self.messages if m.role == role)
+
+
+def merged_issues(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    """Return the codes of both without duplicates, in order of appearance, at most 32."""
+    return tuple(dict.fromkeys((*first, *second)))[:32]

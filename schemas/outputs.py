@@ -21,6 +21,9 @@ class Scored(Contract):
     asked: dict[str, float] = Field(
         default_factory=dict, description="by agent that asks for this event's label: with which probability it did"
     )
+    input_issues: tuple[str, ...] = Field(
+        (), description="codes of what was repaired, shortened or out of range in the event; schemas/event.py"
+    )
     source_partition: int
     source_offset: int
     source_seq: int = Field(0, description="nth call released by that record")

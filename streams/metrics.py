@@ -20,6 +20,9 @@ WORKER_SNAPSHOT_SECONDS = Histogram("worker_snapshot_seconds", "Time to write on
 WORKER_SNAPSHOT_BYTES = Histogram("worker_snapshot_bytes", "Compressed size of one agent's state", buckets=_BYTES)
 WORKER_COLD_STARTS = Counter("worker_cold_starts_total", "States that did not fit and were begun anew", ["agent"])
 WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records dropped: the state includes them already")
+INPUT_ISSUES = Counter(
+    "input_issues_total", "Events with something repaired, shortened or out of range (schemas/event.py)", ["issue"]
+)
 JOIN_ORPHANS = Counter("join_orphans_total", "Halves whose other half did not come in time")
 JOIN_LATE = Counter("join_late_total", "Halves that came after their other half was given up")
 JOIN_PENDING = Gauge("join_pending", "Halves waiting for their other half", ["partition"])

@@ -139,7 +139,8 @@ _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _SCORED_COLUMNS = (
     "event_id", "call_id", "time", "tenant", "app", *_EVENT_TEXTS, *_TOKENS, "cost_usd", "latency_ms", "ttft_ms",
     "error_type", "finish_reason", "injection_score", "injection_flag", "hallucination_score", "hallucination_flag",
-    "hallucination_reason", "drift_distance", "event", "signals", "source_partition", "source_offset", "source_seq",
+    "hallucination_reason", "drift_distance", "event", "signals", "input_issues",
+    "source_partition", "source_offset", "source_seq",
 )  # fmt: skip
 
 
@@ -164,7 +165,8 @@ def _scored(value: bytes) -> Built:
         _number(injection.get("score")), bool(injection.get("flag")),
         _number(doubt.get("score")), bool(doubt.get("flag")), _reason(doubt),
         _number((signals.get("drift") or _NONE).get("distance")),
-        orjson.dumps(event).decode(), orjson.dumps(signals).decode(), _count(scored["source_partition"]), *place,
+        orjson.dumps(event).decode(), orjson.dumps(signals).decode(),
+        [_text(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *place,
     )  # fmt: skip
     return Built(row, place)
 

@@ -15,6 +15,7 @@ from streams.metrics import (
     AGENT_SECONDS,
     AGGREGATES_LATE,
     FEEDBACK,
+    INPUT_ISSUES,
     JOIN_LATE,
     JOIN_ORPHANS,
     JOIN_PENDING,
@@ -60,6 +61,9 @@ class Meters:
         for metric, before, after in zip(metrics, self._last, now, strict=True):
             metric.inc(after - before)
         self._last = now
+        for issue, count in pipeline.input_issues.items():
+            INPUT_ISSUES.labels(issue).inc(count)
+        pipeline.input_issues.clear()
         for key, count in (labels := _labels(pipeline)).items():
             if count > self._labels[key]:
                 LABELS.labels(*key).inc(count - self._labels[key])
