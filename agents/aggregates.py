@@ -147,7 +147,12 @@ class Aggregator:
         ):  # fmt: skip
             if broker >= self._idle_at:
                 out += self._close_idle(broker)
-            scope = self._scope(place, broker, mark)
+            scope = self._scopes.get(place)
+            if scope is None:
+                scope = self._begin(place)
+            else:
+                self._scopes.move_to_end(place)
+            scope.seen, scope.mark = broker, mark
             start = at - at % WINDOW_MS
             if start < scope.closed_before:
                 self.late += 1
@@ -185,14 +190,8 @@ class Aggregator:
         for scope in self._scopes.values():
             yield from scope.windows.items()
 
-    def _scope(self, place: Scope, broker: int, mark: int) -> _Open:
-        """Return the windows of a scope, which is now the last to have been seen."""
-        scope = self._scopes.get(place)
-        if scope is None:
-            scope = self._scopes[intern(place[0]), intern(place[1])] = _Open(self._closed.pop(place, 0))
-        else:
-            self._scopes.move_to_end(place)
-        scope.seen, scope.mark = broker, mark
+    def _begin(self, place: Scope) -> _Open:
+        scope = self._scopes[intern(place[0]), intern(place[1])] = _Open(self._closed.pop(place, 0))
         return scope
 
     def _shared(self, segment: Segment) -> Segment:

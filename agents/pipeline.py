@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
@@ -23,7 +23,7 @@ from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.prices import Price, priced
 from agents.repeats import Repeats
-from agents.watermark import Stamp, Watermarks, stamp
+from agents.watermark import Watermarks, stamp
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -52,14 +52,8 @@ class Record(NamedTuple):
     timestamp_ms: int = 0
 
 
-class _Call(NamedTuple):
-    """A whole call, the offset of the record that completed it, its bytes, its time, and its scope's watermark."""
-
-    offset: int
-    event: LLMEvent
-    raw: bytes
-    when: Stamp
-    watermark: int
+_Call: TypeAlias = "tuple[int, LLMEvent, bytes, int, int, int]"
+"""The offset of the record that completed a call, the call, its bytes, and what `Timing` has of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +172,8 @@ class Pipeline:
         calls = list(self._whole_calls(run))
         if not calls:
             return
-        offsets, events, raws, stamps, watermarks = (list(column) for column in zip(*calls, strict=True))
-        times = np.array(stamps, np.int64)
-        timing = Timing(times[:, 0], np.array(watermarks, np.int64), times[:, 2])
+        offsets, events, raws, *times = zip(*calls, strict=True)
+        timing = Timing(*(np.array(column, np.int64) for column in times))
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
         scores: dict[str, Scores] = {}
         for agent in self.agents:
@@ -213,12 +206,13 @@ class Pipeline:
             when = stamp(milliseconds(item), broker, skew)
             event = item.with_issue("time_skew") if not when.reach else item
             for released in self.joiner.add(event, when):
-                own = when if released is event else stamp(milliseconds(released), broker, skew)
-                watermark = self.watermarks.advance((released.tenant, released.app), own.reach)
+                at, reach, _ = when if released is event else stamp(milliseconds(released), broker, skew)
+                watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
                 written = raw if released is event else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released
-                yield _Call(offset, call, written if call is released else _with_cost(written, call), own, watermark)
+                written = written if call is released else _with_cost(written, call)
+                yield offset, call, written, at, watermark, broker
 
     def _scored_rows(
         self,

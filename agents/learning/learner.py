@@ -134,7 +134,7 @@ class Learner:
         self.requests: list[Request] = []
         self.version_name = SHIPPED
         self._times = Watermarks()
-        # Event time of the scope whose label came last.
+        # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
         self._lent: OrderedDict[str, int] = OrderedDict()
@@ -152,9 +152,11 @@ class Learner:
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
         events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
-        times = chunk.now[said.which]
-        for place, now in zip(places, times.tolist(), strict=True):
-            self._times.advance(place, now)
+        times = chunk.timing.watermarks[said.which]
+        for place, mark in zip(places, times.tolist(), strict=True):
+            self._times.advance(place, mark)
+        if events:
+            self._now = int(chunk.now[said.which[-1]])
         chances = [0.0] * len(events)
         if events and self.config.requests_per_hour > 0.0:
             names = [e.event_id for e in events]
@@ -211,7 +213,7 @@ class Learner:
         who = labeller(feedback)
         ballot = self.ballots.of(key)
         before = self.labellers.believed(who)
-        self._now = self._times.of((feedback.tenant, feedback.app))
+        self._now = self._times.of((feedback.tenant, feedback.app)) or self._now
         weight = self.labellers.count(who, feedback.source, self._now)
         self._compare(who, event, ballot, label=feedback.label)
         if not ballot.votes and self.labellers.believed(who) > 0.0:
