@@ -47,7 +47,7 @@ def _first_start() -> Iterator[None]:
     """Log the compilation where the kernels of this version are not on disk yet."""
     # numba names its files by the version of Python, and compiles again for another version of its own.
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    compiled = Path(numba.config.CACHE_DIR) / f"compiled-python{python}-numba{numba.__version__}"
+    compiled = Path(numba.config.CACHE_DIR) / f"compiled-python{python}-numba{numba.__version__}"  # type: ignore[attr-defined]
     if compiled.exists():
         yield
         return
