@@ -103,12 +103,26 @@ class Ingest(_Part):
     tls_cert_file: Path | None = Field(None, description="PEM, with its chain; HTTPS where given")
     tls_key_file: Path | None = Field(None, description="PEM; may be in tls_cert_file")
     body_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = Field(
-        16 << 20, description="most bytes of one body, unpacked"
+        16 << 20, description="most bytes of one body, unpacked; at most a quarter of in_flight_bytes"
     )
     body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="most events of one body")
     in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        64 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
+        64 << 20,
+        description="most bytes received and not yet written to Kafka; one key may hold as much as stays free for the "
+        "others (alone half of it), 429 beyond; 503 where the others leave no room",
     )
+    requests_per_key: Annotated[int, Field(ge=1)] = Field(
+        256, description="most requests of one key at once (without keys: of one address); 429 beyond"
+    )
+    connections: Annotated[int, Field(ge=1)] = Field(
+        1024,
+        description="most open connections, fewer where the process may open fewer files; beyond, the sender that has "
+        "most of them loses the one that it used longest ago",
+    )
+    body_bytes_per_s: Annotated[float, Field(gt=0)] = Field(
+        1024.0, description="slowest that a body may arrive, in bytes per second, but for pauses of body_stall_s; 408"
+    )
+    body_stall_s: Annotated[float, Field(gt=0)] = Field(10.0, description="longest pause in a body; 408")
     otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
     read_timeout_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="longest the header of a request, or its body, may take to arrive"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 EVERY_S = 30.0
 _MOST = 1_000
+_FRAMES = 8
 NOISY = ("aiokafka", "faust", "mode", "clickhouse_connect", "urllib3")
 """Libraries that, while a server is away, say so dozens of times a second."""
 
@@ -64,3 +67,18 @@ def configure() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
         logging.getLogger(repeated).setLevel(logging.ERROR)
+
+
+def place_of(error: BaseException | None) -> str:
+    """Return type and place of an exception, without its message, which may quote a payload or a secret.
+
+    Examples
+    --------
+    >>> place_of(ValueError("sk-secret"))
+    'ValueError'
+    """
+    if error is None:
+        return "no exception"
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+    return " < ".join([type(error).__name__, *places])

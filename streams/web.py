@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import streams.metrics  # noqa: F401 - registers what /metrics shows
 from schemas.errors import SettingsError
+from streams.http_server import Runner
 
 _STUCK_S = 30.0
 
@@ -64,7 +65,7 @@ async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Read
     app = web.Application()
     app.add_routes(pages(alive, readiness))
     app.add_routes([web.get("/metrics", _metrics)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = Runner(app)
     await listen(runner, host, port, settings=settings)
     return runner
 

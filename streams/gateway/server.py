@@ -19,7 +19,7 @@ from streams.gateway.door import Door
 from streams.gateway.native import Native
 from streams.gateway.otlp import Otlp
 from streams.gateway.outbox import Outbox
-from streams.gateway.silent import Silent
+from streams.http_server import Runner, expect_nothing
 from streams.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
 from streams.web import listen, pages
 
@@ -53,7 +53,6 @@ class Gateway:
         self._outbox = Outbox(settings)
         self.door = Door(self._settings)
         self._at_hand = AtHand()
-        self._silent = Silent(self._settings.read_timeout_s)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -64,9 +63,9 @@ class Gateway:
     async def start(self) -> None:
         """Listen at once, and connect as soon as that can be done."""
         # Bodies are unpacked by us: aiohttp would do it without a bound on what comes out.
-        runner = web.AppRunner(
+        runner = Runner(
             self._app(),
-            access_log=None,
+            self.door.connections,
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGER_S,
@@ -74,7 +73,7 @@ class Gateway:
         )
         await listen(runner, self._settings.host, self._settings.port, settings="ingest.", tls=self._tls)
         self._runner = runner
-        self._watching = asyncio.create_task(self._silent.watch(runner))
+        self._watching = asyncio.create_task(self.door.connections.watch())
         self._outbox.start()
         scheme = "https" if self._tls else "http"
         keys = self._settings.keys_file or "no keys: anyone who reaches this address may send, for any tenant"
@@ -100,13 +99,13 @@ class Gateway:
     def _app(self) -> web.Application:
         native = Native(self._settings, self.door, self._outbox)
         telemetry = Otlp(self._settings, self.door, self._outbox)
-        app = web.Application(middlewares=[self._silent.hear, _answered, self._at_hand.count])
+        app = web.Application(middlewares=[self.door.connections.hear, _answered, self._at_hand.count])
         app.add_routes(
             [
-                web.post("/v1/events", native.events),
-                web.post("/v1/feedback", native.feedback),
-                web.post("/v1/traces", telemetry.traces),
-                web.post("/v1/logs", telemetry.logs),
+                web.post("/v1/events", native.events, expect_handler=expect_nothing),
+                web.post("/v1/feedback", native.feedback, expect_handler=expect_nothing),
+                web.post("/v1/traces", telemetry.traces, expect_handler=expect_nothing),
+                web.post("/v1/logs", telemetry.logs, expect_handler=expect_nothing),
                 *pages(lambda: True, self),
             ]
         )
