@@ -365,5 +365,6 @@ def _told(error: ErrorDetails) -> str:
         near = get_close_matches(where, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
-    secret = where in known and "SecretStr" in str(known[where].annotation)
+    # Of a whole part, or of what pydantic could not place, the value may hold a password.
+    secret = where not in known or "SecretStr" in str(known[where].annotation)
     return f"{where}: {error['msg']}" + ("" if secret else f" (got {error['input']!r})")

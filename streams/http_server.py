@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from streams.logs import place_of
+from streams.logs import describe
 from streams.metrics import HTTP_ERRORS
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class _Connection(web.RequestHandler):
 
     def log_exception(self, *_: Any, exc_info: BaseException | None = None, **__: Any) -> None:
         """Log the type of an exception and where it was raised; its message may quote the request."""
-        log.error("a request failed: %s", place_of(exc_info))
+        log.error("a request failed: %s", describe(exc_info))
 
 
 async def expect_nothing(_: web.Request) -> None:

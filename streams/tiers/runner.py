@@ -19,6 +19,7 @@ from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
 from streams.keying import event_key
+from streams.logs import describe
 from streams.metrics import TIERS_CHOSEN, TIERS_LAG, TIERS_OUTCOMES, TIERS_OVER_BUDGET, TIERS_SECONDS
 from streams.tiers.budget import HourlyBudget, share_of
 from streams.tiers.question import Question, questions
@@ -214,8 +215,8 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         with TIERS_SECONDS.labels(self._tier.name).time():
             try:
                 opinion = await self._tier.ask(question.event, question.signal)
-            except Exception as error:  # one event that a model cannot take must not end the tier
-                log.error("tier %s: event %s: %r", self._tier.name, question.event.event_id, error, exc_info=error)
+            except Exception as error:  # noqa: BLE001 - one event that a model cannot take must not end the tier
+                log.error("tier %s: event %r: %s", self._tier.name, question.event.event_id, describe(error))
                 opinion = Opinion("failed")
         TIERS_OUTCOMES.labels(self._tier.name, opinion.outcome).inc()
         return opinion
