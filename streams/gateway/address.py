@@ -1,9 +1,8 @@
-"""Where the gateway may listen, and how."""
+"""Where the gateway may listen."""
 
 from __future__ import annotations
 
 import ipaddress
-import ssl
 
 from schemas.errors import SettingsError
 from schemas.settings import Ingest
@@ -24,15 +23,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def tls(settings: Ingest) -> ssl.SSLContext | None:
-    """Return what HTTPS needs, or None for HTTP; raise `SettingsError` if the files cannot be used."""
-    if settings.tls_cert_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"ingest.tls_cert_file={settings.tls_cert_file}: {error}; give PEM files") from error
-    return context

@@ -13,7 +13,7 @@ from aiohttp import web
 from schemas.errors import RequestError
 from schemas.settings import Settings
 from streams.gateway import otlp
-from streams.gateway.address import check_open, tls
+from streams.gateway.address import check_open
 from streams.gateway.at_hand import AtHand, Handler
 from streams.gateway.door import Door
 from streams.gateway.native import Native
@@ -21,6 +21,7 @@ from streams.gateway.otlp import Otlp
 from streams.gateway.outbox import Outbox
 from streams.http_server import Runner, expect_nothing
 from streams.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
+from streams.tls import server_tls
 from streams.web import listen, pages
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.ingest
         check_open(self._settings)
-        self._tls = tls(self._settings)
+        self._tls = server_tls(self._settings)
         self._outbox = Outbox(settings)
         self.door = Door(self._settings)
         self._at_hand = AtHand()

@@ -67,6 +67,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     def __init__(self, settings: Settings, tier: Tier) -> None:
         self._settings = settings
+        self._options = client_options(settings.kafka)
         self._tier = tier
         self._group = f"{settings.tiers.group}-{tier.name}"
         self._parts: dict[TopicPartition, _Part] = {}
@@ -81,14 +82,14 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Run until `stop`."""
         kafka = self._settings.kafka
         self._producer = AIOKafkaProducer(
-            **client_options(kafka),
+            **self._options,
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
             max_request_size=MAX_MESSAGE_BYTES,
         )
         self._consumer = AIOKafkaConsumer(
-            **client_options(kafka),
+            **self._options,
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="latest",
@@ -98,7 +99,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             max_partition_fetch_bytes=4 << 20,
             metadata_max_age_ms=10_000,
         )
-        self._admin = AIOKafkaAdminClient(**client_options(kafka))
+        self._admin = AIOKafkaAdminClient(**self._options)
         try:
             await self._producer.start()
             await self._admin.start()
