@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from schemas.errors import SettingsError
 from schemas.files import read_yaml
+from schemas.urls import check_url
 
 
 class _Part(BaseModel):
@@ -205,8 +206,17 @@ class Encoder(_Part):
 class Judge(_Part):
     """A language model asked about what the agents find suspicious; its verdicts are labels. Off without ``url``."""
 
-    url: str | None = Field(None, description="of an OpenAI-compatible API, for example https://host/v1; None: off")
+    url: str | None = Field(
+        None,
+        description="of an OpenAI-compatible API, for example https://host/v1; None: off. http:// with a key only on a "
+        "loopback address",
+    )
     key: SecretStr | None = None
+    redact: bool = Field(
+        True,
+        description="e-mail addresses, telephone numbers, payment cards, IBANs and keys of well-known shapes in texts "
+        "are replaced by [email] and the like before they are sent; needs the client package",
+    )
     model: str = Field("", description="as the endpoint names it")
     requested: bool = Field(
         True, description="asked about events too whose labels the agents ask for (learning.requests_per_hour)"
@@ -228,6 +238,15 @@ class Judge(_Part):
     answer_format: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="response_format; what the endpoint can"
     )
+
+    @model_validator(mode="after")
+    def _url_may_have_the_key(self) -> Judge:
+        key = self.key.get_secret_value() if self.key else ""
+        if self.url:
+            check_url(self.url, "tiers.judge.url", key=bool(key))
+        if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
+            raise ValueError("tiers.judge.key: holds a space, a line end or other characters that no header may have")
+        return self
 
 
 class Tiers(_Part):
@@ -367,4 +386,4 @@ def _told(error: ErrorDetails) -> str:
         return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
     # Of a whole part, or of what pydantic could not place, the value may hold a password.
     secret = where not in known or "SecretStr" in str(known[where].annotation)
-    return f"{where}: {error['msg']}" + ("" if secret else f" (got {error['input']!r})")
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}" + ("" if secret else f" (got {error['input']!r})")
