@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -20,27 +19,6 @@ PIECE_BYTES = 256 << 10
 
 _MOST_MEMBERS = 64
 """Of a gzip body. Each costs an allocation of 40 kB and may hold nothing."""
-
-
-class Unpacker(Protocol):
-    """Turns what arrives into what was meant."""
-
-    def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what a chunk holds, a piece at a time: a bomb is unpacked no further than it is asked for."""
-
-    def end(self) -> None:
-        """Raise `RequestError` if something is missing."""
-
-
-class Plain:
-    """Nothing to unpack."""
-
-    def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what arrived."""
-        yield chunk
-
-    def end(self) -> None:
-        """Whether all of it arrived is the transport's to say."""
 
 
 class Inflate:
@@ -86,7 +64,7 @@ def check_length(request: web.Request, lease: Lease, most: int) -> None:
     lease.check(declared)
 
 
-async def read_body(pace: Pace, unpacker: Unpacker, lease: Lease, turn: Turn, most: int) -> bytes:
+async def read_body(pace: Pace, unpacker: Inflate | None, lease: Lease, turn: Turn, most: int) -> bytes:
     """Return the body, unpacked.
 
     Parameters
@@ -112,17 +90,22 @@ async def read_body(pace: Pace, unpacker: Unpacker, lease: Lease, turn: Turn, mo
     # A chunk that cannot be read, a length that does not fit, an end before the end.
     except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError, ConnectionError) as error:
         raise RequestError("body: the transfer is broken; send it whole", 400, "broken transfer") from error
-    unpacker.end()
+    if unpacker is not None:
+        unpacker.end()
     return body
 
 
-async def _arrive(pace: Pace, unpacker: Unpacker, lease: Lease, turn: Turn, most: int) -> bytes:
+async def _arrive(pace: Pace, unpacker: Inflate | None, lease: Lease, turn: Turn, most: int) -> bytes:
     body = bytearray()
     packed = 0
     while chunk := await pace.read():
         packed += len(chunk)
         if packed > most:  # a gzip stream may go on for ever and hold nothing
             raise _too_large(most)
+        if unpacker is None:
+            lease.grow(len(chunk))
+            body += chunk
+            continue
         pieces = unpacker.pieces(chunk)
         while True:
             async with turn.lock:
@@ -138,11 +121,11 @@ async def _arrive(pace: Pace, unpacker: Unpacker, lease: Lease, turn: Turn, most
     return bytes(body)
 
 
-def unpacker_of(request: web.Request) -> Unpacker:
-    """Return what unpacks the body of a request; raise `RequestError` (415) where nothing does."""
+def unpacker_of(request: web.Request) -> Inflate | None:
+    """Return what unpacks the body of a request, None where it is not packed; raise `RequestError` (415) otherwise."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "identity":
-        return Plain()
+        return None
     if encoding in {"gzip", "x-gzip", "deflate"}:
         return Inflate()
     raise RequestError("Content-Encoding: not known here; send gzip or none", 415, "encoding")

@@ -6,8 +6,7 @@ import asyncio
 import resource
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -84,8 +83,17 @@ class Connections:
     @web.middleware
     async def hear(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let a request through; its connection is not silent, and not the first to be closed."""
-        with self._used(request.protocol):
+        connection = request.protocol
+        known = self._open.get(connection)
+        if known is None:  # closed while its request waited
             return await handler(request)
+        known.heard = known.busy = True
+        try:
+            return await handler(request)
+        finally:
+            known.busy = False
+            if connection in self._open:
+                self._of[known.holder].move_to_end(connection)
 
     async def watch(self) -> None:
         """Close silent connections, until cancelled."""
@@ -94,20 +102,6 @@ class Connections:
             before = self._clock() - self._silent_s
             for connection in [c for c, known in self._open.items() if not known.heard and known.since <= before]:
                 self._close(connection, "silent")
-
-    @contextmanager
-    def _used(self, connection: web.RequestHandler) -> Iterator[None]:
-        known = self._open.get(connection)
-        if known is None:  # closed while its request waited
-            yield
-            return
-        known.heard = known.busy = True
-        try:
-            yield
-        finally:
-            known.busy = False
-            if connection in self._open:
-                self._of[known.holder].move_to_end(connection)
 
     def _least_needed(self) -> web.RequestHandler:
         """Return the connection, idle if there is one, that was used longest ago by the sender that has most."""

@@ -58,7 +58,9 @@ class Door:
         sender = self._sender(request)
         holder = sender.name if sender is not ANONYMOUS else f"address {request.remote}"
         self.connections.belongs(request.protocol, holder)
-        with self._turns.enter(holder) as turn, Lease(self.room, holder) as lease:
+        turn = self._turns.enter(holder)
+        lease = Lease(self.room, holder)
+        try:
             self.quotas.check(sender, 0, turn.requests - 1)
             _check_type(request, content_types)
             unpacker = unpacker_of(request)
@@ -67,6 +69,9 @@ class Door:
             body = await read_body(self._pace(request), unpacker, lease, turn, self._body_bytes)
             INGEST_BYTES.labels(request.path).inc(len(body))
             yield Received(sender, body, lease, turn)
+        finally:
+            lease.release()
+            self._turns.leave(holder)
 
     def _pace(self, request: web.Request) -> Pace:
         own = self._settings

@@ -35,6 +35,9 @@ class Pace:
 
     async def read(self) -> bytes:
         """Return what has arrived, nothing at the end; raise `RequestError` (408) when that takes too long."""
+        chunk = self._content.read_nowait()
+        if chunk or self._content.at_eof():  # most bodies are here with their headers
+            return chunk
         loop = asyncio.get_running_loop()
         start = loop.time()
         try:

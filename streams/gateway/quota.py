@@ -84,6 +84,8 @@ class Quotas:
             429, if not one event may be sent now, or the sender was told to wait.
         """
         account, now = self._account(sender), self._clock()
+        if not account.buckets:
+            return
         _check(sender, account, {"events_per_s": 1, "bytes_per_s": size}, now, others)
         if (wait := account.closed_until - now) > _ROUNDING_S:
             name, bucket = next(iter(account.buckets.items()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from types import TracebackType
 
 from schemas.errors import RequestError
 from streams.metrics import INGEST_IN_FLIGHT
@@ -105,11 +104,3 @@ class Lease:
         self._holders -= 1
         if self._holders == 0:
             self._room.change(self._holder, -self._size)
-
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()

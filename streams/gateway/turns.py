@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from schemas.errors import RequestError
@@ -42,17 +40,20 @@ class Turns:
         self._most = most
         self._of: dict[str, Turn] = {}
 
-    @contextmanager
-    def enter(self, holder: str) -> Iterator[Turn]:
-        """Let a request in; raise `RequestError` (429) if the sender has too many."""
-        turn = self._of.setdefault(holder, Turn())
-        if turn.requests >= self._most:
+    def enter(self, holder: str) -> Turn:
+        """Let a request in, until it is told to `leave`; raise `RequestError` (429) if the sender has too many."""
+        turn = self._of.get(holder)
+        if turn is None:
+            turn = self._of[holder] = Turn()
+        elif turn.requests >= self._most:
             most = f"{self._most} requests of one key at once (ingest.requests_per_key)"
             raise RequestError(f"{most}; wait for their answers", 429, "requests", _RETRY_S)
         turn.requests += 1
-        try:
-            yield turn
-        finally:
-            turn.requests -= 1
-            if not turn.requests:
-                del self._of[holder]
+        return turn
+
+    def leave(self, holder: str) -> None:
+        """Take note of the end of a request."""
+        turn = self._of[holder]
+        turn.requests -= 1
+        if not turn.requests:
+            del self._of[holder]

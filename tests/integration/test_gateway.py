@@ -7,7 +7,6 @@ import base64
 import gzip
 import signal
 import ssl
-import subprocess
 import zlib
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from streams.gateway.server import Gateway
 from streams.keying import partition_of
 from streams.web import serve
 from tests import collector
+from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
 from tests.gateway import JSON, NDJSON, PROTOBUF, Answer, Client, answers, running
@@ -410,11 +410,8 @@ async def test_its_pages_show_its_metrics(tree: Settings) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, of two days, and its key."""
-    paths = (tmp_path / "cert.pem", tmp_path / "key.pem")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
-    return paths
+    """A certificate and its key."""
+    return make_certificate(tmp_path)
 
 
 async def test_it_speaks_tls(tree: Settings, certificate: tuple[Path, Path]) -> None:

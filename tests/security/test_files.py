@@ -12,6 +12,7 @@ import pytest
 
 from schemas.settings import Settings, leaves
 from streams.cli import main
+from tests.certificates import make_certificate
 from tests.onnx_model import make as make_model
 
 FOLDERS = {"clickhouse.path"}
@@ -79,9 +80,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Files that are right."""
     folder = tmp_path_factory.mktemp("files")
     model, tokenizer, _ = make_model(folder)
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x"
-    subprocess.run([*command.split(), "-out", cert, "-keyout", key], check=True, capture_output=True)
+    cert, _ = make_certificate(folder)
     return {
         "cert": str(cert),
         "model": str(model),

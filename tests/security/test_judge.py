@@ -8,7 +8,6 @@ import gzip
 import json
 import logging
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from schemas.event import LLMEvent
 from schemas.settings import Judge, load_settings
 from streams.tiers.judge import JudgeTier
 from streams.tiers.tier import Opinion
+from tests.certificates import make_certificate
 from tests.judge_server import Answer, JudgeServer, fails, says, serving
 from tests.traffic import event
 
@@ -108,11 +108,7 @@ async def test_a_redirect_gets_neither_key_nor_text(status: int) -> None:
 
 
 async def test_a_certificate_that_nobody_vouches_for_gets_nothing(tmp_path: Path) -> None:
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
-    await asyncio.to_thread(
-        subprocess.run, [*command.split(), "-out", cert, "-keyout", key], check=True, capture_output=True
-    )
+    cert, key = await asyncio.to_thread(make_certificate, tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     received: list[bytes] = []

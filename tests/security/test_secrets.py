@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from streams.gateway import new_key
+from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
 from tests.gateway import answers
@@ -163,11 +164,8 @@ async def test_what_a_body_holds_is_in_no_log_and_no_metric(process: Process) ->
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, of two days, and its key."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-out", cert, "-keyout", key], check=True, capture_output=True)
-    return cert, key
+    """A certificate and its key."""
+    return make_certificate(tmp_path)
 
 
 async def test_a_port_with_tls_logs_nothing_of_what_comes_without(
