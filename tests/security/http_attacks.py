@@ -61,9 +61,10 @@ class Peer:
 
 
 @asynccontextmanager
-async def peers(port: int, count: int) -> AsyncIterator[list[Peer]]:
-    """Open connections; close them behind the block."""
-    opened = [Peer(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(count)]
+async def peers(port: int, count: int, address: str = "127.0.0.1") -> AsyncIterator[list[Peer]]:
+    """Open connections from an address of this machine; close them behind the block."""
+    own = (address, 0)
+    opened = [Peer(*await asyncio.open_connection("127.0.0.1", port, local_addr=own)) for _ in range(count)]
     try:
         yield opened
     finally:
@@ -81,6 +82,9 @@ def head(key: str, *lines: str, path: str = "/v1/events", content_type: str = ND
 def post(key: str, body: bytes, *lines: str) -> bytes:
     """Return a whole request."""
     return head(key, f"Content-Length: {len(body)}", *lines) + body
+
+
+UNFINISHED = ("slow", "chunked", "gzip", "pipelined", "empty")
 
 
 def unfinished(kind: str, key: str, size: int) -> Sequence[bytes]:

@@ -14,9 +14,13 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from streams.gateway import new_key
+from streams import web
+from streams.gateway import new_key, otlp
+from streams.otlp import normalise_spans
+from tests import collector
+from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
-from tests.gateway import Client, running
+from tests.gateway import JSON, Client, running
 from tests.security.http_attacks import CHUNKED, Peer, head, peers, post, unfinished
 from tests.traffic import lines
 from tests.waiting import until
@@ -47,8 +51,8 @@ def gateway(mock_kafka: str, settings: MakeSettings, keys: Keys, tmp_path: Path)
     """Runs a gateway of 4 MiB with these settings."""
     own = {"port": 0, "keys_file": tmp_path / "keys.yaml", "in_flight_bytes": LIMIT}
 
-    def opened(**parts: Any) -> contextlib.AbstractAsyncContextManager[Client]:
-        return running(settings(mock_kafka, ingest=own | parts))
+    def opened(*, ready: bool = True, **parts: Any) -> contextlib.AbstractAsyncContextManager[Client]:
+        return running(settings(mock_kafka, ingest=own | parts), ready=ready)
 
     return opened
 
@@ -241,6 +245,32 @@ async def test_requests_of_one_key_at_once_are_bounded(gateway: Open, keys: Keys
             task.cancel()
 
 
+async def test_expensive_bodies_of_one_key_are_worked_on_one_at_a_time(
+    gateway: Open, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working, most, ended = [0], [0], [0]
+
+    def counted(*args: Any, **options: Any) -> Any:
+        working[0] += 1
+        most[0] = max(most[0], working[0])
+        try:
+            return normalise_spans(*args, **options)
+        finally:
+            working[0] -= 1
+            ended[0] += 1
+
+    monkeypatch.setattr(otlp, "normalise_spans", counted)
+    body = collector.as_json(collector.spans(*range(300)))
+    async with gateway() as client, peers(client.gateway.port, 8) as attackers:
+        request = head(keys["bad"], f"Content-Length: {len(body)}", path="/v1/traces", content_type=JSON)
+        for attacker in attackers:
+            await attacker.send(request, body)
+        assert await sends(client, keys["good"], RAWS[0]) == [202]
+        assert ended[0] < len(attackers)  # an event of another key does not wait for all of them
+        assert [(await attacker.reply()).status for attacker in attackers] == [200] * 8
+    assert (most, ended) == ([1], [8])
+
+
 @pytest.fixture
 async def kept(gateway: Open, keys: Keys) -> AsyncIterator[tuple[Client, Peer]]:
     """A gateway of 20 connections, and one on which the good key has sent an event."""
@@ -293,6 +323,17 @@ async def test_headers_that_do_not_end_are_not_waited_for(gateway: Open, keys: K
         assert [await attacker.rest() for attacker in attackers] == [b""] * 5
         assert closed("silent") == before + 5
         assert await sends(client, keys["good"], RAWS[0]) == [202]
+
+
+async def test_a_handshake_of_tls_that_does_not_come_is_not_waited_for(
+    gateway: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "_HANDSHAKE_S", 0.3)
+    cert, key = await asyncio.to_thread(make_certificate, tmp_path)
+    tls = {"tls_cert_file": cert, "tls_key_file": key}
+    async with gateway(ready=False, **tls) as client, peers(client.gateway.port, 3) as attackers:
+        await attackers[0].send(b"\x16\x03\x01")
+        assert [await attacker.rest() for attacker in attackers] == [b""] * 3
 
 
 @pytest.mark.parametrize(

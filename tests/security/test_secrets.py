@@ -16,6 +16,7 @@ import orjson
 import pytest
 import yaml
 
+from streams import cli
 from streams.gateway import new_key
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
@@ -187,6 +188,21 @@ async def test_a_port_with_tls_logs_nothing_of_what_comes_without(
             assert answer.status == 200
         await asyncio.to_thread(service.stop)
     assert CANARY not in log.read_text()
+
+
+def test_an_error_that_nobody_foresaw_is_told_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        "my diagnosis is CANARY \ud800".encode()
+
+    monkeypatch.setattr(cli, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "UnicodeEncodeError" in told.err
+    assert "CANARY" not in told.err + told.out
 
 
 # Settings
