@@ -109,8 +109,8 @@ class Ingest(_Part):
     body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="most events of one body")
     in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
         64 << 20,
-        description="most bytes received and not yet written to Kafka; one key may hold as much as stays free for the "
-        "others (alone half of it), 429 beyond; 503 where the others leave no room",
+        description="most bytes received and not yet written to Kafka; 503 beyond. One key may hold as much as "
+        "stays free for the others: alone half of it",
     )
     requests_per_key: Annotated[int, Field(ge=1)] = Field(
         256, description="most requests of one key at once (without keys: of one address); 429 beyond"

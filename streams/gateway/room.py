@@ -81,12 +81,15 @@ class Lease:
         self._holders = 1
 
     def check(self, size: int) -> None:
-        """Raise `RequestError` if there is no room for so many bytes: 429 where the sender itself fills it, or 503."""
+        """Raise `RequestError` (503) if there is no room for so many bytes.
+
+        Not 429 where the sender itself holds most: its requests may wait for Kafka.
+        """
         if self._room.has_room(self._holder, size):
             return
         most = f"{self._room.limit:,} bytes in flight (ingest.in_flight_bytes)"
         if self._room.crowded_by(self._holder):
-            raise RequestError(f"{most}: this key holds its share; send less at once", 429, "key share", _RETRY_S)
+            raise RequestError(f"{most}: this key holds its share; send less at once", 503, "key share", _RETRY_S)
         raise RequestError(f"{most}: no room for more; try again", 503, "no room", _RETRY_S)
 
     def grow(self, size: int) -> None:
