@@ -280,6 +280,14 @@ class Learning(_Part):
     labels_a_day: Annotated[int, Field(ge=1)] = Field(
         100, description="labels of one labeller that count in full; the n-th counts sqrt(labels_a_day / n)"
     )
+    unverified_labels_a_day: Annotated[int, Field(ge=0)] = Field(
+        200,
+        description="labels from thumbs and users that count, per tenant, app and day of event time, whoever gives "
+        "them; 0: none",
+    )
+    unverified_limit: Annotated[float, Field(ge=0, le=6)] = Field(
+        0.5, description="most that all labels from thumbs and users move the score of a text, in log odds"
+    )
     tenants: Annotated[int, Field(ge=1, le=256)] = Field(
         32, description="tenants with weights of their own, per partition"
     )

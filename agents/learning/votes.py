@@ -69,6 +69,10 @@ class Ballots:
                 self._ballots.popitem(last=False)
         return self._ballots[key]
 
+    def find(self, key: CallKey) -> Ballot | None:
+        """Return the ballot of an event; None if there is none."""
+        return self._ballots.get(key)
+
     def by(self, who: Labeller) -> Iterator[tuple[CallKey, Ballot]]:
         """Yield the ballots on which a labeller voted."""
         return ((key, ballot) for key, ballot in self._ballots.items() if who in ballot.votes)
