@@ -16,7 +16,7 @@ from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
 from agents.injection.evidence import EVIDENCE
 from agents.injection.known import Known
-from agents.injection.obfuscation import decoded
+from agents.injection.obfuscation import unmasked
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
@@ -219,7 +219,8 @@ class InjectionAgent:
         found: list[tuple[str, str, int]] = []
         for k in np.flatnonzero(hints).tolist():
             of = int(chosen[k])
-            found += [(trick, text, of) for trick, text in decoded(texts.strings[of], int(hints[k]))]
+            begin, end = texts.start[of : of + 2].tolist()
+            found += [(trick, text, of) for trick, text in unmasked(texts.buffer, begin, end, int(hints[k]))]
         if not found:
             return [], None
         start, buffer = _laid_out([text for _, text, _ in found])
