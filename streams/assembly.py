@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from agents.base import Agent
 from agents.campaign import CampaignAgent, CampaignConfig
 from agents.drift import DriftAgent, DriftConfig
@@ -19,6 +17,7 @@ from agents.learning import LearningConfig
 from agents.pipeline import Pipeline
 from agents.prices import Price
 from schemas.errors import SettingsError
+from schemas.files import read_json
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
@@ -88,10 +87,7 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
     if path is None:
         return agent
     setting = f"learning.{_WEIGHTS[agent.name]}={path}"
-    try:
-        file = WeightsFile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(f"{setting}: {error}; give a file that `streamgauge model export` wrote") from error
+    file = read_json(path, setting, WeightsFile, "give a file that `streamgauge model export` wrote")
     command = ModelCommand(
         command_id=path.name[:256],
         time=file.created_at,

@@ -17,6 +17,7 @@ from streams.gateway.keys import read
 from streams.kafka import STAMPED_BY_BROKER, TOPICS, client_options, otlp_topics, partitions_of, stamped_by_producers
 from streams.shadow.plan import plan_of
 from streams.store import connect
+from streams.tls import server_tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def _ingest(settings: Settings) -> Finding:
     path = settings.ingest.keys_file
     try:
         check_open(settings.ingest)
+        server_tls(settings.ingest)
         keys = read(path) if path else []
     except SettingsError as error:
         return Finding("ingest", ok=False, detail=str(error))
@@ -64,7 +66,11 @@ def _shadow(settings: Settings) -> list[Finding]:
 
 async def _broker(settings: Settings) -> list[Finding]:
     kafka = settings.kafka
-    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
+    try:
+        options = client_options(kafka)
+    except SettingsError as error:
+        return [Finding("settings", ok=False, detail=str(error))]
+    admin = AIOKafkaAdminClient(**options, request_timeout_ms=5000)
     try:
         await admin.start()
         partitions = await partitions_of(admin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
 from schemas.settings import Kafka
+from streams.tls import kafka_tls
 
 MAX_MESSAGE_BYTES = 32 << 20
 SHOWN_WITHIN_S = 5.0
@@ -64,8 +64,8 @@ def otlp_topics(kafka: Kafka) -> list[str]:
 def client_options(kafka: Kafka) -> dict[str, Any]:
     """Return the connection arguments that every aiokafka client takes."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.brokers, "security_protocol": kafka.security_protocol}
-    if kafka.security_protocol.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ca_file)
+    if (tls := kafka_tls(kafka)) is not None:
+        options["ssl_context"] = tls
     if kafka.security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": kafka.sasl_mechanism,
