@@ -20,6 +20,7 @@ _INT_MIN, _INT_END = -1, 1 << 64
 """Counts, times in milliseconds, 64-bit digests; -1 stands for none."""
 _DEPTH_MAX = 12
 _ATOMS = frozenset({str, bytes, bool, type(None)})
+_PLAIN = _ATOMS | {int, float}
 
 
 class _Part(Protocol):
@@ -61,22 +62,27 @@ def check_numbers(value: Any, depth: int = 0) -> None:
     if type(value) in _ATOMS:
         return
     if isinstance(value, list | tuple):
-        for part in value:
-            check_numbers(part, depth + 1)
+        # Most of a state are ten thousands of short lists of names or counts.
+        if not (kinds := set(map(type, value))) <= _ATOMS and not (kinds == {int} and _in_range(value)):
+            for part in value:
+                check_numbers(part, depth + 1)
     elif isinstance(value, Mapping):
         for pair in value.items():
             check_numbers(pair, depth + 1)
-    elif isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf" or (value.dtype.kind == "f" and not np.isfinite(value).all()):
-            raise ValueError(f"an array of {value.dtype} that are not all finite numbers")
     elif not _is_number(value):
-        raise ValueError(f"{value!r} is not a number of a state"[:200])
+        raise ValueError(f"{value!r} is no finite number of 64 bits"[:200])
 
 
 def _is_number(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biu" or (value.dtype.kind == "f" and bool(np.isfinite(value).all()))
     if isinstance(value, float | np.floating):
         return math.isfinite(value)
-    return isinstance(value, int | np.integer | np.bool_) and _INT_MIN <= int(value) < _INT_END
+    return isinstance(value, int | np.integer | np.bool_) and _in_range([int(value)])
+
+
+def _in_range(values: Sequence[int]) -> bool:
+    return _INT_MIN <= min(values) <= max(values) < _INT_END
 
 
 def check_alike(given: Any, taken: Any, where: str = "state") -> None:
@@ -104,8 +110,7 @@ def _check_rows(given: Sequence[Any], taken: Sequence[Any], where: str) -> None:
     if len(given) != len(taken):
         raise ValueError(f"{where}: {len(given)} values were given, {len(taken)} were taken")
     kinds = list(map(type, given))
-    # Most of a state are ten thousands of short lists of names.
-    if not _ATOMS.issuperset(kinds) or kinds != list(map(type, taken)):
+    if not _PLAIN.issuperset(kinds) or kinds != list(map(type, taken)):
         for k, (one, other) in enumerate(zip(given, taken, strict=True)):
             check_alike(one, other, f"{where}.{k}"[:200])
 

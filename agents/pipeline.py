@@ -19,6 +19,7 @@ import orjson
 from agents.aggregates import Aggregator, SegmentWindow
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State
+from agents.commands import Commands
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.prices import Price, priced
@@ -76,6 +77,8 @@ class Pipeline:
     ----------
     offset
         The last source offset included in the state; -1 before the first.
+    busy
+        The part of the state that is at work, or was when `process` raised.
     input_issues
         Events by code of `schemas.event.INPUT_ISSUES`, since somebody last took and cleared them.
     learned, ignored
@@ -101,7 +104,9 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.repeats = Repeats(repeats_remembered)
+        self.commands = Commands()
         self.offset = -1
+        self.busy = ""
         self.learned = self.ignored = 0
         self.input_issues: Counter[str] = Counter()
         self._prices = prices or {}
@@ -128,12 +133,14 @@ class Pipeline:
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
+        new = isinstance(item, ModelCommand) and self.commands.first_time(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue
+            self.busy = agent.name
             if isinstance(item, ModelCommand):
                 if isinstance(agent, Learns):
-                    agent.learner.command(item)
+                    agent.learner.command(item, repeated=not new)
                 continue
             known = agent.learn(item)
             self.learned += known
@@ -145,6 +152,7 @@ class Pipeline:
         events: list[LLMEvent] = []
         offsets: list[int] = []
         raws: list[bytes] = []
+        self.busy = "join"
         for offset, event, raw in self._whole_calls(run):
             events.append(event)
             offsets.append(offset)
@@ -154,6 +162,7 @@ class Pipeline:
         chunk = Chunk(events, np.array(offsets, np.int64))
         scores: dict[str, Scores] = {}
         for agent in self.agents:
+            self.busy = agent.name
             scores[agent.name] = self._score(agent, chunk)
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
@@ -161,13 +170,16 @@ class Pipeline:
         asked: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
+                self.busy = agent.name
                 for request in agent.learner.requests:
                     asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
         issues = [event.input_issues for event in events]
         self.input_issues.update(chain.from_iterable(issues))
         out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
+        self.busy = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
+        self.busy = "alerts"
         out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
 
@@ -212,6 +224,7 @@ class Pipeline:
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
         parts["repeats"] = self.repeats.state()
+        parts["commands"] = self.commands.state()
         return parts
 
     def restore(self, parts: Mapping[str, State], offset: int) -> list[str]:
@@ -219,7 +232,7 @@ class Pipeline:
         cold: list[str] = []
         homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
         homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
-        homes |= {"join": self.joiner, "repeats": self.repeats}
+        homes |= {"join": self.joiner, "repeats": self.repeats, "commands": self.commands}
         for name, home in homes.items():
             try:
                 if name not in parts:

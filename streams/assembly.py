@@ -24,7 +24,7 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
+CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1, "commands": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""

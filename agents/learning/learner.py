@@ -316,9 +316,11 @@ class Learner:
         self.versions.keep(version)
         self.version_name = version.name
 
-    def command(self, command: ModelCommand) -> bool:
-        """Obey; False, and nothing changes, for a version that is not kept here or weights that do not fit."""
+    def command(self, command: ModelCommand, *, repeated: bool = False) -> bool:
+        """Obey; False, and nothing changes, for a repeated one, a version that is not kept here, weights of others."""
         try:
+            if repeated:
+                raise StateError(f"command {command.command_id}: it came before")
             weights = self._commanded(command)
             self.keep_version(f"before {command.action}")
             self.moves.load(weights)

@@ -166,7 +166,7 @@ async def same_state(tree: Settings, raws: list[bytes]) -> None:
         pipelines[partition].process([(offsets[partition], item, raw)])
         offsets[partition] += 1
     for partition, pipeline in pipelines.items():
-        found = await load(tree.kafka, partition)
+        found = await load(tree, partition)
         if offsets[partition] == 0:
             assert found is None
             continue
