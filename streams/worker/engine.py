@@ -11,7 +11,7 @@ from dataclasses import replace
 from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.base import State
-from agents.pipeline import Outputs, Pipeline, Record
+from agents.pipeline import Outputs, Record
 from schemas.errors import RecordError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
@@ -141,7 +141,7 @@ class Engine:
                 for run in cut(batch, self._settings.worker.chunk_records):
                     await self._judge(run.value)
 
-    async def _distrust(self, error: Exception, end: int) -> None:
+    async def _distrust(self, error: Exception, fresh: Sequence[ConsumerRecord]) -> None:
         """Start a part cold whose restored state it cannot work with, and judge again what came since the snapshot.
 
         Without this a forged or damaged value that passes all checks would stop the worker after every start.
@@ -155,7 +155,10 @@ class Engine:
         self._renew()
         await self.restore()
         self.rejected += ("failed",) * ("failed" not in self.rejected)
-        await self._catch_up(end)
+        if self.pipeline.offset < 0:
+            await self._judge(fresh)
+        else:
+            await self._catch_up(fresh[-1].offset + 1)
 
     async def _judge(self, fresh: Sequence[ConsumerRecord]) -> None:
         with WORKER_CHUNK_SECONDS.time():
@@ -163,7 +166,7 @@ class Engine:
             try:
                 out: Outputs = self.pipeline.process(decoded)
             except Exception as error:  # noqa: BLE001 - raised again unless restored state may be the cause
-                await self._distrust(error, fresh[-1].offset + 1)
+                await self._distrust(error, fresh)
                 return
             self.pipeline.offset = fresh[-1].offset
         crash_point("worker.after_judge")
