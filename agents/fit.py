@@ -18,6 +18,8 @@ from schemas.errors import StateError
 
 _INT_MIN, _INT_END = -1, 1 << 64
 """Counts, times in milliseconds, 64-bit digests; -1 stands for none."""
+_COUNT_END = 1 << 62
+"""Beyond it a count could not go on in 64 bits."""
 _DEPTH_MAX = 12
 _ATOMS = frozenset({str, bytes, bool, type(None)})
 _PLAIN = _ATOMS | {int, float}
@@ -75,6 +77,8 @@ def check_numbers(value: Any, depth: int = 0) -> None:
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, np.ndarray):
+        if value.dtype == np.int64 and value.size:
+            return int(value.max()) < _COUNT_END and int(value.min()) > -_COUNT_END
         return value.dtype.kind in "biu" or (value.dtype.kind == "f" and bool(np.isfinite(value).all()))
     if isinstance(value, float | np.floating):
         return math.isfinite(value)
@@ -128,9 +132,9 @@ def within(values: Sequence[Any] | Mapping[Any, Any], most: int, what: str) -> N
 
 
 def counts(*values: int) -> None:
-    """Raise ValueError unless each value is a whole number that a signed 64-bit column holds, and not negative."""
+    """Raise ValueError unless each value is a whole number, not negative, that can go on counting in 64 bits."""
     for value in values:
-        if type(value) is not int or not 0 <= value < 1 << 63:
+        if type(value) is not int or not 0 <= value < _COUNT_END:
             raise ValueError(f"a count was expected, not {value!r}"[:200])
 
 

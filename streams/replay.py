@@ -21,7 +21,7 @@ from streams.deadletters import Origin, letter
 from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
 from streams.jsonl import numbered_lines
 from streams.keying import partition_for, window_key
-from streams.signing import Signer
+from streams.signing import UNSIGNED, Signer
 from streams.warm import warm
 
 _CHUNK = 256
@@ -131,7 +131,7 @@ class Log:
 
     partitions: int
     only: int | None = None
-    signer: Signer = Signer({})
+    signer: Signer = UNSIGNED
     topic: str = ""
 
 

@@ -90,6 +90,10 @@ class Signer:
             self.check(signature, kind, topic, partition, body)
 
 
+UNSIGNED = Signer({})
+"""Of an installation without keys."""
+
+
 def trusted_kind(headers: Sequence[tuple[str, bytes]]) -> str | None:
     """Return ``model`` or ``feedback`` for the records of the log of the events that only the monitor may write."""
     return next((name[1].decode() for name in (COMMAND_HEADER, FEEDBACK_HEADER) if name in headers), None)

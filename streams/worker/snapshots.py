@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from schemas.errors import SignatureError, StateError
 from schemas.settings import Kafka, Settings
 from streams.kafka import client_options
-from streams.signing import Signer
+from streams.signing import UNSIGNED, Signer
 from streams.snapshot import BYTES_MAX, Snapshot, decode, encode
 
 KIND = "snapshot"
@@ -29,7 +29,6 @@ _OVERHEAD_BYTES = 1 << 20
 """By which packed bytes may exceed unpacked ones that do not compress."""
 _MANIFEST_BYTES = 4096
 _KEY = re.compile(rb"(\d{1,6})/(?:manifest/([01])|([01])/(\d{1,5}))")
-_NO_KEYS = Signer({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Stored:
         return snapshot
 
 
-def pieces(snapshot: Snapshot, slot: int, signer: Signer = _NO_KEYS, topic: str = "") -> list[tuple[bytes, bytes]]:
+def pieces(snapshot: Snapshot, slot: int, signer: Signer = UNSIGNED, topic: str = "") -> list[tuple[bytes, bytes]]:
     """Return the records (key, value) of a snapshot, the manifest last.
 
     Two slots are used in turn, so that a writer killed half-way has not touched the pieces of the snapshot before.
@@ -94,7 +93,7 @@ class Assembly:
         Why others do not count.
     """
 
-    def __init__(self, partition: int, most: int = BYTES_MAX, signer: Signer = _NO_KEYS, topic: str = "") -> None:
+    def __init__(self, partition: int, most: int = BYTES_MAX, signer: Signer = UNSIGNED, topic: str = "") -> None:
         self.complete: dict[int, Stored] = {}
         self.refused: list[StateError] = []
         self._partition, self._most = partition, most
