@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from pydantic import SecretStr
 
 from agents.learning import Learner
 from agents.learning.rows import Learns
@@ -190,10 +191,8 @@ async def test_a_forged_snapshot_gives_way_to_the_older_one_and_nothing_is_misse
     engine = worker.engines[0]
     state, rejected = engine.pipeline.state(), engine.rejected
     await worker.stop()
-    whole = build_pipeline(0, tree)
-    whole.process([(n, decode_event(raw), raw) for n, raw in enumerate(FEW)])
     assert rejected == ("offset",)
-    assert packed(state) == packed(whole.state())
+    assert packed(state) == packed(judged_whole(tree, len(FEW)))
 
 
 async def assembled(tree: Settings) -> list[Any]:
@@ -249,20 +248,38 @@ async def test_with_a_key_only_signed_snapshots_count_and_keys_rotate(
     await create_topics(old.kafka)
     await publish(old, FEW[:50])
     await (await run(old, 50)).stop()
-    unsigned = forged(old, 0, 49)
-    stolen = [(k, v.replace(b'"offset":49', b'"offset":48')) for k, v in pieces(unsigned, 1, Signer.of(old), "t.other")]
-    for records in (pieces(unsigned, 0), stolen, pieces(unsigned, 1, Signer.of(new), old.kafka.topic("snapshots"))):
+    topic, unsigned = old.kafka.topic("snapshots"), forged(old, 0, 49)
+    stranger, ours = Signer({"old": SecretStr("x" * 32)}), Signer.of(old)
+    for records in (
+        pieces(unsigned, 0),
+        pieces(unsigned, 1, stranger, topic),
+        pieces(replace(unsigned, partition=1), 1, ours, topic),
+        [(k.replace(b"1/", b"0/", 1), v) for k, v in pieces(replace(unsigned, partition=1), 1, ours, topic)],
+        pieces(unsigned, 1, ours, "another.snapshots"),
+        [
+            (k, v.replace(b'"offset":48', b'"offset":49'))
+            for k, v in pieces(replace(unsigned, offset=48), 1, ours, topic)
+        ],
+    ):
         await write(old, "snapshots", records)
-    worker = await run(both, 50)  # what the old key signed is still known
-    assert worker.engines[0].cold == ()
-    assert worker.engines[0].pipeline.repeats.state()["names"].shape == (50,)  # type: ignore[union-attr] # an array
-    await publish(both, FEW[50:100])
-    await until(lambda: judged(worker) == 100)
+    await publish(old, FEW[50:100])
+    worker = await run(both, 100)  # what the old key signed is still known
+    assert (worker.engines[0].cold, worker.engines[0].rejected) == ((), ("signature",))
+    assert packed(worker.engines[0].pipeline.state()) == packed(judged_whole(both, 100))
     await worker.stop()
-    worker = await run(new, 100)  # by now all state is signed with the new key
+    await publish(old, FEW[100:])
+    worker = await run(new, len(FEW))  # by now all state is signed with the new key
     assert worker.engines[0].cold == ()
+    assert packed(worker.engines[0].pipeline.state()) == packed(judged_whole(both, len(FEW)))
     await worker.stop()
     assert (await load(new, 0)) is not None
+
+
+def judged_whole(tree: Settings, count: int) -> Any:
+    """The state of one run over the first few events."""
+    pipeline = build_pipeline(0, tree)
+    pipeline.process([(n, decode_event(raw), raw) for n, raw in enumerate(FEW[:count])])
+    return pipeline.state()
 
 
 async def test_an_unsigned_snapshot_alone_is_a_cold_start(kafka: KafkaBroker, settings: MakeSettings, run: Run) -> None:
