@@ -81,7 +81,7 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs."""
+        """The process's id; it must be running."""
         assert self._process is not None
         return self._process.pid
 
