@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # named in its documentation, though not in __all__
     AclBinding,
     AclOperation,
     AclPermissionType,
@@ -85,8 +85,9 @@ def create_acls(settings: Settings) -> int:
     """
     kafka = settings.kafka
     wanted = [acl for role in roles(settings) for acl in _bindings(role, kafka)]
+    admin = AdminClient(_options(kafka))  # held: what it was asked for ends with it
     try:
-        for granted in AdminClient(_options(kafka)).create_acls(wanted, request_timeout=_WAIT_S).values():
+        for granted in admin.create_acls(wanted, request_timeout=_WAIT_S).values():
             granted.result(_WAIT_S)
     except (KafkaException, TimeoutError) as error:
         raise BrokerError(
