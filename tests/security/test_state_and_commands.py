@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from agents.learning import Learner
 from agents.learning.rows import Learns
+from agents.pipeline import Record
 from schemas.errors import SettingsError
 from schemas.learning import ModelCommand
 from schemas.settings import Settings, load_settings
@@ -192,7 +193,7 @@ async def test_a_forged_snapshot_gives_way_to_the_older_one_and_nothing_is_misse
     state, rejected = engine.pipeline.state(), engine.rejected
     await worker.stop()
     assert rejected == ("offset",)
-    assert packed(state) == packed(judged_whole(tree, len(FEW)))
+    assert packed(state) == packed(await judged_whole(tree, len(FEW)))
 
 
 async def assembled(tree: Settings) -> list[Any]:
@@ -214,7 +215,7 @@ async def test_a_part_that_fails_in_use_starts_cold_and_the_others_go_on(
     await create_topics(tree.kafka)
     pipeline = build_pipeline(0, tree)
     await publish(tree, FEW)
-    items = [(n, decode_event(raw), raw) for n, raw in enumerate(FEW)]
+    items = await log_of(tree)
     pipeline.process(items[:150])
     state = decode(encode(Snapshot(0, 149, versions(pipeline), pipeline.state())))
     columns: Any = state.parts["drift"]["segments"]["columns"]
@@ -265,20 +266,26 @@ async def test_with_a_key_only_signed_snapshots_count_and_keys_rotate(
     await publish(old, FEW[50:100])
     worker = await run(both, 100)  # what the old key signed is still known
     assert (worker.engines[0].cold, worker.engines[0].rejected) == ((), ("signature",))
-    assert packed(worker.engines[0].pipeline.state()) == packed(judged_whole(both, 100))
+    assert packed(worker.engines[0].pipeline.state()) == packed(await judged_whole(both, 100))
     await worker.stop()
     await publish(old, FEW[100:])
     worker = await run(new, len(FEW))  # by now all state is signed with the new key
     assert worker.engines[0].cold == ()
-    assert packed(worker.engines[0].pipeline.state()) == packed(judged_whole(both, len(FEW)))
+    assert packed(worker.engines[0].pipeline.state()) == packed(await judged_whole(both, len(FEW)))
     await worker.stop()
     assert (await load(new, 0)) is not None
 
 
-def judged_whole(tree: Settings, count: int) -> Any:
+async def log_of(tree: Settings) -> list[Record]:
+    """The events of partition 0 with the broker's time of each."""
+    log = sorted((r for r in await read_all(tree, "events") if r.partition == 0), key=lambda r: r.offset)
+    return [Record(r.offset, decode_event(r.value), r.value, r.timestamp) for r in log]
+
+
+async def judged_whole(tree: Settings, count: int) -> Any:
     """The state of one run over the first few events."""
     pipeline = build_pipeline(0, tree)
-    pipeline.process([(n, decode_event(raw), raw) for n, raw in enumerate(FEW[:count])])
+    pipeline.process((await log_of(tree))[:count])
     return pipeline.state()
 
 

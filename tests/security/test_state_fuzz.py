@@ -27,7 +27,7 @@ _HEAD = struct.Struct("<4sIQ")
 MEGABYTE = 1 << 20
 PARTS = (
     *("injection", "hallucination", "drift", "guardrail", "campaign"),
-    *("aggregates", "alerts", "join", "repeats", "commands"),
+    *("aggregates", "alerts", "join", "repeats", "commands", "watermarks"),
 )
 
 
@@ -37,7 +37,7 @@ def records(count: int, first: int = 0) -> list[Record]:
     for n, (item, raw) in enumerate(items[:9]):
         if isinstance(item, LLMEvent):
             items.append((item.model_copy(update=half | {"call_id": f"h{n}"}), raw))
-    return [(first + n, item, raw) for n, (item, raw) in enumerate(items)]
+    return [Record(first + n, item, raw) for n, (item, raw) in enumerate(items)]
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_a_mutated_part_is_restored_or_refused_and_what_is_restored_goes_on(part
     pipeline = build_pipeline(0, Settings())
     cold = encode(Snapshot(0, 0, {}, {part: pipeline.state()[part]}))
     refused = taken = failed = 0
-    for _ in range(1000):
+    for _ in range(500):
         try:
             forged = decode(encode(Snapshot(0, warm.offset, {}, {part: mutated(rng, state)})))
         except (StateError, TypeError, ValueError, OverflowError):
@@ -246,7 +246,7 @@ def test_a_mutated_part_is_restored_or_refused_and_what_is_restored_goes_on(part
         failed += not survives(pipeline, fresh)
         assert pipeline.busy in {part, "alerts"}
         pipeline = build_pipeline(0, Settings())
-    assert refused > 100
+    assert refused > 50
     # Most of what passes goes on; what does not is caught when it fails.
     assert failed <= 0.1 * (taken + 10), (taken, failed)
 
@@ -257,5 +257,5 @@ def test_the_unchanged_state_is_restored_whole(warm: Snapshot) -> None:
     assert pipeline.restore(warm.parts, warm.offset) == []
     assert encode(Snapshot(0, 0, {}, pipeline.state())) == encode(Snapshot(0, 0, {}, warm.parts))
     assert set(warm.parts) == set(PARTS)
-    assert any(isinstance(item, Feedback) for _, item, _ in records(60))
-    assert any(isinstance(item, LLMEvent) and item.kind == "request" for _, item, _ in records(60))
+    assert any(isinstance(record.item, Feedback) for record in records(60))
+    assert any(isinstance(r.item, LLMEvent) and r.item.kind == "request" for r in records(60))
