@@ -152,7 +152,7 @@ async def test_a_worker_starts_cold_where_state_is_forged_and_loses_no_event(
         await write(tree, "snapshots", [*records, (b"junk", b"junk")], partition)
     with Service("worker", tree, tmp_path / "worker.log") as worker:
         worker.start()
-        await settled(tree, worker, len(FEW) * len(kinds))
+        await settled(tree, worker)
         shown, counted = ready(port), metrics(port)
         peak = peak_kb(worker.pid)
     assert worker.exits in ([], [-9])
@@ -164,12 +164,16 @@ async def test_a_worker_starts_cold_where_state_is_forged_and_loses_no_event(
     assert peak < 1_200_000  # the bomb alone is 2 GB
 
 
-async def settled(tree: Settings, worker: Service, count: int) -> None:
-    """Wait until so many events are scored or waiting for their other half."""
-    async with asyncio.timeout(120):
-        while len(await read_all(tree, "scored")) < count * 0.8:
+async def settled(tree: Settings, worker: Service) -> None:
+    """Wait until every event of every partition is scored that one run scores; others wait for their other half."""
+    expected = [len(build_pipeline(0, tree).process(await log_of(tree)).scored)] * tree.kafka.partitions
+    scored: list[int] = []
+    async with asyncio.timeout(180):
+        while scored != expected:
             assert worker.running
-            await asyncio.sleep(0.5)
+            rows = [orjson.loads(r.value) for r in await read_all(tree, "scored")]
+            scored = [sum(row["source_partition"] == p for row in rows) for p in range(tree.kafka.partitions)]
+            assert all(n <= most for n, most in zip(scored, expected, strict=True))
 
 
 async def test_a_forged_snapshot_gives_way_to_the_older_one_and_nothing_is_missed(
