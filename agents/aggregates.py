@@ -13,6 +13,7 @@ from sys import intern
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import Chunk, Segment, State
+from agents.fit import counts, strict_restore, texts, time_ms, within
 from agents.histogram import Tally, bucket
 from agents.watermark import SCOPES_MAX, Scope
 from schemas.errors import StateError
@@ -260,16 +261,27 @@ class Aggregator:
             "marks": [self.late, self.evicted, self._idle_at],
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
         values: Any = state
         scopes: OrderedDict[Scope, _Open] = OrderedDict()
         try:
-            for tenant, app, closed_before, seen, mark, windows in values["scopes"]:
-                found = {(start, Segment(*segment)): _window(w) for start, segment, w in windows}
-                scopes[tenant, app] = _Open(int(closed_before), int(seen), int(mark), found)
-            closed = OrderedDict(((tenant, app), int(before)) for tenant, app, before in values["closed"])
+            within(values["scopes"], self.scopes_max, "scopes")
+            within(values["closed"], self.scopes_max, "closed scopes")
+            for *place, closed_before, seen, mark, windows in values["scopes"]:
+                tenant, app = texts(place, 2)
+                found = {(start, Segment(*texts(segment))): _window(w) for start, segment, w in windows}
+                time_ms(closed_before, seen, mark, *(start for start, _ in found))
+                scopes[tenant, app] = _Open(closed_before, seen, mark, found)
+            closed: OrderedDict[Scope, int] = OrderedDict()
+            for *place, before in values["closed"]:
+                tenant, app = texts(place, 2)
+                closed[tenant, app] = before
             late, evicted, idle_at = map(int, values["marks"])
+            counts(late, evicted)
+            time_ms(idle_at, *closed.values())
+            within([w for scope in scopes.values() for w in scope.windows], self.windows_max, "windows")
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"aggregates: {error}; they start cold") from error
         self._scopes, self._closed = scopes, closed
@@ -289,8 +301,11 @@ def _written(start: int) -> str:
 
 
 def _window(values: list[Any]) -> Window:
-    counts = dict(zip(_COUNTS, values[:-1], strict=True))
-    return Window(**counts, buckets=Tally(values[-1]))
+    *given, buckets = values
+    counts(*given, *buckets.values())
+    if any(type(key) is not int or not 0 <= key < len(HISTOGRAMS) << _KIND_BITS for key in buckets):
+        raise ValueError("a bucket of no histogram")
+    return Window(**dict(zip(_COUNTS, given, strict=True)), buckets=Tally(buckets))
 
 
 def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:

@@ -13,6 +13,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import State, milliseconds
+from agents.fit import counts, strict_restore, text, texts, within
 from agents.watermark import Scope, Stamp, Watermarks, stamp
 from schemas.errors import StateError
 from schemas.event import LLMEvent, merged_issues
@@ -223,24 +224,28 @@ class Joiner:
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
         waiting: OrderedDict[Key, Held] = OrderedDict()
         values: Any = state
         times = Watermarks()
         try:
+            within(values["waiting"], self.pending_max, "halves")
+            for name in ("given_up", "done"):
+                within(values[name], _REMEMBERED, "calls")
             for raw, deadline, silent_at in values["waiting"]:
-                event = LLMEvent.model_validate_json(raw)
-                held = Held(event, int(deadline), int(silent_at), _size(event))
-                waiting[event.tenant, event.app, event.call_id] = held
-            given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
-            done = OrderedDict(((a, b, c), None) for a, b, c in values["done"])
-            counts = JoinCounts(*values["counts"])
+                event = LLMEvent.model_validate_json(text(raw))
+                counts(deadline, silent_at)
+                waiting[event.tenant, event.app, event.call_id] = Held(event, deadline, silent_at, _size(event))
+            given_up, done = (OrderedDict((_key(k), None) for k in values[name]) for name in ("given_up", "done"))
+            counts(*values["counts"])
+            of_halves = JoinCounts(*values["counts"])
             times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
         self._waiting, self._given_up, self._done = waiting, given_up, done
-        self.counts, self._times = counts, times
+        self.counts, self._times = of_halves, times
         self._bytes = sum(held.size for held in waiting.values())
         self._queues, self._silent = {}, []
         for key in waiting:
@@ -289,6 +294,11 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
         if both := {**getattr(second, name), **getattr(first, name)}:
             fields[name] = both
     return fields
+
+
+def _key(value: Any) -> Key:
+    tenant, app, call = texts(value, 3)
+    return tenant, app, call
 
 
 def _size(event: LLMEvent) -> int:

@@ -19,6 +19,7 @@ import orjson
 from agents.aggregates import Aggregator, SegmentWindow
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State, Timing, milliseconds
+from agents.commands import Commands
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.prices import Price, priced
@@ -99,6 +100,8 @@ class Pipeline:
     ----------
     offset
         The last source offset included in the state; -1 before the first.
+    busy
+        The part of the state that is at work, or was when `process` raised.
     input_issues
         Events by code of `schemas.event.INPUT_ISSUES`, since somebody last took and cleared them.
     learned, ignored
@@ -125,10 +128,12 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.repeats = Repeats(repeats_remembered)
+        self.commands = Commands()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
         self.offset = -1
+        self.busy = ""
         self.learned = self.ignored = 0
         self.input_issues: Counter[str] = Counter()
         self._prices = prices or {}
@@ -155,12 +160,14 @@ class Pipeline:
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
+        new = isinstance(item, ModelCommand) and self.commands.first_time(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue
+            self.busy = agent.name
             if isinstance(item, ModelCommand):
                 if isinstance(agent, Learns):
-                    agent.learner.command(item)
+                    agent.learner.command(item, repeated=not new)
                 continue
             known = agent.learn(item)
             self.learned += known
@@ -169,6 +176,7 @@ class Pipeline:
                 out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
+        self.busy = "join"
         calls = list(self._whole_calls(run))
         if not calls:
             return
@@ -177,6 +185,7 @@ class Pipeline:
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
         scores: dict[str, Scores] = {}
         for agent in self.agents:
+            self.busy = agent.name
             scores[agent.name] = self._score(agent, chunk)
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
@@ -184,13 +193,16 @@ class Pipeline:
         asked: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
+                self.busy = agent.name
                 for request in agent.learner.requests:
                     asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
         issues = [event.input_issues for event in events]
         self.input_issues.update(chain.from_iterable(issues))
         out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
+        self.busy = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
+        self.busy = "alerts"
         out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
 
@@ -241,6 +253,7 @@ class Pipeline:
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
         parts["repeats"] = self.repeats.state()
+        parts["commands"] = self.commands.state()
         parts["watermarks"] = self.watermarks.state()
         return parts
 
@@ -249,7 +262,8 @@ class Pipeline:
         cold: list[str] = []
         homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
         homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
-        homes |= {"join": self.joiner, "repeats": self.repeats, "watermarks": self.watermarks}
+        homes |= {"join": self.joiner, "repeats": self.repeats}
+        homes |= {"commands": self.commands, "watermarks": self.watermarks}
         for name, home in homes.items():
             try:
                 if name not in parts:

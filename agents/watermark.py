@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from agents.fit import array, texts
+from agents.fit import array, strict_restore, texts, time_ms, within
 from schemas.errors import StateError
 
 Scope: TypeAlias = "tuple[str, str]"
@@ -108,11 +108,14 @@ class Watermarks:
             "marks": np.fromiter(self._marks.values(), np.int64, len(self._marks)),
         }
 
+    @strict_restore
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raise `StateError` if it does not fit."""
         try:
             scopes = [texts(scope, 2) for scope in state["scopes"]]
+            within(scopes, self.scopes_max, "scopes")
             marks = array(state["marks"], np.int64, len(scopes)).tolist()
+            time_ms(*marks)
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"watermarks: {error}; they start cold") from error
         self._marks = OrderedDict(((s[0], s[1]), mark) for s, mark in zip(scopes, marks, strict=True))

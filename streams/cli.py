@@ -161,12 +161,20 @@ def demo(
 
 
 @topics_app.command("create")
-def topics_create() -> None:
+def topics_create(
+    acls: Annotated[
+        bool, typer.Option("--acls", help="grant each of our users what it may do (docs/security.md)")
+    ] = False,
+) -> None:
     """Create the topics that do not exist yet."""
+    from streams.acls import create_acls
     from streams.kafka import create_topics
 
-    made = asyncio.run(create_topics(load_settings().kafka))
+    settings = load_settings()
+    made = asyncio.run(create_topics(settings.kafka))
     console.print(f"created: {', '.join(made) or 'nothing, all are there'}")
+    if acls:
+        console.print(f"granted: {create_acls(settings)} ACLs")
 
 
 @db_app.command("migrate")

@@ -19,6 +19,12 @@ WORKER_CHUNK_SECONDS = Histogram("worker_chunk_seconds", "Time to score one chun
 WORKER_SNAPSHOT_SECONDS = Histogram("worker_snapshot_seconds", "Time to write one partition's state", buckets=_SECONDS)
 WORKER_SNAPSHOT_BYTES = Histogram("worker_snapshot_bytes", "Compressed size of one agent's state", buckets=_BYTES)
 WORKER_COLD_STARTS = Counter("worker_cold_starts_total", "States that did not fit and were begun anew", ["agent"])
+WORKER_STATE_REJECTED = Counter(
+    "worker_state_rejected_total",
+    "Snapshots not used: damaged (format), too large (size), not signed by an accepted key (signature), of another "
+    "partition, beyond the end of the log (offset); parts of state that do not fit (parts) or failed in use (failed)",
+    ["reason"],
+)
 WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records dropped: the state includes them already")
 INPUT_ISSUES = Counter(
     "input_issues_total", "Events with something repaired, shortened or out of range (schemas/event.py)", ["issue"]

@@ -24,6 +24,7 @@ from schemas.settings import Kafka, Settings
 from streams.assembly import build_agents
 from streams.decode import COMMAND_HEADER
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
+from streams.signing import Signer
 from streams.worker.snapshots import load
 
 _TAIL = 2000
@@ -54,7 +55,7 @@ async def versions(settings: Settings, signal: Signal | None = None) -> list[Fou
     found: list[Found] = []
     for partition in range(settings.kafka.partitions):
         try:
-            snapshot = await load(settings.kafka, partition)
+            snapshot = await load(settings, partition)
         except KafkaError as error:
             raise _away(settings.kafka, error) from error
         for agent in build_agents(settings):
@@ -175,14 +176,15 @@ def _command(action: Any, signal: Signal, name: str, partition: int, file: Weigh
     )
 
 
-async def send(kafka: Kafka, commands: Iterable[ModelCommand]) -> None:
-    """Put commands into the logs of the events, each into that of its partition (ADR 0010).
+async def send(settings: Settings, commands: Iterable[ModelCommand]) -> None:
+    """Put commands into the logs of the events, each into that of its partition (ADR 0010), signed if there is a key.
 
     Raises
     ------
     BrokerError
         If Kafka does not answer.
     """
+    kafka, signer, topic = settings.kafka, Signer.of(settings), settings.kafka.topic("events")
     producer = AIOKafkaProducer(
         **client_options(kafka), acks="all", enable_idempotence=True, max_request_size=MAX_MESSAGE_BYTES
     )
@@ -191,9 +193,8 @@ async def send(kafka: Kafka, commands: Iterable[ModelCommand]) -> None:
         try:
             for command in commands:
                 value = command.model_dump_json(exclude_none=True).encode()
-                await producer.send_and_wait(
-                    kafka.topic("events"), value, partition=command.partition, headers=[COMMAND_HEADER]
-                )
+                signed = signer.sign_json(value, command.kind, topic, command.partition)
+                await producer.send_and_wait(topic, signed, partition=command.partition, headers=[COMMAND_HEADER])
         finally:
             await producer.stop()
     except KafkaError as error:

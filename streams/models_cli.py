@@ -80,7 +80,7 @@ def model_rollback(
         found = models.pick(asyncio.run(models.versions(settings, signal)), version, partition)
         version = found[0].version.name
     commands = models.rollback_commands(found, signal, version, every)
-    asyncio.run(models.send(settings.kafka, commands))
+    asyncio.run(models.send(settings, commands))
     console.print(f"asked {len(commands)} partition(s) to go back to {version}; see: streamgauge model list")
 
 
@@ -110,7 +110,7 @@ def model_import(
     settings = load_settings()
     weights = models.read(file, settings)
     commands = models.import_commands(weights, range(settings.kafka.partitions) if partition is None else [partition])
-    asyncio.run(models.send(settings.kafka, commands))
+    asyncio.run(models.send(settings, commands))
     console.print(f"asked {len(commands)} partition(s) to take {weights.signal} {weights.version}")
 
 

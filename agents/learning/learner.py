@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts
+from agents.fit import array, text, texts, time_ms, within
+from agents.fit import counts as whole
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.labellers import Labeller, Labellers, labeller
@@ -321,9 +322,11 @@ class Learner:
         self.versions.keep(version)
         self.version_name = version.name
 
-    def command(self, command: ModelCommand) -> bool:
-        """Obey; False, and nothing changes, for a version that is not kept here or weights that do not fit."""
+    def command(self, command: ModelCommand, *, repeated: bool = False) -> bool:
+        """Obey; False, and nothing changes, for a repeated one, a version that is not kept here, weights of others."""
         try:
+            if repeated:
+                raise StateError(f"command {command.command_id}: it came before")
             weights = self._commanded(command)
             self.keep_version(f"before {command.action}")
             self.moves.load(weights)
@@ -393,8 +396,13 @@ class Learner:
             getattr(self, part).restore(state[part])
         self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
         self._times.restore(state["times"])
+        time_ms(self._now)
+        whole(self._since_version, *counts.values())
         tenants = texts(state["lent"]["tenants"])
+        for values in (tenants, state["told"]["places"], state["news"]["places"]):
+            within(values, self.config.segments, "tenants and apps")
         labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
+        whole(*labels)
         self._lent = OrderedDict(zip(tenants, labels, strict=True))
         self._told, self._news = _placed(state["told"]), _placed(state["news"])
         self.counts, self.version_name = LabelCounts(**counts), version_name

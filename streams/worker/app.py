@@ -129,6 +129,17 @@ class Worker:
             return None
         return found
 
+    def recoveries(self) -> dict[str, dict[str, list[str]]]:
+        """Return what of the state did not come back, by partition: parts that started cold, why state was rejected.
+
+        A worker that started cold is ready: it scores. Its baselines are learned anew, of which somebody should know.
+        """
+        engines = sorted(self.engines.items())
+        return {
+            "cold": {str(p): list(e.cold) for p, e in engines if e.cold},
+            "rejected": {str(p): list(e.rejected) for p, e in engines if e.rejected},
+        }
+
     def _build_app(self) -> faust.App:
         kafka, worker = self.settings.kafka, self.settings.worker
         app = faust.App(

@@ -19,6 +19,7 @@ from streams.decode import FEEDBACK_HEADER
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
 from streams.keying import quality_key, window_key
 from streams.metrics import ALERTS, WORKER_DEAD_LETTERS
+from streams.signing import Signer
 
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 
@@ -29,6 +30,7 @@ class Writer:
     def __init__(self, settings: Settings) -> None:
         kafka = settings.kafka
         self._topic = kafka.topic
+        self._signer = Signer.of(settings)
         # 512 kB a batch: a chunk's scored rows are one or two; 5 ms of linger lets partitions share a request.
         self._producer = AIOKafkaProducer(
             **client_options(kafka),
@@ -84,13 +86,13 @@ class Writer:
 
     async def feedback(self, records: Sequence[ConsumerRecord]) -> None:
         """Write labels into the log of the events they speak of, and wait until they are there."""
-        topic = self._topic("events")
-        sent = [
-            await self._producer.send(
-                topic, r.value, key=r.key, partition=r.partition, headers=[*r.headers, FEEDBACK_HEADER]
-            )
-            for r in records
-        ]
+        topic, kind = self._topic("events"), FEEDBACK_HEADER[1].decode()
+        sent = []
+        for r in records:
+            value = r.value and self._signer.sign_json(r.value, kind, topic, r.partition)
+            # Of its own headers none may say what the record is: a label is never a command.
+            headers = [*(h for h in r.headers if h[0] != FEEDBACK_HEADER[0]), FEEDBACK_HEADER]
+            sent.append(await self._producer.send(topic, value, key=r.key, partition=r.partition, headers=headers))
         await asyncio.gather(*sent)
 
     async def keyed(self, topic: str, rows: Sequence[tuple[bytes, bytes]]) -> list[asyncio.Future[Any]]:
