@@ -6,7 +6,10 @@
     ├── SettingsError        a setting is missing or wrong; names it and the remedy
     ├── RecordError          one record cannot be judged; it goes to the dead letters
     │   ├── DecodeError      not JSON, or not UTF-8
-    │   └── ContractError    JSON, but not an event or a feedback
+    │   ├── ContractError    JSON, but not an event or a feedback
+    │   ├── BatchError       a record batch of Kafka is not read: it unpacks to too much, or is broken
+    │   ├── SizeError        an output is larger than its topic takes
+    │   └── RowError         the sink: no table takes the record
     ├── RequestError         one HTTP request is refused whole; says the status and the remedy
     ├── StateError           a snapshot does not fit this code; its agent starts cold
     ├── BrokerError          Kafka does not answer, or a topic is not as it must be
@@ -50,6 +53,24 @@ class ContractError(RecordError):
     """The JSON is neither an event nor a feedback."""
 
     reason = "contract"
+
+
+class BatchError(RecordError):
+    """A record batch of Kafka is not read: it unpacks to too much, holds too many records, or is broken."""
+
+    reason = "batch"
+
+
+class SizeError(RecordError):
+    """An output is larger than its topic takes."""
+
+    reason = "size"
+
+
+class RowError(RecordError):
+    """No table takes the record."""
+
+    reason = "sink"
 
 
 class RequestError(StreamgaugeError):

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
 from schemas.settings import Kafka
+from streams import record_batches as _guard  # noqa: F401 - every consumer of ours reads within its bounds
 
 MAX_MESSAGE_BYTES = 32 << 20
 SHOWN_WITHIN_S = 5.0

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-from schemas.errors import RecordError, StoreError
+from schemas.errors import BatchError, RecordError, RowError, StoreError
 from streams.metrics import SINK_ERRORS, SINK_REPEATS_DROPPED, SINK_ROWS
 from streams.sink.ranges import Seen
 from streams.sink.rows import Row, Table, build_row
@@ -37,7 +37,7 @@ class Bad:
     """A record that no table takes, and why."""
 
     record: Record
-    error: str
+    error: RecordError
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Inserter:
             try:
                 row, place = build_row(table, record.value, record.timestamp)
             except RecordError as error:
-                outcome.bad.append(Bad(record, str(error)))
+                outcome.bad.append(Bad(record, error if isinstance(error, BatchError) else RowError(str(error))))
                 continue
             if place is not None:
                 if place <= outcome.seen:
@@ -125,7 +125,7 @@ class Inserter:
             outcome.rows += len(good)
         except _BadRowError as error:
             if len(good) == 1:
-                outcome.bad.append(Bad(good[0][0], str(error)))
+                outcome.bad.append(Bad(good[0][0], RowError(str(error))))
                 return
             middle = len(good) // 2
             for half in (good[:middle], good[middle:]):

@@ -13,18 +13,17 @@ from schemas.settings import Kafka
 from streams.kafka import client_options
 from streams.snapshot import Snapshot, decode, encode
 
-_PIECE_BYTES = 512 << 10
 _FIRST_LOOK = 64
 
 
-def pieces(snapshot: Snapshot, slot: int) -> list[tuple[bytes, bytes]]:
+def pieces(snapshot: Snapshot, slot: int, piece_bytes: int = 512 << 10) -> list[tuple[bytes, bytes]]:
     """Return the records (key, value) of a snapshot, the manifest last.
 
     Two slots are used in turn, so that a writer killed half-way has not touched the pieces of the snapshot before.
     """
     raw = encode(snapshot)
     name = f"{snapshot.partition}/{slot}"
-    cuts = [raw[at : at + _PIECE_BYTES] for at in range(0, len(raw), _PIECE_BYTES)]
+    cuts = [raw[at : at + piece_bytes] for at in range(0, len(raw), piece_bytes)]
     manifest = {"offset": snapshot.offset, "slot": slot, "pieces": len(cuts), "crc": zlib.crc32(raw)}
     records = [(f"{name}/{i}".encode(), piece) for i, piece in enumerate(cuts)]
     return [*records, (f"{snapshot.partition}/manifest/{slot}".encode(), orjson.dumps(manifest))]
