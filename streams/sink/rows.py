@@ -51,11 +51,18 @@ class Table:
     name: str
     fields: tuple[str, ...]
     build: Callable[[bytes], Built]
+    dated_by: str = "received_at"
+    """Column by whose month the table is partitioned."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names, in the order of a row."""
         return (*self.fields, "received_at")
+
+    @property
+    def dated_column(self) -> int:
+        """Position of `dated_by` in a row."""
+        return self.columns.index(self.dated_by)
 
 
 def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
@@ -268,12 +275,16 @@ def _quality(value: bytes) -> Built:
 
 
 TABLES = (
-    Table("scored", "events", _SCORED_COLUMNS, _scored),
-    Table("alerts", "alerts", _ALERT_COLUMNS, _alert),
+    Table("scored", "events", _SCORED_COLUMNS, _scored, "time"),
+    Table("alerts", "alerts", _ALERT_COLUMNS, _alert, "changed_at"),
     Table(
-        "aggregates", "aggregates_1m", ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS), _aggregate
+        "aggregates",
+        "aggregates_1m",
+        ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS),
+        _aggregate,
+        "window_start",
     ),
     Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
-    Table("quality", "quality", _QUALITY_COLUMNS, _quality),
-    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback),
+    Table("quality", "quality", _QUALITY_COLUMNS, _quality, "hour"),
+    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback, "time"),
 )
