@@ -16,6 +16,7 @@ from aiokafka.record.util import calc_crc32c
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 CODECS = {"gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
 _BLOCK = 4 << 20
+_NOT_LEADER = 6
 
 
 def varint(number: int) -> bytes:
@@ -44,7 +45,7 @@ def batch(packed: bytes, codec: int, records: int = 1) -> bytes:
 
 def zeros(codec: int, size: int) -> bytes:
     """Return a batch of one record whose value is so many zeros, made without holding them."""
-    delta = b"\x00" + varint(0) + varint(0) + varint(-1) + varint(size)
+    delta = b"\x00" + varint(0) + varint(0) + varint(1) + b"k" + varint(size)  # compacted topics want a key
     head = varint(len(delta) + size + 1) + delta
     return batch(_PACK[codec](head, size, b"\x00"), codec)
 
@@ -68,8 +69,12 @@ def _zstd(head: bytes, size: int, tail: bytes) -> bytes:
 
 
 def _lz4(head: bytes, size: int, tail: bytes) -> bytes:
-    frames: dict[bytes, bytes] = {}
-    return b"".join(frames.setdefault(part, bytes(cramjam.lz4.compress(part))) for part in _stream(head, size, tail))
+    out = [b"\x04\x22\x4d\x18\x60\x70\x73"]  # one frame: Kafka reads no second; independent blocks of 4 MB
+    blocks: dict[bytes, bytes] = {}
+    for part in _stream(head, size, tail):
+        packed = blocks.setdefault(part, bytes(cramjam.lz4.compress_block(part, store_size=False)))
+        out.append(struct.pack("<I", len(packed)) + packed)
+    return b"".join(out) + bytes(4)
 
 
 def _snappy(head: bytes, size: int, tail: bytes) -> bytes:
@@ -94,8 +99,10 @@ async def send(brokers: str, topic: str, partition: int, raw: bytes) -> int:
         request = ProduceRequest(
             transactional_id=None, required_acks=-1, timeout=60_000, topics=[(topic, [(partition, raw)])]
         )
-        response: Any = await producer.client.send(leader, request)
-        ((_, ((_, code, offset, *_),)),) = response.topics
+        code = _NOT_LEADER
+        while code == _NOT_LEADER:  # of a topic that was made a moment ago
+            response: Any = await producer.client.send(leader, request)
+            ((_, ((_, code, offset, *_),)),) = response.topics
         assert code == 0, f"the broker refused the batch: error {code}"
         return int(offset)
     finally:
