@@ -29,6 +29,8 @@ InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 INPUT_ISSUES: dict[str, str] = {
     "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
     "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
+    "time_skew": "its time is further ahead of the broker's time of its record than worker.allowed_skew_s; it is "
+    "counted at the broker's time, and moves no clock",
 }
 """Every code that this version sets, with its meaning; an event with an issue is scored and kept."""
 Role = Literal["system", "developer", "user", "assistant", "tool"]

@@ -113,8 +113,8 @@ class _Batch:
             f"{str(error)[:500]}; publish batches that unpack to at most {MAX_UNPACKED_BYTES} bytes, headers in UTF-8"
         )
         log.warning("%s", reason)
-        when = 0 if self._legacy else self._batch.max_timestamp
-        return _Stand(last, when, 0, RefusedBatch.of(packed, reason))
+        when, kind = (0, 0) if self._legacy else (self._batch.max_timestamp, self._batch.timestamp_type)
+        return _Stand(last, when, kind, RefusedBatch.of(packed, reason))
 
 
 @dataclass(slots=True)

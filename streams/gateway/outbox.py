@@ -15,7 +15,7 @@ from schemas.settings import Settings
 from streams.batches import Row, Sent, send_keyed
 from streams.deadletters import TOO_LARGE
 from streams.gateway.room import Lease
-from streams.kafka import MAX_MESSAGE_BYTES
+from streams.kafka import MAX_MESSAGE_BYTES, client_options
 from streams.producer import Producer
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,16 @@ class Outbox:
     ----------
     settings
         All settings.
+
+    Raises
+    ------
+    SettingsError
+        If the files that prove who we are cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
+        client_options(settings.kafka)  # raises here, not at every try to connect
         self._timeout_s = settings.ingest.write_timeout_s
         self._producer: Producer | None = None
         self._under_way: set[asyncio.Task[None]] = set()

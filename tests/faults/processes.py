@@ -66,18 +66,18 @@ class Service:
         self._process = subprocess.Popen(command, env=env, stdout=self._log, stderr=self._log)
 
     @property
-    def pid(self) -> int:
-        """Of the process, which runs."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
     def running(self) -> bool:
         """Whether it is there; notes its exit if it is not."""
         if self._process is not None and self._process.poll() is not None:
             self.exits.append(self._process.returncode)
             self._process = None
         return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The process's id; it must be running."""
+        assert self._process is not None
+        return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal that it lives on after."""

@@ -29,7 +29,7 @@ from tests.faults.processes import Service
 from tests.faults.test_kill import waiting
 from tests.kafka.broker import KafkaBroker
 from tests.raw_batches import CODECS, SNAPPY
-from tests.security.hostile import (
+from tests.security.processes import (
     EXTRA_BYTES,
     bomb,
     event,

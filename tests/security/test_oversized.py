@@ -15,7 +15,7 @@ from tests.faults.memory import forget_peak, peak, resident
 from tests.gateway import PROTOBUF, running
 from tests.kafka.broker import KafkaBroker
 from tests.otlp import CALL, as_proto, span, traces
-from tests.security.hostile import EXTRA_BYTES, event, judged_after, letters, produce, scored, worker_of
+from tests.security.processes import EXTRA_BYTES, event, judged_after, letters, produce, scored, worker_of
 from tests.topics import values
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
 from schemas.errors import DecodeError
 from schemas.event import INPUT_ISSUES
@@ -20,7 +22,7 @@ from streams.producer import Producer, message_limits
 from tests.conftest import MakeSettings
 from tests.gateway import running
 from tests.kafka.broker import KafkaBroker
-from tests.security.hostile import event, eventually, judged_after, letters, produce, scored, worker_of
+from tests.security.processes import event, eventually, judged_after, letters, produce, scored, worker_of
 from tests.topics import read_all, values
 
 SMALL = 40_000
