@@ -27,14 +27,16 @@ def fitted(event: dict[str, Any]) -> bytes:
     raw = orjson.dumps(event)
     if len(raw) <= MAX_BODY_BYTES:
         return raw
-    event = _texts(event, lambda text: text.translate(_BLANK))
-    raw, issues = orjson.dumps(event), ["control_characters"]
+    blanked = _texts(event, lambda text: text.translate(_BLANK))
+    issues = ["control_characters"] if blanked != event else []
+    event, raw = blanked, orjson.dumps(blanked)
+    truncated = False
     for most in _LENGTHS:
         if len(raw) <= MAX_BODY_BYTES - _MARK_BYTES:
             break
-        issues = ["control_characters", "event_truncated"]
         event = _texts(event, lambda text, most=most: _shortened(text, most))  # type: ignore[misc]  # a default binds
-        raw = orjson.dumps(event)
+        raw, truncated = orjson.dumps(event), True
+    issues += ["event_truncated"] if truncated else []
     return orjson.dumps(event | {"input_issues": merged_issues(event.get("input_issues", ()), issues)})
 
 
