@@ -6,11 +6,13 @@ import gzip
 import struct
 import zlib
 from contextlib import suppress
+from importlib import import_module
 
 import cramjam
 import pytest
 import zstandard
 from aiokafka import codec
+from aiokafka.consumer import fetcher
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,8 +105,8 @@ def test_noise_is_refused_or_unpacked_and_never_more(noise: bytes) -> None:
 
 def test_every_reader_of_aiokafka_unpacks_within_bounds() -> None:
     """Compiled ones too; the guard is installed by whatever imports `streams.kafka`."""
-    assert record_batches.GuardedRecords is record_batches.fetcher.MemoryRecords
+    assert record_batches.GuardedRecords is fetcher.MemoryRecords
     readers = ["default_records", "legacy_records", "_crecords.default_records", "_crecords.legacy_records"]
-    for reader in [codec, *(unpacking.import_module(f"aiokafka.record.{name}") for name in readers)]:
+    for reader in [codec, *(import_module(f"aiokafka.record.{name}") for name in readers)]:
         for name, decode in unpacking.DECODERS.items():
             assert getattr(reader, name, decode) is decode
