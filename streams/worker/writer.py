@@ -29,6 +29,7 @@ from streams.worker.reduction import ISSUE, reduced
 
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 _PIECE_BYTES = 512 << 10
+_LEAST_PIECE_BYTES = 1 << 10
 _PIECE_KEY_BYTES = 64
 
 
@@ -114,7 +115,8 @@ class Writer:
     @property
     def piece_bytes(self) -> int:
         """Largest piece of a snapshot that its topic takes."""
-        return min(_PIECE_BYTES, self._producer.room(self._topic("snapshots")) - _PIECE_KEY_BYTES)
+        room = self._producer.room(self._topic("snapshots")) - _PIECE_KEY_BYTES
+        return max(_LEAST_PIECE_BYTES, min(_PIECE_BYTES, room))
 
     async def snapshot(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Write the pieces of a snapshot in order and wait until they are there.
