@@ -123,8 +123,7 @@ class Engine:
         for record in records:
             try:
                 item = decode_record(record.value, record.headers)
-                # -1 where the broker keeps none.
-                good.append(Record(record.offset, item, record.value, max(0, record.timestamp)))
+                good.append(Record(record.offset, item, record.value, record.timestamp))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad
