@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.base import State
 from agents.pipeline import Outputs, Record
-from schemas.errors import RecordError, StateError
+from schemas.errors import RecordError, SizeError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
@@ -235,14 +235,19 @@ class Engine:
         if shadow is not None:
             more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
             snapshot = replace(snapshot, parts={**snapshot.parts, **more})
-        topic = self._settings.kafka.topic("snapshots")
-        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic)
+        topic, size = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
+        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, size)
         self._slot ^= 1
         WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))
         # The order is the guarantee: outputs, then the state that includes them, then the commit.
         await self._writer.settled(self.partition)
         crash_point("worker.before_snapshot")
-        await self._writer.snapshot(self.partition, records)
+        try:
+            await self._writer.snapshot(self.partition, records)
+        except SizeError as error:
+            # The state before counts on; the next is cut smaller.
+            log.error("partition %d: snapshot: %s", self.partition, error)
+            return
         crash_point("worker.after_snapshot")
         self._saved = snapshot.offset
         await self._commit(self.partition, snapshot.offset + 1)
