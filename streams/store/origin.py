@@ -30,7 +30,7 @@ def refusal(headers: CIMultiDictProxy[str], host: str) -> str:
         The address that the server listens on.
     """
     asked = headers.get("Host", "")
-    name = urlsplit(f"//{asked}").hostname or "" if asked.isprintable() else ""
+    name = _hostname(asked)
     if name != host and not (host in LOOPBACK and name in LOOPBACK):
         return f"Host: {asked[:100]!r} is not this server; ask for {host}"
     if headers.get("Sec-Fetch-Site", "none").lower() not in _OWN:
@@ -38,3 +38,10 @@ def refusal(headers: CIMultiDictProxy[str], host: str) -> str:
     if any(origin != f"http://{asked}" for origin in headers.getall("Origin", ())):
         return "Origin: pages of other origins are not served"
     return ""
+
+
+def _hostname(asked: str) -> str:
+    try:
+        return urlsplit(f"//{asked}").hostname or ""
+    except ValueError:
+        return ""

@@ -46,7 +46,7 @@ def decompress(data: bytes, encoding: str, most: int) -> bytes:
             case "" | "identity":
                 out = data
             case "gzip" | "deflate":
-                out = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(data, most + 1)
+                out = _inflate(data, most)
             case "zstd":
                 unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
                 with unpacker.stream_reader(data, read_across_frames=True) as reader:
@@ -62,11 +62,21 @@ def decompress(data: bytes, encoding: str, most: int) -> bytes:
     return out
 
 
+def _inflate(data: bytes, most: int) -> bytes:
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    out = stream.decompress(data, most + 1)
+    if not stream.eof and len(out) <= most:
+        raise ValueError("the body ends too early; send it whole")
+    return out
+
+
 def _lz4(data: bytes, most: int) -> bytes:
     out = b""
     while data and len(out) <= most:
         frame = lz4.frame.LZ4FrameDecompressor()
         out += frame.decompress(data, most + 1 - len(out))
+        if not frame.eof and len(out) <= most:
+            raise ValueError("the body ends too early; send it whole")
         data = frame.unused_data or b""
     return out
 
