@@ -16,7 +16,7 @@ from schemas.settings import ClickHouse
 from streams.store.server import OWNER, StoreServer
 from tests.security.store_endpoint import OWNER_PASSWORD, READER_PASSWORD, Endpoint, endpoint
 
-INSERT = "INSERT INTO streamgauge.events (event_id) VALUES ('forged')"
+INSERT = "INSERT INTO streamgauge.events (event_id, received_at) VALUES ('forged', now())"
 BOMB_BYTES = 1 << 30
 
 
@@ -110,6 +110,11 @@ def test_a_page_of_another_origin_triggers_nothing(store: Endpoint, headers: dic
 )
 def test_a_driver_is_served(store: Endpoint, headers: dict[str, str]) -> None:
     assert send(store, "GET", "?query=SELECT+1", headers=headers).data == b"1\n"
+
+
+def test_without_such_headers_the_same_insert_works(store: Endpoint) -> None:
+    assert send(store, "POST", body=INSERT.encode()).status == 200
+    assert store.ask("SELECT count() FROM events WHERE event_id = 'forged'").text == "1\n"
 
 
 def test_no_answer_is_taken_for_a_script(store: Endpoint) -> None:
