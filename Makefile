@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit unit-agents unit-drift unit-others unit-client test-kafka test-client test-client-torch test-client-otel fuzz check smoke bench quality docs lint types format setup lock sbom pin-images clean
+.PHONY: help demo test unit unit-agents unit-drift unit-others unit-client test-kafka test-client test-client-torch test-client-otel fuzz fuzz-worker check smoke bench quality docs lint types format setup lock sbom pin-images clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (
 
 fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)
 	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
+
+fuzz-worker: setup  ## 100,000 hostile records against the worker on real Kafka, beside honest ones (ten minutes; Java 17, Maven)
+	$(BIN)/python -m tests.security.fuzz_worker $(ARGS)
 
 # A fresh clone compiles all kernels, half a minute of one core. Drift's are half of them: its tests go beside the other agents', and what
 # needs all kernels comes later. The client's tests mostly wait for servers, so three at a time fill two cores.
