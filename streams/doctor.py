@@ -64,7 +64,10 @@ def _shadow(settings: Settings) -> list[Finding]:
 
 async def _broker(settings: Settings) -> list[Finding]:
     kafka = settings.kafka
-    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
+    try:
+        admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
+    except SettingsError as error:
+        return [Finding("broker", ok=False, detail=str(error))]
     try:
         await admin.start()
         partitions = await partitions_of(admin)

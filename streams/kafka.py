@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, SettingsError
 from schemas.settings import Kafka
 
 MAX_MESSAGE_BYTES = 32 << 20
@@ -60,8 +60,8 @@ def otlp_topics(kafka: Kafka) -> list[str]:
 def client_options(kafka: Kafka) -> dict[str, Any]:
     """Return the connection arguments that every aiokafka client takes."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.brokers, "security_protocol": kafka.security_protocol}
-    if kafka.security_protocol.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ca_file)
+    if (context := tls(kafka)) is not None:
+        options["ssl_context"] = context
     if kafka.security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": kafka.sasl_mechanism,
@@ -69,6 +69,19 @@ def client_options(kafka: Kafka) -> dict[str, Any]:
             "sasl_plain_password": kafka.password.get_secret_value() if kafka.password else None,
         }
     return options
+
+
+def tls(kafka: Kafka) -> ssl.SSLContext | None:
+    """Return what the broker's TLS needs, None without TLS; raise `SettingsError` if the CA file cannot be used."""
+    if not kafka.security_protocol.endswith("SSL"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=kafka.ca_file)
+    except (OSError, ValueError) as error:  # no such file, no certificate in it
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"kafka.ca_file={kafka.ca_file}: {reason}; give a PEM file with the CA's certificate, or unset it"
+        ) from error
 
 
 async def partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -17,6 +17,7 @@ from schemas.errors import BrokerError
 from schemas.outputs import Alert, ShadowFinding
 from schemas.settings import Kafka
 from streams.kafka import client_options
+from streams.terminal import json_text
 
 _SUMMARY_CHARS = 400
 _SILENCE_MS = 3_000
@@ -62,7 +63,7 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
         with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
             async for record in _records(consumer, backlog=from_start):
                 if as_json:
-                    console.out(record.value.decode(), highlight=False)
+                    console.out(json_text(record.value.decode(errors="replace")), highlight=False)
                 else:
                     console.print(_line(orjson.loads(record.value), shadow=shadow), highlight=False, soft_wrap=True)
     finally:

@@ -34,5 +34,6 @@ def tls(settings: Ingest) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"ingest.tls_cert_file={settings.tls_cert_file}: {error}; give PEM files") from error
+        files = f"ingest.tls_cert_file={settings.tls_cert_file}, ingest.tls_key_file={settings.tls_key_file}"
+        raise SettingsError(f"{files}: {error}; give PEM files") from error
     return context

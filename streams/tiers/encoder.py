@@ -82,9 +82,9 @@ class _Classifier:
             raise SettingsError(f"tiers.encoder: {error}; pip install 'streamgauge-monitor[tiers]'") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-        for path in (model, tokenizer):
+        for name, path in (("model_file", model), ("tokenizer_file", tokenizer)):
             if not path.is_file():
-                raise SettingsError(f"tiers.encoder: {path}: no such file")
+                raise SettingsError(f"tiers.encoder.{name}={path}: no such file; correct the path")
         try:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
