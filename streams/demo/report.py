@@ -139,19 +139,20 @@ def show_ways_in(console: Console, brokers: str, sql: Sql, metrics_port: int, *,
     """Print how a client connects."""
     head = "These are open until Ctrl-C" if serving else "With `streamgauge demo --stay` these stay open"
     console.print(f"\n[bold]{head}[/bold]")
-    ways = Table.grid(padding=(0, 2))
-    ways.add_row("SQL", f"curl -u {sql.user}:{sql.password} http://127.0.0.1:{sql.port} -d '{_SQL}'")
-    ways.add_row(
-        "Python",
-        f"clickhouse_connect.get_client(dsn='http://{sql.user}:{sql.password}@127.0.0.1:{sql.port}/streamgauge')",
-    )
-    ways.add_row("JDBC", f"jdbc:clickhouse://127.0.0.1:{sql.port}/streamgauge?user={sql.user}&password={sql.password}")
-    ways.add_row("Go", f"http://{sql.user}:{sql.password}@127.0.0.1:{sql.port}/streamgauge (Grafana: protocol HTTP)")
-    ways.add_row("Kafka", f"kcat -b {brokers} -C -t llm.alerts -o beginning")
-    ways.add_row("Alerts", ".venv/bin/streamgauge alerts tail --from-start")
-    ways.add_row("Topics", "write llm.events, llm.feedback; read llm.scored, llm.alerts, llm.aggregates")
-    ways.add_row("Metrics", f"curl http://127.0.0.1:{metrics_port}/metrics")
-    console.print(Padding(ways, (0, 2)), highlight=False, soft_wrap=True)
+    account, at = f"{sql.user}:{sql.password}", f"127.0.0.1:{sql.port}"
+    ways = {
+        "SQL": f"curl -u {account} http://{at} -d '{_SQL}'",
+        "Python": f"clickhouse_connect.get_client(dsn='http://{account}@{at}/streamgauge')",
+        "JDBC": f"jdbc:clickhouse://{at}/streamgauge?user={sql.user}&password={sql.password}",
+        "Go": f"http://{account}@{at}/streamgauge (Grafana: protocol HTTP)",
+        "Kafka": f"kcat -b {brokers} -C -t llm.alerts -o beginning",
+        "Alerts": ".venv/bin/streamgauge alerts tail --from-start",
+        "Topics": "write llm.events, llm.feedback; read llm.scored, llm.alerts, llm.aggregates",
+        "Metrics": f"curl http://127.0.0.1:{metrics_port}/metrics",
+    }
+    for name, way in ways.items():
+        # Not in a table, which would fold or cut it: it is pasted.
+        console.print(f"  {name:8} {way}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_exports(console: Console, brokers: str, sql: Sql, events_per_false_alarm: int) -> None:
