@@ -7,14 +7,14 @@ from typing import Any
 import faust
 
 from schemas.settings import Kafka
-from streams.kafka import tls
+from streams.tls import kafka_tls
 
 
 def credentials(kafka: Kafka) -> Any:
     """Return Faust's credentials, or None where the broker asks for none."""
     if kafka.security_protocol == "PLAINTEXT":
         return None
-    context = tls(kafka)
+    context = kafka_tls(kafka)
     if kafka.security_protocol == "SSL":
         return faust.SSLCredentials(context)
     password = kafka.password.get_secret_value() if kafka.password else None

@@ -1,4 +1,4 @@
-"""What lies around must not stop a command: a server's config.xml, an old server, a file setting that names nothing."""
+"""What lies around the store must not stop a command: a server's config.xml; an old server is reported as such."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from schemas.errors import SettingsError, StoreError
-from schemas.settings import ClickHouse, Ingest, Kafka, Settings, leaves
-from streams.gateway.address import tls as gateway_tls
-from streams.kafka import client_options
+from schemas.errors import StoreError
+from schemas.settings import ClickHouse
 from streams.store import connect
-from streams.worker.credentials import credentials
 
 BROKEN = [
     "<clickhouse><path>/nowhere/at/all/</path><users_config>missing.xml</users_config></clickhouse>",
@@ -102,66 +99,3 @@ def test_a_server_that_does_not_tell_its_version_is_an_error_of_its_own() -> Non
     with old_server("") as port, pytest.raises(StoreError) as error:
         connect(ClickHouse(port=port))
     assert "too old" not in str(error.value)
-
-
-@pytest.fixture(params=["missing", "folder", "no PEM"])
-def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "file"
-    if request.param == "folder":
-        path.mkdir()
-    elif request.param == "no PEM":
-        path.write_text("nothing")
-    return path
-
-
-@pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
-def test_a_ca_file_that_cannot_be_used_is_named(unusable: Path, protocol: str) -> None:
-    kafka = Kafka.model_validate({"security_protocol": protocol, "ca_file": unusable})
-    for build in (client_options, credentials):
-        with pytest.raises(SettingsError) as error:
-            build(kafka)
-        assert f"kafka.ca_file={unusable}" in str(error.value)
-
-
-def test_a_tls_file_that_cannot_be_used_is_named(unusable: Path) -> None:
-    with pytest.raises(SettingsError) as error:
-        gateway_tls(Ingest(tls_cert_file=unusable, tls_key_file=unusable))
-    assert f"ingest.tls_cert_file={unusable}" in str(error.value)
-    assert f"ingest.tls_key_file={unusable}" in str(error.value)
-
-
-FILES = {
-    "KAFKA__CA_FILE": ("worker", "sink", "topics create", "alerts tail", "doctor", "labels next"),
-    "ALERTS__RULES_FILE": ("worker", "doctor"),
-    "WORKER__SHADOW_FILE": ("worker", "doctor"),
-    "INGEST__KEYS_FILE": ("doctor",),
-    "INGEST__TLS_CERT_FILE": ("ingest",),
-    "LEARNING__INJECTION_WEIGHTS": ("worker",),
-    "LEARNING__HALLUCINATION_WEIGHTS": ("worker",),
-    "TIERS__ENCODER__MODEL_FILE": ("tiers",),
-}
-
-
-@pytest.mark.parametrize(("setting", "command"), [(s, c) for s, commands in FILES.items() for c in commands])
-def test_a_command_names_the_setting_whose_file_is_missing(tmp_path: Path, setting: str, command: str) -> None:
-    environment = {
-        f"STREAMGAUGE_{setting}": str(tmp_path / "missing"),
-        "STREAMGAUGE_KAFKA__SECURITY_PROTOCOL": "SSL" if setting == "KAFKA__CA_FILE" else "PLAINTEXT",
-        "STREAMGAUGE_KAFKA__BROKERS": "127.0.0.1:1",
-        "STREAMGAUGE_CLICKHOUSE__PATH": str(tmp_path / "store"),
-        "STREAMGAUGE_INGEST__PORT": "0",
-    }
-    environment |= {f"STREAMGAUGE_{part}__HEALTH_PORT": "0" for part in ("WORKER", "SINK", "TIERS", "INGEST")}
-    if setting == "TIERS__ENCODER__MODEL_FILE":
-        environment["STREAMGAUGE_TIERS__ENCODER__TOKENIZER_FILE"] = str(tmp_path / "missing")
-    done = run(tmp_path, environment, *command.split())
-    said = done.stdout + done.stderr
-    assert done.returncode in {2, 3}, said
-    assert "Traceback" not in said
-    assert setting.lower().replace("__", ".") in said
-
-
-def test_every_setting_of_a_file_is_tried() -> None:
-    asked = {"__".join(path).upper() for path, field in leaves(Settings) if field.annotation in {Path, Path | None}}
-    with_another = {"INGEST__TLS_KEY_FILE", "TIERS__ENCODER__TOKENIZER_FILE", "TIERS__ENCODER__CONFIG_FILE"}
-    assert asked - with_another - {"CLICKHOUSE__PATH"} == set(FILES)
