@@ -20,6 +20,7 @@ from schemas.settings import Kafka
 from streams.decode import check_size
 from streams.kafka import client_options
 from streams.record_batches import raise_refused
+from streams.terminal import json_text
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
                     log.warning("%s: no %s: %s", where, "finding" if shadow else "alert", shown(str(error)))
                     continue
                 if as_json:
-                    console.out(record.value.decode(), highlight=False)
+                    console.out(json_text(record.value.decode(errors="replace")), highlight=False)
                 else:
                     console.print(text, highlight=False, soft_wrap=True)
     finally:
