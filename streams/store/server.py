@@ -18,6 +18,7 @@ from aiohttp import web
 
 from schemas.errors import StoreError
 from schemas.settings import ClickHouse
+from streams.http_server import Runner
 from streams.store import origin
 from streams.store.blocks import compress
 from streams.store.engine import Answer, Engine, Query
@@ -96,14 +97,14 @@ class StoreServer:
         self.accounts = accounts if accounts is not None else {READER: secrets.token_urlsafe(18)}
         self._engine = Engine(settings.path, settings.database)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="store")
-        self._runner: web.AppRunner | None = None
+        self._runner: Runner | None = None
 
     async def start(self) -> None:
         """Open the engine and listen."""
         await self._in_thread(self._engine.open)
         app = web.Application(client_max_size=MAX_INSERT_BYTES, middlewares=[self._own_origin])
         app.add_routes([web.get("/ping", self._ping), web.get("/", self._query), web.post("/", self._query)])
-        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+        self._runner = Runner(app, auto_decompress=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()

@@ -17,6 +17,7 @@ from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
 from streams.decode import decode_record
+from streams.logs import describe
 from streams.metrics import (
     WORKER_CHUNK_SECONDS,
     WORKER_EVENTS,
@@ -149,7 +150,7 @@ class Engine:
         part = self.pipeline.busy
         if part not in self._restored:
             raise error
-        log.error("partition %d: the restored state of %s fails: %r", self.partition, part, error, exc_info=error)
+        log.error("partition %d: the restored state of %s fails: %s", self.partition, part, describe(error))
         WORKER_STATE_REJECTED.labels("failed").inc()
         self._distrusted |= {part}
         self._renew()
