@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
+from agents.fit import strict_restore
 from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
@@ -127,7 +128,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -287,6 +288,7 @@ class InjectionAgent:
             "conversations": self._conversations.state(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = InjectionAgent(self.config, self._base, self.learner.config)
