@@ -1,0 +1,269 @@
+"""A bounded map that gives every tenant its fair share: a flood of one tenant evicts that tenant's own entries."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+OTHER: Final = "(other)"
+"""Reserved name of the entry that counts what found no entry of its own: an app, a model, a prompt version, a label."""
+ESTABLISHED: Final = 8
+"""Uses of a map after which a tenant has a share of its own; before that all newcomers have one share together."""
+
+
+class _Tenant(Generic[K, V]):
+    __slots__ = ("entries", "held", "uses")
+
+    def __init__(self, uses: int = 0) -> None:
+        self.entries: OrderedDict[K, V] = OrderedDict()
+        self.held = 0
+        self.uses = uses
+
+
+class TenantLru(Generic[K, V]):
+    """A least-recently-used map with a max-min fair share of its capacity for each tenant.
+
+    A full map is cut down to 7/8 of its capacity (a small one by a single entry): the tenants that hold the most give
+    up their least recently used entries until the largest that is left is small enough. A tenant that holds no more
+    than an equal share of the 7/8 loses nothing, however many entries others add. A single tenant may fill the map.
+
+    Tenants can be invented. A tenant used fewer than `ESTABLISHED` times has no share of its own: all such newcomers
+    together count as one tenant, and the newcomer that was used longest ago makes room first. So 100,000 tenants with
+    an event each take no more than one tenant's share.
+
+    Every operation takes constant time on average. The map depends only on the sequence of operations.
+
+    Parameters
+    ----------
+    capacity
+        Maximum of all weights together: of entries, where ``weigh`` is not given.
+    weigh
+        Weight of a value, a positive integer that never changes; 1 where not given.
+
+    Attributes
+    ----------
+    evicted
+        Entries given up for others.
+    held
+        Weight of all entries.
+
+    Examples
+    --------
+    >>> kept = TenantLru[str, int](4)
+    >>> for n in range(20):
+    ...     _ = kept.put("quiet", "a", n)
+    >>> for n in range(20):
+    ...     _ = kept.put("loud", f"app{n}", n)
+    >>> [(tenant, key) for tenant, key, _ in kept.items()], kept.evicted
+    ([('quiet', 'a'), ('loud', 'app17'), ('loud', 'app18'), ('loud', 'app19')], 17)
+
+    References
+    ----------
+    Bertsekas, D., Gallager, R. (1992). Data networks, section 6.5.2 (max-min fairness). Prentice Hall.
+    Suter, B. et al. (1999). Buffer management schemes for supporting TCP in gigabit routers with per-flow queueing.
+    IEEE JSAC 17. (Drop from the longest queue.)
+    """
+
+    def __init__(self, capacity: int, weigh: Callable[[V], int] | None = None) -> None:
+        self.capacity = capacity
+        self.evicted = 0
+        self._weigh = weigh
+        self._clear()
+
+    def _clear(self) -> None:
+        self.held = self._size = 0
+        # The tenant used longest ago first.
+        self._tenants: OrderedDict[str, _Tenant[K, V]] = OrderedDict()
+        # The last one, if it is established: using it again changes nothing.
+        self._latest: _Tenant[K, V] | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get(self, tenant: str, key: K) -> V | None:
+        """Return the value of a key, now the most recently used; None if there is none."""
+        own = self._tenants.get(tenant)
+        if own is None or (value := own.entries.get(key)) is None:
+            return None
+        own.entries.move_to_end(key)
+        if own is not self._latest:
+            self._tenants.move_to_end(tenant)
+            self._latest = own
+            if own.uses < ESTABLISHED:
+                own.uses += 1
+                self._latest = None
+        return value
+
+    def peek(self, tenant: str, key: K) -> V | None:
+        """Return the value of a key without using it; None if there is none."""
+        own = self._tenants.get(tenant)
+        return None if own is None else own.entries.get(key)
+
+    def touch(self, tenant: str, key: K, fresh: Callable[[], V]) -> V:
+        """Return the value of a key, now the most recently used; a fresh value for a new key.
+
+        Examples
+        --------
+        >>> kept = TenantLru[str, list[int]](2)
+        >>> kept.touch("t", "a", list).append(1)
+        >>> kept.touch("t", "a", list), kept.touch("t", "b", list)
+        ([1], [])
+        """
+        value = self.get(tenant, key)
+        if value is None:
+            value = fresh()
+            self.put(tenant, key, value)
+        return value
+
+    def put(self, tenant: str, key: K, value: V) -> Sequence[tuple[str, K, V]]:
+        """Set a value, now the most recently used; return the entries evicted for it.
+
+        Of a map with weights, that may be the new entry itself: where it is heavier than its tenant's share.
+        """
+        own = self._tenants.get(tenant)
+        if own is None:
+            own = self._tenants[tenant] = _Tenant()
+        entries = own.entries
+        if key in entries:
+            self._remove(own, key)
+        entries[key] = value
+        weight = 1 if self._weigh is None else self._weigh(value)
+        own.held += weight
+        self.held += weight
+        self._size += 1
+        if own is not self._latest:
+            self._tenants.move_to_end(tenant)
+            self._latest = own
+            if own.uses < ESTABLISHED:
+                own.uses += 1
+                self._latest = None
+        return self._cut() if self.held > self.capacity else ()
+
+    def replace(self, tenant: str, key: K, value: V) -> None:
+        """Give a kept key another value of the same weight, without using it."""
+        self._tenants[tenant].entries[key] = value
+
+    def pop(self, tenant: str, key: K) -> V | None:
+        """Remove a key and return its value; None if there is none."""
+        own = self._tenants.get(tenant)
+        if own is None or key not in own.entries:
+            return None
+        value = self._remove(own, key)
+        self._forget_empty([tenant])
+        return value
+
+    def items(self) -> Iterator[tuple[str, K, V]]:
+        """Yield tenant, key and value, the tenant and of each tenant the key used longest ago first."""
+        for tenant, own in self._tenants.items():
+            for key, value in own.entries.items():
+                yield tenant, key, value
+
+    def keys(self) -> Iterator[K]:
+        """Yield the keys in the order of `items`."""
+        return (key for _, key, _ in self.items())
+
+    def values(self) -> Iterator[V]:
+        """Yield the values in the order of `items`."""
+        return (value for _, _, value in self.items())
+
+    def tenants(self) -> list[list[str | int]]:
+        """Return each tenant, its entries and its uses (up to `ESTABLISHED`), in the order of `items`."""
+        return [[tenant, len(own.entries), own.uses] for tenant, own in self._tenants.items()]
+
+    def restore(self, tenants: Iterable[Sequence[str | int]], keys: Iterable[K], values: Iterable[V]) -> None:
+        """Hold just what `tenants`, `keys` and `values` gave; raise ValueError if it does not fit."""
+        self._clear()
+        given = zip(keys, values, strict=True)
+        for tenant, entries, uses in tenants:
+            if (
+                not isinstance(tenant, str)
+                or tenant in self._tenants
+                or int(entries) < 1
+                or not 0 < int(uses) <= ESTABLISHED
+            ):
+                raise ValueError(f"{entries} entries and {uses} uses of tenant {str(tenant)[:40]!r}")
+            own = self._tenants[tenant] = _Tenant(int(uses))
+            for _, (key, value) in zip(range(int(entries)), given, strict=False):
+                own.entries[key] = value
+                own.held += 1 if self._weigh is None else self._weigh(value)
+            if len(own.entries) != entries:
+                raise ValueError(f"{len(own.entries)} keys of tenant {tenant[:40]!r} where {entries} must be")
+            self._size += len(own.entries)
+            self.held += own.held
+        if self.held > self.capacity or next(given, None) is not None:
+            raise ValueError(f"{self._size} entries or more, of weight {self.held}; at most {self.capacity}")
+
+    def _remove(self, own: _Tenant[K, V], key: K) -> V:
+        value = own.entries.pop(key)
+        weight = 1 if self._weigh is None else self._weigh(value)
+        own.held -= weight
+        self.held -= weight
+        self._size -= 1
+        return value
+
+    def _forget_empty(self, tenants: Iterable[str]) -> None:
+        for tenant in tenants:
+            if not self._tenants[tenant].entries:
+                del self._tenants[tenant]
+        self._latest = None
+
+    def _cut(self) -> list[tuple[str, K, V]]:
+        """Evict what is above the fair share of 7/8 of the capacity."""
+        groups: list[list[str]] = []
+        newcomers: list[str] = []
+        for tenant, own in self._tenants.items():
+            if own.uses < ESTABLISHED:
+                newcomers.append(tenant)
+            else:
+                groups.append([tenant])
+        groups += [newcomers] if newcomers else []
+        held = [sum(self._tenants[tenant].held for tenant in group) for group in groups]
+        level, left = fair_share(held, self.capacity - self.capacity // 8)
+        # What is left over when all have their share goes to those that were used last.
+        over = [k for k, weight in enumerate(held) if weight > level]
+        gone: list[tuple[str, K, V]] = []
+        for rank, k in enumerate(reversed(over)):
+            self._shrink(groups[k], held[k] - level - (rank < left), gone)
+        self.evicted += len(gone)
+        self._size -= len(gone)
+        self._forget_empty({tenant for tenant, _, _ in gone})
+        return gone
+
+    def _shrink(self, group: Iterable[str], weight: int, gone: list[tuple[str, K, V]]) -> None:
+        """Evict at least so much of a group."""
+        for tenant in group:
+            own = self._tenants[tenant]
+            if self._weigh is None:
+                evicted = min(weight, own.held)
+                gone += [(tenant, *own.entries.popitem(last=False)) for _ in range(evicted)]
+            else:
+                evicted = 0
+                while own.entries and evicted < weight:
+                    gone.append((tenant, *own.entries.popitem(last=False)))
+                    evicted += self._weigh(gone[-1][2])
+            own.held -= evicted
+            self.held -= evicted
+            weight -= evicted
+            if weight <= 0:
+                return
+
+
+def fair_share(held: Sequence[int], room: int) -> tuple[int, int]:
+    """Return the largest level to which all can be cut so that they fit into the room, and what is then left over.
+
+    Examples
+    --------
+    >>> fair_share([1, 2, 50, 60], 20)
+    (8, 1)
+    """
+    left, last = room, len(held)
+    for place, weight in enumerate(sorted(held)):
+        level = left // (last - place)
+        if weight > level:
+            return level, left - level * (last - place)
+        left -= weight
+    return max(held, default=0), left
