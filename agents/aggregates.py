@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import Chunk, Segment, State
 from agents.clock import ALONE, BELIEVED, StreamClock
+from agents.fit import counts, strict_restore, texts, time_ms, within
 from agents.histogram import Tally, bucket
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -177,12 +178,16 @@ class Aggregator:
             "clock": self._clock.state(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
         values: Any = state
         try:
-            windows = {(s, Segment(*g)): _window(w) for s, g, w in values["windows"]}
+            windows = {(s, Segment(*texts(g))): _window(w) for s, g, w in values["windows"]}
+            within(values["windows"], self.windows_max, "windows")
             late, evicted, closed_before = map(int, values["marks"])
+            counts(late, evicted)
+            time_ms(closed_before, *(start for start, _ in windows))
             self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"aggregates: {error}; they start cold") from error
@@ -197,8 +202,11 @@ def _written(start: int) -> str:
 
 
 def _window(values: list[Any]) -> Window:
-    counts = dict(zip(_COUNTS, values[:-1], strict=True))
-    return Window(**counts, buckets=Tally(values[-1]))
+    *given, buckets = values
+    counts(*given, *buckets.values())
+    if any(type(key) is not int or not 0 <= key < len(HISTOGRAMS) << _KIND_BITS for key in buckets):
+        raise ValueError("a bucket of no histogram")
+    return Window(**dict(zip(_COUNTS, given, strict=True)), buckets=Tally(buckets))
 
 
 def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:

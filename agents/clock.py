@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
+from agents.fit import counts, time_ms
+
 DAY_MS = 86_400_000
 BELIEVED, ALONE = 32, 256
 """Events ahead, more than others between them, that are believed: of any applications, and of one where a batch of one
@@ -86,4 +88,8 @@ class StreamClock:
 
     def restore(self, state: Sequence[int]) -> None:
         """Continue from a state."""
-        self.doubted, self.now, self.ahead, self._earliest, self._whose, self._several = map(int, state)
+        doubted, now, ahead, earliest, whose, several = map(int, state)
+        counts(doubted, ahead, whose, several)
+        time_ms(now, earliest)
+        self.doubted, self.now, self.ahead = doubted, now, ahead
+        self._earliest, self._whose, self._several = earliest, whose, several

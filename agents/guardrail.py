@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
 from agents.base import Change, Chunk, Scores, State
+from agents.fit import strict_restore
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.event import GuardVerdict
@@ -90,6 +91,7 @@ class GuardrailAgent:
         """Return the sums of the rate."""
         return {"version": self.version, "cusum": asdict(self.cusum), "rate": dict(self._rate.state())}
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = RateCusum(self.cusum)

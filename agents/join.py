@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from agents.base import State
 from agents.clock import StreamClock
+from agents.fit import counts, strict_restore, text, texts, within
 from schemas.errors import StateError
 from schemas.event import LLMEvent, merged_issues
 
@@ -175,22 +176,27 @@ class Joiner:
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
         waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
         values: Any = state
         try:
+            within(values["waiting"], self.pending_max, "halves")
+            for name in ("given_up", "done"):
+                within(values[name], _REMEMBERED, "calls")
             for raw, deadline in values["waiting"]:
-                event = LLMEvent.model_validate_json(raw)
+                event = LLMEvent.model_validate_json(text(raw))
+                counts(deadline)
                 waiting[event.tenant, event.app, event.call_id] = (event, deadline, _size(event))
-            given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
-            done = OrderedDict(((a, b, c), None) for a, b, c in values["done"])
-            counts = JoinCounts(*values["counts"])
+            given_up, done = (OrderedDict((_key(k), None) for k in values[name]) for name in ("given_up", "done"))
+            counts(*values["counts"])
+            of_halves = JoinCounts(*values["counts"])
             self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
         self._waiting, self._given_up, self._done = waiting, given_up, done
-        self.counts = counts
+        self.counts = of_halves
         self._bytes = sum(size for _, _, size in waiting.values())
 
 
@@ -235,6 +241,11 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
         if both := {**getattr(second, name), **getattr(first, name)}:
             fields[name] = both
     return fields
+
+
+def _key(value: Any) -> Key:
+    tenant, app, call = texts(value, 3)
+    return tenant, app, call
 
 
 def _ms(event: LLMEvent) -> int:

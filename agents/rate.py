@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.base import Change, State
-from agents.fit import array, texts
+from agents.fit import array, strict_restore, texts, within
 from agents.run_length import rise_threshold, wald_threshold
 from schemas.errors import StateError
 
@@ -273,6 +273,7 @@ class RateCusum:
         whole = ("seen", "run", "since_offset", "since_time_ms")
         return by_grade | dict.fromkeys(whole, (np.int64, ())) | dict.fromkeys(("up", "down"), (np.float64, ()))
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; raise `StateError` if it was made with other settings or is not whole."""
         try:
@@ -286,6 +287,7 @@ class RateCusum:
         if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):
             raise ValueError("made with other settings")
         n = len(state["keys"])
+        within(state["keys"], self.config.max_segments, "segments")
         found = {name: array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
         if any((found[name] < 0).any() for name in ("seen", "run", "flagged", "run_flagged", "up", "down")):
             raise ValueError("a count is negative")
@@ -299,6 +301,8 @@ class RateCusum:
             raise ValueError("sums of a segment that has no usual rate yet")
         columns: dict[str, list[Any]] = {name: column.tolist() for name, column in found.items()}
         columns["examples"] = [texts(ids) for ids in state["examples"]]
+        if any(len(ids) > EXAMPLES for ids in columns["examples"]):
+            raise ValueError(f"more than {EXAMPLES} examples of a segment")
         segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()
         for key, *values in zip(state["keys"], *columns.values(), strict=True):
             tenant, app = texts(key, 2)

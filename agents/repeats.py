@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.base import State
+from agents.fit import counts, strict_restore
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
@@ -76,11 +77,19 @@ class Repeats:
 
     def restore(self, state: State) -> None:
         """Continue from a state, of another size if the setting changed."""
-        values: Mapping[str, Any] = state
         try:
-            names, dropped = _names(values["names"])[-self.size or len(values["names"]) :], int(values["dropped"])
+            latest = _names(state["names"])[-self.size :] if self.size else _NONE
+            fitting = {**state, "names": latest}
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"repeats: {error}; it starts cold") from error
+        self._restore(fitting)
+
+    @strict_restore
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        names, dropped = state["names"], int(state["dropped"])
+        counts(dropped)
+        if len(np.unique(names)) != len(names):
+            raise ValueError("an identity twice")
         self._ring, self._at = array("Q", names.tobytes()), 0
         self._known, self.dropped = set(self._ring), dropped
 
@@ -92,6 +101,9 @@ def identity(event: LLMEvent, raw: bytes) -> int:
         named = f"{event.tenant}\0{event.app}\0{event.kind}\0{event.event_id}\0{event.time.timestamp()}"
         said = named.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little")
+
+
+_NONE = np.zeros(0, np.uint64)
 
 
 def _names(value: Any) -> np.ndarray[Any, np.dtype[np.uint64]]:

@@ -10,12 +10,13 @@ from fnmatch import fnmatchcase
 from sys import intern
 from typing import Any, TypeAlias
 
-from agents.alerts.active import Active, alert_id, as_row, fingerprint
+from agents.alerts.active import Active, alert_id, as_row, fingerprint, from_row
 from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import RATE, details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
 from agents.clock import StreamClock
+from agents.fit import strict_restore, texts, within
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
@@ -231,20 +232,27 @@ class AlertEngine:
 
     def restore(self, state: State) -> None:
         """Continue from a state; what belongs to rules that are no more is left out."""
-        values: Any = state
         try:
-            windows: OrderedDict[Key, SlidingWindow] = OrderedDict()
-            for name, tenant, app, steps in values["windows"]:
-                if name in self.rules:
-                    windows[name, tenant, app] = _new_window(self.rules[name])
-                    windows[name, tenant, app].restore(steps)
-            active = [Active(*_copied(row)) for row in values["active"]]
-            quiet = OrderedDict((mark, int(until)) for mark, until in values["quiet"])
-            self._clock.restore(values["clock"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"alerts: {error}; they start cold") from error
+            kept = {name: [row for row in state[name] if row[0] in self.rules] for name in ("windows", "active")}  # type: ignore[index,union-attr] # the except clause is for that
+        except (KeyError, TypeError, IndexError) as error:
+            raise StateError(f"alerts: {error!r}; they start cold") from error
+        self._restore({**state, **kept})
+
+    @strict_restore
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        within(state["windows"], self.windows_max, "windows")
+        within(state["quiet"], self.windows_max, "alerts that ended")
+        windows: OrderedDict[Key, SlidingWindow] = OrderedDict()
+        for *key, steps in state["windows"]:
+            name, tenant, app = texts(key, 3)
+            windows[name, tenant, app] = _new_window(self.rules[name])
+            windows[name, tenant, app].restore(steps)
+        active = [from_row(_copied(row)) for row in state["active"]]
+        quiet = OrderedDict((mark, int(until)) for mark, until in state["quiet"])
+        texts(quiet)
+        self._clock.restore(state["clock"])
         self._windows, self._quiet_until = windows, quiet
-        self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
+        self._active = {a.fingerprint: a for a in active}
         windowed = [a for a in self._active.values() if self.rules[a.rule].over in _WINDOWED]
         self._firing = {_key(a): a.fingerprint for a in windowed}
         self._risen = {}

@@ -16,6 +16,7 @@ from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
 from agents.clock import StreamClock
+from agents.fit import counts, strict_restore, within
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -155,6 +156,7 @@ class CampaignAgent:
             "joined": self._joined[:n].copy(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = CampaignAgent(self.config)
@@ -168,7 +170,9 @@ class CampaignAgent:
 
     def _fill(self, state: Mapping[str, Any]) -> None:
         self.evicted, self._joins = map(int, state["counts"])
+        counts(self.evicted, self._joins)
         self._clock.restore(state["clock"])
+        within(state["clusters"], self.config.max_clusters, "clusters")
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
         for name in ("signatures", "tenants", "joined"):

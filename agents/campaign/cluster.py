@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.fit import counts, texts, time_ms, within
+
 USERS_MAX = 256
 """Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""
 APPS_MAX = 16
@@ -172,6 +174,7 @@ class Cluster:
 
 
 _VISIT = tuple(f.name for f in fields(Visit))
+_ALL = frozenset(f.name for f in fields(Cluster))
 _PLAIN = tuple(f.name for f in fields(Cluster) if f.name not in {"apps", "examples", "visits"})
 
 
@@ -217,8 +220,21 @@ def _bounds(wording: str) -> list[tuple[int, int]]:
 
 def from_row(row: Mapping[str, Any]) -> Cluster:
     """Return the cluster of a row of `Cluster.as_row`; raises KeyError, TypeError or ValueError if it is none."""
+    if row.keys() != _ALL:
+        raise ValueError(f"a cluster of {sorted(map(str, row))[:20]}")
     plain = {name: row[name] for name in _PLAIN}
-    visits = {int(user): Visit(*map(int, visit)) for user, *visit in row["visits"]}
+    texts([*(plain[name] for name in ("name", "tenant", "app", "wording")), *row["apps"], *row["examples"]])
+    time_ms(plain["first_ms"], plain["last_ms"])
+    counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
+    for name, most in (("apps", APPS_MAX), ("examples", EXAMPLES_MAX), ("visits", USERS_MAX), ("wording", WORDING_MAX)):
+        within(row[name], most, name)
+    visits: dict[int, Visit] = {}
+    for user, *numbers in row["visits"]:
+        visit = visits[int(user)] = Visit(*map(int, numbers))
+        time_ms(visit.first_ms, visit.last_ms)
+        counts(visit.words, visit.members, visit.flagged)
+    if type(plain["is_campaign"]) is not bool or (plain["is_campaign"] and not plain["members"]):
+        raise ValueError("a campaign without members")
     return Cluster(**plain, apps=dict(row["apps"]), examples=list(row["examples"]), visits=visits)
 
 

@@ -21,6 +21,7 @@ from agents.drift.report import describe
 from agents.drift.segments import EXAMPLES, Segments
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
 from agents.drift.words import DIMENSIONS
+from agents.fit import strict_restore
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -136,6 +137,7 @@ class DriftAgent:
             "segments": self.segments.state(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = self._none()

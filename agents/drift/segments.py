@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.drift.fit import check_rows
 from agents.drift.layout import FLAGS, ROWS, SEGMENT, SLOTS, pool_of
 
 EXAMPLES = 5
@@ -153,6 +154,7 @@ class Segments:
         _fill(pool._asdict(), state["pool"])
         if len(state["columns"]["seen"]) != n:
             raise ValueError(f"{n} keys, {len(state['columns']['seen'])} records")
+        check_rows(rows[:n], pool)
         self.rows, self.pool, self.evicted = rows, pool, int(state["evicted"])
         self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
         self._recent = [tuple(map(str, ids))[-EXAMPLES:] for ids in recent]

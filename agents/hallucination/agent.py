@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
+from agents.fit import strict_restore
 from agents.hallucination.abstention import abstains
 from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
@@ -214,6 +215,7 @@ class HallucinationAgent:
             "rate": dict(self._rate.state()),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = HallucinationAgent(self.config, self.learner.config)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.fit import within
+
 Key = tuple[str, str]
 
 
@@ -105,5 +107,8 @@ class Thresholds:
         keys, seen, rise = state["keys"], np.array(state["seen"], np.int64), np.array(state["rise"], np.float64)
         if state["config"] != asdict(self.config) or seen.shape != (len(keys),) or rise.shape != (len(keys),):
             raise ValueError("thresholds made with other settings, or of unequal length")
+        within(keys, self.config.max_segments, "segments")
+        if (seen < 0).any() or (rise < 0.0).any() or (rise > self.config.max_rise).any():
+            raise ValueError("a threshold that no scores lead to")
         rows = zip(seen.tolist(), rise.tolist(), strict=True)
         self._segments = OrderedDict(((str(a), str(b)), row) for (a, b), row in zip(keys, rows, strict=True))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
+from agents.fit import strict_restore
 from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
@@ -285,6 +286,7 @@ class InjectionAgent:
             "conversations": self._conversations.state(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = InjectionAgent(self.config, self._base, self.learner.config)

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.fit import array
+from agents.fit import array, counts, within
 from agents.injection.echo import BONUS, answers, echo_of, needles_of
 from agents.injection.signal import InjectionSignal
 from agents.injection.usual import AT_THRESHOLD, SLOPE, Usual
@@ -338,7 +338,9 @@ class Conversations:
         """Continue from `state`; raises KeyError, TypeError or ValueError if it does not fit."""
         if state["config"] != asdict(self.config):
             raise ValueError("conversations made with other settings")
-        counts = array(state["turns"], np.int64, None)
+        of_each = array(state["turns"], np.int64, None)
+        within(of_each, self.config.size, "conversations")  # type: ignore[arg-type] # has a length
+        within(state["apps"], self.config.apps, "apps")
         lengths = array(state["lengths"], np.int64, None)
         logits, evidence = (array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
         heads, at = str(state["heads"]), 0
@@ -347,22 +349,28 @@ class Conversations:
             end = at + min(length, self.config.turn_chars)
             turns.append(Turn(length, heads[at:end], *levels))
             at = end
-        if (at, len(state["keys"])) != (len(heads), 3 * len(counts)) or int(counts.sum()) != len(turns):
+        if (at, len(state["keys"])) != (len(heads), 3 * len(of_each)) or int(of_each.sum()) != len(turns):
             raise ValueError("conversations whose columns are of unequal length")
+        if len(of_each) and not 0 <= of_each.min() <= of_each.max() <= self.config.turns:
+            raise ValueError(f"conversations of up to {of_each.max()} turns, at most {self.config.turns}")
+        if (lengths < 0).any():
+            raise ValueError("a turn of negative length")
         talks: OrderedDict[Key, Talk] = OrderedDict()
         parts, following = iter(map(str, state["keys"])), iter(turns)
         held = {int(i): planted for i, planted in state["planted"]}
-        for i, (key, count) in enumerate(zip(zip(parts, parts, parts, strict=True), counts.tolist(), strict=True)):
+        for i, (key, count) in enumerate(zip(zip(parts, parts, parts, strict=True), of_each.tolist(), strict=True)):
             talk = talks[key] = Talk()
             talk.turns = list(islice(following, count))
             talk.planted = [
-                Planted(float(logit), int(role), tuple(map(str, needles)), int(left), bool(told))
+                Planted(float(logit), int(Role(role)), tuple(map(str, needles)), int(left), bool(told))
                 for logit, role, needles, left, told in held.pop(i, ())
             ]
+            within(talk.planted, PLANTED_MAX, "passages of a conversation")
         if held:
             raise ValueError(f"passages of conversations that are not there: {sorted(held)[:5]}")
-        usual = zip(state["apps"], state["usual"], strict=True)
-        self._usual = OrderedDict(((str(a), str(b), str(kind)), Usual(counts)) for (a, b, kind), counts in usual)
+        usual = list(zip(state["apps"], state["usual"], strict=True))
+        counts(int(state["evicted"]), *(n for _, bins in usual for n in bins))
+        self._usual = OrderedDict(((str(a), str(b), str(kind)), Usual(bins)) for (a, b, kind), bins in usual)
         self.evicted, self._talks = int(state["evicted"]), talks
 
 

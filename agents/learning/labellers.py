@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.fit import array, texts
+from agents.fit import array, texts, within
 from agents.learning.config import LearningConfig
 from schemas.feedback import Feedback
 
@@ -125,6 +125,7 @@ class Labellers:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         names = [texts(who, 2) for who in state["names"]]
+        within(names, self._config.labellers, "labellers")
         found = array(state["numbers"], np.float64, len(names), _NUMBERS)
         if (found[:, [_COUNT, _FALSES, _FALSES + 2, _TRUES, _TRUES + 2]] < 0.0).any():
             raise ValueError("a labeller's numbers that cannot be")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
 from agents.clock import StreamClock
-from agents.fit import array, text, texts
+from agents.fit import array, text, texts, within
+from agents.fit import counts as whole
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.labellers import Labeller, Labellers, labeller
@@ -387,8 +388,12 @@ class Learner:
             getattr(self, part).restore(state[part])
         self._since_version, *clock = array(state["numbers"], np.int64, 7).tolist()
         self._clock.restore(clock)
+        whole(self._since_version, *counts.values())
         tenants = texts(state["lent"]["tenants"])
+        for values in (tenants, state["told"]["places"], state["news"]["places"]):
+            within(values, self.config.segments, "tenants and apps")
         labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
+        whole(*labels)
         self._lent = OrderedDict(zip(tenants, labels, strict=True))
         self._told, self._news = _placed(state["told"]), _placed(state["news"])
         self.counts, self.version_name = LabelCounts(**counts), version_name

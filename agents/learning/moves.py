@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.fit import array, texts
+from agents.fit import counts as whole
 from agents.learning.kernel import moved_by_ids, moved_by_values, put, revisit
 
 Ints = NDArray[np.int32]
@@ -266,6 +267,7 @@ class Moves:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         kept, cursor, following = state["kept"], int(state["cursor"]), int(state["next"])
+        whole(cursor, following)
         counts = array(kept["counts"], np.int64, None)
         n, total = len(counts), int(counts.sum())
         if n > self.labelled or (n and not 0 < counts.min() <= counts.max() <= self.space.kept + 1):
@@ -277,6 +279,8 @@ class Moves:
         slots = columns["_slot"]
         if n and not 0 < slots.min() <= slots.max() <= len(state["weights"]["tenants"]):
             raise ValueError(f"labels of {slots.max()} tenants")
+        if n and not np.isin(columns["_signs"], (-1.0, 1.0)).all():
+            raise ValueError("labels that say neither")
         self.load(state["weights"])
         within = self._within(counts)
         self._ids[:n][within], self._values[:n][within], self._counts[:n] = ids, values, counts

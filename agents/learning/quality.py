@@ -158,6 +158,8 @@ class Prequential:
         n = len(keys)
         bins, flags = array(state["bins"], np.float64, n, BINS, 3), array(state["flags"], np.float64, n, 3)
         counts = array(state["counts"], np.int64, n, 2).tolist()
+        if (bins < 0.0).any() or (flags < 0.0).any() or any(n < 0 for row in counts for n in row):
+            raise ValueError("a count is negative")
         if n > len(BASES) * (self.places + 1):
             raise ValueError(f"{n} tallies, at most {len(BASES) * (self.places + 1)}")
         self._tallies = OrderedDict()

@@ -100,6 +100,8 @@ class Ballots:
         votes = array(state["votes"], np.float64, len(labellers), 2).tolist()
         if max(len(keys), len(seen)) > self.size or counts.sum() != len(labellers):
             raise ValueError(f"{len(keys)} ballots, {len(seen)} ids, at most {self.size}; {len(labellers)} votes")
+        if len(counts) and not 0 <= counts.min() <= counts.max() <= VOTES_MAX:
+            raise ValueError(f"ballots of up to {counts.max()} votes, at most {VOTES_MAX}")
         said = iter(zip(labellers, votes, strict=True))
         self._ballots = OrderedDict()
         for (tenant, app, call), name, (sign, cap), count in zip(
