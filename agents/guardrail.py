@@ -59,7 +59,7 @@ class GuardrailAgent:
     """
 
     name: ClassVar[str] = "guardrail"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, cusum: RateConfig | None = None) -> None:
         self.cusum = cusum or RateConfig()

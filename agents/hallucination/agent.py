@@ -106,7 +106,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
@@ -164,7 +164,7 @@ class HallucinationAgent:
         told = among(said, [choice.content for choice in event.choices[1:]]) if len(event.choices) > 1 else None
         before = None
         if asked and self.config.questions:
-            before = self._answers.disagreement(question_key(event.tenant, event.app, asked), said.copy())
+            before = self._answers.disagreement(event.tenant, question_key(event.tenant, event.app, asked), said.copy())
         given = [value for value in (told, before) if value is not None]
         disagreement = round(max(given), 6) if given else None
         if disagreement:
