@@ -257,7 +257,7 @@ class RateCusum:
             for name, (kind, shape) in self._columns().items()
         }
         names: dict[str, Any] = {
-            "keys": [list(k) for k in self._segments.keys()],
+            "keys": [list(k) for k in self._segments],
             "tenants": self._segments.tenants(),
             "examples": [list(r.examples) for r in rows],
         }

@@ -15,6 +15,10 @@ ESTABLISHED: Final = 8
 """Uses of a map after which a tenant has a share of its own; before that all newcomers have one share together."""
 
 
+SMALL: Final = 256
+"""Capacity below which a full map loses an entry at a time, which takes time proportional to its tenants."""
+
+
 class _Tenant(Generic[K, V]):
     __slots__ = ("entries", "held", "uses")
 
@@ -27,9 +31,10 @@ class _Tenant(Generic[K, V]):
 class TenantLru(Generic[K, V]):
     """A least-recently-used map with a max-min fair share of its capacity for each tenant.
 
-    A full map is cut down to 7/8 of its capacity (a small one by a single entry): the tenants that hold the most give
-    up their least recently used entries until the largest that is left is small enough. A tenant that holds no more
-    than an equal share of the 7/8 loses nothing, however many entries others add. A single tenant may fill the map.
+    A full map is cut down to 7/8 of its capacity, one of fewer than `SMALL` entries by a single entry: the tenants that
+    hold the most give up their least recently used entries until the largest that is left is small enough. A tenant
+    that holds no more than an equal share of the 7/8 loses nothing, however many entries others add. A single tenant
+    may fill the map.
 
     Tenants can be invented. A tenant used fewer than `ESTABLISHED` times has no share of its own: all such newcomers
     together count as one tenant, and the newcomer that was used longest ago makes room first. So 100,000 tenants with
@@ -72,6 +77,7 @@ class TenantLru(Generic[K, V]):
         self.capacity = capacity
         self.evicted = 0
         self._weigh = weigh
+        self._room = capacity - (0 if capacity < SMALL else capacity // 8)
         self._clear()
 
     def _clear(self) -> None:
@@ -162,7 +168,7 @@ class TenantLru(Generic[K, V]):
             for key, value in own.entries.items():
                 yield tenant, key, value
 
-    def keys(self) -> Iterator[K]:
+    def __iter__(self) -> Iterator[K]:
         """Yield the keys in the order of `items`."""
         return (key for _, key, _ in self.items())
 
@@ -212,7 +218,7 @@ class TenantLru(Generic[K, V]):
         self._latest = None
 
     def _cut(self) -> list[tuple[str, K, V]]:
-        """Evict what is above the fair share of 7/8 of the capacity."""
+        """Evict what is above the fair share of the room."""
         groups: list[list[str]] = []
         newcomers: list[str] = []
         for tenant, own in self._tenants.items():
@@ -222,7 +228,7 @@ class TenantLru(Generic[K, V]):
                 groups.append([tenant])
         groups += [newcomers] if newcomers else []
         held = [sum(self._tenants[tenant].held for tenant in group) for group in groups]
-        level, left = fair_share(held, self.capacity - self.capacity // 8)
+        level, left = fair_share(held, self._room)
         # What is left over when all have their share goes to those that were used last.
         over = [k for k, weight in enumerate(held) if weight > level]
         gone: list[tuple[str, K, V]] = []

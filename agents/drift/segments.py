@@ -132,7 +132,7 @@ class Segments:
         """Return columns by segment, in the order of `TenantLru.items`."""
         order = list(self._owner.values())
         return {
-            "keys": [list(k) for k in self._owner.keys()],
+            "keys": [list(k) for k in self._owner],
             "tenants": self._owner.tenants(),
             "recent": [list(self._recent[row]) for row in order],
             "flagged": [[list(map(list, events)) for events in self._flagged[row]] for row in order],

@@ -136,8 +136,8 @@ class Answers:
     Parameters
     ----------
     size
-        Questions remembered, with a fair share for each tenant; the least recently asked are forgotten. 144 bytes each in
-        a snapshot.
+        Questions remembered, with a fair share for each tenant; the least recently asked are forgotten; 144 bytes
+        each in a snapshot.
 
     Examples
     --------
@@ -165,7 +165,7 @@ class Answers:
 
     def state(self) -> dict[str, Any]:
         """Return arrays in the order of `TenantLru.items`."""
-        keys = np.frombuffer(b"".join(self._known.keys()), np.uint64).reshape(-1, 2).copy()
+        keys = np.frombuffer(b"".join(self._known), np.uint64).reshape(-1, 2).copy()
         sketches = np.array(list(self._known.values()), np.uint64).reshape(-1, SKETCH)
         return {"keys": keys, "tenants": self._known.tenants(), "sketches": sketches}
 

@@ -99,7 +99,7 @@ class Thresholds:
         rows = list(self._segments.values())
         return {
             "config": asdict(self.config),
-            "keys": [list(k) for k in self._segments.keys()],
+            "keys": [list(k) for k in self._segments],
             "tenants": self._segments.tenants(),
             "seen": np.array([n for n, _ in rows], np.int64),
             "rise": np.array([r for _, r in rows], np.float64),
