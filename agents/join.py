@@ -14,13 +14,17 @@ from typing import Any, TypeAlias
 from agents.base import State
 from agents.clock import StreamClock
 from agents.fit import counts, strict_restore, text, texts, within
+from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent, merged_issues
 
 Key: TypeAlias = "tuple[str, str, str]"
 _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
 _REMEMBERED = 4096
-_OVERHEAD_BYTES = 1000
+_OVERHEAD_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 1000, 600, 100
+"""Memory, about, of an event without content, of each message and the like in it, of each value in what is free."""
+_UNITS = 16
+"""Least weight of a half, in units of which there are `_UNITS * pending_max`: so weights bound number and bytes."""
 _WHOLE = frozenset({"span", "choices"})
 
 
@@ -42,11 +46,11 @@ class Joiner:
     Parameters
     ----------
     pending_max
-        Most halves waiting; beyond it the oldest is given up.
+        Most halves waiting. Beyond it the oldest of the tenants that have most are given up (`TenantLru`).
     timeout_ms
         Event time a half waits for the other.
     pending_bytes
-        Most bytes of text waiting, about.
+        Most bytes waiting, of records and of what they take in memory.
 
     Examples
     --------
@@ -65,9 +69,9 @@ class Joiner:
         self.pending_bytes = pending_bytes
         self.counts = JoinCounts()
         self._waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
-        self._bytes = 0
-        self._given_up: OrderedDict[Key, None] = OrderedDict()
-        self._done: OrderedDict[Key, None] = OrderedDict()
+        self._room = TenantLru[Key, int](_UNITS * pending_max, weigh=int)
+        self._given_up = TenantLru[Key, bool](_REMEMBERED)
+        self._done = TenantLru[Key, bool](_REMEMBERED)
         self._clock = StreamClock()
 
     @property
@@ -75,24 +79,29 @@ class Joiner:
         """Halves waiting now."""
         return len(self._waiting)
 
-    def add(self, event: LLMEvent) -> list[LLMEvent]:
-        """Take an event; return the calls that can now be judged, the given-up ones first."""
+    def add(self, event: LLMEvent, size: int | None = None) -> list[LLMEvent]:
+        """Take an event; return the calls that can now be scored, the given-up ones first.
+
+        Parameters
+        ----------
+        size
+            Bytes of its record; measured where not given.
+        """
         self._clock.advance(_ms(event))
         out = self._expired()
         if event.kind == "call":
             out.append(event)
         else:
-            out += self._part(event) if event.kind == "part" else self._half(event)
-            out += self._beyond_bounds()
+            out += (self._part if event.kind == "part" else self._half)(event, _memory(event, size))
         return out
 
-    def _part(self, event: LLMEvent) -> list[LLMEvent]:
+    def _part(self, event: LLMEvent, size: int) -> list[LLMEvent]:
         key = (event.tenant, event.app, event.call_id)
-        if key in self._done:
+        if self._done.peek(event.tenant, key):
             # Content that came on the span and once more in the logs.
             self.counts.duplicates += 1
             return []
-        if key in self._given_up:
+        if self._given_up.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
@@ -101,35 +110,28 @@ class Joiner:
             return []
         whole = event if held is None else with_part(held[0], event)
         if not _WHOLE.issubset(whole.parts):
-            self._wait(key, whole, self._clock.now + self.timeout_ms if held is None else held[1])
-            return []
+            deadline, before = (self._clock.now + self.timeout_ms, 0) if held is None else held[1:]
+            return self._wait(key, whole, deadline, before + size)
         if held is not None:
             self._forget(key)
             self.counts.joined += 1
-        self._remember(self._done, key)
+        self._done.put(event.tenant, key, True)
         return [whole.model_copy(update={"kind": "call", "parts": ()})]
 
-    def _wait(self, key: Key, event: LLMEvent, deadline: int) -> None:
-        """Hold an event; one already held keeps its place in the order of deadlines."""
-        size = _size(event)
-        self._bytes += size - (self._waiting[key][2] if key in self._waiting else 0)
+    def _wait(self, key: Key, event: LLMEvent, deadline: int, size: int) -> list[LLMEvent]:
+        """Hold an event; return what is given up for it. One already held keeps its place in the order of deadlines."""
         self._waiting[key] = (event, deadline, size)
+        weight = max(_UNITS, -(-size * _UNITS * self.pending_max // self.pending_bytes))
+        return [self._give_up(gone) for _, gone, _ in self._room.put(key[0], key, weight)]
 
-    @staticmethod
-    def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
-        keys[key] = None
-        if len(keys) > _REMEMBERED:
-            keys.popitem(last=False)
-
-    def _half(self, event: LLMEvent) -> list[LLMEvent]:
+    def _half(self, event: LLMEvent, size: int) -> list[LLMEvent]:
         key = (event.tenant, event.app, event.call_id)
-        if key in self._given_up:
+        if self._given_up.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
         if held is None:
-            self._wait(key, event, self._clock.now + self.timeout_ms)
-            return []
+            return self._wait(key, event, self._clock.now + self.timeout_ms, size)
         other = held[0]
         if other.kind in {event.kind, "part"}:
             self.counts.duplicates += 1
@@ -147,31 +149,29 @@ class Joiner:
             out.append(self._give_up(key))
         return out
 
-    def _beyond_bounds(self) -> list[LLMEvent]:
-        out = []
-        while len(self._waiting) > self.pending_max or (self._bytes > self.pending_bytes and len(self._waiting) > 1):
-            out.append(self._give_up(next(iter(self._waiting))))
-        return out
-
     def _give_up(self, key: Key) -> LLMEvent:
         event = self._forget(key)
         self.counts.orphans += 1
-        self._remember(self._given_up, key)
+        self._given_up.put(key[0], key, True)
         return event
 
     def _forget(self, key: Key) -> LLMEvent:
-        event, _, size = self._waiting.pop(key)
-        self._bytes -= size
-        return event
+        self._room.pop(key[0], key)
+        return self._waiting.pop(key)[0]
 
     def state(self) -> State:
         """Everything needed to continue."""
         c = self.counts
-        waiting = [[e.model_dump_json(exclude_unset=True), deadline] for e, deadline, _ in self._waiting.values()]
+        waiting = [[e.model_dump_json(exclude_unset=True), *more] for e, *more in self._waiting.values()]
+        places = {key: k for k, key in enumerate(self._waiting)}
         return {
             "waiting": waiting,
+            "tenants": self._room.tenants(),
+            "order": [[places[key], weight] for _, key, weight in self._room.items()],
             "given_up": [list(key) for key in self._given_up],
+            "given_up_tenants": self._given_up.tenants(),
             "done": [list(key) for key in self._done],
+            "done_tenants": self._done.tenants(),
             "clock": self._clock.state(),
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
@@ -183,21 +183,22 @@ class Joiner:
         values: Any = state
         try:
             within(values["waiting"], self.pending_max, "halves")
-            for name in ("given_up", "done"):
-                within(values[name], _REMEMBERED, "calls")
-            for raw, deadline in values["waiting"]:
+            for raw, deadline, size in values["waiting"]:
                 event = LLMEvent.model_validate_json(text(raw))
-                counts(deadline)
-                waiting[event.tenant, event.app, event.call_id] = (event, deadline, _size(event))
-            given_up, done = (OrderedDict((_key(k), None) for k in values[name]) for name in ("given_up", "done"))
+                counts(deadline, size)
+                waiting[event.tenant, event.app, event.call_id] = (event, deadline, size)
+            keys = list(waiting)
+            self._room.restore(
+                values["tenants"], (keys[k] for k, _ in values["order"]), (w for _, w in values["order"])
+            )
+            for name, kept in (("given_up", self._given_up), ("done", self._done)):
+                kept.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
             counts(*values["counts"])
             of_halves = JoinCounts(*values["counts"])
             self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
-        self._waiting, self._given_up, self._done = waiting, given_up, done
-        self.counts = of_halves
-        self._bytes = sum(size for _, _, size in waiting.values())
+        self._waiting, self.counts = waiting, of_halves
 
 
 def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
@@ -252,6 +253,19 @@ def _ms(event: LLMEvent) -> int:
     return int(event.time.timestamp() * 1000)
 
 
-def _size(event: LLMEvent) -> int:
-    texts = [m.content for m in event.messages] + [d.text for d in event.documents] + [c.content for c in event.choices]
-    return _OVERHEAD_BYTES + sum(map(len, texts))
+def _memory(event: LLMEvent, size: int | None) -> int:
+    """Return the bytes that a half takes, about: its record, and what small parts of a record become as objects."""
+    if size is None:
+        size = len(event.model_dump_json(exclude_unset=True).encode())
+    calls = [message.tool_calls for message in event.messages] + [choice.tool_calls for choice in event.choices]
+    objects = len(calls) + len(event.documents) + len(event.guardrails) + sum(map(len, calls))
+    values = sum(len(choice.logprobs) for choice in event.choices if choice.logprobs)
+    values += sum(map(_values, (event.parameters, event.groups, event.labels, event.model_extra)))
+    return _OVERHEAD_BYTES + size + _OBJECT_BYTES * objects + _VALUE_BYTES * values
+
+
+def _values(free: Any) -> int:
+    """Count what is nested in a value that the contract leaves free."""
+    if type(free) is dict:
+        return len(free) + sum(map(_values, free.values()))
+    return len(free) + sum(map(_values, free)) if type(free) is list else 0

@@ -179,7 +179,7 @@ class Pipeline:
         for offset, event, raw in run:
             if not isinstance(event, LLMEvent) or self.repeats.again(event, raw):
                 continue
-            for released in self.joiner.add(event):
+            for released in self.joiner.add(event, len(raw)):
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
                 written = raw if released is event else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
@@ -170,11 +171,11 @@ class TenantLru(Generic[K, V]):
 
     def __iter__(self) -> Iterator[K]:
         """Yield the keys in the order of `items`."""
-        return (key for _, key, _ in self.items())
+        return chain.from_iterable(own.entries for own in self._tenants.values())
 
     def values(self) -> Iterator[V]:
         """Yield the values in the order of `items`."""
-        return (value for _, _, value in self.items())
+        return chain.from_iterable(own.entries.values() for own in self._tenants.values())
 
     def tenants(self) -> list[list[str | int]]:
         """Return each tenant, its entries and its uses (up to `ESTABLISHED`), in the order of `items`."""

@@ -46,7 +46,7 @@ class Ballot:
 
 
 class Ballots:
-    """The ballots of the last ``size`` labelled events and the last ``size`` feedback ids, each with a fair share by tenant."""
+    """Ballots of the last ``size`` labelled events and the last ``size`` feedback ids, a fair share for each tenant."""
 
     def __init__(self, size: int) -> None:
         self.size = size
