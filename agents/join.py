@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from heapq import heapify, heappop, heappush
+from typing import Any, NamedTuple, TypeAlias
 
-from agents.base import State
-from agents.clock import StreamClock
+from agents.base import State, milliseconds
 from agents.fit import counts, strict_restore, text, texts, within
 from agents.tenant_map import TenantLru
+from agents.watermark import Scope, Stamp, Watermarks, stamp
 from schemas.errors import StateError
 from schemas.event import LLMEvent, merged_issues
 
@@ -24,8 +25,26 @@ _REMEMBERED = 4096
 _OVERHEAD_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 1000, 600, 100
 """Memory, about, of an event without content, of each message and the like in it, of each value in what is free."""
 _UNITS = 16
-"""Least weight of a half, in units of which there are `_UNITS * pending_max`: so weights bound number and bytes."""
+"""Minimum weight of a half, in units of which there are `_UNITS * pending_max`: weights bound both number and bytes."""
 _WHOLE = frozenset({"span", "choices"})
+_DAY_MS = 86_400_000
+
+
+class Held(NamedTuple):
+    """A half that waits.
+
+    Attributes
+    ----------
+    deadline, silent_at
+        Event time of its scope, and time of the broker, at which it is given up; the latter 0 where it is not known.
+    size
+        Bytes, about.
+    """
+
+    event: LLMEvent
+    deadline: int
+    silent_at: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -41,7 +60,8 @@ class JoinCounts:
 class Joiner:
     """Gives out whole calls: as they come, when their second half comes, or alone when it did not come in time.
 
-    Time is event time (`agents.clock.StreamClock`), so that replay gives up the same halves as the live run did.
+    Time is event time of the half's scope (`agents.watermark.Watermarks`), so that replay gives up the same halves as
+    the live run did; where the scope falls silent it is the broker's time, which records of other scopes bring.
 
     Parameters
     ----------
@@ -68,34 +88,44 @@ class Joiner:
         self.timeout_ms = timeout_ms
         self.pending_bytes = pending_bytes
         self.counts = JoinCounts()
-        self._waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
+        self._waiting: OrderedDict[Key, Held] = OrderedDict()
+        # Of each scope, those that wait in the order in which they came; of all, when the broker's time gives them up.
+        self._queues: dict[Scope, dict[Key, None]] = {}
+        self._silent: list[tuple[int, Key]] = []
         self._room = TenantLru[Key, int](_UNITS * pending_max, weigh=int)
         self._given_up = TenantLru[Key, bool](_REMEMBERED)
         self._done = TenantLru[Key, bool](_REMEMBERED)
-        self._clock = StreamClock()
+        self._times = Watermarks()
 
     @property
     def pending(self) -> int:
         """Halves waiting now."""
         return len(self._waiting)
 
-    def add(self, event: LLMEvent, size: int | None = None) -> list[LLMEvent]:
+    def add(self, event: LLMEvent, when: Stamp | None = None, size: int | None = None) -> list[LLMEvent]:
         """Take an event; return the calls that can now be scored, the given-up ones first.
 
         Parameters
         ----------
+        when
+            Its time; its own where not given.
         size
             Bytes of its record; measured where not given.
         """
-        self._clock.advance(_ms(event))
-        out = self._expired()
+        when = when or stamp(milliseconds(event), 0, 0)
+        scope = (event.tenant, event.app)
+        now = self._times.advance(scope, when.reach) or when.at
+        out = self._expired(scope, now, when.broker) if self._waiting else []
         if event.kind == "call":
             out.append(event)
         else:
-            out += (self._part if event.kind == "part" else self._half)(event, _memory(event, size))
+            due = (now + self.timeout_ms, when.broker and when.broker + self.timeout_ms)
+            half = Held(event, *due, _memory(event, size))
+            out += self._part(half) if event.kind == "part" else self._half(half)
         return out
 
-    def _part(self, event: LLMEvent, size: int) -> list[LLMEvent]:
+    def _part(self, half: Held) -> list[LLMEvent]:
+        event = half.event
         key = (event.tenant, event.app, event.call_id)
         if self._done.peek(event.tenant, key):
             # Content that came on the span and once more in the logs.
@@ -105,34 +135,47 @@ class Joiner:
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
-        if held is not None and held[0].kind != "part":
+        if held is not None and held.event.kind != "part":
             self.counts.duplicates += 1
             return []
-        whole = event if held is None else with_part(held[0], event)
+        whole = event if held is None else with_part(held.event, event)
         if not _WHOLE.issubset(whole.parts):
-            deadline, before = (self._clock.now + self.timeout_ms, 0) if held is None else held[1:]
-            return self._wait(key, whole, deadline, before + size)
+            if held is not None:
+                half = held._replace(size=held.size + half.size)
+            return self._wait(key, half._replace(event=whole))
         if held is not None:
             self._forget(key)
             self.counts.joined += 1
         self._done.put(event.tenant, key, True)
         return [whole.model_copy(update={"kind": "call", "parts": ()})]
 
-    def _wait(self, key: Key, event: LLMEvent, deadline: int, size: int) -> list[LLMEvent]:
-        """Hold an event; return what is given up for it. One already held keeps its place in the order of deadlines."""
-        self._waiting[key] = (event, deadline, size)
-        weight = max(_UNITS, -(-size * _UNITS * self.pending_max // self.pending_bytes))
+    def _wait(self, key: Key, half: Held) -> list[LLMEvent]:
+        """Hold a half, one already held in its place; return what is given up for it."""
+        new = key not in self._waiting
+        self._waiting[key] = half
+        if new:
+            self._queue(key)
+        weight = max(_UNITS, -(-half.size * _UNITS * self.pending_max // self.pending_bytes))
         return [self._give_up(gone) for _, gone, _ in self._room.put(key[0], key, weight)]
 
-    def _half(self, event: LLMEvent, size: int) -> list[LLMEvent]:
+    def _queue(self, key: Key) -> None:
+        self._queues.setdefault(key[:2], {})[key] = None
+        if silent_at := self._waiting[key].silent_at:
+            heappush(self._silent, (silent_at, key))
+            if len(self._silent) > 2 * len(self._waiting) + _REMEMBERED:
+                self._silent = [(held.silent_at, k) for k, held in self._waiting.items() if held.silent_at]
+                heapify(self._silent)
+
+    def _half(self, half: Held) -> list[LLMEvent]:
+        event = half.event
         key = (event.tenant, event.app, event.call_id)
         if self._given_up.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
         if held is None:
-            return self._wait(key, event, self._clock.now + self.timeout_ms, size)
-        other = held[0]
+            return self._wait(key, half)
+        other = held.event
         if other.kind in {event.kind, "part"}:
             self.counts.duplicates += 1
             return []
@@ -140,11 +183,16 @@ class Joiner:
         self.counts.joined += 1
         return [merge(other, event) if other.kind == "request" else merge(event, other)]
 
-    def _expired(self) -> list[LLMEvent]:
+    def _expired(self, scope: Scope, now: int, broker: int) -> list[LLMEvent]:
         out = []
-        while self._waiting:
-            key, (_, deadline, _) = next(iter(self._waiting.items()))
-            if deadline > self._clock.now:
+        while self._silent and self._silent[0][0] <= broker:
+            silent_at, key = heappop(self._silent)
+            held = self._waiting.get(key)
+            if held is not None and held.silent_at == silent_at:
+                out.append(self._give_up(key))
+        while queue := self._queues.get(scope):
+            key = next(iter(queue))
+            if self._waiting[key].deadline > now:
                 break
             out.append(self._give_up(key))
         return out
@@ -156,49 +204,55 @@ class Joiner:
         return event
 
     def _forget(self, key: Key) -> LLMEvent:
+        held = self._waiting.pop(key)
         self._room.pop(key[0], key)
-        return self._waiting.pop(key)[0]
+        queue = self._queues[key[:2]]
+        del queue[key]
+        if not queue:
+            del self._queues[key[:2]]
+        return held.event
 
     def state(self) -> State:
         """Everything needed to continue."""
         c = self.counts
-        waiting = [[e.model_dump_json(exclude_unset=True), *more] for e, *more in self._waiting.values()]
         places = {key: k for k, key in enumerate(self._waiting)}
         return {
-            "waiting": waiting,
+            "waiting": [[e.model_dump_json(exclude_unset=True), *more] for e, *more in self._waiting.values()],
             "tenants": self._room.tenants(),
             "order": [[places[key], weight] for _, key, weight in self._room.items()],
             "given_up": [list(key) for key in self._given_up],
             "given_up_tenants": self._given_up.tenants(),
             "done": [list(key) for key in self._done],
             "done_tenants": self._done.tenants(),
-            "clock": self._clock.state(),
+            "times": self._times.state(),
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
 
     @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
-        waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
+        waiting: OrderedDict[Key, Held] = OrderedDict()
         values: Any = state
+        times = Watermarks()
         try:
             within(values["waiting"], self.pending_max, "halves")
-            for raw, deadline, size in values["waiting"]:
+            for raw, *numbers in values["waiting"]:
                 event = LLMEvent.model_validate_json(text(raw))
-                counts(deadline, size)
-                waiting[event.tenant, event.app, event.call_id] = (event, deadline, size)
-            keys = list(waiting)
-            self._room.restore(
-                values["tenants"], (keys[k] for k, _ in values["order"]), (w for _, w in values["order"])
-            )
+                counts(*numbers)
+                waiting[event.tenant, event.app, event.call_id] = Held(event, *numbers)
+            keys, order = list(waiting), values["order"]
+            self._room.restore(values["tenants"], (keys[k] for k, _ in order), (weight for _, weight in order))
             for name, kept in (("given_up", self._given_up), ("done", self._done)):
                 kept.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
             counts(*values["counts"])
             of_halves = JoinCounts(*values["counts"])
-            self._clock.restore(values["clock"])
+            times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
-        self._waiting, self.counts = waiting, of_halves
+        self._waiting, self.counts, self._times = waiting, of_halves, times
+        self._queues, self._silent = {}, []
+        for key in waiting:
+            self._queue(key)
 
 
 def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
@@ -212,7 +266,8 @@ def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
     latency = response.latency_ms
     if latency is None:
         latency = max(0.0, (response.time - request.time).total_seconds() * 1000)
-    return LLMEvent.model_construct(**fields | {"latency_ms": latency})
+    # A day is the most that the contract allows: beyond it, one of the halves has the time of a wrong clock.
+    return LLMEvent.model_construct(**fields | {"latency_ms": latency if latency <= _DAY_MS else None})
 
 
 def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
@@ -247,10 +302,6 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
 def _key(value: Any) -> Key:
     tenant, app, call = texts(value, 3)
     return tenant, app, call
-
-
-def _ms(event: LLMEvent) -> int:
-    return int(event.time.timestamp() * 1000)
 
 
 def _memory(event: LLMEvent, size: int | None) -> int:

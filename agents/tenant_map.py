@@ -110,6 +110,11 @@ class TenantLru(Generic[K, V]):
         own = self._tenants.get(tenant)
         return None if own is None else own.entries.get(key)
 
+    def established(self, tenant: str) -> bool:
+        """Return True for a tenant that has a share of its own."""
+        own = self._tenants.get(tenant)
+        return own is not None and own.uses >= ESTABLISHED
+
     def touch(self, tenant: str, key: K, fresh: Callable[[], V]) -> V:
         """Return the value of a key, now the most recently used; a fresh value for a new key.
 

@@ -69,6 +69,11 @@ class Worker(_Part):
         10_000, description="halves waiting for the other, per partition"
     )
     join_timeout_s: Annotated[float, Field(gt=0)] = Field(600.0, description="event time a half waits for the other")
+    allowed_skew_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        300.0,
+        description="seconds an event may be dated ahead of the broker's time of its record, as hosts' clocks differ; "
+        "beyond, it is scored, counted at the broker's time and marked `time_skew` (input_issues)",
+    )
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6066
     drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
@@ -145,9 +150,8 @@ class Aggregates(_Part):
 
     lateness_s: Annotated[float, Field(ge=0)] = Field(
         120.0,
-        description="event time a window stays open after its end, by the latest events of the partition (a few that "
-        "are further ahead of all others do not count); what comes later is scored, in no window, and counted "
-        "(aggregates_late_total)",
+        description="event time a window stays open after its end, by the latest event of its tenant and app, never "
+        "ahead of the broker's time; what comes later is scored, in no window, and counted (aggregates_late_total)",
     )
     flush_interval_s: Annotated[float, Field(gt=0)] = Field(2.0, description="how often open windows are published")
 

@@ -24,7 +24,7 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 2, "watermarks": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""
@@ -128,6 +128,7 @@ def build_pipeline(
         build_agents(settings),
         load_rules(settings.alerts.rules_file or DEFAULT_RULES),
         lateness_ms=int(settings.aggregates.lateness_s * 1000),
+        allowed_skew_ms=int(settings.worker.allowed_skew_s * 1000),
         join_pending_max=settings.worker.join_pending_max,
         join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
         repeats_remembered=settings.worker.repeats_remembered,

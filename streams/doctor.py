@@ -14,7 +14,7 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings, load_settings
 from streams.gateway.address import check_open
 from streams.gateway.keys import read
-from streams.kafka import TOPICS, client_options, otlp_topics, partitions_of
+from streams.kafka import STAMPED_BY_BROKER, TOPICS, client_options, otlp_topics, partitions_of, stamped_by_producers
 from streams.shadow.plan import plan_of
 from streams.store import connect
 
@@ -68,13 +68,24 @@ async def _broker(settings: Settings) -> list[Finding]:
     try:
         await admin.start()
         partitions = await partitions_of(admin)
+        others = [kafka.topic("events"), kafka.topic("feedback"), *otlp_topics(kafka)]
+        forgeable = await stamped_by_producers(admin, [name for name in others if name in partitions])
     except (KafkaError, OSError) as error:
         detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
         return [Finding("broker", ok=False, detail=detail)]
     finally:
         await admin.close()
     otlp = [_otlp(settings, partitions)] if kafka.otlp else []
-    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp]
+    stamps = [_stamps(forgeable)] if forgeable else []
+    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp, *stamps]
+
+
+def _stamps(forgeable: list[str]) -> Finding:
+    """Look at who says when a record was written."""
+    wanted = "=".join(STAMPED_BY_BROKER)
+    remedy = f"kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config {wanted}"
+    detail = f"producers date the records of {', '.join(forgeable)}, and may date them ahead; run: {remedy}"
+    return Finding("timestamps", ok=False, detail=detail)
 
 
 def _otlp(settings: Settings, partitions: dict[str, int]) -> Finding:

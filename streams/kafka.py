@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
@@ -31,9 +32,12 @@ class Topic:
 
 
 _COMPACT = (("cleanup.policy", "compact"), ("segment.ms", "600000"), ("min.cleanable.dirty.ratio", "0.1"))
+STAMPED_BY_BROKER = ("message.timestamp.type", "LogAppendTime")
+"""Of topics that others write: the time of a record is the broker's, whatever its producer says. It bounds the time of
+events (`agents.watermark`), and retention counts from it."""
 TOPICS = (
-    Topic("events", "what services publish"),
-    Topic("feedback", "labels for events"),
+    Topic("events", "what services publish", (STAMPED_BY_BROKER,)),
+    Topic("feedback", "labels for events", (STAMPED_BY_BROKER,)),
     Topic("scored", "events with their signals"),
     Topic("alerts", "changes of state of alerts", _COMPACT),
     Topic("aggregates", "one-minute windows"),
@@ -49,7 +53,7 @@ TOPICS = (
 def topics(kafka: Kafka) -> dict[str, Topic]:
     """Return every topic this installation has, by its full name; a Collector's only where they are read."""
     ours = {kafka.topic(t.name): t for t in TOPICS}
-    return ours | {name: Topic(name, "OTLP") for name in otlp_topics(kafka)}
+    return ours | {name: Topic(name, "OTLP", (STAMPED_BY_BROKER,)) for name in otlp_topics(kafka)}
 
 
 def otlp_topics(kafka: Kafka) -> list[str]:
@@ -78,6 +82,21 @@ async def partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
     about.
     """
     return {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
+
+
+async def stamped_by_producers(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
+    """Return those of some topics whose records have the time that their producer says.
+
+    None where the broker does not show it: librdkafka's mock cluster, or a user without DESCRIBE_CONFIGS.
+    """
+    name, wanted = STAMPED_BY_BROKER
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic, {name: None}) for topic in names]
+    try:
+        responses = await admin.describe_configs(asked)
+    except KafkaError:
+        return []
+    shown = ((topic, row) for r in responses for _, _, _, topic, rows in r.resources for row in rows)
+    return [topic for topic, row in shown if row[0] == name and row[1] != wanted]
 
 
 async def create_topics(kafka: Kafka) -> list[str]:

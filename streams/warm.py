@@ -28,7 +28,8 @@ def warm(settings: Settings) -> None:
     quick = settings.drift.model_copy(update={"reference_events": _REFERENCE})
     pipeline = build_pipeline(0, settings.model_copy(update={"drift": quick}))
     records: list[Record] = [
-        (offset, item, item.model_dump_json(exclude_unset=True).encode()) for offset, item in enumerate(_records())
+        Record(offset, item, item.model_dump_json(exclude_unset=True).encode())
+        for offset, item in enumerate(_records())
     ]
     pipeline.process(records)
     # A rate is first tuned after more events than these.

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.clock import StreamClock
 from agents.fit import array, text, texts
 from agents.fit import counts as whole
 from agents.learning.config import LearningConfig
@@ -23,6 +22,7 @@ from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
 from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
 from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
 from agents.tenant_map import TenantLru
+from agents.watermark import Watermarks
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -134,7 +134,9 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._clock = StreamClock()
+        self._times = Watermarks()
+        # Event time of the scope whose label came last.
+        self._now = 0
         self._since_version = 0
         self._lent = TenantLru[str, int](config.segments)
         self._told = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
@@ -150,12 +152,13 @@ class Learner:
 
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
-        events, times = [chunk.events[i] for i in said.which], chunk.times[said.which]
-        for time_ms in times.tolist():
-            self._clock.advance(time_ms)
+        events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
+        times = chunk.now[said.which]
+        for place, now in zip(places, times.tolist(), strict=True):
+            self._times.advance(place, now)
         chances = [0.0] * len(events)
         if events and self.config.requests_per_hour > 0.0:
-            places, names = [chunk.places[i] for i in said.which], [e.event_id for e in events]
+            names = [e.event_id for e in events]
             chances, novelties = self.sampler.chances(places, names, times, said.odds, said.rows)
             self._ask(said, chances, novelties)
         keep = self.events.keep
@@ -207,7 +210,8 @@ class Learner:
         who = labeller(feedback)
         ballot = self.ballots.of(key)
         before = self.labellers.believed(who)
-        weight = self.labellers.count(who, feedback.source, self._clock.now)
+        self._now = self._times.of((feedback.tenant, feedback.app))
+        weight = self.labellers.count(who, feedback.source, self._now)
         self._compare(who, event, ballot, label=feedback.label)
         if not ballot.votes and self.labellers.believed(who) > 0.0:
             self._judge(feedback, event)
@@ -300,7 +304,7 @@ class Learner:
         """Return the weights as they are now."""
         weights = self.moves.weights()
         quality = [q.as_dict() for q in self.quality.of()]
-        return Version(name_of(weights), self._clock.now, self.counts.learned, reason, quality, weights)
+        return Version(name_of(weights), self._now, self.counts.learned, reason, quality, weights)
 
     def keep_version(self, reason: str) -> None:
         """Remember the weights as they are now."""
@@ -348,12 +352,11 @@ class Learner:
 
     @property
     def hour(self) -> datetime:
-        """The hour of event time it is."""
-        return datetime.fromtimestamp(self._clock.now // HOUR_MS * 3600, UTC)
+        """The hour of event time it was where the last label belongs."""
+        return datetime.fromtimestamp(self._now // HOUR_MS * 3600, UTC)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as arrays and JSON-able values."""
-        numbers = [self._since_version, *self._clock.state()]
         return {
             "base": self.base,
             "version_name": self.version_name,
@@ -365,7 +368,8 @@ class Learner:
             "quality": self.quality.state(),
             "sampler": self.sampler.state(),
             "versions": self.versions.state(),
-            "numbers": np.array(numbers, np.int64),
+            "numbers": np.array([self._since_version, self._now], np.int64),
+            "times": self._times.state(),
             "lent": {"tenants": self._lent.tenants(), "labels": np.array(list(self._lent.values()), np.int64)},
             "told": _places(self._told),
             "news": _places(self._news),
@@ -379,9 +383,9 @@ class Learner:
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
         for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
-        self._since_version, *clock = array(state["numbers"], np.int64, 7).tolist()
-        self._clock.restore(clock)
-        whole(self._since_version, *counts.values())
+        self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
+        self._times.restore(state["times"])
+        whole(self._since_version, self._now, *counts.values())
         lent = state["lent"]["tenants"]
         labels = array(state["lent"]["labels"], np.int64, len(lent)).tolist()
         whole(*labels)

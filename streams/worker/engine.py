@@ -122,7 +122,9 @@ class Engine:
         bad: list[tuple[ConsumerRecord, RecordError]] = []
         for record in records:
             try:
-                good.append((record.offset, decode_record(record.value, record.headers), record.value))
+                item = decode_record(record.value, record.headers)
+                # -1 where the broker keeps none.
+                good.append(Record(record.offset, item, record.value, max(0, record.timestamp)))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from agents.pipeline import Record
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import decode_event
@@ -163,7 +164,7 @@ async def same_state(tree: Settings, raws: list[bytes]) -> None:
     for raw in raws:
         item = decode_event(raw)
         partition = partition_of(event_key(item), tree.kafka.partitions)
-        pipelines[partition].process([(offsets[partition], item, raw)])
+        pipelines[partition].process([Record(offsets[partition], item, raw)])
         offsets[partition] += 1
     for partition, pipeline in pipelines.items():
         found = await load(tree.kafka, partition)

@@ -9,6 +9,7 @@ SCRIPT = """
 import sys
 import orjson
 from numba.core.dispatcher import Dispatcher
+from agents.pipeline import Record
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import decode_event, FEEDBACK_HEADER
@@ -28,16 +29,16 @@ warmed = kernels()
 pipeline = build_pipeline(0, settings)
 records = []
 for raw in lines(600):
-    records.append((len(records), decode_event(raw), raw))
+    records.append(Record(len(records), decode_event(raw), raw))
     call = orjson.loads(raw)
     if len(records) % 20 == 0:
         label = {k: call[k] for k in ("call_id", "time", "tenant", "app")}
         for signal in ("injection", "hallucination"):
             label |= {"feedback_id": f"f{len(records)}", "kind": "feedback", "signal": signal, "label": True}
             given = orjson.dumps(label)
-            records.append((len(records), decode_event(given, [FEEDBACK_HEADER]), given))
+            records.append(Record(len(records), decode_event(given, [FEEDBACK_HEADER]), given))
 more = [*story(600), *(event for name, event in hostile().items() if name != "lone surrogates")]
-records += [(len(records) + k, item, item.model_dump_json().encode()) for k, item in enumerate(more)]
+records += [Record(len(records) + k, item, item.model_dump_json().encode()) for k, item in enumerate(more)]
 for k in range(0, len(records), 64):
     pipeline.process(records[k : k + 64])
 print(len(warmed) > 0, pipeline.learned > 0, sorted(kernels() - warmed))
