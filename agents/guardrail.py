@@ -65,6 +65,11 @@ class GuardrailAgent:
         self.cusum = cusum or RateConfig()
         self._rate = RateCusum(self.cusum)
 
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate was forgotten for others."""
+        return self._rate.evicted
+
     def score(self, chunk: Chunk) -> Scores:
         """Tell the gravest verdict on each event that has any; advance the rate by it."""
         # Most events have none: this line is what they cost.

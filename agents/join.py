@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import State, milliseconds
@@ -17,7 +18,7 @@ from agents.fit import counts, strict_restore, text, texts, within
 from agents.tenant_map import TenantLru
 from agents.watermark import Scope, Stamp, Watermarks, stamp
 from schemas.errors import StateError
-from schemas.event import LLMEvent, merged_issues
+from schemas.event import KEYS_MAX, LLMEvent, merged_issues
 
 Key: TypeAlias = "tuple[str, str, str]"
 _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
@@ -294,8 +295,8 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
     if issues := merged_issues(first.input_issues, second.input_issues):
         fields["input_issues"] = issues
     for name in ("parameters", "groups", "labels"):
-        if both := {**getattr(second, name), **getattr(first, name)}:
-            fields[name] = both
+        if both := {**getattr(first, name), **getattr(second, name), **getattr(first, name)}:
+            fields[name] = dict(islice(both.items(), KEYS_MAX))
     return fields
 
 

@@ -14,6 +14,7 @@ from schemas.errors import ContractError, DecodeError, RecordError
 from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
+from streams.identifiers import validated
 
 FEEDBACK_HEADER = ("kind", b"feedback")
 COMMAND_HEADER = ("kind", b"model")
@@ -54,9 +55,9 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
         raise ContractError(f"value: {len(raw)} bytes; the most that is judged is {MAX_RECORD_BYTES}; truncate texts")
     if _NAN.search(raw) or _INFINITY.search(raw):
         _strict(raw)
-    model = Feedback if FEEDBACK_HEADER in headers else LLMEvent
+    item: LLMEvent | Feedback
     try:
-        item = model.model_validate_json(raw)
+        item = validated(Feedback, raw) if FEEDBACK_HEADER in headers else validated(LLMEvent, raw)
     except ValidationError as error:
         raise explain(error) from error
     for name, value in _free(item):

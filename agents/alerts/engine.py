@@ -217,6 +217,11 @@ class AlertEngine:
         return out
 
     @property
+    def evicted(self) -> int:
+        """Windows forgotten for others."""
+        return self._windows.evicted
+
+    @property
     def overflow(self) -> int:
         """Alerts resolved for others."""
         return self._active.evicted

@@ -56,6 +56,11 @@ class DriftAgent:
         self._limits = limits(self.config)
         self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
 
+    @property
+    def evicted(self) -> int:
+        """Segments forgotten for others."""
+        return self.segments.evicted
+
     def _none(self) -> Segments:
         return Segments(self.config.max_segments, rows_kept(self.config.reference_events))
 

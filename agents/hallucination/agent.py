@@ -118,6 +118,11 @@ class HallucinationAgent:
         self._answers = Answers(self.config.questions)
         self._rate = RateCusum(self.config.cusum)
 
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate or threshold was forgotten for others."""
+        return self._rate.evicted + self._thresholds.evicted
+
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its features for a label to come."""
         found = features(chunk.texts, len(chunk), self.config)

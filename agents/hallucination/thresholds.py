@@ -78,6 +78,11 @@ class Thresholds:
     def __len__(self) -> int:
         return len(self._segments)
 
+    @property
+    def evicted(self) -> int:
+        """Applications forgotten for others."""
+        return self._segments.evicted
+
     def pass_on(self, key: Key, log_odds: float) -> float:
         """Threshold for this event, from those before it; then learn its score."""
         c = self.config

@@ -197,6 +197,11 @@ class Conversations:
         """Conversations forgotten because there were more than ``size``."""
         return self._talks.evicted
 
+    @property
+    def evicted_apps(self) -> int:
+        """Apps whose usual logits were forgotten because there were more than ``apps``."""
+        return self._usual.evicted
+
     def judge(
         self,
         chunk: Chunk,
