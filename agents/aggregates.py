@@ -102,7 +102,7 @@ class Aggregator:
         self.overflow = 0
         # The scope that was silent longest first.
         self._scopes: OrderedDict[Scope, _Open] = OrderedDict()
-        # Those of them that opened a window longest ago first, by tenant.
+        # The same by tenant.
         self._room = TenantLru[Scope, bool](scopes_max)
         self._closed = TenantLru[Scope, int](scopes_max)
         self._count = 0
@@ -180,7 +180,6 @@ class Aggregator:
         )
 
     def _opened(self, place: Scope, scope: _Open, key: Key) -> Window:
-        self._room.get(place[0], place)
         group = place[0]
         if not self._room.established(group):
             group = _NEWCOMERS
@@ -211,6 +210,7 @@ class Aggregator:
             scope = self._begin(place, when, out)
         else:
             self._scopes.move_to_end(place)
+            self._room.get(place[0], place)
         if scope is not None:
             _, scope.seen, scope.mark = when
         return scope
