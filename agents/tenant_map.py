@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
@@ -20,11 +19,13 @@ SMALL: Final = 256
 """Capacity below which a full map loses an entry at a time, which takes time proportional to its tenants."""
 
 
-class _Tenant(Generic[K, V]):
-    __slots__ = ("entries", "held", "uses")
+class _Tenant(dict[K, V]):
+    """The entries of a tenant, the one used longest ago first: an OrderedDict of one entry takes twice the memory."""
+
+    __slots__ = ("held", "uses")
 
     def __init__(self, uses: int = 0) -> None:
-        self.entries: OrderedDict[K, V] = OrderedDict()
+        super().__init__()
         self.held = 0
         self.uses = uses
 
@@ -84,7 +85,7 @@ class TenantLru(Generic[K, V]):
     def _clear(self) -> None:
         self.held = self._size = 0
         # The tenant used longest ago first.
-        self._tenants: OrderedDict[str, _Tenant[K, V]] = OrderedDict()
+        self._tenants: dict[str, _Tenant[K, V]] = {}
         # The last one, if it is established: using it again changes nothing.
         self._latest: _Tenant[K, V] | None = None
 
@@ -94,11 +95,11 @@ class TenantLru(Generic[K, V]):
     def get(self, tenant: str, key: K) -> V | None:
         """Return the value of a key, now the most recently used; None if there is none."""
         own = self._tenants.get(tenant)
-        if own is None or (value := own.entries.get(key)) is None:
+        if own is None or (value := own.pop(key, None)) is None:
             return None
-        own.entries.move_to_end(key)
+        own[key] = value
         if own is not self._latest:
-            self._tenants.move_to_end(tenant)
+            self._tenants[tenant] = self._tenants.pop(tenant)
             self._latest = own
             if own.uses < ESTABLISHED:
                 own.uses += 1
@@ -108,7 +109,7 @@ class TenantLru(Generic[K, V]):
     def peek(self, tenant: str, key: K) -> V | None:
         """Return the value of a key without using it; None if there is none."""
         own = self._tenants.get(tenant)
-        return None if own is None else own.entries.get(key)
+        return None if own is None else own.get(key)
 
     def established(self, tenant: str) -> bool:
         """Return True for a tenant that has a share of its own."""
@@ -139,16 +140,15 @@ class TenantLru(Generic[K, V]):
         own = self._tenants.get(tenant)
         if own is None:
             own = self._tenants[tenant] = _Tenant()
-        entries = own.entries
-        if key in entries:
+        if key in own:
             self._remove(own, key)
-        entries[key] = value
+        own[key] = value
         weight = 1 if self._weigh is None else self._weigh(value)
         own.held += weight
         self.held += weight
         self._size += 1
         if own is not self._latest:
-            self._tenants.move_to_end(tenant)
+            self._tenants[tenant] = self._tenants.pop(tenant)
             self._latest = own
             if own.uses < ESTABLISHED:
                 own.uses += 1
@@ -157,12 +157,12 @@ class TenantLru(Generic[K, V]):
 
     def replace(self, tenant: str, key: K, value: V) -> None:
         """Give a kept key another value of the same weight, without using it."""
-        self._tenants[tenant].entries[key] = value
+        self._tenants[tenant][key] = value
 
     def pop(self, tenant: str, key: K) -> V | None:
         """Remove a key and return its value; None if there is none."""
         own = self._tenants.get(tenant)
-        if own is None or key not in own.entries:
+        if own is None or key not in own:
             return None
         value = self._remove(own, key)
         self._forget_empty([tenant])
@@ -171,20 +171,20 @@ class TenantLru(Generic[K, V]):
     def items(self) -> Iterator[tuple[str, K, V]]:
         """Yield tenant, key and value, the tenant and of each tenant the key used longest ago first."""
         for tenant, own in self._tenants.items():
-            for key, value in own.entries.items():
+            for key, value in own.items():
                 yield tenant, key, value
 
     def __iter__(self) -> Iterator[K]:
         """Yield the keys in the order of `items`."""
-        return chain.from_iterable(own.entries for own in self._tenants.values())
+        return chain.from_iterable(self._tenants.values())
 
     def values(self) -> Iterator[V]:
         """Yield the values in the order of `items`."""
-        return chain.from_iterable(own.entries.values() for own in self._tenants.values())
+        return chain.from_iterable(own.values() for own in self._tenants.values())
 
     def tenants(self) -> list[list[str | int]]:
         """Return each tenant, its entries and its uses (up to `ESTABLISHED`), in the order of `items`."""
-        return [[tenant, len(own.entries), own.uses] for tenant, own in self._tenants.items()]
+        return [[tenant, len(own), own.uses] for tenant, own in self._tenants.items()]
 
     def restore(self, tenants: Iterable[Sequence[str | int]], keys: Iterable[K], values: Iterable[V]) -> None:
         """Hold just what `tenants`, `keys` and `values` gave; raise ValueError if it does not fit."""
@@ -200,17 +200,17 @@ class TenantLru(Generic[K, V]):
                 raise ValueError(f"{entries} entries and {uses} uses of tenant {str(tenant)[:40]!r}")
             own = self._tenants[tenant] = _Tenant(int(uses))
             for _, (key, value) in zip(range(int(entries)), given, strict=False):
-                own.entries[key] = value
+                own[key] = value
                 own.held += 1 if self._weigh is None else self._weigh(value)
-            if len(own.entries) != entries:
-                raise ValueError(f"{len(own.entries)} keys of tenant {tenant[:40]!r} where {entries} must be")
-            self._size += len(own.entries)
+            if len(own) != entries:
+                raise ValueError(f"{len(own)} keys of tenant {tenant[:40]!r} where {entries} must be")
+            self._size += len(own)
             self.held += own.held
         if self.held > self.capacity or next(given, None) is not None:
             raise ValueError(f"{self._size} entries or more, of weight {self.held}; at most {self.capacity}")
 
     def _remove(self, own: _Tenant[K, V], key: K) -> V:
-        value = own.entries.pop(key)
+        value = own.pop(key)
         weight = 1 if self._weigh is None else self._weigh(value)
         own.held -= weight
         self.held -= weight
@@ -219,7 +219,7 @@ class TenantLru(Generic[K, V]):
 
     def _forget_empty(self, tenants: Iterable[str]) -> None:
         for tenant in tenants:
-            if not self._tenants[tenant].entries:
+            if not self._tenants[tenant]:
                 del self._tenants[tenant]
         self._latest = None
 
@@ -249,14 +249,13 @@ class TenantLru(Generic[K, V]):
         """Evict at least so much of a group."""
         for tenant in group:
             own = self._tenants[tenant]
-            if self._weigh is None:
-                evicted = min(weight, own.held)
-                gone += [(tenant, *own.entries.popitem(last=False)) for _ in range(evicted)]
-            else:
-                evicted = 0
-                while own.entries and evicted < weight:
-                    gone.append((tenant, *own.entries.popitem(last=False)))
-                    evicted += self._weigh(gone[-1][2])
+            evicted = 0
+            for key in list(islice(own, weight)):
+                if evicted >= weight:
+                    break
+                value = own.pop(key)
+                evicted += 1 if self._weigh is None else self._weigh(value)
+                gone.append((tenant, key, value))
             own.held -= evicted
             self.held -= evicted
             weight -= evicted
