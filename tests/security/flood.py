@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -81,3 +84,21 @@ class Stream:
     def packed(self) -> bytes:
         """Return the snapshot that a worker would write."""
         return encode(Snapshot(0, self.pipeline.offset, versions(self.pipeline), self.pipeline.state()))
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(dimension: str, count: str, length: str) -> None:
+    """Print by how many bytes a process grows in a flood, and the size of its snapshot after it."""
+    stream = Stream()
+    stream.send(call(n, n / 1000) for n in range(CHUNK))
+    before = _resident_bytes()
+    stream.send(flood(dimension, int(count), length=int(length), second=1.0))
+    grown = _resident_bytes() - before
+    sys.stdout.write(f"{grown} {len(stream.packed())}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
