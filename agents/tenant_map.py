@@ -22,12 +22,14 @@ SMALL: Final = 256
 class _Tenant(dict[K, V]):
     """The entries of a tenant, the one used longest ago first: an OrderedDict of one entry takes twice the memory."""
 
-    __slots__ = ("held", "uses")
+    __slots__ = ("held", "used", "uses")
 
-    def __init__(self, uses: int = 0) -> None:
+    def __init__(self, uses: int = 0, used: int = 0) -> None:
         super().__init__()
         self.held = 0
         self.uses = uses
+        # How many entries the map had taken when this tenant was used last.
+        self.used = used
 
 
 class TenantLru(Generic[K, V]):
@@ -83,11 +85,8 @@ class TenantLru(Generic[K, V]):
         self._clear()
 
     def _clear(self) -> None:
-        self.held = self._size = 0
-        # The tenant used longest ago first.
+        self.held = self._size = self._taken = 0
         self._tenants: dict[str, _Tenant[K, V]] = {}
-        # The last one, if it is established: using it again changes nothing.
-        self._latest: _Tenant[K, V] | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -98,12 +97,9 @@ class TenantLru(Generic[K, V]):
         if own is None or (value := own.pop(key, None)) is None:
             return None
         own[key] = value
-        if own is not self._latest:
-            self._tenants[tenant] = self._tenants.pop(tenant)
-            self._latest = own
-            if own.uses < ESTABLISHED:
-                own.uses += 1
-                self._latest = None
+        own.used = self._taken
+        if own.uses < ESTABLISHED:
+            own.uses += 1
         return value
 
     def peek(self, tenant: str, key: K) -> V | None:
@@ -147,12 +143,10 @@ class TenantLru(Generic[K, V]):
         own.held += weight
         self.held += weight
         self._size += 1
-        if own is not self._latest:
-            self._tenants[tenant] = self._tenants.pop(tenant)
-            self._latest = own
-            if own.uses < ESTABLISHED:
-                own.uses += 1
-                self._latest = None
+        self._taken += 1
+        own.used = self._taken
+        if own.uses < ESTABLISHED:
+            own.uses += 1
         return self._cut() if self.held > self.capacity else ()
 
     def replace(self, tenant: str, key: K, value: V) -> None:
@@ -170,27 +164,32 @@ class TenantLru(Generic[K, V]):
 
     def items(self) -> Iterator[tuple[str, K, V]]:
         """Yield tenant, key and value, the tenant and of each tenant the key used longest ago first."""
-        for tenant, own in self._tenants.items():
+        for tenant, own in self._in_order():
             for key, value in own.items():
                 yield tenant, key, value
 
     def __iter__(self) -> Iterator[K]:
         """Yield the keys in the order of `items`."""
-        return chain.from_iterable(self._tenants.values())
+        return chain.from_iterable(own for _, own in self._in_order())
 
     def values(self) -> Iterator[V]:
         """Yield the values in the order of `items`."""
-        return chain.from_iterable(own.values() for own in self._tenants.values())
+        return chain.from_iterable(own.values() for _, own in self._in_order())
 
     def tenants(self) -> list[list[str | int]]:
-        """Return each tenant, its entries and its uses (up to `ESTABLISHED`), in the order of `items`."""
-        return [[tenant, len(own), own.uses] for tenant, own in self._tenants.items()]
+        """Return each tenant, its entries, its uses (up to `ESTABLISHED`) and its age, in the order of `items`."""
+        ordered = self._in_order()
+        ages = {used: age for age, used in enumerate(sorted({self._taken, *(own.used for _, own in ordered)})[::-1])}
+        return [[tenant, len(own), own.uses, ages[own.used]] for tenant, own in ordered]
+
+    def _in_order(self) -> list[tuple[str, _Tenant[K, V]]]:
+        return sorted(self._tenants.items(), key=lambda pair: (pair[1].used, pair[0]))
 
     def restore(self, tenants: Iterable[Sequence[str | int]], keys: Iterable[K], values: Iterable[V]) -> None:
         """Hold just what `tenants`, `keys` and `values` gave; raise ValueError if it does not fit."""
         self._clear()
         given = zip(keys, values, strict=True)
-        for tenant, entries, uses in tenants:
+        for tenant, entries, uses, age in tenants:
             if (
                 not isinstance(tenant, str)
                 or tenant in self._tenants
@@ -198,7 +197,7 @@ class TenantLru(Generic[K, V]):
                 or not 0 < int(uses) <= ESTABLISHED
             ):
                 raise ValueError(f"{entries} entries and {uses} uses of tenant {str(tenant)[:40]!r}")
-            own = self._tenants[tenant] = _Tenant(int(uses))
+            own = self._tenants[tenant] = _Tenant(int(uses), -int(age))
             for _, (key, value) in zip(range(int(entries)), given, strict=False):
                 own[key] = value
                 own.held += 1 if self._weigh is None else self._weigh(value)
@@ -221,13 +220,12 @@ class TenantLru(Generic[K, V]):
         for tenant in tenants:
             if not self._tenants[tenant]:
                 del self._tenants[tenant]
-        self._latest = None
 
     def _cut(self) -> list[tuple[str, K, V]]:
         """Evict what is above the fair share of the room."""
         groups: list[list[str]] = []
         newcomers: list[str] = []
-        for tenant, own in self._tenants.items():
+        for tenant, own in self._in_order():
             if own.uses < ESTABLISHED:
                 newcomers.append(tenant)
             else:

@@ -304,7 +304,7 @@ def with_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any
         Counter(row[segment].get("tenant", "") for row in active),
     )
     for part, counted in (("window_tenants", of_windows), ("active_tenants", of_active)):
-        kept[part] = [[tenant, counted[tenant], uses] for tenant, _, uses in state[part] if counted[tenant]]
+        kept[part] = [[tenant, counted[tenant], *more] for tenant, _, *more in state[part] if counted[tenant]]
     return kept
 
 

@@ -389,7 +389,7 @@ class Learner:
         lent = state["lent"]["tenants"]
         labels = array(state["lent"]["labels"], np.int64, len(lent)).tolist()
         whole(*labels)
-        self._lent.restore(lent, [tenant for tenant, _, _ in lent], labels)
+        self._lent.restore(lent, [tenant for tenant, *_ in lent], labels)
         for kept, given in ((self._told, state["told"]), (self._news, state["news"])):
             _fill(kept, given)
         self.counts, self.version_name = LabelCounts(**counts), version_name

@@ -248,7 +248,9 @@ class Moves:
         following = self._next  # names are not used twice: whoever holds one may ask for it after this
         self._clear()
         self._next = following
-        known: list[tuple[str, int, int]] = [(tenant, 1, ESTABLISHED) for tenant in tenants]
+        known: list[tuple[str, int, int, int]] = [
+            (tenant, 1, ESTABLISHED, len(tenants) - k) for k, tenant in enumerate(tenants)
+        ]
         self._slots.restore(known, tenants, range(1, len(tenants) + 1))
         ends = np.cumsum(counts)
         for k, table in enumerate([self.shared, *(self.own[slot] for slot in self._slots.values())]):

@@ -33,7 +33,7 @@ def test_it_never_holds_more_than_its_capacity_and_its_counts_are_those_of_its_e
     for op in ops:
         apply(kept, op)
         assert len(kept) == kept.held == len(list(kept.items())) <= capacity
-    assert sum(int(entries) for _, entries, _ in kept.tenants()) == len(kept)
+    assert sum(int(entries) for _, entries, *_ in kept.tenants()) == len(kept)
 
 
 @given(OPS, st.integers(8, 200))
@@ -48,8 +48,8 @@ def test_its_weights_together_never_exceed_its_capacity(ops: list[Op], capacity:
 def test_a_tenant_at_or_below_its_share_loses_nothing(ops: list[Op], capacity: int) -> None:
     kept = TenantLru[int, int](capacity)
     for op in ops:
-        before = Counter({str(tenant): int(entries) for tenant, entries, _ in kept.tenants()})
-        uses = {str(tenant): int(number) for tenant, _, number in kept.tenants()}
+        before = Counter({str(tenant): int(entries) for tenant, entries, *_ in kept.tenants()})
+        uses = {str(tenant): int(number) for tenant, _, number, _ in kept.tenants()}
         gone = apply(kept, op)
         if op[0] == "p" and isinstance(gone, list):
             share = capacity // len({*before, op[1]})
@@ -90,14 +90,14 @@ def test_the_fair_share_fills_the_room(held: list[int], room: int) -> None:
 @pytest.mark.parametrize(
     ("tenants", "keys"),
     [
-        ([["t", 2, 1]], [1]),
-        ([["t", 1, 1]], [1, 2]),
-        ([["t", 1, 0]], [1]),
-        ([["t", 1, ESTABLISHED + 1]], [1]),
-        ([["t", 1, 1], ["t", 1, 1]], [1, 2]),
-        ([["t", 2, 1]], [1, 1]),
-        ([["t", 5, 1]], [1, 2, 3, 4, 5]),
-        ([[1, 1, 1]], [1]),
+        ([["t", 2, 1, 0]], [1]),
+        ([["t", 1, 1, 0]], [1, 2]),
+        ([["t", 1, 0, 0]], [1]),
+        ([["t", 1, ESTABLISHED + 1, 0]], [1]),
+        ([["t", 1, 1, 0], ["t", 1, 1, 0]], [1, 2]),
+        ([["t", 2, 1, 0]], [1, 1]),
+        ([["t", 5, 1, 0]], [1, 2, 3, 4, 5]),
+        ([[1, 1, 1, 0]], [1]),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(tenants: list[list[str | int]], keys: list[int]) -> None:
