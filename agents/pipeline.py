@@ -213,7 +213,7 @@ class Pipeline:
                 for request in agent.learner.requests:
                     asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
-        issues = [_known_issues(event.input_issues) for event in events]
+        issues = [event.input_issues and _known_issues(event.input_issues) for event in events]
         self.input_issues.update(chain.from_iterable(issues))
         out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
         out.aggregates += self.aggregator.add(chunk, signals)
@@ -294,7 +294,7 @@ def _with_cost(raw: bytes, call: LLMEvent) -> bytes:
 
 def _known_issues(codes: Sequence[str]) -> Sequence[str]:
     """Return the codes of an event as they are counted and stored: a sender can write any, and each is kept."""
-    return [code if code in INPUT_ISSUES else OTHER for code in codes] if codes else codes
+    return [code if code in INPUT_ISSUES else OTHER for code in codes]
 
 
 def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:
