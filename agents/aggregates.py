@@ -9,7 +9,7 @@ from sys import intern
 from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
-from agents.fit import counts, strict_restore, texts, time_ms
+from agents.fit import counts, strict_restore, texts, time_ms, within
 from agents.tenant_map import OTHER, TenantLru
 from agents.watermark import SCOPES_MAX, Scope
 from agents.window_counts import SegmentWindow, Window, count, count_signals, window_of
@@ -307,15 +307,19 @@ class Aggregator:
         scopes: OrderedDict[Scope, _Open] = OrderedDict()
         newcomers: set[Key] = set()
         try:
-            for tenant, app, closed_before, seen, mark, windows in values["scopes"]:
+            within(values["scopes"], self._room.capacity, "scopes")
+            for *place, closed_before, seen, mark, windows in values["scopes"]:
+                tenant, app = texts(place, 2)
                 found = {(start, Segment(*texts(segment))): window_of(w) for start, segment, _, w in windows}
                 newcomers |= {(start, Segment(*segment)) for start, segment, newcomer, _ in windows if newcomer}
-                time_ms(closed_before, *(start for start, _ in found))
-                counts(seen, mark)
+                time_ms(closed_before, seen, mark, *(start for start, _ in found))
                 scopes[tenant, app] = _Open(closed_before, seen, mark, found)
-            counts(*values["marks"])
-            closed = values["closed"]
-            self._closed.restore(values["closed_tenants"], ((t, a) for t, a, _ in closed), (b for *_, b in closed))
+            within([w for scope in scopes.values() for w in scope.windows], self.windows_max, "windows")
+            late, overflow, idle_at, minute, new_scopes = values["marks"]
+            counts(late, overflow, minute, new_scopes)
+            ended = [(texts(place, 2), before) for *place, before in values["closed"]]
+            time_ms(idle_at, *(before for _, before in ended))
+            self._closed.restore(values["closed_tenants"], ((t, a) for (t, a), _ in ended), (b for _, b in ended))
             places = list(scopes)
             self._room.restore(values["room_tenants"], [places[k] for k in values["room"]], [True] * len(places))
         except (KeyError, TypeError, ValueError) as error:

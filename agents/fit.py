@@ -18,8 +18,11 @@ from schemas.errors import StateError
 
 _INT_MIN, _INT_END = -1, 1 << 64
 """Counts, times in milliseconds, 64-bit digests; -1 stands for none."""
+_COUNT_END = 1 << 62
+"""Beyond it a count could not go on in 64 bits."""
 _DEPTH_MAX = 12
 _ATOMS = frozenset({str, bytes, bool, type(None)})
+_PLAIN = _ATOMS | {int, float}
 
 
 class _Part(Protocol):
@@ -61,22 +64,29 @@ def check_numbers(value: Any, depth: int = 0) -> None:
     if type(value) in _ATOMS:
         return
     if isinstance(value, list | tuple):
-        for part in value:
-            check_numbers(part, depth + 1)
+        # Most of a state are ten thousands of short lists of names or counts.
+        if not (kinds := set(map(type, value))) <= _ATOMS and not (kinds == {int} and _in_range(value)):
+            for part in value:
+                check_numbers(part, depth + 1)
     elif isinstance(value, Mapping):
         for pair in value.items():
             check_numbers(pair, depth + 1)
-    elif isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf" or (value.dtype.kind == "f" and not np.isfinite(value).all()):
-            raise ValueError(f"an array of {value.dtype} that are not all finite numbers")
     elif not _is_number(value):
-        raise ValueError(f"{value!r} is not a number of a state"[:200])
+        raise ValueError(f"{value!r} is no finite number of 64 bits"[:200])
 
 
 def _is_number(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        if value.dtype == np.int64 and value.size:
+            return int(value.max()) < _COUNT_END and int(value.min()) > -_COUNT_END
+        return value.dtype.kind in "biu" or (value.dtype.kind == "f" and bool(np.isfinite(value).all()))
     if isinstance(value, float | np.floating):
         return math.isfinite(value)
-    return isinstance(value, int | np.integer | np.bool_) and _INT_MIN <= int(value) < _INT_END
+    return isinstance(value, int | np.integer | np.bool_) and _in_range([int(value)])
+
+
+def _in_range(values: Sequence[int]) -> bool:
+    return _INT_MIN <= min(values) <= max(values) < _INT_END
 
 
 def check_alike(given: Any, taken: Any, where: str = "state") -> None:
@@ -104,8 +114,7 @@ def _check_rows(given: Sequence[Any], taken: Sequence[Any], where: str) -> None:
     if len(given) != len(taken):
         raise ValueError(f"{where}: {len(given)} values were given, {len(taken)} were taken")
     kinds = list(map(type, given))
-    # Most of a state are ten thousands of short lists of names.
-    if not _ATOMS.issuperset(kinds) or kinds != list(map(type, taken)):
+    if not _PLAIN.issuperset(kinds) or kinds != list(map(type, taken)):
         for k, (one, other) in enumerate(zip(given, taken, strict=True)):
             check_alike(one, other, f"{where}.{k}"[:200])
 
@@ -123,9 +132,9 @@ def within(values: Sequence[Any] | Mapping[Any, Any], most: int, what: str) -> N
 
 
 def counts(*values: int) -> None:
-    """Raise ValueError unless each value is a whole number that a signed 64-bit column holds, and not negative."""
+    """Raise ValueError unless each value is a whole number, not negative, that can go on counting in 64 bits."""
     for value in values:
-        if type(value) is not int or not 0 <= value < 1 << 63:
+        if type(value) is not int or not 0 <= value < _COUNT_END:
             raise ValueError(f"a count was expected, not {value!r}"[:200])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import orjson
@@ -19,12 +19,13 @@ import orjson
 from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State, Timing, milliseconds
+from agents.commands import Commands
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.prices import Price, priced
 from agents.repeats import Repeats
 from agents.tenant_map import OTHER
-from agents.watermark import Stamp, Watermarks, stamp
+from agents.watermark import Watermarks, stamp
 from agents.window_counts import SegmentWindow
 from schemas.errors import StateError
 from schemas.event import INPUT_ISSUES, LLMEvent
@@ -64,14 +65,8 @@ class Record(NamedTuple):
     timestamp_ms: int = 0
 
 
-class _Call(NamedTuple):
-    """A whole call, the offset of the record that completed it, its bytes, its time, and its scope's watermark."""
-
-    offset: int
-    event: LLMEvent
-    raw: bytes
-    when: Stamp
-    watermark: int
+_Call: TypeAlias = "tuple[int, LLMEvent, bytes, int, int, int]"
+"""The offset of the record that completed a call, the call, its bytes, and what `Timing` has of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +112,8 @@ class Pipeline:
     ----------
     offset
         The last source offset included in the state; -1 before the first.
+    busy
+        The part of the state that is at work, or was when `process` raised.
     input_issues
         Events by code of `schemas.event.INPUT_ISSUES`, since somebody last took and cleared them.
     learned, ignored
@@ -143,10 +140,12 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.repeats = Repeats(repeats_remembered)
+        self.commands = Commands()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
         self.offset = -1
+        self.busy = ""
         self.learned = self.ignored = 0
         self.input_issues: Counter[str] = Counter()
         self._prices = prices or {}
@@ -180,12 +179,14 @@ class Pipeline:
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
+        new = isinstance(item, ModelCommand) and self.commands.first_time(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue
+            self.busy = agent.name
             if isinstance(item, ModelCommand):
                 if isinstance(agent, Learns):
-                    agent.learner.command(item)
+                    agent.learner.command(item, repeated=not new)
                 continue
             known = agent.learn(item)
             self.learned += known
@@ -194,15 +195,16 @@ class Pipeline:
                 out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
+        self.busy = "join"
         calls = list(self._whole_calls(run))
         if not calls:
             return
-        offsets, events, raws, stamps, watermarks = (list(column) for column in zip(*calls, strict=True))
-        times = np.array(stamps, np.int64)
-        timing = Timing(times[:, 0], np.array(watermarks, np.int64), times[:, 2])
+        offsets, events, raws, *times = zip(*calls, strict=True)
+        timing = Timing(*(np.array(column, np.int64) for column in times))
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
         scores: dict[str, Scores] = {}
         for agent in self.agents:
+            self.busy = agent.name
             scores[agent.name] = self._score(agent, chunk)
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
@@ -210,13 +212,16 @@ class Pipeline:
         asked: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
+                self.busy = agent.name
                 for request in agent.learner.requests:
                     asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
         issues = [event.input_issues and _known_issues(event.input_issues) for event in events]
         self.input_issues.update(chain.from_iterable(issues))
         out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
+        self.busy = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
+        self.busy = "alerts"
         out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
 
@@ -232,13 +237,14 @@ class Pipeline:
             when = stamp(milliseconds(item), broker, skew)
             event = item.with_issue("time_skew") if not when.reach else item
             for released in self.joiner.add(event, when, len(raw)):
-                own = when if released is event else stamp(milliseconds(released), broker, skew)
-                watermark = self.watermarks.advance((released.tenant, released.app), own.reach)
+                at, reach, taken = when if released is event else stamp(milliseconds(released), broker, skew)
+                watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; joined halves and repaired events are written anew.
                 as_it_came = released is event and not item.input_issues
                 written = raw if as_it_came else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released
-                yield _Call(offset, call, written if call is released else _with_cost(written, call), own, watermark)
+                written = written if call is released else _with_cost(written, call)
+                yield offset, call, written, at, watermark, taken
 
     def _scored_rows(
         self,
@@ -267,6 +273,7 @@ class Pipeline:
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
         parts["repeats"] = self.repeats.state()
+        parts["commands"] = self.commands.state()
         parts["watermarks"] = self.watermarks.state()
         return parts
 
@@ -275,7 +282,8 @@ class Pipeline:
         cold: list[str] = []
         homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
         homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
-        homes |= {"join": self.joiner, "repeats": self.repeats, "watermarks": self.watermarks}
+        homes |= {"join": self.joiner, "repeats": self.repeats}
+        homes |= {"commands": self.commands, "watermarks": self.watermarks}
         for name, home in homes.items():
             try:
                 if name not in parts:

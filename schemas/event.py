@@ -31,6 +31,8 @@ Part = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
+    "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
+    "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
     "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a label's value: {LABEL_MAX}): its "
     "end is a hash now; the whole is in the field `shortened`",
     "keys_left_out": f"labels, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "

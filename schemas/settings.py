@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from schemas.errors import SettingsError
 from schemas.files import read_yaml
+from schemas.urls import check_url
 
 
 class _Part(BaseModel):
@@ -80,6 +81,10 @@ class Worker(_Part):
     repeats_remembered: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         50_000, description="events per partition among which one that comes again is judged once; 0: never looked"
     )
+    snapshot_bytes_max: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = Field(
+        256 << 20,
+        description="largest state of a partition, in bytes unpacked, that is restored; a larger one is rejected",
+    )
     shadow_file: Path | None = Field(
         None, description="YAML: rules, or settings of agents and alerts, that run in shadow (docs/shadow.md)"
     )
@@ -108,12 +113,26 @@ class Ingest(_Part):
     tls_cert_file: Path | None = Field(None, description="PEM, with its chain; HTTPS where given")
     tls_key_file: Path | None = Field(None, description="PEM; may be in tls_cert_file")
     body_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = Field(
-        16 << 20, description="most bytes of one body, unpacked"
+        16 << 20, description="most bytes of one body, unpacked; at most a quarter of in_flight_bytes"
     )
     body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="most events of one body")
     in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        64 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
+        64 << 20,
+        description="most bytes received and not yet written to Kafka; 503 beyond. One key may hold as much as "
+        "stays free for the others: alone half of it",
     )
+    requests_per_key: Annotated[int, Field(ge=1)] = Field(
+        256, description="most requests of one key at once (without keys: of one address); 429 beyond"
+    )
+    connections: Annotated[int, Field(ge=1)] = Field(
+        1024,
+        description="most open connections, fewer where the process may open fewer files; beyond, the sender that has "
+        "most of them loses the one that it used longest ago",
+    )
+    body_bytes_per_s: Annotated[float, Field(gt=0)] = Field(
+        1024.0, description="slowest that a body may arrive, in bytes per second, but for pauses of body_stall_s; 408"
+    )
+    body_stall_s: Annotated[float, Field(gt=0)] = Field(10.0, description="longest pause in a body; 408")
     otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
     read_timeout_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="longest the header of a request, or its body, may take to arrive"
@@ -195,8 +214,17 @@ class Encoder(_Part):
 class Judge(_Part):
     """A language model asked about what the agents find suspicious; its verdicts are labels. Off without ``url``."""
 
-    url: str | None = Field(None, description="of an OpenAI-compatible API, for example https://host/v1; None: off")
+    url: str | None = Field(
+        None,
+        description="of an OpenAI-compatible API, for example https://host/v1; None: off. http:// with a key only on a "
+        "loopback address",
+    )
     key: SecretStr | None = None
+    redact: bool = Field(
+        True,
+        description="e-mail addresses, telephone numbers, payment cards, IBANs and keys of well-known shapes in texts "
+        "are replaced by [email] and the like before they are sent; needs the client package",
+    )
     model: str = Field("", description="as the endpoint names it")
     requested: bool = Field(
         True, description="asked about events too whose labels the agents ask for (learning.requests_per_hour)"
@@ -218,6 +246,15 @@ class Judge(_Part):
     answer_format: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="response_format; what the endpoint can"
     )
+
+    @model_validator(mode="after")
+    def _url_may_have_the_key(self) -> Judge:
+        key = self.key.get_secret_value() if self.key else ""
+        if self.url:
+            check_url(self.url, "tiers.judge.url", key=bool(key))
+        if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
+            raise ValueError("tiers.judge.key: holds a space, a line end or other characters that no header may have")
+        return self
 
 
 class Tiers(_Part):
@@ -277,6 +314,20 @@ class Campaign(_Part):
     max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(1024, description="wordings kept, per partition")
 
 
+KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+
+
+class Security(_Part):
+    """Authentication of what the monitor reads back from Kafka (docs/security.md)."""
+
+    signing_keys: dict[KeyId, Annotated[SecretStr, Field(min_length=32)]] = Field(
+        {},
+        description="key id to secret of 32 characters or more: `{k2: ..., k1: ...}`; JSON in the environment. "
+        "Snapshots, commands to models and forwarded labels are signed with the first key, and rejected unless one of "
+        "the keys signed them; empty: nothing is signed, nothing is checked",
+    )
+
+
 class Price(_Part):
     """What a model costs, in US dollars per million tokens."""
 
@@ -301,6 +352,7 @@ class Settings(BaseSettings):
     tiers: Tiers = Tiers()
     learning: Learning = Learning()
     campaign: Campaign = Campaign()
+    security: Security = Security()
     prices: dict[str, Price] = Field(
         {},
         description="by model, US dollars per million tokens, for calls that bring no cost_usd: "
@@ -355,5 +407,6 @@ def _told(error: ErrorDetails) -> str:
         near = get_close_matches(where, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
-    secret = where in known and "SecretStr" in str(known[where].annotation)
-    return f"{where}: {error['msg']}" + ("" if secret else f" (got {error['input']!r})")
+    # Of a whole part, or of what pydantic could not place, the value may hold a password.
+    secret = where not in known or "SecretStr" in str(known[where].annotation)
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}" + ("" if secret else f" (got {error['input']!r})")

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from agents.base import Agent
 from agents.campaign import CampaignAgent, CampaignConfig
 from agents.drift import DriftAgent, DriftConfig
@@ -19,12 +17,13 @@ from agents.learning import LearningConfig
 from agents.pipeline import Pipeline
 from agents.prices import Price
 from schemas.errors import SettingsError
+from schemas.files import read_json
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 2, "watermarks": 1}
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 2, "commands": 1, "watermarks": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""
@@ -88,10 +87,7 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
     if path is None:
         return agent
     setting = f"learning.{_WEIGHTS[agent.name]}={path}"
-    try:
-        file = WeightsFile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(f"{setting}: {error}; give a file that `streamgauge model export` wrote") from error
+    file = read_json(path, setting, WeightsFile, "give a file that `streamgauge model export` wrote")
     command = ModelCommand(
         command_id=path.name[:256],
         time=file.created_at,

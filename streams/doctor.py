@@ -17,6 +17,7 @@ from streams.gateway.keys import read
 from streams.kafka import STAMPED_BY_BROKER, TOPICS, client_options, otlp_topics, partitions_of, stamped_by_producers
 from streams.shadow.plan import plan_of
 from streams.store import connect
+from streams.tls import server_tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ async def examine() -> list[Finding]:
     except SettingsError as error:
         return [Finding("settings", ok=False, detail=str(error).removeprefix("settings: "))]
     found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
-    found += [_ingest(settings), *_shadow(settings)]
+    found += [_ingest(settings), *_shadow(settings), _signing(settings)]
     found += await _broker(settings)
     found.append(await asyncio.to_thread(_store, settings))
     return found
@@ -47,6 +48,7 @@ def _ingest(settings: Settings) -> Finding:
     path = settings.ingest.keys_file
     try:
         check_open(settings.ingest)
+        server_tls(settings.ingest)
         keys = read(path) if path else []
     except SettingsError as error:
         return Finding("ingest", ok=False, detail=str(error))
@@ -62,30 +64,45 @@ def _shadow(settings: Settings) -> list[Finding]:
     return [Finding("shadow", ok=True, detail=f"{plan.name}: {len(plan.rules.rules)} alert rules")] if plan else []
 
 
+def _signing(settings: Settings) -> Finding:
+    """Look at what tells our own snapshots and commands from others'."""
+    if keys := list(settings.security.signing_keys):
+        accepted = f", accepted from {', '.join(keys[1:])} too" if keys[1:] else ""
+        return Finding("signing", ok=True, detail=f"snapshots and commands are signed with {keys[0]}{accepted}")
+    detail = (
+        "snapshots and commands are not authenticated: whoever may write to "
+        f"{settings.kafka.topic('events')} may roll back a model; set security.signing_keys (docs/security.md)"
+    )
+    return Finding("signing", ok=True, detail=detail)
+
+
 async def _broker(settings: Settings) -> list[Finding]:
     kafka = settings.kafka
-    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
+    try:
+        options = client_options(kafka)
+    except SettingsError as error:
+        return [Finding("settings", ok=False, detail=str(error))]
+    admin = AIOKafkaAdminClient(**options, request_timeout_ms=5000)
     try:
         await admin.start()
         partitions = await partitions_of(admin)
-        others = [kafka.topic("events"), kafka.topic("feedback"), *otlp_topics(kafka)]
-        forgeable = await stamped_by_producers(admin, [name for name in others if name in partitions])
+        events = kafka.topic("events")
+        forgeable = events in partitions and await stamped_by_producers(admin, events)
     except (KafkaError, OSError) as error:
         detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
         return [Finding("broker", ok=False, detail=detail)]
     finally:
         await admin.close()
     otlp = [_otlp(settings, partitions)] if kafka.otlp else []
-    stamps = [_stamps(forgeable)] if forgeable else []
+    stamps = [_stamps(events)] if forgeable else []
     return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp, *stamps]
 
 
-def _stamps(forgeable: list[str]) -> Finding:
-    """Look at who says when a record was written."""
+def _stamps(topic: str) -> Finding:
+    """Report a topic whose records have the time that their producer says."""
     wanted = "=".join(STAMPED_BY_BROKER)
-    remedy = f"kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config {wanted}"
-    detail = f"producers date the records of {', '.join(forgeable)}, and may date them ahead; run: {remedy}"
-    return Finding("timestamps", ok=False, detail=detail)
+    remedy = f"kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {wanted}"
+    return Finding("timestamps", ok=False, detail=f"producers date the records of {topic}; run: {remedy}")
 
 
 def _otlp(settings: Settings, partitions: dict[str, int]) -> Finding:

@@ -60,7 +60,7 @@ def from_row(row: list[Any]) -> Active:
     texts([*active.segment, *active.segment.values(), *active.details])
     texts(active.evidence)
     within(active.evidence, EVIDENCE_MAX, "events as evidence")
-    time_ms(active.started, active.due, *([] if active.since is None else [active.since]))
+    time_ms(active.started, active.due, active.silent_at, *([] if active.since is None else [active.since]))
     if type(active.value) is not float or not all(isinstance(part, dict) for part in (active.segment, active.details)):
         raise ValueError("an alert's value, segment or details are of another type")
     return active

@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from sys import intern
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from agents.alerts.active import Active, alert_id, as_row, fingerprint, from_row
 from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import RATE, details, of_change, of_value
@@ -78,15 +80,14 @@ class AlertEngine:
         for change in changes:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
-        columns_of_time = (chunk.times.tolist(), chunk.now.tolist(), chunk.timing.broker.tolist())
-        for i, (at, now, broker) in enumerate(zip(*columns_of_time, strict=True)):
-            self._now, self._broker = now, broker
+        for i, (at, mark, broker) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
+            self._now, self._broker = mark or at, broker
             if self._active:
                 out += self._resolve_due(chunk.places[i], int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
-                    # What is dated ahead, if little, must not push the others out of the window.
-                    out += self._in_window(rule, chunk, i, min(at, now), value)
+                    # What is ahead of its scope must not push the others out of the window.
+                    out += self._in_window(rule, chunk, i, min(at, mark), value)
             for rule, value in hits.get(i, ()):
                 out += self._in_event(rule, chunk, i, value)
             for change in by_index.get(i, ()):
@@ -273,7 +274,7 @@ class AlertEngine:
         """Continue from a state; what belongs to rules that are no more is left out."""
         try:
             self._restore(with_rules(state, self.rules))
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise StateError(f"alerts: {error!r}; they start cold") from error
 
     @strict_restore

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts
+from agents.fit import array, text, texts, time_ms
 from agents.fit import counts as whole
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
@@ -135,7 +135,7 @@ class Learner:
         self.requests: list[Request] = []
         self.version_name = SHIPPED
         self._times = Watermarks()
-        # Event time of the scope whose label came last.
+        # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
         self._lent = TenantLru[str, int](config.segments)
@@ -153,9 +153,11 @@ class Learner:
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
         events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
-        times = chunk.now[said.which]
-        for place, now in zip(places, times.tolist(), strict=True):
-            self._times.advance(place, now)
+        times = chunk.timing.watermarks[said.which]
+        for place, mark in zip(places, times.tolist(), strict=True):
+            self._times.advance(place, mark)
+        if events:
+            self._now = int(chunk.now[said.which[-1]])
         chances = [0.0] * len(events)
         if events and self.config.requests_per_hour > 0.0:
             names = [e.event_id for e in events]
@@ -210,7 +212,7 @@ class Learner:
         who = labeller(feedback)
         ballot = self.ballots.of(key)
         before = self.labellers.believed(who)
-        self._now = self._times.of((feedback.tenant, feedback.app))
+        self._now = self._times.of((feedback.tenant, feedback.app)) or self._now
         weight = self.labellers.count(who, feedback.source, self._now)
         self._compare(who, event, ballot, label=feedback.label)
         if not ballot.votes and self.labellers.believed(who) > 0.0:
@@ -313,9 +315,11 @@ class Learner:
         self.versions.keep(version)
         self.version_name = version.name
 
-    def command(self, command: ModelCommand) -> bool:
-        """Obey; False, and nothing changes, for a version that is not kept here or weights that do not fit."""
+    def command(self, command: ModelCommand, *, repeated: bool = False) -> bool:
+        """Obey; False, and nothing changes, for a repeated one, a version that is not kept here, weights of others."""
         try:
+            if repeated:
+                raise StateError(f"command {command.command_id}: it came before")
             weights = self._commanded(command)
             self.keep_version(f"before {command.action}")
             self.moves.load(weights)
@@ -385,7 +389,8 @@ class Learner:
             getattr(self, part).restore(state[part])
         self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
         self._times.restore(state["times"])
-        whole(self._since_version, self._now, *counts.values())
+        time_ms(self._now)
+        whole(self._since_version, *counts.values())
         lent = state["lent"]["tenants"]
         labels = array(state["lent"]["labels"], np.int64, len(lent)).tolist()
         whole(*labels)

@@ -6,15 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from agents.alerts import AlertEngine
 from agents.alerts.engine import with_rules
 from agents.base import Agent, Chunk, State
 from agents.pipeline import Judged
+from schemas.errors import StateError
 from schemas.feedback import Feedback
 from schemas.rules import Rule
 from streams.assembly import CORE_VERSIONS, build_agents
+from streams.logs import describe
 from streams.metrics import SHADOW_ALERTS, SHADOW_ERRORS, SHADOW_EVENTS, SHADOW_FLAGS, SHADOW_RUNNING, SHADOW_SECONDS
 from streams.shadow.plan import Plan
 from streams.snapshot import Snapshot, decode, encode
@@ -101,8 +103,8 @@ class Shadow:
             return otherwise
         try:
             return work()
-        except Exception as error:  # whatever it is, the first version goes on
-            log.error("partition %d: shadow %s stops: %r", self.partition, self.plan.name, error, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the first version goes on
+            log.error("partition %d: shadow %s stops: %s", self.partition, self.plan.name, describe(error))
             self.running = False
             SHADOW_ERRORS.labels(what).inc()
             SHADOW_RUNNING.labels(str(self.partition)).set(0)
@@ -183,13 +185,31 @@ class Shadow:
         return {PART: {"mark": self.plan.mark, "snapshot": encode(snapshot)}}
 
     def _restore(self, kept: State | None, alerts: State) -> None:
-        if kept is None or kept["mark"] != self.plan.mark:
+        snapshot = self._opened(kept)
+        if snapshot is None:
             self._alerts.restore(self._shared(alerts))
             return
-        snapshot = decode(cast(bytes, kept["snapshot"]))
         for name, home in self._homes().items():
             if snapshot.versions.get(name) == self._versions()[name]:
-                home.restore(snapshot.parts[name])
+                try:
+                    home.restore(snapshot.parts.get(name, {}))
+                except StateError as error:
+                    self._rejected(error)
+
+    def _opened(self, kept: State | None) -> Snapshot | None:
+        """Return what was kept of this plan; None where it is of another one, or cannot be read."""
+        if kept is None or kept.get("mark") != self.plan.mark:
+            return None
+        try:
+            raw = kept.get("snapshot")
+            return decode(raw if isinstance(raw, bytes) else b"", self.plan.settings.worker.snapshot_bytes_max)
+        except StateError as error:
+            self._rejected(error)
+            return None
+
+    def _rejected(self, error: StateError) -> None:
+        log.error("partition %d: shadow %s starts cold (%s): %s", self.partition, self.plan.name, error.reason, error)
+        SHADOW_ERRORS.labels("state").inc()
 
     def _homes(self) -> dict[str, Any]:
         return {agent.name: agent for agent in self._agents} | {"alerts": self._alerts}

@@ -17,7 +17,9 @@ from faust.types import TP, StreamT
 from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.kafka import check_topics
+from streams.logs import describe
 from streams.metrics import WORKER_RECORDS
+from streams.record_batches import RefusedBatch
 from streams.shadow.host import ShadowHost
 from streams.shadow.plan import plan_of
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
@@ -128,6 +130,17 @@ class Worker:
             return None
         return found
 
+    def recoveries(self) -> dict[str, dict[str, list[str]]]:
+        """Return what of the state did not come back, by partition: parts that started cold, why state was rejected.
+
+        A worker that started cold is ready: it scores. Its baselines are learned anew, of which somebody should know.
+        """
+        engines = sorted(self.engines.items())
+        return {
+            "cold": {str(p): list(e.cold) for p, e in engines if e.cold},
+            "rejected": {str(p): list(e.rejected) for p, e in engines if e.rejected},
+        }
+
     def _build_app(self) -> faust.App:
         kafka, worker = self.settings.kafka, self.settings.worker
         app = faust.App(
@@ -198,7 +211,9 @@ class Worker:
     async def _forward_run(self, forward: Forward, topic: str, partition: int, records: list[ConsumerRecord]) -> None:
         WORKER_RECORDS.labels(topic.removeprefix(f"{self.settings.kafka.topic_prefix}.")).inc(len(records))
         self._forwarded[TP(topic, partition)] = records[0].offset
-        await forward(records)
+        refused = [r for r in records if type(r.value) is RefusedBatch]
+        await self._writer.landed([await self._writer.set_aside(r, r.value.error) for r in refused])
+        await forward([r for r in records if type(r.value) is not RefusedBatch])
         await self._commit(topic, partition, records[-1].offset + 1)
         self._forwarded[TP(topic, partition)] = records[-1].offset + 1
 
@@ -229,7 +244,7 @@ class Worker:
             await self._fail(error)
 
     async def _fail(self, error: Exception) -> None:
-        log.error("worker stops: %r", error, exc_info=error)
+        log.error("worker stops: %s", describe(error))
         self.error = self.error or error
         await self.app.crash(error)
         # Never return into Faust's loop: it would hand over the next run, past the one that failed.

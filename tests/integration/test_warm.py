@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 SCRIPT = """
 import sys
@@ -49,3 +51,32 @@ def test_a_stream_compiles_nothing_after_warming() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "True True []"
+
+
+FIRST_START = """
+import logging
+from agents import hashing
+from streams import warm
+
+logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s")
+with warm._first_start():
+    pass
+"""
+
+
+def logged(cache: Path) -> list[str]:
+    command = [sys.executable, "-c", FIRST_START]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stderr.splitlines()
+
+
+def test_only_the_first_start_reports_the_compilation(tmp_path: Path) -> None:
+    assert logged(tmp_path) == ["streams.warm INFO", "streams.warm INFO"]
+    assert logged(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_reported_at_each_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for _ in range(2):
+        assert logged(tmp_path / "file")[-1] == "streams.warm WARNING"
