@@ -218,13 +218,13 @@ class Pipeline:
             when = stamp(milliseconds(item), broker, skew)
             event = item.with_issue("time_skew") if not when.reach else item
             for released in self.joiner.add(event, when):
-                at, reach, _ = when if released is event else stamp(milliseconds(released), broker, skew)
+                at, reach, taken = when if released is event else stamp(milliseconds(released), broker, skew)
                 watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
                 written = raw if released is event else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released
                 written = written if call is released else _with_cost(written, call)
-                yield offset, call, written, at, watermark, broker
+                yield offset, call, written, at, watermark, taken
 
     def _scored_rows(
         self,

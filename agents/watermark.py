@@ -13,6 +13,8 @@ from schemas.errors import StateError
 
 Scope: TypeAlias = "tuple[str, str]"
 """Tenant and app."""
+EARLIEST_MS = 31_536_000_000
+"""1971, the first year that an event may have: a broker's time before it is none."""
 SCOPES_MAX = 16_384
 """Scopes per partition of which a stage keeps the time."""
 
@@ -44,12 +46,13 @@ def stamp(event_ms: int, broker_ms: int, skew_ms: int) -> Stamp:
 
     Examples
     --------
-    >>> stamp(1_000, 5_000, 300), stamp(5_200, 5_000, 300)
-    (Stamp(at=1000, reach=1000, broker=5000), Stamp(at=5200, reach=5000, broker=5000))
-    >>> stamp(9_000, 5_000, 300), stamp(9_000, 0, 300)
-    (Stamp(at=5000, reach=0, broker=5000), Stamp(at=9000, reach=9000, broker=0))
+    >>> now = 1_700_000_000_000
+    >>> tuple(stamp(now - 9, now, 300)), tuple(stamp(now + 200, now, 300))
+    ((1699999999991, 1699999999991, 1700000000000), (1700000000200, 1700000000000, 1700000000000))
+    >>> tuple(stamp(now + 900, now, 300)), tuple(stamp(now + 900, 0, 300))
+    ((1700000000000, 0, 1700000000000), (1700000000900, 1700000000900, 0))
     """
-    if not broker_ms:
+    if broker_ms < EARLIEST_MS:
         return Stamp(event_ms, event_ms, 0)
     if event_ms > broker_ms + skew_ms:
         return Stamp(broker_ms, 0, broker_ms)

@@ -7,6 +7,9 @@
     ├── RecordError          one record cannot be judged; it goes to the dead letters
     │   ├── DecodeError      not JSON, or not UTF-8
     │   ├── ContractError    JSON, but not an event or a feedback
+    │   ├── BatchError       a record batch of Kafka is not read: it unpacks to too much, or is broken
+    │   ├── SizeError        an output is larger than its topic takes
+    │   ├── RowError         the sink: no table takes the record
     │   └── SignatureError   a command or a forwarded label that no signing key vouches for
     ├── RequestError         one HTTP request is refused whole; says the status and the remedy
     ├── StateError           a snapshot does not fit this code; its agent starts cold
@@ -57,6 +60,24 @@ class SignatureError(RecordError):
     """The record is not signed, or not by a key that is accepted here."""
 
     reason = "signature"
+
+
+class BatchError(RecordError):
+    """A record batch of Kafka is not read: it unpacks to too much, holds too many records, or is broken."""
+
+    reason = "batch"
+
+
+class SizeError(RecordError):
+    """An output is larger than its topic takes."""
+
+    reason = "size"
+
+
+class RowError(RecordError):
+    """No table takes the record."""
+
+    reason = "sink"
 
 
 class RequestError(StreamgaugeError):

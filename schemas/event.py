@@ -27,6 +27,8 @@ Part = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
+    "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
+    "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
     "time_skew": "its time is further ahead of the broker's time of its record than worker.allowed_skew_s; it is "
     "counted at the broker's time, and moves no clock",
 }

@@ -11,6 +11,21 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BYTES = tuple(float(4**n) for n in range(5, 15))
 
+# Every service
+BATCHES_REFUSED = Counter(
+    "record_batches_refused_total",
+    "Record batches of Kafka that were not read: they unpack to too much, hold too many records, or are broken",
+    ["codec"],
+)
+OUTPUTS_TOO_LARGE = Counter(
+    "outputs_too_large_total", "Rows larger than their topic takes: shortened, or dead-lettered instead", ["topic"]
+)
+DEAD_LETTERS_REDUCED = Counter(
+    "dead_letters_reduced_total",
+    "Dead letters that the broker refused for their size; form is cut or stub (written smaller), or lost",
+    ["form"],
+)
+
 # The worker
 WORKER_RECORDS = Counter("worker_records_total", "Records taken from source topics", ["topic"])
 WORKER_EVENTS = Counter("worker_events_total", "Whole calls scored")

@@ -25,6 +25,7 @@ from schemas.feedback import Feedback
 _LENGTH = {"tool": 320, "document": 320}
 _USUAL_LENGTH = 1000
 """Characters that are signed, from where the injection agent saw an attack begin: fewer where a host surrounds it."""
+_USER, _RESPONSE = int(Role.USER), int(Role.RESPONSE)
 _LEAST_FEATURES = 24
 """Character n-grams and words below which a text says too little to be like another ("ok", "why?")."""
 
@@ -196,8 +197,9 @@ def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
     texts = chunk.texts
     first, last = texts.event.searchsorted((i, i + 1)).tolist()
     if said.text_index is None:  # it took several turns: this is the last of them
-        read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
-        at = max((k for k in read if texts.role[k] == Role.USER), default=read[-1] if read else -1)
+        role = texts.role[first:last]
+        users, read = np.flatnonzero(role == _USER), np.flatnonzero(role != _RESPONSE)
+        at = first + int((users if len(users) else read)[-1]) if len(read) else -1
     else:
         at = first + said.text_index
     return at if first <= at < last else None

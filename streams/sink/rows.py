@@ -18,11 +18,15 @@ from schemas.event import Time, Tokens
 from schemas.feedback import Feedback
 from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
+from streams.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
+from streams.record_batches import raise_refused
 from streams.sink.ranges import Seen
 
 Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+MAX_ROW_BYTES, MAX_ROW_VALUES = 2 * MAX_RECORD_BYTES, 2 * MAX_VALUES
+"""Of one record: an event of the largest size and what is said of it."""
 _NONE: Mapping[str, Any] = {}
 # llm.scored hands an event on as its service wrote it, so here it may have every form that the contract reads.
 _TIME, _TOKENS_OF = TypeAdapter[datetime](Time), TypeAdapter[int](Tokens)
@@ -47,11 +51,18 @@ class Table:
     name: str
     fields: tuple[str, ...]
     build: Callable[[bytes], Built]
+    dated_by: str = "received_at"
+    """Column by whose month the table is partitioned."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names, in the order of a row."""
         return (*self.fields, "received_at")
+
+    @property
+    def dated_column(self) -> int:
+        """Position of `dated_by` in a row."""
+        return self.columns.index(self.dated_by)
 
 
 def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
@@ -64,6 +75,8 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
     """
     if value is None:
         raise ContractError("value: null; the sink stores JSON objects only")
+    raise_refused(value)
+    check_size(value, MAX_ROW_BYTES, MAX_ROW_VALUES)
     try:
         row, place = table.build(value)
     except orjson.JSONDecodeError as error:
@@ -215,6 +228,7 @@ def _aggregate(value: bytes) -> Built:
 
 _DEAD_LETTER_COLUMNS = (
     "dead_letter_id", "reason", "error", "source_topic", "source_partition", "source_offset", "key", "raw",
+    "raw_bytes", "raw_sha256",
 )  # fmt: skip
 
 
@@ -222,6 +236,7 @@ def _dead_letter(value: bytes) -> Built:
     letter = DeadLetter.model_validate_json(value)
     _count(letter.source_partition)
     _count(letter.source_offset, 2**63)
+    _count(letter.raw_bytes, 2**63)
     return Built(tuple(getattr(letter, c) for c in _DEAD_LETTER_COLUMNS))
 
 
@@ -260,12 +275,16 @@ def _quality(value: bytes) -> Built:
 
 
 TABLES = (
-    Table("scored", "events", _SCORED_COLUMNS, _scored),
-    Table("alerts", "alerts", _ALERT_COLUMNS, _alert),
+    Table("scored", "events", _SCORED_COLUMNS, _scored, "time"),
+    Table("alerts", "alerts", _ALERT_COLUMNS, _alert, "changed_at"),
     Table(
-        "aggregates", "aggregates_1m", ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS), _aggregate
+        "aggregates",
+        "aggregates_1m",
+        ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS),
+        _aggregate,
+        "window_start",
     ),
     Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
-    Table("quality", "quality", _QUALITY_COLUMNS, _quality),
-    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback),
+    Table("quality", "quality", _QUALITY_COLUMNS, _quality, "hour"),
+    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback, "time"),
 )

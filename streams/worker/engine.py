@@ -12,11 +12,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.base import State
 from agents.pipeline import Outputs, Record
-from schemas.errors import RecordError, StateError
+from schemas.errors import RecordError, SizeError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
 from streams.decode import decode_record
+from streams.logs import describe
 from streams.metrics import (
     WORKER_CHUNK_SECONDS,
     WORKER_EVENTS,
@@ -149,7 +150,7 @@ class Engine:
         part = self.pipeline.busy
         if part not in self._restored:
             raise error
-        log.error("partition %d: the restored state of %s fails: %r", self.partition, part, error, exc_info=error)
+        log.error("partition %d: the restored state of %s fails: %s", self.partition, part, describe(error))
         WORKER_STATE_REJECTED.labels("failed").inc()
         self._distrusted |= {part}
         self._renew()
@@ -190,8 +191,7 @@ class Engine:
                 if record.headers:
                     self._signer.check_record(record.value, record.headers, self._events, self.partition)
                 item = decode_record(record.value, record.headers)
-                # -1 where the broker keeps none.
-                good.append(Record(record.offset, item, record.value, max(0, record.timestamp)))
+                good.append(Record(record.offset, item, record.value, record.timestamp))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad
@@ -236,8 +236,8 @@ class Engine:
         if shadow is not None:
             more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
             snapshot = replace(snapshot, parts={**snapshot.parts, **more})
-        topic = self._settings.kafka.topic("snapshots")
-        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic)
+        topic, size = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
+        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, size)
         self._slot ^= 1
         size, most = unpacked_size(records[0][1]), self._settings.worker.snapshot_bytes_max
         if size > most:
@@ -251,7 +251,12 @@ class Engine:
         # The order is the guarantee: outputs, then the state that includes them, then the commit.
         await self._writer.settled(self.partition)
         crash_point("worker.before_snapshot")
-        await self._writer.snapshot(self.partition, records)
+        try:
+            await self._writer.snapshot(self.partition, records)
+        except SizeError as error:
+            # The state before counts on; the next is cut smaller.
+            log.error("partition %d: snapshot: %s", self.partition, error)
+            return
         crash_point("worker.after_snapshot")
         self._saved = snapshot.offset
         await self._commit(self.partition, snapshot.offset + 1)

@@ -23,7 +23,8 @@ from streams.signing import UNSIGNED, Signer
 from streams.snapshot import BYTES_MAX, Snapshot, decode, encode
 
 KIND = "snapshot"
-_PIECE_BYTES = 512 << 10
+PIECE_BYTES = 512 << 10
+"""Largest piece that is written or read."""
 _FIRST_LOOK = 64
 _OVERHEAD_BYTES = 1 << 20
 """By which packed bytes may exceed unpacked ones that do not compress."""
@@ -58,14 +59,16 @@ class Stored:
         return snapshot
 
 
-def pieces(snapshot: Snapshot, slot: int, signer: Signer = UNSIGNED, topic: str = "") -> list[tuple[bytes, bytes]]:
+def pieces(
+    snapshot: Snapshot, slot: int, signer: Signer = UNSIGNED, topic: str = "", piece_bytes: int = PIECE_BYTES
+) -> list[tuple[bytes, bytes]]:
     """Return the records (key, value) of a snapshot, the manifest last.
 
     Two slots are used in turn, so that a writer killed half-way has not touched the pieces of the snapshot before.
     """
     raw = encode(snapshot)
     name = f"{snapshot.partition}/{slot}"
-    cuts = [raw[at : at + _PIECE_BYTES] for at in range(0, len(raw), _PIECE_BYTES)]
+    cuts = [raw[at : at + piece_bytes] for at in range(0, len(raw), piece_bytes)]
     manifest: dict[str, Any] = {"offset": snapshot.offset, "slot": slot, "pieces": len(cuts), "crc": zlib.crc32(raw)}
     if signature := signer.sign(KIND, topic, snapshot.partition, b"%d" % snapshot.offset, raw):
         manifest["signature"] = signature
@@ -120,7 +123,7 @@ class Assembly:
 
     def _piece(self, place: tuple[int, int], value: bytes) -> None:
         self._bytes -= len(self._held.pop(place, b""))
-        if len(value) <= _PIECE_BYTES and self._bytes + len(value) <= 2 * self._most + _OVERHEAD_BYTES:
+        if len(value) <= PIECE_BYTES and self._bytes + len(value) <= 2 * self._most + _OVERHEAD_BYTES:
             self._held[place] = value
             self._bytes += len(value)
 

@@ -174,9 +174,10 @@ def test_a_silent_tenant_is_finished_by_the_brokers_time(tree: Settings) -> None
     assert {row["tenant"] for row in run.pipeline.open_aggregates(force=True)} == {"other"}
 
 
-def test_without_the_brokers_time_tenants_are_apart_all_the_same(tree: Settings) -> None:
+@pytest.mark.parametrize("broker", [0, -1, 1])
+def test_without_the_brokers_time_tenants_are_apart_all_the_same(tree: Settings, broker: int) -> None:
     hostile: list[Item] = list(zip(calls(500, tenants=8), repeat(0.0)))
-    records = [record._replace(timestamp_ms=0) for record in log([*hostile, *story("good")])]
+    records = [record._replace(timestamp_ms=broker) for record in log([*hostile, *story("good")])]
     run = Run(tree, records)
     assert run.minutes("good") == EXACT
     assert run.states("good")[:3] == STATES
