@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from agents.fit import counts, texts, time_ms, within
+from agents.tenant_map import OTHER
+
 USERS_MAX = 256
 """Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""
 APPS_MAX = 16
@@ -68,7 +71,7 @@ class Cluster:
     is_campaign
         Whether it was told.
     apps
-        Members by app; at most `APPS_MAX` apps.
+        Members by app; at most `APPS_MAX` entries, of which `OTHER` counts the apps beyond.
     examples
         Event ids of the first members.
     visits
@@ -118,8 +121,8 @@ class Cluster:
         return sum((word in theirs) << k for k, word in enumerate(_told_words(self.wording)))
 
     def _note(self, app: str, event_id: str) -> None:
-        if app in self.apps or len(self.apps) < APPS_MAX:
-            self.apps[app] = self.apps.get(app, 0) + 1
+        name = app if app in self.apps or len(self.apps) < APPS_MAX - 1 else OTHER
+        self.apps[name] = self.apps.get(name, 0) + 1
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(event_id)
 
@@ -172,6 +175,7 @@ class Cluster:
 
 
 _VISIT = tuple(f.name for f in fields(Visit))
+_ALL = frozenset(f.name for f in fields(Cluster))
 _PLAIN = tuple(f.name for f in fields(Cluster) if f.name not in {"apps", "examples", "visits"})
 
 
@@ -217,8 +221,21 @@ def _bounds(wording: str) -> list[tuple[int, int]]:
 
 def from_row(row: Mapping[str, Any]) -> Cluster:
     """Return the cluster of a row of `Cluster.as_row`; raises KeyError, TypeError or ValueError if it is none."""
+    if row.keys() != _ALL:
+        raise ValueError(f"a cluster of {sorted(map(str, row))[:20]}")
     plain = {name: row[name] for name in _PLAIN}
-    visits = {int(user): Visit(*map(int, visit)) for user, *visit in row["visits"]}
+    texts([*(plain[name] for name in ("name", "tenant", "app", "wording")), *row["apps"], *row["examples"]])
+    time_ms(plain["first_ms"], plain["last_ms"])
+    counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
+    for name, most in (("apps", APPS_MAX), ("examples", EXAMPLES_MAX), ("visits", USERS_MAX), ("wording", WORDING_MAX)):
+        within(row[name], most, name)
+    visits: dict[int, Visit] = {}
+    for user, *numbers in row["visits"]:
+        visit = visits[int(user)] = Visit(*map(int, numbers))
+        time_ms(visit.first_ms, visit.last_ms)
+        counts(visit.words, visit.members, visit.flagged)
+    if type(plain["is_campaign"]) is not bool or (plain["is_campaign"] and not plain["members"]):
+        raise ValueError("a campaign without members")
     return Cluster(**plain, apps=dict(row["apps"]), examples=list(row["examples"]), visits=visits)
 
 
