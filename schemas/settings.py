@@ -188,6 +188,11 @@ class Drift(_Part):
 
     events_per_false_alarm: Annotated[int, Field(ge=100)] = 10_000
     reference_events: Annotated[int, Field(ge=50)] = 300
+    least_users: Annotated[int, Field(ge=2, le=12)] = Field(
+        5,
+        description="distinct users, or conversations where no user is given, who must have written a word before an "
+        "alert may name it; words of calls with neither are not named",
+    )
 
 
 class Encoder(_Part):
