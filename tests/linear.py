@@ -12,7 +12,7 @@ from streamgauge.redaction import redact
 from agents.base import Agent, Chunk
 from agents.hallucination.abstention import abstains
 from agents.injection import InjectionSignal
-from agents.pipeline import Pipeline
+from agents.pipeline import Pipeline, Record
 from agents.refusal import is_refusal
 from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message, ToolCall
 from schemas.settings import Settings
@@ -81,7 +81,7 @@ def _of_agent(agent: Agent, said: InjectionSignal | None = None) -> Reader:
 def _of_pipeline(pipeline: Pipeline) -> Reader:
     def reader(text: str) -> Run:
         n = pipeline.offset + 1
-        return lambda: pipeline.process([(n, everywhere(text, n), b"{}")])
+        return lambda: pipeline.process([Record(n, everywhere(text, n), b"{}")])
 
     return reader
 
