@@ -17,7 +17,7 @@ from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
 from agents.injection.evidence import EVIDENCE
 from agents.injection.known import Known
-from agents.injection.obfuscation import decoded
+from agents.injection.obfuscation import unmasked
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
@@ -144,6 +144,11 @@ class InjectionAgent:
         self._conversations = Conversations(self.config.conversation)
         self._known = Known()
 
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate, or usual logits, were forgotten for others."""
+        return self._rate.evicted + self._conversations.evicted_apps
+
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
         texts = chunk.texts
@@ -220,7 +225,8 @@ class InjectionAgent:
         found: list[tuple[str, str, int]] = []
         for k in np.flatnonzero(hints).tolist():
             of = int(chosen[k])
-            found += [(trick, text, of) for trick, text in decoded(texts.strings[of], int(hints[k]))]
+            begin, end = texts.start[of : of + 2].tolist()
+            found += [(trick, text, of) for trick, text in unmasked(texts.buffer, begin, end, int(hints[k]))]
         if not found:
             return [], None
         start, buffer = _laid_out([text for _, text, _ in found])

@@ -11,8 +11,10 @@ import zstandard
 _ZSTD_WINDOW = 8 << 20
 """Bytes: what zstd uses up to level 19. A frame may ask for gigabytes."""
 
+# White space is tried from its begin only: a body of blanks would be read once from each of them.
 _INSERT = re.compile(
-    rb"\s*(?P<into>INSERT\s+INTO\s+(?:TABLE\s+)?[^;]+?)\s+FORMAT\s+(?P<format>\w+)(?:\r?\n|[ \t]|$)", re.IGNORECASE
+    rb"\s*+(?P<into>INSERT\s++INTO\s++(?:TABLE\s++)?[^;]+?)(?<!\s)\s++FORMAT\s++(?P<format>\w+)(?:\r?\n|[ \t]|$)",
+    re.IGNORECASE,
 )
 _PLAIN = re.compile(rb"\s*(?:INSERT\b.*?\b(?:VALUES|SELECT|WITH)\b)", re.IGNORECASE | re.DOTALL)
 

@@ -55,7 +55,7 @@ _STATUS = {
     AUTHENTICATION_FAILED: 403,
     307: 413,
 }
-_TRAILING_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b.*)?;?\s*$", re.IGNORECASE | re.DOTALL)
+_TRAILING_FORMAT = re.compile(r"\bFORMAT\s++(\w++)\s*+(?:SETTINGS\b.*)?;?\s*+$", re.IGNORECASE | re.DOTALL)
 _QUERY_ID = re.compile(r"[!-~]{1,128}")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -17,6 +17,9 @@ from agents.hallucination import table
 from agents.hallucination.abstention import LONGEST
 from schemas.settings import Settings
 from streams.assembly import build_agents
+from streams.store.engine import Query
+from streams.store.payload import split_insert
+from streams.store.server import _format
 from tests.linear import event, heads, message, readers, seconds, shape_seconds
 from tests.pathological import FAMILIES, ordinary
 
@@ -74,6 +77,18 @@ def test_time_grows_as_the_parts_of_an_event_do() -> None:
         again = [shape_seconds(agents, n, 4) for n in (250, 2000)]
         slow = {key for key in slow if again[1][key] > 3 * 8 * again[0][key] + 1e-3}
     assert not slow
+
+
+@pytest.mark.parametrize(
+    "unit", ["INSERT INTO t{blanks}x", "INSERT INTO t FORMAT{blanks}", "SELECT 1 FORMAT a{blanks}x", "{blanks}INSERT"]
+)
+def test_statements_of_blanks_are_read_once(unit: str) -> None:
+    def read(size: int) -> float:
+        sql = unit.format(blanks=" " * size)
+        query = Query(sql=sql, body=b"", default_format="Native")
+        return seconds(lambda: lambda: (split_insert(b"", sql.encode()), _format(query)), 3)
+
+    assert read(32_000) < 4 * 16 * read(2_000) + 1e-3
 
 
 def test_words_that_share_a_place_in_one_table_do_not_in_another() -> None:
