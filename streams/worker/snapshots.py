@@ -29,8 +29,11 @@ PIECE_BYTES = 512 << 10
 _FIRST_LOOK = 64
 _OVERHEAD_BYTES = 1 << 20
 """By which packed bytes may exceed unpacked ones that do not compress."""
+_PIECES_MAX = 1 << 18
+_PIECE_OVERHEAD_BYTES = 256
+"""Of memory that a held piece takes beside its bytes: many empty ones are no less bounded than few large ones."""
 _MANIFEST_BYTES = 4096
-_KEY = re.compile(rb"(\d{1,6})/(?:manifest/([01])|([01])/(\d{1,5}))")
+_KEY = re.compile(rb"(\d{1,6})/(?:manifest/([01])|([01])/(\d{1,6}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +137,11 @@ class Assembly:
         return sorted(self.complete.values(), key=lambda s: s.manifest.offset, reverse=True)
 
     def _piece(self, place: tuple[int, int], value: bytes) -> None:
-        self._bytes -= len(self._held.pop(place, b""))
-        if len(value) <= PIECE_BYTES and self._bytes + len(value) <= 2 * self._most + _OVERHEAD_BYTES:
-            self._held[place] = value
-            self._bytes += len(value)
+        if (before := self._held.pop(place, None)) is not None:
+            self._bytes -= len(before) + _PIECE_OVERHEAD_BYTES
+        size = self._bytes + len(value) + _PIECE_OVERHEAD_BYTES
+        if len(value) <= PIECE_BYTES and size <= 2 * self._most + _OVERHEAD_BYTES:
+            self._held[place], self._bytes = value, size
 
     def _manifest(self, manifest: Manifest) -> None:
         cuts = tuple(self._held.get((manifest.slot, i), b"") for i in range(manifest.pieces))
@@ -172,7 +176,7 @@ def _manifest(raw: bytes, slot: int) -> Manifest:
         raise StateError("snapshot: a manifest whose values are none")
     offset, slot_said, count, crc = numbers
     manifest = Manifest(offset, slot_said, count, crc, signature)
-    if manifest.slot != slot or manifest.pieces > 1 << 16:
+    if manifest.slot != slot or manifest.pieces > _PIECES_MAX:
         raise StateError(f"snapshot: a manifest of slot {manifest.slot} and {manifest.pieces} pieces")
     return manifest
 
