@@ -59,11 +59,16 @@ class GuardrailAgent:
     """
 
     name: ClassVar[str] = "guardrail"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, cusum: RateConfig | None = None) -> None:
         self.cusum = cusum or RateConfig()
         self._rate = RateCusum(self.cusum)
+
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate was forgotten for others."""
+        return self._rate.evicted
 
     def score(self, chunk: Chunk) -> Scores:
         """Tell the gravest verdict on each event that has any; advance the rate by it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.event import Contract, Id, Time
+from schemas.event import Contract, Id, Name, Time
 
 
 class Feedback(Contract):
@@ -23,9 +23,9 @@ class Feedback(Contract):
     time: Time
     tenant: Id
     app: Id
-    conversation_id: str | None = None
+    conversation_id: Name | None = None
     signal: Literal["injection", "hallucination"]
     label: bool
     source: Literal["thumbs", "annotator", "judge", "user"] = "annotator"
-    user_id: str | None = None
+    user_id: Name | None = None
     comment: str = ""

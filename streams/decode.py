@@ -15,6 +15,7 @@ from schemas.errors import ContractError, DecodeError, RecordError
 from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
+from streams.identifiers import validated
 from streams.record_batches import raise_refused
 
 FEEDBACK_HEADER = ("kind", b"feedback")
@@ -62,9 +63,9 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
     check_size(raw)
     if _NAN.search(raw) or _INFINITY.search(raw):
         _strict(raw)
-    model = Feedback if FEEDBACK_HEADER in headers else LLMEvent
+    item: LLMEvent | Feedback
     try:
-        item = model.model_validate_json(raw)
+        item = validated(Feedback, raw) if FEEDBACK_HEADER in headers else validated(LLMEvent, raw)
     except ValidationError as error:
         raise explain(error) from error
     for name, value in _free(item):

@@ -44,6 +44,12 @@ WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records drop
 INPUT_ISSUES = Counter(
     "input_issues_total", "Events with something repaired, shortened or out of range (schemas/event.py)", ["issue"]
 )
+SCOPES_OVERFLOW = Counter(
+    "scopes_overflow_total",
+    "Entries that made room for others, by part: baselines of an app, clusters, windows of rules, alerts resolved "
+    "early; of aggregates, events counted under (other)",
+    ["what"],
+)
 JOIN_ORPHANS = Counter("join_orphans_total", "Halves whose other half did not come in time")
 JOIN_LATE = Counter("join_late_total", "Halves that came after their other half was given up")
 JOIN_PENDING = Gauge("join_pending", "Halves waiting for their other half", ["partition"])

@@ -92,6 +92,12 @@ def decode(raw: bytes, most: int = BYTES_MAX) -> Snapshot:
         raise StateError(f"snapshot: {error!r}"[:500] + "; it is not used") from error
 
 
+def unpacked_size(raw: bytes) -> int:
+    """Return how many bytes a snapshot is that begins so."""
+    _, _, size = _HEAD.unpack_from(raw)
+    return int(size)
+
+
 def _checked_head(raw: bytes, most: int) -> tuple[bytes, int]:
     """Return what is packed and its size; the size is stated twice, and zstd allocates by its own statement."""
     if len(raw) < _HEAD.size or raw[:4] != _MAGIC:

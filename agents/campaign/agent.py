@@ -18,6 +18,7 @@ from agents.campaign.signature import LANES, nearest, sign, similarity
 from agents.fit import counts, strict_restore, within
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
+from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -50,11 +51,6 @@ class CampaignAgent:
     config
         See `CampaignConfig`.
 
-    Attributes
-    ----------
-    evicted
-        Clusters forgotten because there were more than ``max_clusters``.
-
     References
     ----------
     Broder, A. (1997). On the resemblance and containment of documents. SEQUENCES.
@@ -68,12 +64,16 @@ class CampaignAgent:
 
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
-        self.evicted = 0
-        self._joins = 0
+        self._rows = TenantLru[str, int](self.config.max_clusters)
+        self._free: list[int] = []
         self._clusters: list[Cluster] = []
         self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)
         self._tenants = np.zeros(self.config.max_clusters, np.uint64)
-        self._joined = np.zeros(self.config.max_clusters, np.int64)
+
+    @property
+    def evicted(self) -> int:
+        """Clusters forgotten because there were more than ``max_clusters``."""
+        return self._rows.evicted
 
     def score(self, chunk: Chunk) -> Scores:
         """Place each suspicious prompt; None for all others."""
@@ -124,21 +124,26 @@ class CampaignAgent:
         k, agree = nearest(signature, np.uint64(whose), self._signatures[:n], self._tenants[:n])
         near = k >= 0 and similarity(agree) >= self.config.similarity
         if not near or self._clusters[k].last_ms <= edge:
-            k = k if near else self._free()
             name = f"{_digest(f'{event.tenant}/{signature.tobytes().hex()}'):016x}"
+            k = self._row(event.tenant, name, self._clusters[k].name if near else None)
             self._clusters[k] = Cluster(name, event.tenant, event.app, text[:WORDING_MAX], at, at, offset)
             self._signatures[k], self._tenants[k] = signature, whose
-        self._joins += 1
-        self._joined[k] = self._joins
+        self._rows.get(event.tenant, self._clusters[k].name)
         return self._clusters[k]
 
-    def _free(self) -> int:
-        """Return a place for a new cluster: an empty one, else that of the cluster that was joined longest ago."""
-        if len(self._clusters) < self.config.max_clusters:
+    def _row(self, tenant: str, name: str, over: str | None) -> int:
+        """Return the row of a new cluster: that of one that is over, else an empty one."""
+        if over is not None and (ended := self._rows.pop(tenant, over)) is not None:
+            self._free.append(ended)
+        for _, _, row in self._rows.put(tenant, name, -1):
+            self._clusters[row], self._tenants[row] = _NOBODY, 0
+            self._free.append(row)
+        if not self._free:
+            self._free.append(len(self._clusters))
             self._clusters.append(_NOBODY)
-            return len(self._clusters) - 1
-        self.evicted += 1
-        return int(np.argmin(self._joined))
+        row = self._free.pop()
+        self._rows.replace(tenant, name, row)
+        return row
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - every agent has it
         """Return False: nothing here is learned from labels; those of the injection agent change what is suspicious."""
@@ -150,11 +155,13 @@ class CampaignAgent:
         return {
             "version": self.version,
             "config": asdict(self.config),
-            "counts": [self.evicted, self._joins],
+            "evicted": self.evicted,
             "clusters": [cluster.as_row() for cluster in self._clusters],
             "signatures": self._signatures[:n].copy(),
             "tenants": self._tenants[:n].copy(),
-            "joined": self._joined[:n].copy(),
+            "rows": [[name, row] for _, name, row in self._rows.items()],
+            "row_tenants": self._rows.tenants(),
+            "free": list(self._free),
         }
 
     @strict_restore
@@ -170,16 +177,20 @@ class CampaignAgent:
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:
-        self.evicted, self._joins = map(int, state["counts"])
-        counts(self.evicted, self._joins)
+        counts(state["evicted"])
         within(state["clusters"], self.config.max_clusters, "clusters")
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
-        for name in ("signatures", "tenants", "joined"):
+        for name in ("signatures", "tenants"):
             ours, theirs = getattr(self, f"_{name}"), np.asarray(state[name])
             if theirs.shape != (n, *ours.shape[1:]) or theirs.dtype != ours.dtype:
                 raise ValueError(f"{name} of shape {theirs.shape}, {theirs.dtype}, for {n} clusters")
             ours[:n] = theirs
+        names, rows = ([row[k] for row in state["rows"]] for k in (0, 1))
+        if sorted([*rows, *state["free"]]) != list(range(n)):
+            raise ValueError(f"rows that are not those of {n} clusters")
+        self._rows.restore(state["row_tenants"], names, rows)
+        self._rows.evicted, self._free = state["evicted"], list(state["free"])
 
 
 _NOBODY = Cluster("", "", "", "", 0, 0, 0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents.fit import counts, texts, time_ms, within
+from agents.tenant_map import OTHER
 
 USERS_MAX = 256
 """Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""
@@ -70,7 +71,7 @@ class Cluster:
     is_campaign
         Whether it was told.
     apps
-        Members by app; at most `APPS_MAX` apps.
+        Members by app; at most `APPS_MAX` entries, of which `OTHER` counts the apps beyond.
     examples
         Event ids of the first members.
     visits
@@ -120,8 +121,8 @@ class Cluster:
         return sum((word in theirs) << k for k, word in enumerate(_told_words(self.wording)))
 
     def _note(self, app: str, event_id: str) -> None:
-        if app in self.apps or len(self.apps) < APPS_MAX:
-            self.apps[app] = self.apps.get(app, 0) + 1
+        name = app if app in self.apps or len(self.apps) < APPS_MAX - 1 else OTHER
+        self.apps[name] = self.apps.get(name, 0) + 1
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(event_id)
 

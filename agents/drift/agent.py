@@ -48,13 +48,18 @@ class DriftAgent:
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
         self.segments = self._none()
         self._limits = limits(self.config)
         self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
+
+    @property
+    def evicted(self) -> int:
+        """Segments forgotten for others."""
+        return self.segments.evicted
 
     def _none(self) -> Segments:
         return Segments(self.config.max_segments, rows_kept(self.config.reference_events))
@@ -71,16 +76,14 @@ class DriftAgent:
 
     def _runs(self, chunk: Chunk) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Stretches of events in which no row changes hands, each with the row of every event."""
-        start, owner, busy = 0, list[int](), set[int]()
-        for i, event in enumerate(chunk.events):
-            key = (event.tenant, event.app)
-            row = self.segments.touch(key, busy)
-            if row < 0:
+        start, owner = 0, list[int]()
+        for i, place in enumerate(chunk.places):
+            row = self.segments.touch(place)
+            if self.segments.gone:
                 yield start, np.array(owner, np.int64)
-                start, owner, busy = i, [], set()
-                row = self.segments.touch(key, busy)
+                self.segments.clear_gone()
+                start, owner = i, []
             owner.append(row)
-            busy.add(row)
         yield start, np.array(owner, np.int64)
 
     def _run(

@@ -118,6 +118,11 @@ class HallucinationAgent:
         self._answers = Answers(self.config.questions)
         self._rate = RateCusum(self.config.cusum)
 
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate or threshold was forgotten for others."""
+        return self._rate.evicted + self._thresholds.evicted
+
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its features for a label to come."""
         found = features(chunk.texts, len(chunk), self.config)
@@ -164,7 +169,7 @@ class HallucinationAgent:
         told = among(said, [choice.content for choice in event.choices[1:]]) if len(event.choices) > 1 else None
         before = None
         if asked and self.config.questions:
-            before = self._answers.disagreement(question_key(event.tenant, event.app, asked), said.copy())
+            before = self._answers.disagreement(event.tenant, question_key(event.tenant, event.app, asked), said.copy())
         given = [value for value in (told, before) if value is not None]
         disagreement = round(max(given), 6) if given else None
         if disagreement:

@@ -144,6 +144,11 @@ class InjectionAgent:
         self._conversations = Conversations(self.config.conversation)
         self._known = Known()
 
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate, or usual logits, were forgotten for others."""
+        return self._rate.evicted + self._conversations.evicted_apps
+
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
         texts = chunk.texts

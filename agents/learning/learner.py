@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts, time_ms, within
+from agents.fit import array, text, texts, time_ms
 from agents.fit import counts as whole
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
@@ -22,6 +21,7 @@ from agents.learning.quality import EVERYWHERE, Prequential, Quality
 from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
 from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
 from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
+from agents.tenant_map import TenantLru
 from agents.watermark import Watermarks
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -138,9 +138,9 @@ class Learner:
         # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
-        self._lent: OrderedDict[str, int] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
-        self._news: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
+        self._lent = TenantLru[str, int](config.segments)
+        self._told = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
+        self._news = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
 
     # Of each event
 
@@ -180,13 +180,11 @@ class Learner:
 
     def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""
-        if not self._news or (news := self._news.pop((event.tenant, event.app), None)) is None:
-            return ()
         place = (event.tenant, event.app)
-        before = self._told.pop(place, news)
-        self._told[place] = news
-        if len(self._told) > self.config.segments:
-            self._told.popitem(last=False)
+        if not self._news or (news := self._news.pop(event.tenant, place)) is None:
+            return ()
+        before = self._told.peek(event.tenant, place) or news
+        self._told.put(event.tenant, place, news)
         segment = {"tenant": event.tenant, "app": event.app}
         return [
             Change(index, f"{self.signal}.{what}", segment, offset, time_ms, old, new, 1.0)
@@ -256,10 +254,7 @@ class Learner:
         if now.labels >= self.config.quality_labels:
             error = now.calibration_error
             values = (now.precision, now.recall, now.auc, None if error is None else 1.0 - error)
-            self._news[place] = tuple(-1.0 if v is None else v for v in values)
-            self._news.move_to_end(place)
-            if len(self._news) > self.config.segments:
-                self._news.popitem(last=False)
+            self._news.put(feedback.tenant, place, tuple(-1.0 if v is None else v for v in values))
 
     def _set_aside(self, who: Labeller) -> None:
         """Take back what was learned from a labeller who turned out to contradict everything."""
@@ -301,10 +296,8 @@ class Learner:
 
     def _share_lent(self, tenant: str) -> float:
         """Return how far one more label of a tenant moves the others: all its labels together move them little."""
-        given = self._lent.pop(tenant, 0) + 1
-        self._lent[tenant] = given
-        if len(self._lent) > self.config.segments:
-            self._lent.popitem(last=False)
+        given = (self._lent.peek(tenant, tenant) or 0) + 1
+        self._lent.put(tenant, tenant, given)
         return min(1.0, self.config.labels_at_once / given)
 
     # Versions
@@ -381,7 +374,7 @@ class Learner:
             "versions": self.versions.state(),
             "numbers": np.array([self._since_version, self._now], np.int64),
             "times": self._times.state(),
-            "lent": {"tenants": list(self._lent), "labels": np.array(list(self._lent.values()), np.int64)},
+            "lent": {"tenants": self._lent.tenants(), "labels": np.array(list(self._lent.values()), np.int64)},
             "told": _places(self._told),
             "news": _places(self._news),
         }
@@ -398,13 +391,12 @@ class Learner:
         self._times.restore(state["times"])
         time_ms(self._now)
         whole(self._since_version, *counts.values())
-        tenants = texts(state["lent"]["tenants"])
-        for values in (tenants, state["told"]["places"], state["news"]["places"]):
-            within(values, self.config.segments, "tenants and apps")
-        labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
+        lent = state["lent"]["tenants"]
+        labels = array(state["lent"]["labels"], np.int64, len(lent)).tolist()
         whole(*labels)
-        self._lent = OrderedDict(zip(tenants, labels, strict=True))
-        self._told, self._news = _placed(state["told"]), _placed(state["news"])
+        self._lent.restore(lent, [tenant for tenant, *_ in lent], labels)
+        for kept, given in ((self._told, state["told"]), (self._news, state["news"])):
+            _fill(kept, given)
         self.counts, self.version_name = LabelCounts(**counts), version_name
         self.requests = []
 
@@ -417,12 +409,12 @@ _NOTHING: Mapping[str, Any] = {
 }
 
 
-def _places(told: Mapping[tuple[str, str], tuple[float, ...]]) -> dict[str, Any]:
+def _places(told: TenantLru[tuple[str, str], tuple[float, ...]]) -> dict[str, Any]:
     values = np.array(list(told.values()), np.float64).reshape(len(told), len(_TOLD))
-    return {"places": [list(place) for place in told], "values": values}
+    return {"places": [list(place) for place in told], "tenants": told.tenants(), "values": values}
 
 
-def _placed(state: Mapping[str, Any]) -> OrderedDict[tuple[str, str], tuple[float, ...]]:
+def _fill(told: TenantLru[tuple[str, str], tuple[float, ...]], state: Mapping[str, Any]) -> None:
     places = [texts(place, 2) for place in state["places"]]
     values = array(state["values"], np.float64, len(places), len(_TOLD)).tolist()
-    return OrderedDict(((p[0], p[1]), tuple(v)) for p, v in zip(places, values, strict=True))
+    told.restore(state["tenants"], ((tenant, app) for tenant, app in places), map(tuple, values))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agents.fit import array, texts
 from agents.fit import counts as whole
 from agents.learning.kernel import moved_by_ids, moved_by_values, put, revisit
+from agents.tenant_map import ESTABLISHED, TenantLru
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -92,7 +93,8 @@ class Moves:
     share, rest
         See `agents.learning.config.LearningConfig`.
     labelled, tenants
-        Labels and tenants kept.
+        Labels and tenants kept. The tenant that has most labels gives up its oldest; the tenant whose last label is
+        oldest gives up its own moves, newcomers first (`agents.tenant_map.TenantLru`).
     noise
         Share of labels taken to be false.
 
@@ -116,7 +118,7 @@ class Moves:
         self.shared: Ints = np.zeros(self.space.size + 1, np.int32)
         self.own: Ints = np.zeros((self.tenants + 1, self.space.size + 1), np.int32)
         self.idle = True
-        self._slots: dict[str, int] = {}
+        self._slots = TenantLru[str, int](self.tenants)
         self._n = self._cursor = self._next = 0
         self._ids, self._values = np.zeros((room, width), np.int32), np.zeros((room, width), np.float32)
         self._counts, self._names, self._slot = (np.zeros(room, np.int64) for _ in range(3))
@@ -129,12 +131,12 @@ class Moves:
 
     @property
     def names(self) -> list[str]:
-        """Tenants with moves of their own, the one labelled longest ago first."""
+        """Tenants with moves of their own, the tenant labelled longest ago first."""
         return list(self._slots)
 
     def slot(self, tenant: str) -> int:
         """Row of ``own`` of a tenant; that of nobody, all zero, for one without labels."""
-        return self._slots.get(tenant, _NOBODY)
+        return self._slots.peek(tenant, tenant) or _NOBODY
 
     def apply(self, rows: NDArray[Any], slots: NDArray[np.int64], margins: Floats) -> None:
         """Add to each margin what labels moved it by; ``rows`` as `Space.features` takes them, float64[n] margins."""
@@ -154,7 +156,7 @@ class Moves:
             Its margin under the weights that do not change.
         """
         if self._n == self.labelled:
-            self._drop(int(self._names[: self._n].argmin()))
+            self._drop(self._oldest())
         slot = self._own_slot(held.tenant)  # before the place is chosen: labels of a forgotten tenant go
         e, (ids, values) = self._n, self.space.features(row)
         n = len(ids)
@@ -199,17 +201,21 @@ class Moves:
         self._n = last
 
     def _own_slot(self, tenant: str) -> int:
-        slot = self._slots.pop(tenant, None)
+        slot = self._slots.get(tenant, tenant)
         if slot is None:
-            slot = len(self._slots) + 1
-            if slot > self.tenants:
-                slot = self._forget(next(iter(self._slots)))
-        self._slots[tenant] = slot
+            gone = self._slots.put(tenant, tenant, len(self._slots) + 1)
+            slot = self._forget(gone[0][2]) if gone else len(self._slots)
+            self._slots.replace(tenant, tenant, slot)
         return slot
 
-    def _forget(self, tenant: str) -> int:
+    def _oldest(self) -> int:
+        """Return the oldest label of the tenant that has most."""
+        of_each = np.bincount(self._slot[: self._n])
+        most = of_each[self._slot[: self._n]] == of_each.max()
+        return int(np.where(most, self._names[: self._n], self._next).argmin())
+
+    def _forget(self, slot: int) -> int:
         """Forget a tenant's own moves and its labels; what they lent to the others stays."""
-        slot = self._slots.pop(tenant)
         for e in reversed(np.flatnonzero(self._slot[: self._n] == slot).tolist()):
             self._drop(e)
         self.own[slot] = 0
@@ -242,7 +248,10 @@ class Moves:
         following = self._next  # names are not used twice: whoever holds one may ask for it after this
         self._clear()
         self._next = following
-        self._slots = {tenant: k + 1 for k, tenant in enumerate(tenants)}
+        known: list[tuple[str, int, int, int]] = [
+            (tenant, 1, ESTABLISHED, len(tenants) - k) for k, tenant in enumerate(tenants)
+        ]
+        self._slots.restore(known, tenants, range(1, len(tenants) + 1))
         ends = np.cumsum(counts)
         for k, table in enumerate([self.shared, *(self.own[slot] for slot in self._slots.values())]):
             part = slice(ends[k] - counts[k], ends[k])
@@ -258,7 +267,8 @@ class Moves:
         renumbered = np.zeros(self.tenants + 1, np.int64)
         renumbered[list(self._slots.values())] = np.arange(1, len(self._slots) + 1)
         columns["slot"] = renumbered[columns["slot"]]
-        return {"weights": self.weights(), "kept": kept | columns, "cursor": self._cursor, "next": self._next}
+        numbers = {"cursor": self._cursor, "next": self._next}
+        return {"weights": self.weights(), "tenants": self._slots.tenants(), "kept": kept | columns, **numbers}
 
     def _within(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
         within: NDArray[np.bool_] = np.arange(self.space.kept + 1) < counts[:, None]
@@ -282,6 +292,8 @@ class Moves:
         if n and not np.isin(columns["_signs"], (-1.0, 1.0)).all():
             raise ValueError("labels that say neither")
         self.load(state["weights"])
+        tenants = state["weights"]["tenants"]
+        self._slots.restore(state["tenants"], tenants, range(1, len(tenants) + 1))
         within = self._within(counts)
         self._ids[:n][within], self._values[:n][within], self._counts[:n] = ids, values, counts
         for name, column in columns.items():

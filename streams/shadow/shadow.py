@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any, TypeVar
 
 from agents.alerts import AlertEngine
+from agents.alerts.engine import with_rules
 from agents.base import Agent, Chunk, State
 from agents.pipeline import Judged
 from schemas.errors import StateError
@@ -218,10 +219,7 @@ class Shadow:
 
     def _shared(self, alerts: State) -> State:
         """Return of the first version's alerts what belongs to rules that both have."""
-        state: dict[str, Any] = dict(alerts)
-        same = {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r}
-        windows = [row for row in state["windows"] if row[0] in same]
-        return state | {"windows": windows, "active": [row for row in state["active"] if row[0] in same]}
+        return with_rules(alerts, {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r})
 
 
 def _verdict(first: Row, second: Row) -> str:

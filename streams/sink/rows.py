@@ -14,11 +14,12 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import ContractError, DecodeError
-from schemas.event import Time, Tokens
+from schemas.event import NAME_MAX, Time, Tokens
 from schemas.feedback import Feedback
 from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
 from streams.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
+from streams.identifiers import shortened, validated
 from streams.record_batches import raise_refused
 from streams.sink.ranges import Seen
 
@@ -144,6 +145,11 @@ def _text(value: Any) -> str:
     return value
 
 
+def _name(value: Any) -> str:
+    """Return a text that became a column of few different values, or a sorting key, at a bounded length."""
+    return shortened(_text(value), NAME_MAX)
+
+
 _EVENT_TEXTS = (
     "environment", "conversation_id", "user_id", "prompt_name", "prompt_version", "provider", "request_model",
     "response_model",
@@ -169,17 +175,17 @@ def _scored(value: bytes) -> Built:
     usage, error, choices = event.get("usage") or _NONE, event.get("error") or _NONE, event.get("choices")
     injection, doubt = signals.get("injection") or _NONE, signals.get("hallucination") or _NONE
     row = (
-        _text(event["event_id"]), _text(event["call_id"]), milliseconds(event["time"]),
-        _text(event["tenant"]), _text(event["app"]),
-        _text(event.get("environment", "production")), *[_text(event.get(name)) for name in _EVENT_TEXTS[1:]],
+        _name(event["event_id"]), _name(event["call_id"]), milliseconds(event["time"]),
+        _name(event["tenant"]), _name(event["app"]),
+        _name(event.get("environment", "production")), *[_name(event.get(name)) for name in _EVENT_TEXTS[1:]],
         *[_tokens(usage.get(name, 0)) for name in _TOKENS],
         _number(event.get("cost_usd")), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
-        _text(error.get("type")), _text(choices[0].get("finish_reason")) if choices else "",
+        _name(error.get("type")), _name(choices[0].get("finish_reason")) if choices else "",
         _number(injection.get("score")), bool(injection.get("flag")),
         _number(doubt.get("score")), bool(doubt.get("flag")), _reason(doubt),
         _number((signals.get("drift") or _NONE).get("distance")),
         orjson.dumps(event).decode(), orjson.dumps(signals).decode(),
-        [_text(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *place,
+        [_name(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *place,
     )  # fmt: skip
     return Built(row, place)
 
@@ -254,7 +260,7 @@ _FEEDBACK_TEXTS = (
 
 
 def _feedback(value: bytes) -> Built:
-    said = Feedback.model_validate_json(value)
+    said = validated(Feedback, value)
     return Built((_in_range(said.time), said.label, *[getattr(said, c) or "" for c in _FEEDBACK_TEXTS]))
 
 

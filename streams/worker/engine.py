@@ -29,7 +29,7 @@ from streams.metrics import (
 from streams.shadow.host import ShadowHost
 from streams.shadow.shadow import PART, Shadow
 from streams.signing import Signer
-from streams.snapshot import Snapshot
+from streams.snapshot import Snapshot, unpacked_size
 from streams.worker.chunks import cut
 from streams.worker.meters import Meters, timed
 from streams.worker.recovery import Fitted, recover
@@ -239,6 +239,14 @@ class Engine:
         topic, size = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
         records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, size)
         self._slot ^= 1
+        size, most = unpacked_size(records[0][1]), self._settings.worker.snapshot_bytes_max
+        if size > most:
+            log.error(
+                "partition %d: its state is %d bytes and would not be restored; raise worker.snapshot_bytes_max=%d",
+                self.partition,
+                size,
+                most,
+            )
         WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))
         # The order is the guarantee: outputs, then the state that includes them, then the commit.
         await self._writer.settled(self.partition)
