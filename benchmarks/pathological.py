@@ -22,7 +22,7 @@ from tests.pathological import FAMILIES, ordinary
 MOST = 3.0
 """Times prose that a family may cost per kB."""
 MOST_REDACTED = 4.5
-"""The same of the client's redaction: prose has next to no numbers and mails, and each that is replaced has its price."""
+"""The same of the client's redaction: prose has next to no numbers and mails, and each that is replaced costs."""
 SIZE = 1_000_000
 PARTS = 2_000
 _WORST = 5
