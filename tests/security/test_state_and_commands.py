@@ -136,13 +136,14 @@ async def test_a_forged_snapshot_gives_way_to_the_older_one_and_nothing_is_misse
     await worker.stop()
     (newest,) = [s for s in await assembled(tree) if s.manifest.offset == 149]
     assert len(await assembled(tree)) == 2
-    await write(tree, "snapshots", pieces(forged(tree, 0, 10**9), newest.manifest.slot))
+    for slot in (0, 1):
+        await write(tree, "snapshots", pieces(forged(tree, 0, 10**9), slot))
     await publish(tree, FEW[150:])
     worker = await run(tree, len(FEW))
     engine = worker.engines[0]
     state, rejected = engine.pipeline.state(), engine.rejected
     await worker.stop()
-    assert rejected == ("offset",)
+    assert set(rejected) == {"offset"}
     assert packed(state) == packed(await judged_whole(tree, len(FEW)))
 
 
