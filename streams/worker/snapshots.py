@@ -7,6 +7,7 @@ are checked, memory is bounded before it is taken, and with signing keys only wh
 from __future__ import annotations
 
 import re
+import sys
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -90,6 +91,9 @@ class Assembly:
         Largest snapshot unpacked; the pieces held are at most two of that size.
     signer, topic
         What must have signed them, and for which topic.
+    log_end
+        Next offset of the log of the events. A snapshot from beyond it is forged, or the log was created again; it
+        replaces no other.
 
     Attributes
     ----------
@@ -99,11 +103,19 @@ class Assembly:
         Why others do not count.
     """
 
-    def __init__(self, partition: int, most: int = BYTES_MAX, signer: Signer = UNSIGNED, topic: str = "") -> None:
+    def __init__(
+        self,
+        partition: int,
+        most: int = BYTES_MAX,
+        signer: Signer = UNSIGNED,
+        topic: str = "",
+        log_end: int = sys.maxsize,
+    ) -> None:
         self.complete: dict[int, Stored] = {}
         self.refused: list[StateError] = []
         self._partition, self._most = partition, most
         self._signer, self._topic = signer, topic
+        self._log_end = log_end
         self._held: dict[tuple[int, int], bytes] = {}
         self._bytes = 0
 
@@ -139,6 +151,12 @@ class Assembly:
         if crc != manifest.crc:
             # Compacted away in favour of a later snapshot in the same slot, or two writers met: a later manifest tells.
             return
+        if manifest.offset >= self._log_end:
+            raise StateError(
+                f"snapshot of offset {manifest.offset}: the log ends at {self._log_end}; forged, or the topic was "
+                "created again",
+                "offset",
+            )
         try:
             offset = b"%d" % manifest.offset
             self._signer.check(manifest.signature, KIND, self._topic, self._partition, offset, b"".join(cuts))
@@ -211,7 +229,7 @@ async def load(settings: Settings, partition: int) -> Snapshot | None:
 
 
 async def looks(
-    consumer: AIOKafkaConsumer, settings: Settings, partition: int, signer: Signer
+    consumer: AIOKafkaConsumer, settings: Settings, partition: int, signer: Signer, log_end: int = sys.maxsize
 ) -> AsyncIterator[Assembly]:
     """Yield what the last few records of a partition hold, then what more of them do, up to all.
 
@@ -223,7 +241,7 @@ async def looks(
     look = _FIRST_LOOK
     while end > begin:
         start = max(begin, end - look)
-        assembly = Assembly(partition, settings.worker.snapshot_bytes_max, signer, tp.topic)
+        assembly = Assembly(partition, settings.worker.snapshot_bytes_max, signer, tp.topic, log_end)
         async for batch in read(consumer, tp, start, end):
             for record in batch:
                 assembly.take(record)
