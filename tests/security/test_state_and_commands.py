@@ -249,9 +249,11 @@ async def test_without_a_key_commands_are_obeyed_as_before_and_none_twice(
     worker = await run(tree, 2)
     assert await counts(worker, 2) == (2, 0)
     await again(tree, log[0])
-    await worker.stop()
-    worker = await run(tree, 3)  # known after a restart as well
     assert await counts(worker, 3) == (2, 1)
+    await worker.stop()
+    await again(tree, log[1])
+    worker = await run(tree, 4)  # known after a restart as well
+    assert await counts(worker, 4) == (2, 2)
     await worker.stop()
 
 
