@@ -14,7 +14,7 @@ import orjson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.event import LLMEvent
+from schemas.event import NAME_MAX, LLMEvent
 from schemas.feedback import Feedback
 
 Item = TypeVar("Item", LLMEvent, Feedback)
@@ -72,6 +72,13 @@ def validated(model: type[Item], raw: bytes) -> Item:
         else:
             return found.with_issue(*codes) if isinstance(found, LLMEvent) else found
     raise first
+
+
+def whole(item: LLMEvent | Feedback, field: str, value: str) -> str:
+    """Return an identifier as it was sent: what a client made the key of its record."""
+    kept = (item.model_extra or {}).get(SHORTENED) if len(value) == NAME_MAX else None
+    sent = kept.get(field) if isinstance(kept, dict) else None
+    return sent if isinstance(sent, str) and shortened(sent, NAME_MAX) == value else value
 
 
 def _loaded(raw: bytes) -> Any:
