@@ -86,7 +86,9 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ContractError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ContractError(f"value: {type(error).__name__}: {error}; see schemas/outputs.py") from error
+        # Of other errors the message may quote the value: a text.
+        what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
+        raise ContractError(f"value: {what}; see schemas/outputs.py") from error
     return Built((*row, timestamp_ms if timestamp_ms > 0 else int(time.time() * 1000)), place)
 
 
