@@ -2,7 +2,7 @@
 
 Each family of `tests.pathological`, at 1 MB, is given to each agent, to the pipeline and to the client's redaction, and
 timed against prose of the same size; each shape of `tests.linear`, of small parts, against plain messages or events.
-Prints the worst families of each as a ratio of time per kB. Exit 1 where one costs more than `MOST` times prose.
+Prints the worst families of each as a ratio of time per kB. Exit 1 where one costs more than its bound.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tests.pathological import FAMILIES, ordinary
 
 MOST = 3.0
 """Times prose that a family may cost per kB."""
+MOST_REDACTED = 4.5
+"""The same of the client's redaction: prose has next to no numbers and mails, and each that is replaced costs."""
 SIZE = 1_000_000
 PARTS = 2_000
 _WORST = 5
@@ -34,7 +36,11 @@ def main() -> int:
     found = {name: ratios(reader, size) for name, reader in chosen.items()}
     _show(found, size)
     _show_shapes(shape_ratios(PARTS))
-    return any(row.ratio > MOST for rows in found.values() for row in rows if row.ratio)
+    return any(row.ratio > _bound(name) for name, rows in found.items() for row in rows if row.ratio)
+
+
+def _bound(reader: str) -> float:
+    return MOST_REDACTED if reader == "client's redaction" else MOST
 
 
 def ratios(reader: Reader, size: int) -> list[Row]:

@@ -6,6 +6,9 @@ from typing import Literal
 
 from schemas.event import Contract, Id, Name, Time
 
+UNVERIFIED = frozenset({"thumbs", "user"})
+"""Sources of labels that anybody who uses an app can give, under any name."""
+
 
 class Feedback(Contract):
     """A label that arrives after its event.

@@ -188,6 +188,11 @@ class Drift(_Part):
 
     events_per_false_alarm: Annotated[int, Field(ge=100)] = 10_000
     reference_events: Annotated[int, Field(ge=50)] = 300
+    least_users: Annotated[int, Field(ge=2, le=12)] = Field(
+        5,
+        description="distinct users, or conversations where no user is given, who must have written a word before an "
+        "alert may name it; words of calls with neither are not named",
+    )
 
 
 class Encoder(_Part):
@@ -283,6 +288,14 @@ class Learning(_Part):
     )
     labels_a_day: Annotated[int, Field(ge=1)] = Field(
         100, description="labels of one labeller that count in full; the n-th counts sqrt(labels_a_day / n)"
+    )
+    unverified_labels_a_day: Annotated[int, Field(ge=0)] = Field(
+        200,
+        description="labels from thumbs and users that count, per tenant, app and day of event time, whoever gives "
+        "them; 0: none",
+    )
+    unverified_limit: Annotated[float, Field(ge=0, le=6)] = Field(
+        0.5, description="most that all labels from thumbs and users move the score of a text, in log odds"
     )
     tenants: Annotated[int, Field(ge=1, le=256)] = Field(
         32, description="tenants with weights of their own, per partition"

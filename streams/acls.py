@@ -101,8 +101,9 @@ def _bindings(role: Role, kafka: Kafka) -> Iterator[AclBinding]:
     for names, operation in rights:
         for name in names:
             yield _allow(role, ResourceType.TOPIC, _full(name, kafka), operation)
-    # Each service looks whether the topics are there; their names are no secret.
-    yield _allow(role, ResourceType.TOPIC, f"{kafka.topic('')}*", AclOperation.DESCRIBE)
+    # Each service looks whether the topics are there, and how large a record they take; neither is a secret.
+    for operation in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS):
+        yield _allow(role, ResourceType.TOPIC, f"{kafka.topic('')}*", operation)
     for group in role.groups:
         yield _allow(role, ResourceType.GROUP, group, AclOperation.READ)
 

@@ -57,7 +57,9 @@ def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
 
 def _drift(settings: Settings) -> DriftConfig:
     return DriftConfig(
-        events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
+        events_per_false_alarm=settings.drift.events_per_false_alarm,
+        reference_events=settings.drift.reference_events,
+        least_users=settings.drift.least_users,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State
-from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
+from agents.campaign.cluster import Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
@@ -59,7 +59,7 @@ class CampaignAgent:
     """
 
     name: ClassVar[str] = "campaign"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     needs: ClassVar[tuple[str, ...]] = ("injection",)
 
     def __init__(self, config: CampaignConfig | None = None) -> None:
@@ -99,10 +99,11 @@ class CampaignAgent:
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
             return None
-        cluster = self._cluster(event, text, (at, edge), int(chunk.offsets[i]), signature)
+        cluster = self._cluster(event, (at, edge), int(chunk.offsets[i]), signature)
         cluster.forget_before(edge)
         user = _digest(whole if said.role in _LENGTH else event.user_id or event.conversation_id or "")
-        counted = cluster.join(Prompt(text, user, _digest(text), at, said.flag, event.app, event.event_id))
+        family = said.family or ""
+        counted = cluster.join(Prompt(user, _digest(text), at, said.flag, event.app, event.event_id, family))
         cluster.is_campaign |= self._is_campaign(cluster)
         if counted and cluster.is_campaign:
             changes.append(told(cluster, i, cluster.users / self.config.least_users))
@@ -112,9 +113,7 @@ class CampaignAgent:
         flagged = cluster.flagged >= self.config.flagged_share * cluster.members
         return flagged and cluster.users >= self.config.least_users
 
-    def _cluster(
-        self, event: LLMEvent, text: str, time: tuple[int, int], offset: int, signature: NDArray[np.uint8]
-    ) -> Cluster:
+    def _cluster(self, event: LLMEvent, time: tuple[int, int], offset: int, signature: NDArray[np.uint8]) -> Cluster:
         """Return the cluster to join: the most similar one, or a new one; time is the event's and the window's edge."""
         at, edge = time
         whose = _digest(event.tenant)
@@ -126,7 +125,7 @@ class CampaignAgent:
         if not near or self._clusters[k].last_ms <= edge:
             name = f"{_digest(f'{event.tenant}/{signature.tobytes().hex()}'):016x}"
             k = self._row(event.tenant, name, self._clusters[k].name if near else None)
-            self._clusters[k] = Cluster(name, event.tenant, event.app, text[:WORDING_MAX], at, at, offset)
+            self._clusters[k] = Cluster(name, event.tenant, event.app, at, at, offset)
             self._signatures[k], self._tenants[k] = signature, whose
         self._rows.get(event.tenant, self._clusters[k].name)
         return self._clusters[k]
@@ -193,7 +192,7 @@ class CampaignAgent:
         self._rows.evicted, self._free = state["evicted"], list(state["free"])
 
 
-_NOBODY = Cluster("", "", "", "", 0, 0, 0)
+_NOBODY = Cluster("", "", "", 0, 0, 0)
 
 
 def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
@@ -217,10 +216,9 @@ def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
 
 
 def told(cluster: Cluster, index: int, score: float) -> Change:
-    """Put a campaign into words and figures."""
+    """Put a campaign into words and figures: none of its texts, which an alert would carry to everybody."""
     minutes = (cluster.last_ms - cluster.first_ms) / 60_000
     apps = {app: round(n / cluster.members, 4) for app, n in cluster.apps.items()}
-    text = cluster.text()
     return Change(
         index,
         "campaign.prompts",
@@ -233,14 +231,16 @@ def told(cluster: Cluster, index: int, score: float) -> Change:
         slices={f"app={app}": (0.0, share) for app, share in apps.items()},
         event_ids=tuple(cluster.examples),
         summary=f"{cluster.members} suspicious prompts of one wording from {cluster.users} users or passages"
-        f" and {len(apps)} apps in {minutes:.0f} min: {text}",
+        f" and {len(apps)} apps in {minutes:.0f} min"
+        + (f", tactic {cluster.family}" if cluster.family else "")
+        + "; read them by the event ids of the evidence",
         facts={
             "members": cluster.members,
             "flagged": cluster.flagged,
             "users": cluster.users,
             "apps": len(apps),
             "minutes": round(minutes, 1),
-            "text": text,
+            "family": cluster.family,
         },
     )
 

@@ -48,7 +48,7 @@ class DriftAgent:
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
@@ -106,8 +106,8 @@ class DriftAgent:
                 calibrate(kept.rows[row], kept.pool, self._limits)
                 continue
             event = chunk.events[at - 1]
-            key, reference = (event.tenant, event.app), self.config.reference_events
-            yield describe(kept.rows[row], at - 1, alarm.tolist(), key, kept.examples(row), reference)
+            key = (event.tenant, event.app)
+            yield describe(kept.rows[row], at - 1, alarm.tolist(), key, kept.examples(row), self.config)
             kept.clear(row)
 
     def _remember(

@@ -106,7 +106,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
@@ -136,13 +136,15 @@ class HallucinationAgent:
         fixed = np.empty(len(which))
         margins(self._weights, found.rows, fixed)
         odds = fixed.copy()
-        self.learner.apply(found.rows, [chunk.events[i].tenant for i in which], odds)
+        unverified = self.learner.apply(found.rows, [chunk.events[i].tenant for i in which], odds)
         offsets, times = chunk.offsets.tolist(), chunk.times.tolist()
         judged: list[int] = []
+        # An app's threshold follows its scores without what unverified labels move: they could raise it.
+        sure = (odds - unverified).tolist()
         for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
                 continue
-            limit = self._thresholds.pass_on(chunk.places[i], log_odds)
+            limit = self._thresholds.pass_on(chunk.places[i], sure[k])
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)
             judged.append(k)
             changes += self._watch(chunk, i, offsets[i], times[i], flag=signal.flag)

@@ -128,7 +128,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -154,11 +154,13 @@ class InjectionAgent:
         texts = chunk.texts
         chosen, tricks, every = self.look(texts)
         tenants = [chunk.events[i].tenant for i in every.event.tolist()]
-        self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
+        unverified = self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
         logits = self._base.gain * every.margin
-        context = self._conversations.judge(chunk, chosen, logits[: len(chosen)], every.spans, self._read)
+        # Summed over turns, what unverified labels move would exceed the bound that holds for one text.
+        sure = (logits - self._base.gain * unverified)[: len(chosen)]
+        context = self._conversations.judge(chunk, chosen, sure, every.spans, self._read)
         signals = [NOTHING] * len(chunk)
         read = np.flatnonzero(best >= 0)
         worst = best[read]

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from agents.base import Change, Chunk
 from agents.fit import array, text, texts, time_ms
 from agents.fit import counts as whole
+from agents.learning.budget import DailyBudget
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
-from agents.learning.labellers import Labeller, Labellers, labeller
-from agents.learning.moves import Held, Moves, Space
+from agents.learning.labellers import Labeller, labeller
+from agents.learning.moves import NOTHING, Moves, Space
 from agents.learning.quality import EVERYWHERE, Prequential, Quality
 from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.track import Track, Tracks, is_verified
 from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
-from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
 from agents.tenant_map import TenantLru
 from agents.watermark import Watermarks
 from schemas.errors import StateError
@@ -44,9 +45,12 @@ class LabelCounts:
     repeated, unknown
         Labels seen before, and those whose event is not (or no longer) known here.
     contested
-        Labels that left their event without a verdict: as much speaks for as against.
+        Labels that left their event without a verdict: as much speaks for as against. And unverified labels that a
+        verified one of the same event contradicts.
     doubted
         Labels of somebody who is set aside.
+    over_budget
+        Unverified labels beyond those that count in a day.
     obeyed, refused
         Commands.
     """
@@ -57,6 +61,7 @@ class LabelCounts:
     unknown: int = 0
     contested: int = 0
     doubted: int = 0
+    over_budget: int = 0
     obeyed: int = 0
     refused: int = 0
 
@@ -115,6 +120,10 @@ class Learner:
 
     Attributes
     ----------
+    tracks
+        What verified and unverified labels taught.
+    budget
+        Unverified labels that count per scope and day.
     version_name
         The version that the present weights are, or have moved on from.
     """
@@ -123,12 +132,11 @@ class Learner:
         self.signal, self.base = signal, base
         self.config = config = config or LearningConfig()
         self.counts = LabelCounts()
-        self.moves = Moves(space, config.shared, config.own, config.labelled, config.tenants, config.noise)
+        self.tracks = Tracks(space, config, self._share_lent)
+        self.budget = DailyBudget(config.unverified_labels_a_day)
         self.events = Events(
             config.events, space.kept if space.hashed else space.size, np.int32 if space.hashed else np.float64
         )
-        self.ballots = Ballots(2 * config.labelled)
-        self.labellers = Labellers(config)
         self.quality = Prequential(config.segments, config.fading)
         self.sampler = Sampler(signal, config.requests_per_hour, config.segments)
         self.versions = Versions(config.versions)
@@ -144,11 +152,27 @@ class Learner:
 
     # Of each event
 
-    def apply(self, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> None:
-        """Add to each margin what labels moved it by; one row, tenant and margin for each text."""
-        if not self.moves.idle:
-            slots = np.fromiter((self.moves.slot(t) for t in tenants), np.int64, len(tenants))
-            self.moves.apply(rows, slots, margins)
+    @property
+    def moves(self) -> Moves:
+        """What verified labels moved: the weights that are versioned, exported and shared with other tenants."""
+        return self.tracks.verified.moves
+
+    def apply(self, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Add to each margin what labels moved it by; one row, tenant and margin for each text.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            The part of it that unverified labels moved, at most `LearningConfig.unverified_limit` up or down.
+        """
+        _move(self.moves, rows, tenants, margins)
+        unverified = np.zeros(len(margins))
+        if not self.tracks.unverified.moves.idle:
+            limit = self.config.unverified_limit
+            _move(self.tracks.unverified.moves, rows, tenants, unverified)
+            np.clip(unverified, -limit, limit, unverified)
+            margins += unverified
+        return unverified
 
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
@@ -206,45 +230,30 @@ class Learner:
         if event is None:
             self.counts.unknown += 1
             return False
-        if self.ballots.again(feedback.tenant, feedback.feedback_id):
+        verified = is_verified(feedback.source)
+        track = self.tracks.of(verified=verified)
+        if track.ballots.again(feedback.tenant, feedback.feedback_id):
             self.counts.repeated += 1
             return False
-        who = labeller(feedback)
-        ballot = self.ballots.of(key)
-        before = self.labellers.believed(who)
-        self._now = self._times.of((feedback.tenant, feedback.app)) or self._now
-        weight = self.labellers.count(who, feedback.source, self._now)
-        self._compare(who, event, ballot, label=feedback.label)
-        if not ballot.votes and self.labellers.believed(who) > 0.0:
+        mark = self._times.of(key[:2])
+        if not verified and not self.budget.spend(key[:2], mark):
+            self.counts.over_budget += 1
+            return False
+        self._now = mark or self._now
+        who, ballot = labeller(feedback), track.ballots.of(key)
+        before = track.labellers.believed(who)
+        weight = track.labellers.count(who, feedback.source, self._now)
+        is_first = not self.tracks.has_votes(key)
+        self.tracks.compare(track, who, key, event, label=feedback.label)
+        if is_first and track.labellers.believed(who) > 0.0:
             self._judge(feedback, event)
-        if who in ballot.votes or len(ballot.votes) < VOTES_MAX:
+        if track.has_room(who, ballot):
             ballot.votes[who] = (feedback.label, weight)
-        if before > 0.0 and self.labellers.believed(who) == 0.0:
-            self._set_aside(who)
-        self._settle(key, ballot, event, who)
+        if before > 0.0 and track.labellers.believed(who) == 0.0:
+            for labelled, _ in track.ballots.by(who):  # whoever contradicts everything: their labels are taken back
+                self.tracks.hold(track, labelled, self.events.find(labelled))
+        self._settle(key, event, who, track)
         return True
-
-    def _compare(self, who: Labeller, event: Remembered, ballot: Ballot, *, label: bool) -> None:
-        """Hold a label against the model and the other labellers, the others' also against it.
-
-        Who changes their mind is compared twice, once to undo what the first word counted. A label that is no vote, as
-        it repeats one or there are too many, is not compared.
-        """
-        before = ballot.votes.get(who)
-        if before is None:
-            if len(ballot.votes) >= VOTES_MAX:
-                return
-            self.labellers.place(who, event.base, label=label)
-        elif before[0] == label:
-            return
-        others = [(other, said) for other, (said, _) in ballot.votes.items() if other != who]
-        for _ in range(1 if before is None else 2):
-            self.labellers.against_model(who, event.base, label=label)
-            mine = self.labellers.believed(who)
-            for other, said in others:
-                theirs = self.labellers.believed(other)
-                self.labellers.against_other(who, said, theirs, label=label)
-                self.labellers.against_other(other, label, mine, label=said)
 
     def _judge(self, feedback: Feedback, event: Remembered) -> None:
         """Count the first label of an event for the live quality, by the score it had before."""
@@ -256,43 +265,20 @@ class Learner:
             values = (now.precision, now.recall, now.auc, None if error is None else 1.0 - error)
             self._news.put(feedback.tenant, place, tuple(-1.0 if v is None else v for v in values))
 
-    def _set_aside(self, who: Labeller) -> None:
-        """Take back what was learned from a labeller who turned out to contradict everything."""
-        for key, ballot in self.ballots.by(who):
-            self._hold(key, ballot, self.events.find(key))
-
-    def _settle(self, key: CallKey, ballot: Ballot, event: Remembered, who: Labeller) -> None:
+    def _settle(self, key: CallKey, event: Remembered, who: Labeller, track: Track) -> None:
         """Count what a vote led to."""
-        if self.labellers.believed(who) == 0.0:
+        if track.labellers.believed(who) == 0.0:
             self.counts.doubted += 1
-        outcome = self._hold(key, ballot, event)
-        if outcome == "contested" and len(ballot.votes) > 1:
+        outcome = self.tracks.hold(track, key, event)
+        if outcome == "overruled" or (outcome == "contested" and len(track.ballots.of(key).votes) > 1):
             self.counts.contested += 1
         elif outcome == "learned":
             self.counts.learned += 1
-            self._since_version += 1
+            self._since_version += track is self.tracks.verified
             if self._since_version >= self.config.labels_per_version:
                 self.keep_version("labels")
         elif outcome == "same":
             self.counts.confirmed += 1
-
-    def _hold(self, key: CallKey, ballot: Ballot, event: Remembered | None) -> str:
-        """Make what is kept of an event that which its votes say now."""
-        total = ballot.sum({voter: self.labellers.believed(voter) for voter in ballot.votes})
-        cap = min(1.0, abs(total)) * self.config.strength
-        sign = 1 if total > 0.0 else -1
-        if ballot.kept != NOT_KEPT:
-            if ballot.said == (sign, cap):
-                return "same"
-            if not self.moves.take_back(ballot.kept):
-                return "same"  # long ago: it is no longer kept apart from the others
-            ballot.kept = NOT_KEPT
-        if cap < 1e-6 or event is None:
-            return "contested"
-        held = Held(key[0], sign, cap, self._share_lent(key[0]))
-        ballot.kept = self.moves.add(event.row, event.base, held, self.config.revisits)
-        ballot.said = (sign, cap)
-        return "learned"
 
     def _share_lent(self, tenant: str) -> float:
         """Return how far one more label of a tenant moves the others: all its labels together move them little."""
@@ -322,11 +308,10 @@ class Learner:
                 raise StateError(f"command {command.command_id}: it came before")
             weights = self._commanded(command)
             self.keep_version(f"before {command.action}")
-            self.moves.load(weights)
+            self.tracks.load(weights)
         except (StateError, ValueError, KeyError):
             self.counts.refused += 1
             return False
-        self.ballots.forget_kept()
         self.version_name = command.version
         if command.action == "import":
             self.keep_version("imported")
@@ -341,7 +326,7 @@ class Learner:
             Moves(self.moves.space, 0.0, 0.0, 1, self.config.tenants, 0.0).load(weights)
             return weights
         if command.version == SHIPPED:
-            return _NOTHING
+            return NOTHING
         found = self.versions.find(command.version)
         if found is None:
             raise StateError(f"version {command.version}: not kept here")
@@ -365,10 +350,9 @@ class Learner:
             "base": self.base,
             "version_name": self.version_name,
             "counts": asdict(self.counts),
-            "moves": self.moves.state(),
+            "tracks": self.tracks.state(),
+            "budget": self.budget.state(),
             "events": self.events.state(),
-            "ballots": self.ballots.state(),
-            "labellers": self.labellers.state(),
             "quality": self.quality.state(),
             "sampler": self.sampler.state(),
             "versions": self.versions.state(),
@@ -385,7 +369,7 @@ class Learner:
             raise ValueError("learned beside other weights")
         version_name = text(state["version_name"])
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
-        for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
+        for part in ("tracks", "budget", "events", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
         self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
         self._times.restore(state["times"])
@@ -401,12 +385,10 @@ class Learner:
         self.requests = []
 
 
-_NOTHING: Mapping[str, Any] = {
-    "tenants": [],
-    "counts": np.zeros(1, np.int64),
-    "features": np.zeros(0, np.int32),
-    "moves": np.zeros(0, np.int32),
-}
+def _move(moves: Moves, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> None:
+    if not moves.idle:
+        slots = np.fromiter((moves.slot(t) for t in tenants), np.int64, len(tenants))
+        moves.apply(rows, slots, margins)
 
 
 def _places(told: TenantLru[tuple[str, str], tuple[float, ...]]) -> dict[str, Any]:

@@ -91,7 +91,8 @@ class Moves:
     space
         The features.
     share, rest
-        See `agents.learning.config.LearningConfig`.
+        See `agents.learning.config.LearningConfig`. With a share of 0 tenants have nothing in common: a label changes
+        nothing of another tenant, not even how its labels are weighed.
     labelled, tenants
         Labels and tenants kept. The tenant that has most labels gives up its oldest; the tenant whose last label is
         oldest gives up its own moves, newcomers first (`agents.tenant_map.TenantLru`).
@@ -166,18 +167,33 @@ class Moves:
         self._names[e], self._next = self._next, self._next + 1
         self._n += 1
         self.idle = False
-        self._visit(e, 1)
-        steps = min(revisits, self._n)
-        self._visit(self._cursor % self._n, steps)
-        self._cursor = (self._cursor + steps) % self._n
+        theirs = self._of_slot(slot)
+        centre = float(self._bases[theirs].sum()) / (len(theirs) + _PRIOR)
+        self._visit(np.array([e]), centre)
+        self._visit(self._again(theirs, revisits), centre)
         return int(self._names[e])
 
-    def _visit(self, first: int, steps: int) -> None:
+    def _of_slot(self, slot: int) -> NDArray[np.int64]:
+        """Return the places of the labels by which one more label of a tenant is weighed: all, or the tenant's own."""
+        if self.share:
+            return np.arange(self._n)
+        own = np.flatnonzero(self._slot[: self._n] == slot)
+        return own[np.argsort(self._names[own])]
+
+    def _again(self, theirs: NDArray[np.int64], revisits: int) -> NDArray[np.int64]:
+        """Return the places to be weighed again: round and round, or a tenant's latest, whatever other tenants do."""
+        steps = min(revisits, len(theirs))
+        if not self.share:
+            return theirs[len(theirs) - steps :]
+        first = self._cursor % self._n
+        self._cursor = (first + steps) % self._n
+        return (first + np.arange(steps)) % self._n
+
+    def _visit(self, order: NDArray[np.int64], centre: float) -> None:
         n = self._n
         columns = (self._ids, self._values, self._counts[:n], self._signs, self._caps, self._lents, self._norms)
         more = (self._bases, self._slot, self._alphas, self.shared, self.own, self.share, self.rest)
-        centre = float(self._bases[:n].sum()) / (n + _PRIOR)
-        revisit(first, steps, *columns, *more, self.space.low, self.space.high, self.noise, centre)
+        revisit(order, *columns, *more, self.space.low, self.space.high, self.noise, centre)
 
     def take_back(self, name: int) -> bool:
         """Subtract just what a kept label added; False if it is no longer kept."""
@@ -300,3 +316,12 @@ class Moves:
             getattr(self, name)[:n] = column
         self._n, self._cursor, self._next = n, cursor, following
         self.idle = self.idle and not n
+
+
+NOTHING: Mapping[str, Any] = {
+    "tenants": [],
+    "counts": np.zeros(1, np.int64),
+    "features": np.zeros(0, np.int32),
+    "moves": np.zeros(0, np.int32),
+}
+"""Weights without moves."""

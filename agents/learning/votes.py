@@ -68,6 +68,10 @@ class Ballots:
             self._ballots.put(key[0], key, ballot)
         return ballot
 
+    def find(self, key: CallKey) -> Ballot | None:
+        """Return the ballot of an event; None if there is none."""
+        return self._ballots.peek(key[0], key)
+
     def by(self, who: Labeller) -> Iterator[tuple[CallKey, Ballot]]:
         """Yield the ballots on which a labeller voted."""
         return ((key, ballot) for _, key, ballot in self._ballots.items() if who in ballot.votes)

@@ -236,8 +236,8 @@ class Engine:
         if shadow is not None:
             more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
             snapshot = replace(snapshot, parts={**snapshot.parts, **more})
-        topic, size = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
-        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, size)
+        topic, piece_bytes = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
+        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, piece_bytes)
         self._slot ^= 1
         size, most = unpacked_size(records[0][1]), self._settings.worker.snapshot_bytes_max
         if size > most:

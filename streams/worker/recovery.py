@@ -61,27 +61,21 @@ async def recover(settings: Settings, partition: int, after: int, fit: Callable[
     found = Recovery()
     async with reader(settings.kafka) as consumer:
         _, end = await bounds(consumer, events)
-        async for assembly in looks(consumer, settings, partition, Signer.of(settings)):
+        async for assembly in looks(consumer, settings, partition, Signer.of(settings), end):
             found.refused = list(assembly.refused)
-            known = _choose(assembly, found, range(after + 1, end), fit)
+            known = _choose(assembly, found, after + 1, fit)
             if known or found.fitted is not None:
                 break
     _report(found, partition)
     return found
 
 
-def _choose(assembly: Assembly, found: Recovery, offsets: range, fit: Callable[[Snapshot], Fitted]) -> bool:
+def _choose(assembly: Assembly, found: Recovery, first: int, fit: Callable[[Snapshot], Fitted]) -> bool:
     """Keep the best of some snapshots; True if one is no later than what is in memory."""
     for stored in assembly.newest_first():
-        offset = stored.manifest.offset
-        if offset < offsets.start:
+        if stored.manifest.offset < first:
             return True
         try:
-            if offset >= offsets.stop:
-                raise StateError(
-                    f"snapshot of offset {offset}: the log ends at {offsets.stop}; forged, or the topic was made anew",
-                    "offset",
-                )
             fitted = fit(stored.open())
         except StateError as error:
             found.refused.append(error)

@@ -7,6 +7,7 @@ are checked, memory is bounded before it is taken, and with signing keys only wh
 from __future__ import annotations
 
 import re
+import sys
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -28,8 +29,11 @@ PIECE_BYTES = 512 << 10
 _FIRST_LOOK = 64
 _OVERHEAD_BYTES = 1 << 20
 """By which packed bytes may exceed unpacked ones that do not compress."""
+_PIECES_MAX = 1 << 18
+_PIECE_OVERHEAD_BYTES = 256
+"""Of memory that a held piece takes beside its bytes: many empty ones are no less bounded than few large ones."""
 _MANIFEST_BYTES = 4096
-_KEY = re.compile(rb"(\d{1,6})/(?:manifest/([01])|([01])/(\d{1,5}))")
+_KEY = re.compile(rb"(\d{1,6})/(?:manifest/([01])|([01])/(\d{1,6}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,9 @@ class Assembly:
         Largest snapshot unpacked; the pieces held are at most two of that size.
     signer, topic
         What must have signed them, and for which topic.
+    log_end
+        Next offset of the log of the events. A snapshot from beyond it is forged, or the log was created again; it
+        replaces no other.
 
     Attributes
     ----------
@@ -96,11 +103,19 @@ class Assembly:
         Why others do not count.
     """
 
-    def __init__(self, partition: int, most: int = BYTES_MAX, signer: Signer = UNSIGNED, topic: str = "") -> None:
+    def __init__(
+        self,
+        partition: int,
+        most: int = BYTES_MAX,
+        signer: Signer = UNSIGNED,
+        topic: str = "",
+        log_end: int = sys.maxsize,
+    ) -> None:
         self.complete: dict[int, Stored] = {}
         self.refused: list[StateError] = []
         self._partition, self._most = partition, most
         self._signer, self._topic = signer, topic
+        self._log_end = log_end
         self._held: dict[tuple[int, int], bytes] = {}
         self._bytes = 0
 
@@ -122,10 +137,11 @@ class Assembly:
         return sorted(self.complete.values(), key=lambda s: s.manifest.offset, reverse=True)
 
     def _piece(self, place: tuple[int, int], value: bytes) -> None:
-        self._bytes -= len(self._held.pop(place, b""))
-        if len(value) <= PIECE_BYTES and self._bytes + len(value) <= 2 * self._most + _OVERHEAD_BYTES:
-            self._held[place] = value
-            self._bytes += len(value)
+        if (before := self._held.pop(place, None)) is not None:
+            self._bytes -= len(before) + _PIECE_OVERHEAD_BYTES
+        size = self._bytes + len(value) + _PIECE_OVERHEAD_BYTES
+        if len(value) <= PIECE_BYTES and size <= 2 * self._most + _OVERHEAD_BYTES:
+            self._held[place], self._bytes = value, size
 
     def _manifest(self, manifest: Manifest) -> None:
         cuts = tuple(self._held.get((manifest.slot, i), b"") for i in range(manifest.pieces))
@@ -135,6 +151,12 @@ class Assembly:
         if crc != manifest.crc:
             # Compacted away in favour of a later snapshot in the same slot, or two writers met: a later manifest tells.
             return
+        if manifest.offset >= self._log_end:
+            raise StateError(
+                f"snapshot of offset {manifest.offset}: the log ends at {self._log_end}; forged, or the topic was "
+                "created again",
+                "offset",
+            )
         try:
             offset = b"%d" % manifest.offset
             self._signer.check(manifest.signature, KIND, self._topic, self._partition, offset, b"".join(cuts))
@@ -154,7 +176,7 @@ def _manifest(raw: bytes, slot: int) -> Manifest:
         raise StateError("snapshot: a manifest whose values are none")
     offset, slot_said, count, crc = numbers
     manifest = Manifest(offset, slot_said, count, crc, signature)
-    if manifest.slot != slot or manifest.pieces > 1 << 16:
+    if manifest.slot != slot or manifest.pieces > _PIECES_MAX:
         raise StateError(f"snapshot: a manifest of slot {manifest.slot} and {manifest.pieces} pieces")
     return manifest
 
@@ -207,7 +229,7 @@ async def load(settings: Settings, partition: int) -> Snapshot | None:
 
 
 async def looks(
-    consumer: AIOKafkaConsumer, settings: Settings, partition: int, signer: Signer
+    consumer: AIOKafkaConsumer, settings: Settings, partition: int, signer: Signer, log_end: int = sys.maxsize
 ) -> AsyncIterator[Assembly]:
     """Yield what the last few records of a partition hold, then what more of them do, up to all.
 
@@ -219,7 +241,7 @@ async def looks(
     look = _FIRST_LOOK
     while end > begin:
         start = max(begin, end - look)
-        assembly = Assembly(partition, settings.worker.snapshot_bytes_max, signer, tp.topic)
+        assembly = Assembly(partition, settings.worker.snapshot_bytes_max, signer, tp.topic, log_end)
         async for batch in read(consumer, tp, start, end):
             for record in batch:
                 assembly.take(record)

@@ -12,7 +12,7 @@ from functools import cache
 
 Span = tuple[int, int]
 
-_DIGITS = re.compile(r"[0-9](?<![\w.].)(?<![0-9][ -].)(?=[0-9 -]{12})" + r"[ -]?[0-9]" * 12 + r"(?:[ -]?[0-9]){0,6}")
+_DIGITS = re.compile(r"[2-6](?<![\w.].)(?<![0-9][ -].)(?=[0-9 -]{12})" + r"[ -]?[0-9]" * 12 + r"(?:[ -]?[0-9]){0,6}")
 _BRANDS = (  # first digits, lengths
     (re.compile(r"4"), (13, 16, 19)),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
