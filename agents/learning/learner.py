@@ -17,6 +17,7 @@ from agents.learning.budget import DailyBudget
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
 from agents.learning.labellers import Labeller, labeller
+from agents.learning.lending import Lending
 from agents.learning.moves import NOTHING, Moves, Space
 from agents.learning.quality import EVERYWHERE, Prequential, Quality
 from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
@@ -132,7 +133,9 @@ class Learner:
         self.signal, self.base = signal, base
         self.config = config = config or LearningConfig()
         self.counts = LabelCounts()
-        self.tracks = Tracks(space, config, self._share_lent)
+        # Without a reference to the learner: a cycle would keep 100 MB of tables until a full collection.
+        self._lending = Lending(config.labels_at_once, config.segments)
+        self.tracks = Tracks(space, config, self._lending.share)
         self.budget = DailyBudget(config.unverified_labels_a_day)
         self.events = Events(
             config.events, space.kept if space.hashed else space.size, np.int32 if space.hashed else np.float64
@@ -146,7 +149,6 @@ class Learner:
         # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
-        self._lent = TenantLru[str, int](config.segments)
         self._told = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
         self._news = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
 
@@ -280,12 +282,6 @@ class Learner:
         elif outcome == "same":
             self.counts.confirmed += 1
 
-    def _share_lent(self, tenant: str) -> float:
-        """Return how far one more label of a tenant moves the others: all its labels together move them little."""
-        given = (self._lent.peek(tenant, tenant) or 0) + 1
-        self._lent.put(tenant, tenant, given)
-        return min(1.0, self.config.labels_at_once / given)
-
     # Versions
 
     def current(self, reason: str = "labels") -> Version:
@@ -358,7 +354,7 @@ class Learner:
             "versions": self.versions.state(),
             "numbers": np.array([self._since_version, self._now], np.int64),
             "times": self._times.state(),
-            "lent": {"tenants": self._lent.tenants(), "labels": np.array(list(self._lent.values()), np.int64)},
+            "lent": self._lending.state(),
             "told": _places(self._told),
             "news": _places(self._news),
         }
@@ -375,10 +371,7 @@ class Learner:
         self._times.restore(state["times"])
         time_ms(self._now)
         whole(self._since_version, *counts.values())
-        lent = state["lent"]["tenants"]
-        labels = array(state["lent"]["labels"], np.int64, len(lent)).tolist()
-        whole(*labels)
-        self._lent.restore(lent, [tenant for tenant, *_ in lent], labels)
+        self._lending.restore(state["lent"])
         for kept, given in ((self._told, state["told"]), (self._news, state["news"])):
             _fill(kept, given)
         self.counts, self.version_name = LabelCounts(**counts), version_name
