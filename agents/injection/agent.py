@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -15,6 +16,8 @@ from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
 from agents.injection.evidence import EVIDENCE
+from agents.injection.fields import ROLE_OF, FieldText, Place, field_texts
+from agents.injection.gate import heads, worth_reading
 from agents.injection.known import Known
 from agents.injection.obfuscation import decoded
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
@@ -25,11 +28,13 @@ from agents.injection.weights import FIRST_CONCEPT, GROUPS, HALF_WINDOW, SCRIPTS
 from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.odds import probability
 from agents.rate import RateConfig, RateCusum
+from agents.refusal import is_refusal
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
 NEAR = 0.2
 """Score from which a signal says whose text it is, though it is not flagged."""
+_NEAR_LOGIT = math.log(NEAR / (1.0 - NEAR))
 _HIDDEN_LEAST = 4
 """Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
 _LEARNED_SIZE = 1 << 15
@@ -37,6 +42,13 @@ _LEARNED_SIZE = 1 << 15
 _ROLE_NAMES = [role.name.lower() for role in Role]
 _GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
 _BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
+_ROLE_OF = np.array([ROLE_OF[place] for place in Place], np.uint8)
+_SAID = np.array([place in {Place.ASSISTANT, Place.RESPONSE} for place in Place])
+"""Places of what a model said."""
+_CAUTION = 0.5
+"""Log odds by which an answer must exceed the threshold of a passage: answers explain and quote what they read."""
+_DECLINED = 1.0
+"""As many more where it declines: a refusal names what it refuses."""
 _FIRST_OF = np.array([FIRST_CONCEPT.get(role, 0) for role in Role], np.int64)
 
 
@@ -93,6 +105,19 @@ class Unmasked(NamedTuple):
     of: int
 
 
+class Look(NamedTuple):
+    """Texts, the indexes of those that were judged, the disguises among them, and these two as judged, in this order.
+
+    ``fields`` says where each text stands if it is neither a message nor a document.
+    """
+
+    texts: Texts
+    chosen: NDArray[np.int64]
+    tricks: Sequence[Unmasked]
+    found: Candidates
+    fields: Sequence[FieldText] = ()
+
+
 class InjectionAgent:
     """Linear odds over n-grams and over named concepts of every window of a text, weighed by what the others say.
 
@@ -140,12 +165,13 @@ class InjectionAgent:
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
         self._rate = RateCusum(self.config.cusum, GRADES)
         self._conversations = Conversations(self.config.conversation)
-        self._known = Known()
+        self._known, self._known_fields = Known(), Known()
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
-        texts = chunk.texts
-        chosen, tricks, every = self.look(texts)
+        look = self.look(chunk.texts)
+        others = self._look_at_fields(chunk)
+        chosen, every = look.chosen, _joined(look.found, others.found if others else None)
         tenants = [chunk.events[i].tenant for i in every.event.tolist()]
         self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
@@ -155,8 +181,11 @@ class InjectionAgent:
         signals = [NOTHING] * len(chunk)
         read = np.flatnonzero(best >= 0)
         worst = best[read]
+        size = len(look.found.event)
         for i, k, logit in zip(read.tolist(), worst.tolist(), logits[worst].tolist(), strict=True):
-            signals[i] = self._signal(texts, chosen, every, k, logit, tricks)
+            signals[i] = (
+                self._signal(look, k, logit) if k < size or not others else self._signal(others, k - size, logit)
+            )
         for i, told in context.items():
             signals[i] = with_context(signals[i], told)
         index = read.tolist()
@@ -164,22 +193,44 @@ class InjectionAgent:
         self.learner.scored(chunk, Scored(index, rows, every.odds[worst], logits[worst], flags))
         return Scores(signals, self._watch(chunk, signals))
 
-    def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[Unmasked], Candidates]:
-        """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change.
-
-        Returns
-        -------
-        tuple
-            Indexes of the texts; each disguise and what is below it; the texts, then the disguises, as judged.
-        """
+    def look(self, texts: Texts) -> Look:
+        """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change."""
         chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
-        hints, plain = self._plain(texts, chosen)
+        hints, plain = self._plain(texts, chosen, self._known)
         tricks, variants = self._unmask(texts, chosen, hints)
-        return chosen, tricks, _joined(plain, variants)
+        return Look(texts, chosen, tricks, _joined(plain, variants))
 
-    def _plain(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Candidates]:
+    def _look_at_fields(self, chunk: Chunk) -> Look | None:
+        """Judge the texts beside messages and documents that name concepts of an attack, or wear a disguise."""
+        fields = field_texts(chunk.events)
+        if not fields:
+            return None
+        events, places, strings = zip(*fields, strict=True)
+        start, buffer = _laid_out(strings)
+        place, hints = np.array(places, np.uint8), np.empty(len(fields), np.int64)
+        worth, said = np.empty(len(fields), np.bool_), _SAID[place]
+        worth_reading(buffer, start, *heads(), worth)
+        suspects_of(buffer, start, np.arange(len(fields)), hints)
+        chosen = np.flatnonzero(worth | ~said | (hints != 0))
+        if not len(chosen):
+            return None
+        texts = Texts(np.array(events, np.int64), _ROLE_OF[place], start, buffer, strings)
+        hints, plain = self._plain(texts, chosen, self._known_fields)
+        tricks, variants = self._unmask(texts, chosen, hints)
+        found = _joined(plain, variants)
+        owners = np.concatenate([chosen, np.array([one.of for one in tricks], np.int64)])
+        found.margin[said[owners]] -= _CAUTION
+        for k in np.flatnonzero(said[owners] & (found.margin > 0)).tolist():
+            found.margin[k] -= _DECLINED * is_refusal(strings[owners[k]])
+        # An event is remembered by its messages and documents, unless something else in it looks like an attack.
+        found.margin[self._base.gain * found.margin < _NEAR_LOGIT] = -np.inf
+        if not np.isfinite(found.margin).any():
+            return None
+        return Look(texts, chosen, tricks, found, fields)
+
+    def _plain(self, texts: Texts, chosen: NDArray[np.int64], known: Known) -> tuple[NDArray[np.int64], Candidates]:
         """Return which disguises a text may wear and what was found in it as it stands, of each."""
-        known, system = self._known, texts.role[chosen] == Role.SYSTEM
+        system = texts.role[chosen] == Role.SYSTEM
         prompts = np.flatnonzero(system)
 
         def read(places: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
@@ -233,33 +284,26 @@ class InjectionAgent:
         logits: list[float] = (self._base.gain * found.margin).tolist()
         return logits
 
-    def _signal(  # noqa: PLR0913, PLR0917 - all there is to say of an event
-        self,
-        texts: Texts,
-        chosen: NDArray[np.int64],
-        found: Candidates,
-        k: int,
-        logit: float,
-        tricks: Sequence[Unmasked],
-    ) -> InjectionSignal:
+    def _signal(self, look: Look, k: int, logit: float) -> InjectionSignal:
         score = round(probability(logit), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
-        role = _ROLE_NAMES[found.role[k]]
-        first = int(texts.event.searchsorted(found.event[k]))
+        texts, chosen, tricks, found, fields = look
         of = int(chosen[k]) if k < len(chosen) else tricks[k - len(chosen)].of
+        role = fields[of][1].name.lower() if fields else _ROLE_NAMES[found.role[k]]
+        index = None if fields else of - int(texts.event.searchsorted(found.event[k]))
         if score < self.threshold:
-            return InjectionSignal(score, flag=False, role=role, text_index=of - first)
+            return InjectionSignal(score, flag=False, role=role, text_index=index)
         family = family_of(found.rows[k], self._base.table)
         begin = int(found.spans[k, 0])
         if k >= len(chosen):
             trick, text, _ = tricks[k - len(chosen)]
             before = sum(len(one.text.encode("utf-8", "replace")) for one in tricks[: k - len(chosen)])
             at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
-            return InjectionSignal(score, True, role, trick, at, family, of - first)
-        at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
+            return InjectionSignal(score, True, role, trick, at, family, index)
+        at = len(texts.buffer[texts.start[of] : begin].tobytes().decode("utf-8", "replace"))
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
-        return InjectionSignal(score, True, role, trick_or_none, at, family, of - first)
+        return InjectionSignal(score, True, role, trick_or_none, at, family, index)
 
     def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[Change]:
         changes: list[Change] = []
