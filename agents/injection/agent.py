@@ -98,11 +98,12 @@ class Candidates:
 
 
 class Unmasked(NamedTuple):
-    """A disguise, the text below it, and which of the chunk's texts wore it."""
+    """A disguise, the text below it, which of the chunk's texts wore it, and its first byte among all disguises."""
 
     trick: str
     text: str
     of: int
+    start: int
 
 
 class Look(NamedTuple):
@@ -266,13 +267,14 @@ class InjectionAgent:
         self, texts: Texts, chosen: NDArray[np.int64], hints: NDArray[np.int64]
     ) -> tuple[list[Unmasked], Candidates | None]:
         """Decode what is disguised; return it and what was found in it."""
-        tricks: list[Unmasked] = []
+        found: list[tuple[str, str, int]] = []
         for k in np.flatnonzero(hints).tolist():
             of = int(chosen[k])
-            tricks += [Unmasked(trick, text, of) for trick, text in decoded(texts.strings[of], int(hints[k]))]
-        if not tricks:
+            found += [(trick, text, of) for trick, text in decoded(texts.strings[of], int(hints[k]))]
+        if not found:
             return [], None
-        start, buffer = _laid_out([one.text for one in tricks])
+        start, buffer = _laid_out([text for _, text, _ in found])
+        tricks = [Unmasked(*one, at) for one, at in zip(found, start[:-1].tolist(), strict=True)]
         every, parents = np.arange(len(tricks)), [one.of for one in tricks]
         return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._base, 1)
 
@@ -297,9 +299,8 @@ class InjectionAgent:
         family = family_of(found.rows[k], self._base.table)
         begin = int(found.spans[k, 0])
         if k >= len(chosen):
-            trick, text, _ = tricks[k - len(chosen)]
-            before = sum(len(one.text.encode("utf-8", "replace")) for one in tricks[: k - len(chosen)])
-            at = len(text.encode("utf-8", "replace")[: begin - before].decode("utf-8", "replace"))
+            trick, text, _, start = tricks[k - len(chosen)]
+            at = len(text.encode("utf-8", "replace")[: begin - start].decode("utf-8", "replace"))
             return InjectionSignal(score, True, role, trick, at, family, index)
         at = len(texts.buffer[texts.start[of] : begin].tobytes().decode("utf-8", "replace"))
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None

@@ -20,58 +20,58 @@ _KIND[[c for c in _BETWEEN if c != 47]] = _ENDS
 _IS_BETWEEN = np.isin(np.arange(256), _BETWEEN)
 
 
-@njit(cache=True, nogil=True)
-def _is_letter(c):  # type: ignore[no-untyped-def]
-    return 97 <= (c | 32) <= 122
-
-
-@njit(cache=True, nogil=True)
-def _is_digit(c):  # type: ignore[no-untyped-def]
-    return 48 <= c <= 57
-
-
-@njit(cache=True, nogil=True)
-def _is_foreign(buffer, i):  # type: ignore[no-untyped-def]
-    """Greek, Cyrillic or Armenian: lead bytes CD to D6."""
-    return 0xCD <= buffer[i] <= 0xD6
+_LETTER_BIT, _LEET_BIT, _FOREIGN_BIT = range(5, 8)
+_SIX, _HEXA, _UPPER, _LOWER, _DIGIT, _LETTER, _LEET, _FOREIGN = (1 << k for k in range(8))
+_SIGNS = np.zeros(256, np.uint8)
+"""Of a byte, as bits: base64 and hexadecimal characters, capitals, small letters, digits, letters; what stands for a
+letter in leetspeak; the first byte of a Greek, Cyrillic or Armenian letter. Tables and bits spare branches, which
+random text makes as expensive as all else."""
+for _bytes, _sign in (
+    ([*range(48, 58), *range(65, 91), *range(97, 123), 43, 47], _SIX),
+    ([*range(48, 58), *range(65, 71), *range(97, 103)], _HEXA),
+    ([*range(65, 91)], _UPPER | _LETTER),
+    ([*range(97, 123)], _LOWER | _LETTER),
+    ([*range(48, 58)], _DIGIT | _LEET),
+    ([33, 36, 64], _LEET),
+    ([*range(0xCD, 0xD7)], _FOREIGN),
+):
+    _SIGNS[_bytes] |= _sign
 
 
 @njit(cache=True, nogil=True)
 def _encoded(buffer, i, end):  # type: ignore[no-untyped-def]
     """Return where the run of base64 characters at ``i`` ends, and what it may be."""
-    upper = lower = digit = hexa = 0
+    some, every = 0, _SIX | _HEXA
     j = i
     while j < end:
-        c = buffer[j]
-        if 65 <= c <= 90:
-            upper += 1
-            hexa += c <= 70
-        elif 97 <= c <= 122:
-            lower += 1
-            hexa += c <= 102
-        elif _is_digit(c):
-            digit += 1
-            hexa += 1
-        elif c not in (43, 47):
+        signs = _SIGNS[buffer[j]]
+        if not signs & _SIX:
             break
+        some |= signs
+        every &= signs
         j += 1
     n = j - i
-    if n >= _HEX_RUN and hexa == n and digit:
+    if n >= _HEX_RUN and every & _HEXA and some & _DIGIT:
         return j, HEX
-    return j, BASE64 if n >= _BASE64_RUN and upper and lower and (digit or n >= 2 * _BASE64_RUN) else 0
+    mixed = some & _UPPER and some & _LOWER and (some & _DIGIT or n >= 2 * _BASE64_RUN)
+    return j, BASE64 if n >= _BASE64_RUN and mixed else 0
 
 
 @njit(cache=True, nogil=True)
 def _word(buffer, i, end):  # type: ignore[no-untyped-def]
     """Return where the word at ``i`` ends, whether it has digits for letters, whether it mixes scripts, its letters."""
-    letters = foreign = leet = 0
+    letters = foreign = leet = two_before = before = like = 0
     j = i
-    while j < end and not _IS_BETWEEN[buffer[j]]:
+    while j < end:
         c = buffer[j]
-        letters += _is_letter(c)
-        foreign += _is_foreign(buffer, j)
-        inner = i < j < end - 1 and _is_letter(buffer[j - 1]) and _is_letter(buffer[j + 1])
-        leet += inner and (_is_digit(c) or c in (33, 36, 64))
+        if _IS_BETWEEN[c]:
+            break
+        signs = _SIGNS[c]
+        letter = signs >> _LETTER_BIT & 1
+        leet += two_before & like & letter  # what stands for a letter, between two letters
+        two_before, before, like = before, letter, signs >> _LEET_BIT & 1
+        letters += letter
+        foreign += signs >> _FOREIGN_BIT & 1
         j += 1
     return j, leet > 0 and letters >= 2 * leet, letters > 0 and foreign > 0, letters + foreign
 
