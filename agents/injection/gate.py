@@ -119,12 +119,19 @@ def named(buffer, begin, end, keys, concepts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def worth_bits(bits):  # type: ignore[no-untyped-def]
+    """Tell whether a text overrides an object of an attack, or names `_MANY` strong concepts, from what it names."""
+    if bits & _OVERRIDE and bits & _OBJECTS:
+        return True
+    n = 0
+    while bits:
+        bits &= bits - 1
+        n += 1
+    return n >= _MANY
+
+
+@njit(cache=True, nogil=True)
 def worth_reading(buffer, start, keys, concepts, out):  # type: ignore[no-untyped-def]
-    """Write, for each text, whether it overrides an object of an attack or names `_MANY` strong concepts."""
+    """Write, for each text, whether `worth_bits` tells so."""
     for k in range(len(start) - 1):
-        bits, n = named(buffer, start[k], start[k + 1], keys, concepts), 0
-        overrides = (bits & uint16(_OVERRIDE)) != 0 and (bits & uint16(_OBJECTS)) != 0
-        while bits != 0:
-            bits &= uint16(bits - uint16(1))
-            n += 1
-        out[k] = overrides or n >= _MANY
+        out[k] = worth_bits(int64(named(buffer, start[k], start[k + 1], keys, concepts)))
