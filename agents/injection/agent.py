@@ -19,6 +19,7 @@ from agents.injection.evidence import EVIDENCE
 from agents.injection.fields import ROLE_OF, FieldText, Place, field_texts
 from agents.injection.gate import heads, worth_reading
 from agents.injection.known import Known
+from agents.injection.mention import MOST, rest_of
 from agents.injection.obfuscation import decoded
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
@@ -198,6 +199,7 @@ class InjectionAgent:
         """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change."""
         chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
         hints, plain = self._plain(texts, chosen, self._known)
+        self._allow_for_mentions(texts, chosen, plain)
         tricks, variants = self._unmask(texts, chosen, hints)
         return Look(texts, chosen, tricks, _joined(plain, variants))
 
@@ -217,6 +219,7 @@ class InjectionAgent:
             return None
         texts = Texts(np.array(events, np.int64), _ROLE_OF[place], start, buffer, strings)
         hints, plain = self._plain(texts, chosen, self._known_fields)
+        self._allow_for_mentions(texts, chosen, plain)
         tricks, variants = self._unmask(texts, chosen, hints)
         found = _joined(plain, variants)
         owners = np.concatenate([chosen, np.array([one.of for one in tricks], np.int64)])
@@ -228,6 +231,19 @@ class InjectionAgent:
         if not np.isfinite(found.margin).any():
             return None
         return Look(texts, chosen, tricks, found, fields)
+
+    def _allow_for_mentions(self, texts: Texts, chosen: NDArray[np.int64], found: Candidates) -> None:
+        """Lower the margin of texts that quote an attack and tell of it; a system prompt gives orders."""
+        flagged = np.flatnonzero((found.margin >= 0) & (found.role != Role.SYSTEM)).tolist()
+        rests = [(k, rest.text) for k in flagged if (rest := rest_of(texts.strings[chosen[k]])) and rest.reports]
+        if not rests:
+            return
+        places = [k for k, _ in rests]
+        start, buffer = _laid_out([text for _, text in rests])
+        left = _look(buffer, start, np.arange(len(rests)), found.event[places], found.role[places], self._base)
+        for k, margin in zip(places, left.margin.tolist(), strict=True):
+            if margin < 0:
+                found.margin[k] = max(margin, found.margin[k] - MOST)
 
     def _plain(self, texts: Texts, chosen: NDArray[np.int64], known: Known) -> tuple[NDArray[np.int64], Candidates]:
         """Return which disguises a text may wear and what was found in it as it stands, of each."""

@@ -33,7 +33,7 @@ from agents.injection.unmask import INTO, KIND, KINDS, UNTIL, decode_runs, respe
 Bytes: TypeAlias = NDArray[np.uint8]
 _FIRST_LAYER = (1 << 5) - 1
 _READABLE, _REWRITTEN = BASE64 | CODES | MORSE | SELECTORS, ESCAPES | ROT13 | REVERSED | SPLIT | JOINED
-_ESCAPED_TIMES = 3
+_ESCAPED_TIMES, _MUCH = 3, 8
 MOST = 4
 """Runs of one kind that are candidates of their own; those after them are read together, as one text."""
 
@@ -106,14 +106,16 @@ def _below(buffer: Bytes, begin: int, end: int, hints: int, room: Bytes) -> Iter
 def _revealed(raw: Bytes, hints: int) -> Iterator[tuple[str, str]]:
     """Yield the text written in another way, where that names concepts of an attack that it did not name as it stood.
 
-    Ordinary addresses, web pages and code are full of escapes and joined words.
+    Ordinary addresses, web pages and code have escapes and joined words. A text of which much is escaped is read again
+    even where its words stood there before.
     """
     plain = named(raw, 0, len(raw), *heads())
     for hint, trick, rewrite in _REWRITES:
         if hints & hint:
             for text in rewrite(raw):
                 shown = named(text, 0, len(text), *heads())
-                if shown & ~plain and worth_bits(shown):
+                much = hint == ESCAPES and len(text) * _MUCH < len(raw) * (_MUCH - 1)
+                if (shown & ~plain or much) and worth_bits(shown):
                     yield trick, _text(text)
 
 

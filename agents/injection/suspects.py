@@ -85,7 +85,8 @@ def _encoded(buffer, i, end):  # type: ignore[no-untyped-def]
         return j, 0, False
     if n < _BASE64_RUN:
         return j, 0, some & _DIGIT != 0
-    return j, BASE64 if some & _DIGIT or n >= 2 * _BASE64_RUN else JOINED, False
+    long = BASE64 if some & _DIGIT or n >= 2 * _BASE64_RUN else 0
+    return j, long | (0 if some & _DIGIT else JOINED), False
 
 
 @njit(cache=True, nogil=True)
