@@ -34,7 +34,7 @@ _CODE_STARTS = (
     "raise ", "assert ", "with ", "const ", "let ", "var ", "function ", "public ", "private ", "static ", "#include",
     "#", "//", "/*", "*", "}", "{", "</", "<?",
 )  # fmt: skip
-_CODE_SIGNS = ("();", ");", "):", "()", "= [", "= {", '= "', "='", "=>", "->", "==", "&&", "||", " = ", "self.", "</")
+_CODE_SIGNS = ("(", "[", "=", "{", "->", "&&", "||", "self.", "</")
 _LEVELS = (" INFO ", " WARN ", " WARNING ", " ERROR ", " DEBUG ", " TRACE ", " FATAL ", " NOTICE ", " CRITICAL ")
 
 
@@ -80,7 +80,7 @@ def _is_cited(line: str) -> bool:
         return True
     if any(level in f" {line} " for level in _LEVELS) or line.endswith((";", "{", "):")):
         return True
-    return line.startswith(_CODE_STARTS) and any(sign in line for sign in _CODE_SIGNS)
+    return line.startswith(_CODE_STARTS) and line[-1] not in ".?!" and any(sign in line for sign in _CODE_SIGNS)
 
 
 def _without_quotations(text: str) -> tuple[str, bool]:
