@@ -81,6 +81,24 @@ class Texts:
     strings: Sequence[str]
 
 
+class Timing(NamedTuple):
+    """Times of a chunk's events, in milliseconds since 1970; int64[n] each.
+
+    Attributes
+    ----------
+    at
+        Where in time each event is counted: its own time, or the broker's where its own is skewed.
+    watermarks
+        Event time of the event's scope (`agents.watermark.Watermarks`), this event included; 0 while it has none.
+    broker
+        When the broker took the record that completed the event; 0 where that is not known.
+    """
+
+    at: NDArray[np.int64]
+    watermarks: NDArray[np.int64]
+    broker: NDArray[np.int64]
+
+
 class Chunk:
     """Consecutive events of one partition, with the features that agents share, each computed once when first asked.
 
@@ -91,6 +109,8 @@ class Chunk:
     offsets
         int64[n], the source offset that completed each event (ascending, repeats allowed: one record may release
         several events).
+    timing
+        See `Timing`; without it each event's time is its own, and the watermark of its scope.
 
     Attributes
     ----------
@@ -98,8 +118,14 @@ class Chunk:
         Signals of the agents that judged this chunk before, by name; the pipeline fills it in.
     """
 
-    def __init__(self, events: Sequence[LLMEvent], offsets: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        events: Sequence[LLMEvent],
+        offsets: NDArray[np.int64] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
         self.events = events
+        self._timing = timing
         self.offsets = np.arange(len(events), dtype=np.int64) if offsets is None else offsets
         self.said: dict[str, Sequence[Any]] = {}
 
@@ -117,9 +143,22 @@ class Chunk:
         return [(e.tenant, e.app) for e in self.events]
 
     @cached_property
+    def timing(self) -> Timing:
+        """Times of the events, of their scopes and of the broker."""
+        if self._timing is not None:
+            return self._timing
+        times = np.fromiter(map(milliseconds, self.events), np.int64, len(self.events))
+        return Timing(times, times, np.zeros(len(times), np.int64))
+
+    @property
     def times(self) -> NDArray[np.int64]:
-        """int64[n], event time in milliseconds since 1970."""
-        return np.fromiter((int(e.time.timestamp() * 1000) for e in self.events), np.int64, len(self.events))
+        """int64[n], where in time each event is counted, in milliseconds since 1970."""
+        return self.timing.at
+
+    @cached_property
+    def now(self) -> NDArray[np.int64]:
+        """int64[n], event time of each event's scope: its watermark, the event's time while there is none."""
+        return np.where(self.timing.watermarks > 0, self.timing.watermarks, self.timing.at)
 
     @cached_property
     def texts(self) -> Texts:
@@ -156,6 +195,11 @@ class Chunk:
     def refusals(self) -> list[bool | None]:
         """Whether the first choice of each event declines, length n; None where there is no choice."""
         return [is_refusal(e.choices[0].content) if e.choices else None for e in self.events]
+
+
+def milliseconds(event: LLMEvent) -> int:
+    """Return the time an event gives itself, in milliseconds since 1970."""
+    return int(event.time.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)

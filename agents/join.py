@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from heapq import heapify, heappop, heappush
+from typing import Any, NamedTuple, TypeAlias
 
-from agents.base import State
-from agents.clock import StreamClock
+from agents.base import State, milliseconds
+from agents.watermark import Scope, Stamp, Watermarks, stamp
 from schemas.errors import StateError
 from schemas.event import LLMEvent, merged_issues
 
@@ -21,6 +22,24 @@ _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", 
 _REMEMBERED = 4096
 _OVERHEAD_BYTES = 1000
 _WHOLE = frozenset({"span", "choices"})
+_DAY_MS = 86_400_000
+
+
+class Held(NamedTuple):
+    """A half that waits.
+
+    Attributes
+    ----------
+    deadline, silent_at
+        Event time of its scope, and time of the broker, at which it is given up; the latter 0 where it is not known.
+    size
+        Bytes, about.
+    """
+
+    event: LLMEvent
+    deadline: int
+    silent_at: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -36,7 +55,8 @@ class JoinCounts:
 class Joiner:
     """Gives out whole calls: as they come, when their second half comes, or alone when it did not come in time.
 
-    Time is event time (`agents.clock.StreamClock`), so that replay gives up the same halves as the live run did.
+    Time is event time of the half's scope (`agents.watermark.Watermarks`), so that replay gives up the same halves as
+    the live run did; where the scope falls silent it is the broker's time, which records of other scopes bring.
 
     Parameters
     ----------
@@ -63,29 +83,35 @@ class Joiner:
         self.timeout_ms = timeout_ms
         self.pending_bytes = pending_bytes
         self.counts = JoinCounts()
-        self._waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
+        self._waiting: OrderedDict[Key, Held] = OrderedDict()
+        # Of each scope, those that wait in the order in which they came; of all, when the broker's time gives them up.
+        self._queues: dict[Scope, dict[Key, None]] = {}
+        self._silent: list[tuple[int, Key]] = []
         self._bytes = 0
         self._given_up: OrderedDict[Key, None] = OrderedDict()
         self._done: OrderedDict[Key, None] = OrderedDict()
-        self._clock = StreamClock()
+        self._times = Watermarks()
 
     @property
     def pending(self) -> int:
         """Halves waiting now."""
         return len(self._waiting)
 
-    def add(self, event: LLMEvent) -> list[LLMEvent]:
-        """Take an event; return the calls that can now be judged, the given-up ones first."""
-        self._clock.advance(_ms(event))
-        out = self._expired()
+    def add(self, event: LLMEvent, when: Stamp | None = None) -> list[LLMEvent]:
+        """Take an event and its time; return the calls that can now be judged, the given-up ones first."""
+        when = when or stamp(milliseconds(event), 0, 0)
+        scope = (event.tenant, event.app)
+        now = self._times.advance(scope, when.reach) or when.at
+        out = self._expired(scope, now, when.broker) if self._waiting else []
         if event.kind == "call":
             out.append(event)
         else:
-            out += self._part(event) if event.kind == "part" else self._half(event)
+            due = (now + self.timeout_ms, when.broker and when.broker + self.timeout_ms)
+            out += self._part(event, due) if event.kind == "part" else self._half(event, due)
             out += self._beyond_bounds()
         return out
 
-    def _part(self, event: LLMEvent) -> list[LLMEvent]:
+    def _part(self, event: LLMEvent, due: tuple[int, int]) -> list[LLMEvent]:
         key = (event.tenant, event.app, event.call_id)
         if key in self._done:
             # Content that came on the span and once more in the logs.
@@ -95,12 +121,12 @@ class Joiner:
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
-        if held is not None and held[0].kind != "part":
+        if held is not None and held.event.kind != "part":
             self.counts.duplicates += 1
             return []
-        whole = event if held is None else with_part(held[0], event)
+        whole = event if held is None else with_part(held.event, event)
         if not _WHOLE.issubset(whole.parts):
-            self._wait(key, whole, self._clock.now + self.timeout_ms if held is None else held[1])
+            self._wait(key, whole, due)
             return []
         if held is not None:
             self._forget(key)
@@ -108,11 +134,24 @@ class Joiner:
         self._remember(self._done, key)
         return [whole.model_copy(update={"kind": "call", "parts": ()})]
 
-    def _wait(self, key: Key, event: LLMEvent, deadline: int) -> None:
-        """Hold an event; one already held keeps its place in the order of deadlines."""
-        size = _size(event)
-        self._bytes += size - (self._waiting[key][2] if key in self._waiting else 0)
-        self._waiting[key] = (event, deadline, size)
+    def _wait(self, key: Key, event: LLMEvent, due: tuple[int, int]) -> None:
+        """Hold an event; one already held keeps its place and its deadlines."""
+        held, size = self._waiting.get(key), _size(event)
+        if held is not None:
+            self._bytes += size - held.size
+            self._waiting[key] = held._replace(event=event, size=size)
+            return
+        self._bytes += size
+        self._waiting[key] = Held(event, *due, size)
+        self._queue(key)
+
+    def _queue(self, key: Key) -> None:
+        self._queues.setdefault(key[:2], {})[key] = None
+        if silent_at := self._waiting[key].silent_at:
+            heappush(self._silent, (silent_at, key))
+            if len(self._silent) > 2 * len(self._waiting) + _REMEMBERED:
+                self._silent = [(held.silent_at, k) for k, held in self._waiting.items() if held.silent_at]
+                heapify(self._silent)
 
     @staticmethod
     def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
@@ -120,16 +159,16 @@ class Joiner:
         if len(keys) > _REMEMBERED:
             keys.popitem(last=False)
 
-    def _half(self, event: LLMEvent) -> list[LLMEvent]:
+    def _half(self, event: LLMEvent, due: tuple[int, int]) -> list[LLMEvent]:
         key = (event.tenant, event.app, event.call_id)
         if key in self._given_up:
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
         if held is None:
-            self._wait(key, event, self._clock.now + self.timeout_ms)
+            self._wait(key, event, due)
             return []
-        other = held[0]
+        other = held.event
         if other.kind in {event.kind, "part"}:
             self.counts.duplicates += 1
             return []
@@ -137,11 +176,16 @@ class Joiner:
         self.counts.joined += 1
         return [merge(other, event) if other.kind == "request" else merge(event, other)]
 
-    def _expired(self) -> list[LLMEvent]:
+    def _expired(self, scope: Scope, now: int, broker: int) -> list[LLMEvent]:
         out = []
-        while self._waiting:
-            key, (_, deadline, _) = next(iter(self._waiting.items()))
-            if deadline > self._clock.now:
+        while self._silent and self._silent[0][0] <= broker:
+            silent_at, key = heappop(self._silent)
+            held = self._waiting.get(key)
+            if held is not None and held.silent_at == silent_at:
+                out.append(self._give_up(key))
+        while queue := self._queues.get(scope):
+            key = next(iter(queue))
+            if self._waiting[key].deadline > now:
                 break
             out.append(self._give_up(key))
         return out
@@ -159,39 +203,48 @@ class Joiner:
         return event
 
     def _forget(self, key: Key) -> LLMEvent:
-        event, _, size = self._waiting.pop(key)
-        self._bytes -= size
-        return event
+        held = self._waiting.pop(key)
+        queue = self._queues[key[:2]]
+        del queue[key]
+        if not queue:
+            del self._queues[key[:2]]
+        self._bytes -= held.size
+        return held.event
 
     def state(self) -> State:
         """Everything needed to continue."""
         c = self.counts
-        waiting = [[e.model_dump_json(exclude_unset=True), deadline] for e, deadline, _ in self._waiting.values()]
+        waiting = self._waiting.values()
         return {
-            "waiting": waiting,
+            "waiting": [[h.event.model_dump_json(exclude_unset=True), h.deadline, h.silent_at] for h in waiting],
             "given_up": [list(key) for key in self._given_up],
             "done": [list(key) for key in self._done],
-            "clock": self._clock.state(),
+            "times": self._times.state(),
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
 
     def restore(self, state: State) -> None:
         """Continue from a state."""
-        waiting: OrderedDict[Key, tuple[LLMEvent, int, int]] = OrderedDict()
+        waiting: OrderedDict[Key, Held] = OrderedDict()
         values: Any = state
+        times = Watermarks()
         try:
-            for raw, deadline in values["waiting"]:
+            for raw, deadline, silent_at in values["waiting"]:
                 event = LLMEvent.model_validate_json(raw)
-                waiting[event.tenant, event.app, event.call_id] = (event, deadline, _size(event))
+                held = Held(event, int(deadline), int(silent_at), _size(event))
+                waiting[event.tenant, event.app, event.call_id] = held
             given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
             done = OrderedDict(((a, b, c), None) for a, b, c in values["done"])
             counts = JoinCounts(*values["counts"])
-            self._clock.restore(values["clock"])
+            times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
         self._waiting, self._given_up, self._done = waiting, given_up, done
-        self.counts = counts
-        self._bytes = sum(size for _, _, size in waiting.values())
+        self.counts, self._times = counts, times
+        self._bytes = sum(held.size for held in waiting.values())
+        self._queues, self._silent = {}, []
+        for key in waiting:
+            self._queue(key)
 
 
 def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
@@ -205,7 +258,8 @@ def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
     latency = response.latency_ms
     if latency is None:
         latency = max(0.0, (response.time - request.time).total_seconds() * 1000)
-    return LLMEvent.model_construct(**fields | {"latency_ms": latency})
+    # A day is the most that the contract allows: beyond it, one of the halves has the time of a wrong clock.
+    return LLMEvent.model_construct(**fields | {"latency_ms": latency if latency <= _DAY_MS else None})
 
 
 def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
@@ -235,10 +289,6 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
         if both := {**getattr(second, name), **getattr(first, name)}:
             fields[name] = both
     return fields
-
-
-def _ms(event: LLMEvent) -> int:
-    return int(event.time.timestamp() * 1000)
 
 
 def _size(event: LLMEvent) -> int:

@@ -11,26 +11,49 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
 
 from agents.aggregates import Aggregator, SegmentWindow
 from agents.alerts import AlertEngine
-from agents.base import Agent, Change, Chunk, Scores, State
+from agents.base import Agent, Change, Chunk, Scores, State, Timing, milliseconds
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.prices import Price, priced
 from agents.repeats import Repeats
+from agents.watermark import Watermarks, stamp
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from schemas.rules import RuleSet
 
-Record: TypeAlias = "tuple[int, LLMEvent | Feedback | ModelCommand, bytes]"
-"""Source offset, what was decoded, and the bytes it was decoded from."""
+
+class Record(NamedTuple):
+    """One record of the events topic.
+
+    Attributes
+    ----------
+    offset
+        In the source partition.
+    item
+        What was decoded.
+    raw
+        The bytes it was decoded from.
+    timestamp_ms
+        The broker's time of the record, in milliseconds since 1970; 0 where it is not known.
+    """
+
+    offset: int
+    item: LLMEvent | Feedback | ModelCommand
+    raw: bytes
+    timestamp_ms: int = 0
+
+
+_Call: TypeAlias = "tuple[int, LLMEvent, bytes, int, int, int]"
+"""The offset of the record that completed a call, the call, its bytes, and what `Timing` has of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +88,7 @@ class Pipeline:
         Fresh agents; this pipeline owns them.
     rules
         Alert rules.
-    lateness_ms, join_pending_max, join_timeout_ms, repeats_remembered
+    lateness_ms, allowed_skew_ms, join_pending_max, join_timeout_ms, repeats_remembered
         See `schemas.settings`.
     prices
         By model: what a call costs that does not say so itself.
@@ -89,6 +112,7 @@ class Pipeline:
         rules: RuleSet,
         *,
         lateness_ms: int = 120_000,
+        allowed_skew_ms: int = 300_000,
         join_pending_max: int = 10_000,
         join_timeout_ms: int = 600_000,
         repeats_remembered: int = 50_000,
@@ -101,6 +125,9 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.repeats = Repeats(repeats_remembered)
+        self.allowed_skew_ms = allowed_skew_ms
+        # Of whole calls; halves that wait have moved the joiner's own already.
+        self.watermarks = Watermarks()
         self.offset = -1
         self.learned = self.ignored = 0
         self.input_issues: Counter[str] = Counter()
@@ -110,15 +137,15 @@ class Pipeline:
     def process(self, records: Sequence[Record]) -> Outputs:
         """Judge records in offset order; those the state already includes are dropped."""
         out = Outputs()
-        fresh = [r for r in records if r[0] > self.offset]
-        for is_event, run in groupby(fresh, key=lambda r: isinstance(r[1], LLMEvent)):
+        fresh = [r for r in records if r.offset > self.offset]
+        for is_event, run in groupby(fresh, key=lambda r: isinstance(r.item, LLMEvent)):
             if is_event:
                 self._judge(list(run), out)
             else:
-                for offset, item, _ in run:
-                    self._learn(offset, item, out)
+                for record in run:
+                    self._learn(record.offset, record.item, out)
         if fresh:
-            self.offset = fresh[-1][0]
+            self.offset = fresh[-1].offset
         return out
 
     def open_aggregates(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
@@ -142,16 +169,12 @@ class Pipeline:
                 out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
-        events: list[LLMEvent] = []
-        offsets: list[int] = []
-        raws: list[bytes] = []
-        for offset, event, raw in self._whole_calls(run):
-            events.append(event)
-            offsets.append(offset)
-            raws.append(raw)
-        if not events:
+        calls = list(self._whole_calls(run))
+        if not calls:
             return
-        chunk = Chunk(events, np.array(offsets, np.int64))
+        offsets, events, raws, *times = zip(*calls, strict=True)
+        timing = Timing(*(np.array(column, np.int64) for column in times))
+        chunk = Chunk(events, np.array(offsets, np.int64), timing)
         scores: dict[str, Scores] = {}
         for agent in self.agents:
             scores[agent.name] = self._score(agent, chunk)
@@ -175,15 +198,21 @@ class Pipeline:
         with self._timed(agent.name):
             return agent.score(chunk)
 
-    def _whole_calls(self, run: list[Record]) -> Iterator[tuple[int, LLMEvent, bytes]]:
-        for offset, event, raw in run:
-            if not isinstance(event, LLMEvent) or self.repeats.again(event, raw):
+    def _whole_calls(self, run: list[Record]) -> Iterator[_Call]:
+        skew = self.allowed_skew_ms
+        for offset, item, raw, broker in run:
+            if not isinstance(item, LLMEvent) or self.repeats.again(item, raw):
                 continue
-            for released in self.joiner.add(event):
+            when = stamp(milliseconds(item), broker, skew)
+            event = item.with_issue("time_skew") if not when.reach else item
+            for released in self.joiner.add(event, when):
+                at, reach, taken = when if released is event else stamp(milliseconds(released), broker, skew)
+                watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; only joined halves are written anew.
                 written = raw if released is event else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released
-                yield offset, call, written if call is released else _with_cost(written, call)
+                written = written if call is released else _with_cost(written, call)
+                yield offset, call, written, at, watermark, taken
 
     def _scored_rows(
         self,
@@ -212,6 +241,7 @@ class Pipeline:
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
         parts["repeats"] = self.repeats.state()
+        parts["watermarks"] = self.watermarks.state()
         return parts
 
     def restore(self, parts: Mapping[str, State], offset: int) -> list[str]:
@@ -219,7 +249,7 @@ class Pipeline:
         cold: list[str] = []
         homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
         homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
-        homes |= {"join": self.joiner, "repeats": self.repeats}
+        homes |= {"join": self.joiner, "repeats": self.repeats, "watermarks": self.watermarks}
         for name, home in homes.items():
             try:
                 if name not in parts:

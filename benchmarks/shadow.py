@@ -47,7 +47,7 @@ def micros(records: list[Record], settings: Settings) -> tuple[float, float]:
 def main() -> None:
     """Print the medians of some rounds, the versions in turn."""
     warm(Settings())
-    records: list[Record] = [(i, decode_event(raw), raw) for i, raw in enumerate(lines(EVENTS))]
+    records: list[Record] = [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(EVENTS))]
     with tempfile.TemporaryDirectory() as folder:
         trees = {}
         for name, text in VERSIONS.items():

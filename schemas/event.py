@@ -26,7 +26,10 @@ Id = Annotated[str, Field(min_length=1, max_length=256)]
 Part = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
-INPUT_ISSUES: dict[str, str] = {}
+INPUT_ISSUES: dict[str, str] = {
+    "time_skew": "its time is further ahead of the broker's time of its record than worker.allowed_skew_s; it is "
+    "counted at the broker's time, and moves no clock",
+}
 """Every code that this version sets, with its meaning; an event with an issue is scored and kept."""
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 

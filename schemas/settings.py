@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from schemas.errors import SettingsError
 from schemas.files import read_yaml
+from schemas.urls import check_url
 
 
 class _Part(BaseModel):
@@ -69,6 +70,11 @@ class Worker(_Part):
         10_000, description="halves waiting for the other, per partition"
     )
     join_timeout_s: Annotated[float, Field(gt=0)] = Field(600.0, description="event time a half waits for the other")
+    allowed_skew_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        300.0,
+        description="seconds an event may be dated ahead of the broker's time of its record, as hosts' clocks differ; "
+        "beyond, it is scored, counted at the broker's time and marked `time_skew` (input_issues)",
+    )
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6066
     drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
@@ -103,12 +109,26 @@ class Ingest(_Part):
     tls_cert_file: Path | None = Field(None, description="PEM, with its chain; HTTPS where given")
     tls_key_file: Path | None = Field(None, description="PEM; may be in tls_cert_file")
     body_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = Field(
-        16 << 20, description="most bytes of one body, unpacked"
+        16 << 20, description="most bytes of one body, unpacked; at most a quarter of in_flight_bytes"
     )
     body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="most events of one body")
     in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        64 << 20, description="most bytes received and not yet written to Kafka; 503 beyond"
+        64 << 20,
+        description="most bytes received and not yet written to Kafka; 503 beyond. One key may hold as much as "
+        "stays free for the others: alone half of it",
     )
+    requests_per_key: Annotated[int, Field(ge=1)] = Field(
+        256, description="most requests of one key at once (without keys: of one address); 429 beyond"
+    )
+    connections: Annotated[int, Field(ge=1)] = Field(
+        1024,
+        description="most open connections, fewer where the process may open fewer files; beyond, the sender that has "
+        "most of them loses the one that it used longest ago",
+    )
+    body_bytes_per_s: Annotated[float, Field(gt=0)] = Field(
+        1024.0, description="slowest that a body may arrive, in bytes per second, but for pauses of body_stall_s; 408"
+    )
+    body_stall_s: Annotated[float, Field(gt=0)] = Field(10.0, description="longest pause in a body; 408")
     otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
     read_timeout_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="longest the header of a request, or its body, may take to arrive"
@@ -145,9 +165,8 @@ class Aggregates(_Part):
 
     lateness_s: Annotated[float, Field(ge=0)] = Field(
         120.0,
-        description="event time a window stays open after its end, by the latest events of the partition (a few that "
-        "are further ahead of all others do not count); what comes later is scored, in no window, and counted "
-        "(aggregates_late_total)",
+        description="event time a window stays open after its end, by the latest event of its tenant and app, never "
+        "ahead of the broker's time; what comes later is scored, in no window, and counted (aggregates_late_total)",
     )
     flush_interval_s: Annotated[float, Field(gt=0)] = Field(2.0, description="how often open windows are published")
 
@@ -191,8 +210,17 @@ class Encoder(_Part):
 class Judge(_Part):
     """A language model asked about what the agents find suspicious; its verdicts are labels. Off without ``url``."""
 
-    url: str | None = Field(None, description="of an OpenAI-compatible API, for example https://host/v1; None: off")
+    url: str | None = Field(
+        None,
+        description="of an OpenAI-compatible API, for example https://host/v1; None: off. http:// with a key only on a "
+        "loopback address",
+    )
     key: SecretStr | None = None
+    redact: bool = Field(
+        True,
+        description="e-mail addresses, telephone numbers, payment cards, IBANs and keys of well-known shapes in texts "
+        "are replaced by [email] and the like before they are sent; needs the client package",
+    )
     model: str = Field("", description="as the endpoint names it")
     requested: bool = Field(
         True, description="asked about events too whose labels the agents ask for (learning.requests_per_hour)"
@@ -214,6 +242,15 @@ class Judge(_Part):
     answer_format: Literal["json_schema", "json_object", "none"] = Field(
         "json_schema", description="response_format; what the endpoint can"
     )
+
+    @model_validator(mode="after")
+    def _url_may_have_the_key(self) -> Judge:
+        key = self.key.get_secret_value() if self.key else ""
+        if self.url:
+            check_url(self.url, "tiers.judge.url", key=bool(key))
+        if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
+            raise ValueError("tiers.judge.key: holds a space, a line end or other characters that no header may have")
+        return self
 
 
 class Tiers(_Part):
@@ -351,5 +388,6 @@ def _told(error: ErrorDetails) -> str:
         near = get_close_matches(where, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
-    secret = where in known and "SecretStr" in str(known[where].annotation)
-    return f"{where}: {error['msg']}" + ("" if secret else f" (got {error['input']!r})")
+    # Of a whole part, or of what pydantic could not place, the value may hold a password.
+    secret = where not in known or "SecretStr" in str(known[where].annotation)
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}" + ("" if secret else f" (got {error['input']!r})")

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from agents.base import Agent
 from agents.campaign import CampaignAgent, CampaignConfig
 from agents.drift import DriftAgent, DriftConfig
@@ -19,12 +17,13 @@ from agents.learning import LearningConfig
 from agents.pipeline import Pipeline
 from agents.prices import Price
 from schemas.errors import SettingsError
+from schemas.files import read_json
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 3, "alerts": 3, "join": 3, "repeats": 1}
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 1, "watermarks": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""
@@ -88,10 +87,7 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
     if path is None:
         return agent
     setting = f"learning.{_WEIGHTS[agent.name]}={path}"
-    try:
-        file = WeightsFile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(f"{setting}: {error}; give a file that `streamgauge model export` wrote") from error
+    file = read_json(path, setting, WeightsFile, "give a file that `streamgauge model export` wrote")
     command = ModelCommand(
         command_id=path.name[:256],
         time=file.created_at,
@@ -128,6 +124,7 @@ def build_pipeline(
         build_agents(settings),
         load_rules(settings.alerts.rules_file or DEFAULT_RULES),
         lateness_ms=int(settings.aggregates.lateness_s * 1000),
+        allowed_skew_ms=int(settings.worker.allowed_skew_s * 1000),
         join_pending_max=settings.worker.join_pending_max,
         join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
         repeats_remembered=settings.worker.repeats_remembered,

@@ -376,6 +376,9 @@ def main() -> None:
     except StreamgaugeError as error:
         Console(stderr=True).print(f"[red]error[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(exit_code(error))
+    except Exception as error:  # noqa: BLE001 - a traceback ends with a message that may quote a payload
+        Console(stderr=True).print(f"[red]error[/red] {escape(logs.describe(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

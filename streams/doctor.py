@@ -14,9 +14,10 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings, load_settings
 from streams.gateway.address import check_open
 from streams.gateway.keys import read
-from streams.kafka import TOPICS, client_options, otlp_topics, partitions_of
+from streams.kafka import STAMPED_BY_BROKER, TOPICS, client_options, otlp_topics, partitions_of, stamped_by_producers
 from streams.shadow.plan import plan_of
 from streams.store import connect
+from streams.tls import server_tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def _ingest(settings: Settings) -> Finding:
     path = settings.ingest.keys_file
     try:
         check_open(settings.ingest)
+        server_tls(settings.ingest)
         keys = read(path) if path else []
     except SettingsError as error:
         return Finding("ingest", ok=False, detail=str(error))
@@ -64,17 +66,31 @@ def _shadow(settings: Settings) -> list[Finding]:
 
 async def _broker(settings: Settings) -> list[Finding]:
     kafka = settings.kafka
-    admin = AIOKafkaAdminClient(**client_options(kafka), request_timeout_ms=5000)
+    try:
+        options = client_options(kafka)
+    except SettingsError as error:
+        return [Finding("settings", ok=False, detail=str(error))]
+    admin = AIOKafkaAdminClient(**options, request_timeout_ms=5000)
     try:
         await admin.start()
         partitions = await partitions_of(admin)
+        events = kafka.topic("events")
+        forgeable = events in partitions and await stamped_by_producers(admin, events)
     except (KafkaError, OSError) as error:
         detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
         return [Finding("broker", ok=False, detail=detail)]
     finally:
         await admin.close()
     otlp = [_otlp(settings, partitions)] if kafka.otlp else []
-    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp]
+    stamps = [_stamps(events)] if forgeable else []
+    return [Finding("broker", ok=True, detail=kafka.brokers), _topics(settings, partitions), *otlp, *stamps]
+
+
+def _stamps(topic: str) -> Finding:
+    """Report a topic whose records have the time that their producer says."""
+    wanted = "=".join(STAMPED_BY_BROKER)
+    remedy = f"kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {wanted}"
+    return Finding("timestamps", ok=False, detail=f"producers date the records of {topic}; run: {remedy}")
 
 
 def _otlp(settings: Settings, partitions: dict[str, int]) -> Finding:

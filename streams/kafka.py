@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
 from schemas.settings import Kafka
+from streams.tls import kafka_tls
 
 MAX_MESSAGE_BYTES = 32 << 20
 SHOWN_WITHIN_S = 5.0
@@ -31,9 +32,12 @@ class Topic:
 
 
 _COMPACT = (("cleanup.policy", "compact"), ("segment.ms", "600000"), ("min.cleanable.dirty.ratio", "0.1"))
+STAMPED_BY_BROKER = ("message.timestamp.type", "LogAppendTime")
+"""Of topics that services write: the time of a record is the broker's, whatever its producer says. It bounds the time
+of events (`agents.watermark`), and retention counts from it."""
 TOPICS = (
-    Topic("events", "what services publish"),
-    Topic("feedback", "labels for events"),
+    Topic("events", "what services publish", (STAMPED_BY_BROKER,)),
+    Topic("feedback", "labels for events", (STAMPED_BY_BROKER,)),
     Topic("scored", "events with their signals"),
     Topic("alerts", "changes of state of alerts", _COMPACT),
     Topic("aggregates", "one-minute windows"),
@@ -60,8 +64,8 @@ def otlp_topics(kafka: Kafka) -> list[str]:
 def client_options(kafka: Kafka) -> dict[str, Any]:
     """Return the connection arguments that every aiokafka client takes."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.brokers, "security_protocol": kafka.security_protocol}
-    if kafka.security_protocol.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ca_file)
+    if (tls := kafka_tls(kafka)) is not None:
+        options["ssl_context"] = tls
     if kafka.security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": kafka.sasl_mechanism,
@@ -78,6 +82,20 @@ async def partitions_of(admin: AIOKafkaAdminClient) -> dict[str, int]:
     about.
     """
     return {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
+
+
+async def stamped_by_producers(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    """Return whether the records of a topic have the time that their producer says.
+
+    False where the broker does not show it: librdkafka's mock cluster, or a user without DESCRIBE_CONFIGS.
+    """
+    name, wanted = STAMPED_BY_BROKER
+    try:
+        responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})])
+    except KafkaError:
+        return False
+    rows = [row for response in responses for *_, shown in response.resources for row in shown]
+    return any(row[0] == name and row[1] != wanted for row in rows)
 
 
 async def create_topics(kafka: Kafka) -> list[str]:

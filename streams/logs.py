@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+
+from schemas.errors import StreamgaugeError
 
 EVERY_S = 30.0
 _MOST = 1_000
+_FRAMES = 8
 NOISY = ("aiokafka", "faust", "mode", "clickhouse_connect", "urllib3")
 """Libraries that, while a server is away, say so dozens of times a second."""
 
@@ -64,3 +69,22 @@ def configure() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
         logging.getLogger(repeated).setLevel(logging.ERROR)
+
+
+def describe(error: BaseException | None) -> str:
+    """Return type and place of an exception; its message only where it is ours, the system's or Kafka's.
+
+    Other messages may quote a payload or a secret: the `repr` of a `UnicodeEncodeError` holds the whole text.
+
+    Examples
+    --------
+    >>> describe(ValueError("sk-secret")), describe(OSError(2, "No such file or directory"))
+    ('ValueError', 'FileNotFoundError: [Errno 2] No such file or directory')
+    """
+    if error is None:
+        return "no exception"
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+    harmless = isinstance(error, StreamgaugeError | OSError) or type(error).__module__.startswith("aiokafka.")
+    name = f"{type(error).__name__}: {error}" if harmless else type(error).__name__
+    return " < ".join([name, *places])

@@ -84,6 +84,11 @@ SINK_ERRORS = Counter(
 SINK_LAG = Gauge("sink_lag", "Records between the sink and the end of the partition", ["topic", "partition"])
 SINK_PAUSED = Gauge("sink_paused", "Partitions held back while ClickHouse does not take their rows")
 
+# Every HTTP port
+HTTP_ERRORS = Counter(
+    "http_errors_total", "Requests that were not HTTP (4xx) or that our code failed at (5xx), on any port", ["status"]
+)
+
 # The ways in
 OTLP_RECORDS = Counter(
     "otlp_records_total",
@@ -99,5 +104,11 @@ INGEST_SECONDS = Histogram(
     "ingest_seconds", "From a request's headers to its answer, Kafka's acknowledgement in it", buckets=_SECONDS
 )
 INGEST_IN_FLIGHT = Gauge("ingest_in_flight_bytes", "Bytes received and not yet written to Kafka")
+INGEST_CONNECTIONS = Gauge("ingest_connections", "Open connections")
+INGEST_CONNECTIONS_CLOSED = Counter(
+    "ingest_connections_closed_total",
+    "Connections closed: silent (no request in ingest.read_timeout_s), crowded (over ingest.connections)",
+    ["reason"],
+)
 INGEST_KEYS = Gauge("ingest_keys", "API keys known")
 INGEST_KEY_FILE_ERRORS = Counter("ingest_key_file_errors_total", "Key files that could not be read; the old keys hold")

@@ -18,6 +18,7 @@ from agents.learning.rows import Learns
 from agents.learning.versions import SHIPPED, Version, from_file, to_file
 from schemas.errors import BrokerError, SettingsError, StateError
 from schemas.feedback import Feedback
+from schemas.files import read_json
 from schemas.learning import LabelRequest, ModelCommand, Signal, WeightsFile
 from schemas.settings import Kafka, Settings
 from streams.assembly import build_agents
@@ -134,10 +135,10 @@ def read(path: Path, settings: Settings) -> WeightsFile:
     SettingsError
         If they do not.
     """
+    file = read_json(path, str(path), WeightsFile, "give a file that `streamgauge model export` wrote")
     try:
-        file = WeightsFile.model_validate_json(path.read_bytes())
         from_file(file)
-    except (OSError, ValidationError, StateError) as error:
+    except StateError as error:
         raise SettingsError(f"{path}: {error}") from error
     learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, Learns)]
     ours = next(learner.base for learner in learners if learner.signal == file.signal)

@@ -25,6 +25,8 @@ from streams.warm import warm
 
 _CHUNK = 256
 _TELLING = re.compile(rb'"(?:feedback|feedback_id|model)"')
+_STAMPED = re.compile(rb"(?:CreateTime|LogAppendTime):(\d{1,15})\t")
+"""What kafka-console-consumer puts in front of a value with print.timestamp=true."""
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 
 
@@ -86,7 +88,9 @@ def replay(
     Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
     would give them by key, so that the outputs are those of a live run of the same lines. With ``partition`` the one
     file is all that this partition of ``llm.events`` held, from its first record on, so that the outputs are those of
-    its worker.
+    its worker: the same where each line has the broker's time in front, as ``kafka-console-consumer --property
+    print.timestamp=true`` writes it (``LogAppendTime:1767225600000``, a tab). Without it no time is out of bounds, and
+    a scope that falls silent stays as it is.
     """
     if partition is not None and len(files) != 1:
         raise SettingsError(f"replay: --partition {partition} goes with one file: what that partition held")
@@ -148,7 +152,8 @@ def deal(
     read = Read()
     pending: dict[int, list[Record]] = {}
     offsets: dict[int, int] = {}
-    for path, number, line in ((file, *numbered) for file in files for numbered in numbered_lines(file)):
+    for path, number, text in ((file, *numbered) for file in files for numbered in numbered_lines(file)):
+        timestamp_ms, line = stamped(text)
         read.records += 1
         if read.records % _CHUNK == 0:
             progress(read.records)
@@ -161,7 +166,7 @@ def deal(
         partition = partition_for(item, log.partitions) if log.only is None else log.only
         offset = offsets.get(partition, 0) if log.only is None else number - 1
         offsets[partition] = offset + 1
-        pending.setdefault(partition, []).append((offset, item, line))
+        pending.setdefault(partition, []).append(Record(offset, item, line, timestamp_ms))
         if len(pending[partition]) >= _CHUNK:
             judge(partition, pending.pop(partition))
     for partition in sorted(pending):
@@ -185,8 +190,8 @@ class _Run:
         if partition not in self._pipelines:
             self._pipelines[partition] = build_pipeline(partition, self._settings)
         outputs: Outputs = self._pipelines[partition].process(records)
-        self.labels += sum(isinstance(item, Feedback) for _, item, _ in records)
-        self.commands += sum(isinstance(item, ModelCommand) for _, item, _ in records)
+        self.labels += sum(isinstance(record.item, Feedback) for record in records)
+        self.commands += sum(isinstance(record.item, ModelCommand) for record in records)
         self._scored.writelines(row + b"\n" for row in outputs.scored)
         self._alerts.writelines(orjson.dumps(row, option=_NUMERIC_KEYS) + b"\n" for row in outputs.alerts)
         self.scored_rows += len(outputs.scored)
@@ -224,6 +229,18 @@ class _Run:
     def _keep(self, rows: Iterable[dict[str, object]]) -> None:
         for row in rows:
             self._windows[window_key(row)] = orjson.dumps(row, option=_NUMERIC_KEYS)
+
+
+def stamped(line: bytes) -> tuple[int, bytes]:
+    r"""Return the broker's time of a record, 0 where the line does not have it, and the record.
+
+    Examples
+    --------
+    >>> stamped(b"LogAppendTime:1767225600000\t{}"), stamped(b"{}")
+    ((1767225600000, b'{}'), (0, b'{}'))
+    """
+    found = _STAMPED.match(line)
+    return (int(found[1]), line[found.end() :]) if found else (0, line)
 
 
 def headers_of(line: bytes) -> list[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ from schemas.files import read_yaml
 from schemas.settings import Settings, load_settings
 
 
-def load_variant(path: Path, base: Settings) -> Settings:
+def load_variant(path: Path, base: Settings, name: str = "") -> Settings:
     """Return ``base`` with what a file says otherwise.
 
     Parameters
@@ -21,22 +21,25 @@ def load_variant(path: Path, base: Settings) -> Settings:
         settings, relative to where the command runs.
     base
         What holds where the file says nothing.
+    name
+        Of the file in an error, where a setting names it.
 
     Raises
     ------
     SettingsError
         Naming the file, the setting and the remedy.
     """
-    given = read_yaml(path, str(path))
+    name = name or str(path)
+    given = read_yaml(path, name)
     given = {} if given is None else given
     if not isinstance(given, dict):
-        raise SettingsError(f"{path}: not a mapping; give a rules file or a part of the settings, YAML")
+        raise SettingsError(f"{name}: not a mapping; give a rules file or a part of the settings, YAML")
     if "rules" in given:
         given = {"alerts": {"rules_file": path}}
     try:
         return load_settings(**_over(base.model_dump(), given))
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

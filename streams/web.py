@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import streams.metrics  # noqa: F401 - registers what /metrics shows
 from schemas.errors import SettingsError
+from streams.http_server import Runner
 
 _STUCK_S = 30.0
+_HANDSHAKE_S = 5.0
 
 
 class Readiness:
@@ -64,7 +67,7 @@ async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Read
     app = web.Application()
     app.add_routes(pages(alive, readiness))
     app.add_routes([web.get("/metrics", _metrics)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = Runner(app)
     await listen(runner, host, port, settings=settings)
     return runner
 
@@ -92,7 +95,7 @@ async def listen(
     """
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        await _Site(runner, host, port, ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
         why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
@@ -101,6 +104,23 @@ async def listen(
             f"{settings}host={host}, {settings}port={port}: {why}; "
             f"end what listens there, or set another port: {variable} (0 takes a free one)"
         ) from error
+
+
+class _Site(web.TCPSite):
+    async def start(self) -> None:
+        """Listen as aiohttp's does, but with less patience: asyncio gives a TLS handshake a minute.
+
+        A connection is not ours to close before its handshake is over, and takes a file descriptor meanwhile.
+        """
+        await web.BaseSite.start(self)
+        self._server = await asyncio.get_running_loop().create_server(
+            cast("web.Server", self._runner.server),
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+            ssl_handshake_timeout=_HANDSHAKE_S if self._ssl_context else None,
+        )
 
 
 def pages(alive: Callable[[], bool], readiness: Ready) -> list[web.RouteDef]:

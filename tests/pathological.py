@@ -294,7 +294,7 @@ def ordinary(size: int) -> str:
     out: list[str] = []
     while size > 0:
         said = rng.choices(words, cum_weights=frequent, k=rng.randrange(6, 24))
-        if rng.random() < 0.2:
+        if rng.random() < 0.35:
             said[-1] += f", {rng.randrange(2000)} of {rng.choice(words).title()}"
         out.append(" ".join(said).capitalize() + rng.choice((". ", ". ", ". ", "? ", ".\n")))
         size -= len(out[-1])

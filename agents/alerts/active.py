@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.alerts.summary import of_resolved
+from agents.watermark import Scope
 from schemas.rules import Rule
 
 EVIDENCE_MAX = 20
@@ -18,7 +19,11 @@ EVIDENCE_MAX = 20
 class Active:
     """One firing alert of a rule and a segment.
 
-    ``due`` is the event time at which it resolves if nothing keeps it up.
+    Attributes
+    ----------
+    due, silent_at
+        Event time of its scope, and time of the broker, at which it resolves if nothing keeps it up; the latter, 0
+        where it is not known, ends it also where the scope has fallen silent.
     """
 
     rule: str
@@ -30,13 +35,19 @@ class Active:
     summary: str
     started: int
     due: int
+    silent_at: int
     since: int | None = None
     evidence: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
-    def keep(self, due: int, event_ids: Iterable[str]) -> None:
+    @property
+    def scope(self) -> Scope:
+        """Tenant and app."""
+        return self.segment.get("tenant", ""), self.segment.get("app", "")
+
+    def keep(self, due: int, silent_at: int, event_ids: Iterable[str]) -> None:
         """Note that it goes on, and the first of the events that show it."""
-        self.due = max(self.due, due)
+        self.due, self.silent_at = max(self.due, due), max(self.silent_at, silent_at)
         self.evidence += [e for e in event_ids if e not in self.evidence][: EVIDENCE_MAX - len(self.evidence)]
 
 

@@ -1,4 +1,4 @@
-"""Rules against the stream, event by event, on event time: the same alerts live and in replay."""
+"""Rules against the stream, event by event, on the event time of each scope: the same alerts live and in replay."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from fnmatch import fnmatchcase
 from sys import intern
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from agents.alerts.active import Active, alert_id, as_row, fingerprint
 from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import RATE, details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
-from agents.clock import StreamClock
+from agents.watermark import Scope
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
@@ -55,10 +57,14 @@ class AlertEngine:
         # Fingerprint by window, so that an event need not hash its own to learn that nothing fires there.
         self._firing: dict[Key, str] = {}
         # Risen rates that fire, by tenant and app: the events flagged meanwhile are their evidence.
-        self._risen: dict[tuple[str, str], dict[str, Active]] = {}
+        self._risen: dict[Scope, dict[str, Active]] = {}
+        # Fingerprints of what fires, by tenant and app, so that an event looks at those of its own scope only.
+        self._of_scope: dict[Scope, dict[str, None]] = {}
         self._quiet_until: OrderedDict[str, int] = OrderedDict()
-        self._clock = StreamClock()
-        self._due = math.inf
+        # Event time of the scope of the event at hand, and the broker's time of its record.
+        self._now = self._broker = 0
+        # The earliest time of the broker at which an alert of a silent scope may be due.
+        self._silent_at = math.inf
 
     def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:
         """Take a chunk; return the changes of state it caused, in event order."""
@@ -69,12 +75,14 @@ class AlertEngine:
         for change in changes:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
-        for i, at in enumerate(chunk.times.tolist()):
-            if self._clock.advance(at) >= self._due:
-                out += self._resolve_due(int(chunk.offsets[i]))
+        for i, (at, mark, broker) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
+            self._now, self._broker = mark or at, broker
+            if self._active:
+                out += self._resolve_due(chunk.places[i], int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
-                    out += self._in_window(rule, chunk, i, at, value)
+                    # What is ahead of its scope must not push the others out of the window.
+                    out += self._in_window(rule, chunk, i, min(at, mark), value)
             for rule, value in hits.get(i, ()):
                 out += self._in_event(rule, chunk, i, value)
             for change in by_index.get(i, ()):
@@ -87,7 +95,7 @@ class AlertEngine:
         for active in self._risen.get((event.tenant, event.app), {}).values():
             said = signals.get(active.signal.removesuffix(RATE))
             if said is not None and getattr(said[i], "flag", False):
-                active.keep(active.due, [event.event_id])
+                active.keep(active.due, active.silent_at, [event.event_id])
 
     def _hits(self, columns: Mapping[str, Column]) -> dict[int, list[tuple[Rule, float]]]:
         hits: dict[int, list[tuple[Rule, float]]] = {}
@@ -125,9 +133,9 @@ class AlertEngine:
         active = self._active[mark]
         hits = window.hits_below if rule.over == "quantile" else window.hits_above
         if _over(rule, window.n, hits, resolving=True):
-            active.keep(self._clock.now + rule.window_s * 1000, [chunk.events[i].event_id])
+            active.keep(*self._due_of(rule), [chunk.events[i].event_id])
             return []
-        return [self._resolve(mark, int(chunk.offsets[i]))]
+        return [self._resolve(mark, int(chunk.offsets[i]), self._now)]
 
     def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
         out: list[Row] = []
@@ -165,49 +173,63 @@ class AlertEngine:
         grows: bool = False,
     ) -> list[Row]:
         mark = fingerprint(rule.name, signal, segment, self.partition)
-        due = self._clock.now + rule.window_s * 1000
+        due, silent_at = self._due_of(rule)
         if (active := self._active.get(mark)) is not None:
-            active.keep(due, evidence)
+            active.keep(due, silent_at, evidence)
             if grows:
                 active.value, active.summary, active.details = float(value), summary, more or {}
             return []
-        if self._clock.now < self._quiet_until.get(mark, 0):
+        if self._now < self._quiet_until.get(mark, 0):
             return []
         offset, event = int(chunk.offsets[i]), chunk.events[i]
         name = alert_id(mark, offset, event.event_id)
-        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._clock.now, due, since)
+        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, since)
         active.details = more or {}
-        active.keep(due, evidence)
+        active.keep(due, silent_at, evidence)
         self._active[mark] = active
-        if rule.over in _WINDOWED:
-            self._firing[_key(active)] = mark
         self._watch(active)
-        self._due = min(self._due, due)
-        return [as_row(active, rule, "firing", self._clock.now, self.partition, offset)]
+        return [as_row(active, rule, "firing", self._now, self.partition, offset)]
 
-    def _resolve_due(self, offset: int) -> list[Row]:
-        out = [self._resolve(m, offset) for m, a in list(self._active.items()) if a.due <= self._clock.now]
-        self._due = min((a.due for a in self._active.values()), default=math.inf)
+    def _due_of(self, rule: Rule) -> tuple[int, int]:
+        """Return when an alert that is kept up by the event at hand resolves, by its scope's and the broker's time."""
+        width = rule.window_s * 1000
+        silent_at = self._broker and self._broker + width
+        if silent_at:
+            self._silent_at = min(self._silent_at, silent_at)
+        return self._now + width, silent_at
+
+    def _resolve_due(self, scope: Scope, offset: int) -> list[Row]:
+        out: list[Row] = []
+        if self._broker >= self._silent_at:
+            # Its own time, not that of whichever record came next: other scopes must not show.
+            silent = [m for m, a in self._active.items() if 0 < a.silent_at <= self._broker]
+            out += [self._resolve(m, offset, self._active[m].due) for m in silent]
+            self._silent_at = min((a.silent_at for a in self._active.values() if a.silent_at), default=math.inf)
+        if (marks := self._of_scope.get(scope)) is not None:
+            due = [m for m in marks if self._active[m].due <= self._now]
+            out += [self._resolve(m, offset, self._now) for m in due]
         return out
 
-    def _resolve(self, mark: str, offset: int) -> Row:
+    def _resolve(self, mark: str, offset: int, at: int) -> Row:
         active = self._active.pop(mark)
         self._firing.pop(_key(active), None)
-        place = _key(active)[1:]
-        risen = self._risen.get(place, {})
-        risen.pop(mark, None)
-        if not risen:
-            self._risen.pop(place, None)
+        for kept in (self._risen, self._of_scope):
+            _drop(kept, active.scope, mark)
         rule = self.rules[active.rule]
-        self._quiet_until[mark] = self._clock.now + rule.cooldown_s * 1000
+        self._quiet_until[mark] = at + rule.cooldown_s * 1000
         if len(self._quiet_until) > self.windows_max:
             self._quiet_until.popitem(last=False)
-        return as_row(active, rule, "resolved", self._clock.now, self.partition, offset)
+        return as_row(active, rule, "resolved", at, self.partition, offset)
 
     def _watch(self, active: Active) -> None:
+        self._of_scope.setdefault(active.scope, {})[active.fingerprint] = None
+        if self.rules[active.rule].over in _WINDOWED:
+            self._firing[_key(active)] = active.fingerprint
+        if active.silent_at:
+            self._silent_at = min(self._silent_at, active.silent_at)
         moved = active.details
         if active.signal.endswith(RATE) and moved.get("after", 0.0) > moved.get("before", 0.0):
-            self._risen.setdefault(_key(active)[1:], {})[active.fingerprint] = active
+            self._risen.setdefault(active.scope, {})[active.fingerprint] = active
 
     def _window(self, rule: Rule, key: Key) -> SlidingWindow:
         window = self._windows.get(key)
@@ -226,7 +248,6 @@ class AlertEngine:
             # Copies: an alert that fires goes on collecting evidence.
             "active": [_copied([getattr(a, name) for name in _FIELDS]) for a in self._active.values()],
             "quiet": list(self._quiet_until.items()),
-            "clock": self._clock.state(),
         }
 
     def restore(self, state: State) -> None:
@@ -240,17 +261,13 @@ class AlertEngine:
                     windows[name, tenant, app].restore(steps)
             active = [Active(*_copied(row)) for row in values["active"]]
             quiet = OrderedDict((mark, int(until)) for mark, until in values["quiet"])
-            self._clock.restore(values["clock"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"alerts: {error}; they start cold") from error
         self._windows, self._quiet_until = windows, quiet
         self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
-        windowed = [a for a in self._active.values() if self.rules[a.rule].over in _WINDOWED]
-        self._firing = {_key(a): a.fingerprint for a in windowed}
-        self._risen = {}
+        self._firing, self._risen, self._of_scope, self._silent_at = {}, {}, {}, math.inf
         for alert in self._active.values():
             self._watch(alert)
-        self._due = min((a.due for a in self._active.values()), default=math.inf)
 
 
 def _copied(row: list[Any]) -> list[Any]:
@@ -258,7 +275,15 @@ def _copied(row: list[Any]) -> list[Any]:
 
 
 def _key(active: Active) -> Key:
-    return active.rule, active.segment.get("tenant", ""), active.segment.get("app", "")
+    return active.rule, *active.scope
+
+
+def _drop(kept: dict[Scope, dict[str, Any]], scope: Scope, mark: str) -> None:
+    """Leave out what stands under a fingerprint, and its scope where that was the last."""
+    found = kept.get(scope, {})
+    found.pop(mark, None)
+    if not found:
+        kept.pop(scope, None)
 
 
 def _applies(rule: Rule, app: str | None) -> bool:

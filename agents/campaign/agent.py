@@ -15,7 +15,6 @@ from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
-from agents.clock import StreamClock
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -62,13 +61,12 @@ class CampaignAgent:
     """
 
     name: ClassVar[str] = "campaign"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs: ClassVar[tuple[str, ...]] = ("injection",)
 
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
         self.evicted = 0
-        self._clock = StreamClock()
         self._joins = 0
         self._clusters: list[Cluster] = []
         self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)
@@ -80,8 +78,7 @@ class CampaignAgent:
         signals: list[CampaignSignal | None] = [None] * len(chunk)
         changes: list[Change] = []
         least = self.config.least_score
-        for i, (at, said) in enumerate(zip(chunk.times.tolist(), chunk.said.get("injection", ()), strict=False)):
-            self._clock.advance(at)
+        for i, said in enumerate(chunk.said.get("injection", ())):
             if said is not None and said.score >= least:
                 signals[i] = self._place(chunk, i, said, changes)
         return Scores(signals, changes)
@@ -90,7 +87,8 @@ class CampaignAgent:
         place = suspicious_place(chunk, i, said)
         if place is None:
             return None
-        event, at = chunk.events[i], int(chunk.times[i])
+        event, edge = chunk.events[i], int(chunk.now[i]) - self.config.window_ms
+        at = min(int(chunk.times[i]), int(chunk.now[i]))
         whole: str = chunk.texts.strings[place]
         # Where it was encoded, the place is one in the decoded text.
         begin = 0 if said.segment_start is None or said.obfuscation else said.segment_start
@@ -99,8 +97,8 @@ class CampaignAgent:
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
             return None
-        cluster = self._cluster(event, text, at, int(chunk.offsets[i]), signature)
-        cluster.forget_before(self._clock.now - self.config.window_ms)
+        cluster = self._cluster(event, text, (at, edge), int(chunk.offsets[i]), signature)
+        cluster.forget_before(edge)
         user = _digest(whole if said.role in _LENGTH else event.user_id or event.conversation_id or "")
         counted = cluster.join(Prompt(text, user, _digest(text), at, said.flag, event.app, event.event_id))
         cluster.is_campaign |= self._is_campaign(cluster)
@@ -112,15 +110,18 @@ class CampaignAgent:
         flagged = cluster.flagged >= self.config.flagged_share * cluster.members
         return flagged and cluster.users >= self.config.least_users
 
-    def _cluster(self, event: LLMEvent, text: str, at: int, offset: int, signature: NDArray[np.uint8]) -> Cluster:
-        """Return the cluster to join: the most similar one, or a new one."""
+    def _cluster(
+        self, event: LLMEvent, text: str, time: tuple[int, int], offset: int, signature: NDArray[np.uint8]
+    ) -> Cluster:
+        """Return the cluster to join: the most similar one, or a new one; time is the event's and the window's edge."""
+        at, edge = time
         whose = _digest(event.tenant)
         n = len(self._clusters)
         k: int
         agree: int
         k, agree = nearest(signature, np.uint64(whose), self._signatures[:n], self._tenants[:n])
         near = k >= 0 and similarity(agree) >= self.config.similarity
-        if not near or self._clusters[k].last_ms <= self._clock.now - self.config.window_ms:
+        if not near or self._clusters[k].last_ms <= edge:
             k = k if near else self._free()
             name = f"{_digest(f'{event.tenant}/{signature.tobytes().hex()}'):016x}"
             self._clusters[k] = Cluster(name, event.tenant, event.app, text[:WORDING_MAX], at, at, offset)
@@ -148,7 +149,6 @@ class CampaignAgent:
             "version": self.version,
             "config": asdict(self.config),
             "counts": [self.evicted, self._joins],
-            "clock": self._clock.state(),
             "clusters": [cluster.as_row() for cluster in self._clusters],
             "signatures": self._signatures[:n].copy(),
             "tenants": self._tenants[:n].copy(),
@@ -168,7 +168,6 @@ class CampaignAgent:
 
     def _fill(self, state: Mapping[str, Any]) -> None:
         self.evicted, self._joins = map(int, state["counts"])
-        self._clock.restore(state["clock"])
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
         for name in ("signatures", "tenants", "joined"):

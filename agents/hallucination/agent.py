@@ -105,7 +105,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()

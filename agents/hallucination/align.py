@@ -11,7 +11,7 @@ from numpy import int64, uint64
 from agents.hallucination.features import ALIGNED, DENIALS_ANY, OPPOSITES_ANY, ORDER
 from agents.hallucination.lexicon import PAIRS_OF_OPPOSITES
 from agents.hallucination.scan import BITS, CONTENT, NEGATES, SENTENCE, SIDE, STEM
-from agents.hallucination.table import add, capacity, find
+from agents.hallucination.table import add, find, table
 
 MAX_SENTENCES = 62
 """Sentences of a response that are aligned: one bit each."""
@@ -23,7 +23,7 @@ _STEMS = int64(9)
 @njit(cache=True, nogil=True)
 def _own(spans, codes, n, keys, masks, distinct, first):  # type: ignore[no-untyped-def]
     """Index the response's content stems: which sentences have each, how many each has, where each begins."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     for k in range(n):
         s = spans[k, SENTENCE]
         if s >= MAX_SENTENCES:
@@ -51,7 +51,7 @@ def _keep(count, best, begin, best_begin):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-untyped-def]
     """Walk the context once; each of its sentences votes for the response sentences it shares stems with."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     seen = np.full(len(keys), -1, np.int64)
     count = np.zeros(len(best), np.int64)
     now = begin = 0
@@ -74,7 +74,7 @@ def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-u
 @njit(cache=True, nogil=True)
 def _stems(spans, codes, begin, n, keys, masks, bit, out):  # type: ignore[no-untyped-def]
     """Stems of a sentence's content words that response sentence ``bit`` has, in order; returns how many, its end."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     found, k = 0, begin
     while k < n and spans[k, SENTENCE] == spans[begin, SENTENCE]:
         if spans[k, BITS] & CONTENT and found < MAX_STEMS:
@@ -129,10 +129,10 @@ def _sides(spans, begin, end, sides):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def align(context, context_codes, n, response, response_codes, m, row):  # type: ignore[no-untyped-def]
+def align(context, context_codes, n, response, response_codes, m, seed, row):  # type: ignore[no-untyped-def]
     """Compare each sentence with its best: fills ALIGNED (-1 without a content word), ORDER, OPPOSITES, DENIALS."""
     sentences = min(response[m - 1, SENTENCE] + 1, MAX_SENTENCES)
-    keys = np.zeros(capacity(m), np.uint64)
+    keys = table(m, seed)
     masks = np.zeros(len(keys), np.int64)
     distinct, best = np.zeros(sentences, np.int64), np.zeros(sentences, np.int64)
     first, best_begin = np.full(sentences, -1, np.int64), np.full(sentences, -1, np.int64)

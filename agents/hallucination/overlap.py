@@ -57,7 +57,7 @@ from agents.hallucination.scan import (
     addresses,
     words,
 )
-from agents.hallucination.table import add, capacity, find
+from agents.hallucination.table import add, find, seed_of, table, with_room
 
 CONTEXT, QUESTION, RESPONSE = 0, 1, 2
 MAX_ADDRESSES = 256
@@ -65,6 +65,8 @@ MAX_QUOTE = 64
 """Words between two quotation marks at most; more are no quotation."""
 MAX_MARK = 99
 """A mark above this is looked up only: no context has so many texts that they are counted."""
+WORD_CODES, NUMBER_CODES, AT_ONCE = 4, 8, 512
+"""Codes that a word enters at most, and a number more than another word; words for which room is made at a time."""
 _WORD, _PAIR, _STEM, _ADDRESS, _MARKER = map(int64, (1, 2, 4, 6, 7))
 
 
@@ -86,11 +88,11 @@ def _read_addresses(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _index(keys, spans, codes, n, whole):  # type: ignore[no-untyped-def]
-    """Put words and numbers in; of the context (``whole``) also stems and pairs. Returns whether it denies anywhere."""
-    last = uint64(len(keys) - 1)
+def _put(keys, spans, codes, begin, end, whole):  # type: ignore[no-untyped-def]
+    """Put the words ``begin`` to ``end`` into a table that has room for them; returns whether one denies."""
+    last = uint64(len(keys) - 2)
     denies = False
-    for k in range(n):
+    for k in range(begin, end):
         bits = spans[k, BITS]
         denies = denies or bits & NEGATES != 0
         add(keys, last, codes[k, WORD], _WORD)
@@ -106,9 +108,29 @@ def _index(keys, spans, codes, n, whole):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _index(keys, most, spans, codes, n, whole):  # type: ignore[no-untyped-def]
+    """Put words and numbers into a table of at most ``most`` codes; of the context (``whole``) also stems and pairs.
+
+    Returns
+    -------
+    tuple
+        The table, which may have grown; how many codes it has at most; whether the text denies anywhere.
+    """
+    denies = False
+    for begin in range(0, n, AT_ONCE):
+        end = min(n, begin + AT_ONCE)
+        more = WORD_CODES * (end - begin)
+        for k in range(begin, end):
+            more += NUMBER_CODES if spans[k, BITS] & NUMBER else 0
+        keys, most = with_room(keys, most, more)
+        denies = _put(keys, spans, codes, begin, end, whole) or denies
+    return keys, most, denies
+
+
+@njit(cache=True, nogil=True)
 def _covered(keys, spans, codes, n, row):  # type: ignore[no-untyped-def]
     """Words and pairs."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     hits = pairs = pair_hits = 0
     for k in range(n):
         hits += find(keys, last, codes[k, WORD], _WORD) >= 0
@@ -122,7 +144,7 @@ def _covered(keys, spans, codes, n, row):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _content(keys, spans, codes, n, row, worst):  # type: ignore[no-untyped-def]
     """Content words: coverage, its least over sentences of two or more, the longest gap."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     total = hits = run = gap = 0
     least = 2.0
     k = 0
@@ -156,7 +178,7 @@ def _show(evidence, shown, begin, end):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _facts(keys, spans, codes, n, row, evidence, shown):  # type: ignore[no-untyped-def]
     """Numbers, names and absolutes that nothing supports."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     numbers = names = no_number = no_name = absolutes = 0
     for k in range(n):
         bits = spans[k, BITS]
@@ -186,7 +208,7 @@ def _facts(keys, spans, codes, n, row, evidence, shown):  # type: ignore[no-unty
 @njit(cache=True, nogil=True)
 def _sources(keys, found, found_codes, a, spans, codes, n, texts, row, evidence):  # type: ignore[no-untyped-def]
     """Addresses and marks such as [3] that nothing supports: a mark may also count the context's texts."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     missing = shown = int64(0)
     for k in range(a):
         if find(keys, last, found_codes[k], _ADDRESS) < 0:
@@ -217,7 +239,7 @@ def _mark(buffer, i, end):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _quotes(buffer, begin, end, keys, spans, codes, n, k):  # type: ignore[no-untyped-def]
     """Count quotations of three words or more whose neighbours never meet in the context; from word ``k`` on."""
-    last = uint64(len(keys) - 1)
+    last = uint64(len(keys) - 2)
     missing, opened, i = 0, -1, begin
     while i < end:
         size = _mark(buffer, i, end)
@@ -257,18 +279,17 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, row, evidence,
         return False
     sketch(own, own_codes, m, said)
     n = _read(buffer, begin, end, c, q, spans, codes)
-    asked = 0
-    for k in range(q, r):
-        asked += end[k] - begin[k]
-    # A word enters up to four codes, a number up to ten.
-    keys = np.zeros(capacity(8 * n + 4 * asked + MAX_ADDRESSES), np.uint64)
-    last = uint64(len(keys) - 1)
-    denies = _index(keys, spans, codes, n, np.bool_(True))
-    align(spans, codes, n, own, own_codes, m, row)
+    seed = seed_of(codes, n, seed_of(own_codes, m, uint64(0)))
+    few = WORD_CODES * min(n, AT_ONCE) + AT_ONCE // 2  # as many as most events have
+    keys, most, denies = _index(table(few, seed), 0, spans, codes, n, np.bool_(True))
+    align(spans, codes, n, own, own_codes, m, seed, row)
     n = _read(buffer, begin, end, q, r, spans, codes)
-    _index(keys, spans, codes, n, np.bool_(False))
+    keys, most, _ = _index(keys, most, spans, codes, n, np.bool_(False))
     found, found_codes = np.empty((MAX_ADDRESSES, 2), np.int64), np.empty(MAX_ADDRESSES, np.uint64)
-    for k in range(_read_addresses(buffer, begin, end, c, r, found, found_codes)):
+    n = _read_addresses(buffer, begin, end, c, r, found, found_codes)
+    keys, most = with_room(keys, most, n)
+    last = uint64(len(keys) - 2)
+    for k in range(n):
         add(keys, last, found_codes[k], _ADDRESS)
     _covered(keys, own, own_codes, m, row)
     _content(keys, own, own_codes, m, row, worst)

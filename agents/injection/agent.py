@@ -153,7 +153,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     threshold: ClassVar[float] = 0.5
 
     def __init__(

@@ -29,7 +29,9 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from heapq import nlargest
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -259,7 +261,8 @@ class Conversations:
         near = [(k, usual.evidence(logit)) for k, logit in passages if logit >= self._planted_from]
         for _, logit in passages:
             usual.count(logit)
-        return [(k, found) for k, found in near if found >= self.config.planted]
+        planted = [(k, found) for k, found in near if found >= self.config.planted]
+        return sorted(nlargest(PASSAGES_MAX, planted, key=itemgetter(1)))
 
     def _usual_of(self, event: LLMEvent, kind: str) -> Usual:
         return recent(self._usual, (event.tenant, event.app, kind), self.config.apps, Usual)
@@ -377,6 +380,9 @@ def with_context(signal: InjectionSignal, context: Context) -> InjectionSignal:
 
 LOGIT_MAX = 30.0
 PLANTED_MAX = 4
+"""Passages of a conversation that are watched at a time; the newest ones."""
+PASSAGES_MAX = 16
+"""Passages of an event of which it is asked what obeying them would repeat; those that read worst."""
 _USER, _PLACES = int(Role.USER), (int(Role.TOOL), int(Role.DOCUMENT))
 _PROMPTS, _PASSAGES = "prompts", "passages"
 _AROUND = 160

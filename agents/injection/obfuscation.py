@@ -72,7 +72,7 @@ def unmasked(buffer: NDArray[np.uint8], begin: int, end: int, hints: int) -> lis
     runs = np.empty(((end - begin) // 4 + 1, 5), np.int64)
     n = decode_runs(buffer, begin, end, hints & _FIRST_LAYER, room, runs)
     found: list[tuple[str, str]] = []
-    for kind, trick in enumerate(KINDS):
+    for kind, trick in enumerate(KINDS if n else ()):
         mine = runs[:n][runs[:n, KIND] == kind]
         bounds = mine[:MOST, INTO : UNTIL + 1].tolist()
         if len(mine) > MOST:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.clock import StreamClock
 from agents.fit import array, text, texts
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
@@ -22,6 +21,7 @@ from agents.learning.quality import EVERYWHERE, Prequential, Quality
 from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
 from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
 from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
+from agents.watermark import Watermarks
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -133,7 +133,9 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._clock = StreamClock()
+        self._times = Watermarks()
+        # Event time of the scope whose event or label came last.
+        self._now = 0
         self._since_version = 0
         self._lent: OrderedDict[str, int] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
@@ -149,12 +151,15 @@ class Learner:
 
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
-        events, times = [chunk.events[i] for i in said.which], chunk.times[said.which]
-        for time_ms in times.tolist():
-            self._clock.advance(time_ms)
+        events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
+        times = chunk.timing.watermarks[said.which]
+        for place, mark in zip(places, times.tolist(), strict=True):
+            self._times.advance(place, mark)
+        if events:
+            self._now = int(chunk.now[said.which[-1]])
         chances = [0.0] * len(events)
         if events and self.config.requests_per_hour > 0.0:
-            places, names = [chunk.places[i] for i in said.which], [e.event_id for e in events]
+            names = [e.event_id for e in events]
             chances, novelties = self.sampler.chances(places, names, times, said.odds, said.rows)
             self._ask(said, chances, novelties)
         keep = self.events.keep
@@ -208,7 +213,8 @@ class Learner:
         who = labeller(feedback)
         ballot = self.ballots.of(key)
         before = self.labellers.believed(who)
-        weight = self.labellers.count(who, feedback.source, self._clock.now)
+        self._now = self._times.of((feedback.tenant, feedback.app)) or self._now
+        weight = self.labellers.count(who, feedback.source, self._now)
         self._compare(who, event, ballot, label=feedback.label)
         if not ballot.votes and self.labellers.believed(who) > 0.0:
             self._judge(feedback, event)
@@ -306,7 +312,7 @@ class Learner:
         """Return the weights as they are now."""
         weights = self.moves.weights()
         quality = [q.as_dict() for q in self.quality.of()]
-        return Version(name_of(weights), self._clock.now, self.counts.learned, reason, quality, weights)
+        return Version(name_of(weights), self._now, self.counts.learned, reason, quality, weights)
 
     def keep_version(self, reason: str) -> None:
         """Remember the weights as they are now."""
@@ -354,12 +360,11 @@ class Learner:
 
     @property
     def hour(self) -> datetime:
-        """The hour of event time it is."""
-        return datetime.fromtimestamp(self._clock.now // HOUR_MS * 3600, UTC)
+        """The hour of event time it was where the last label belongs."""
+        return datetime.fromtimestamp(self._now // HOUR_MS * 3600, UTC)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as arrays and JSON-able values."""
-        numbers = [self._since_version, *self._clock.state()]
         return {
             "base": self.base,
             "version_name": self.version_name,
@@ -371,7 +376,8 @@ class Learner:
             "quality": self.quality.state(),
             "sampler": self.sampler.state(),
             "versions": self.versions.state(),
-            "numbers": np.array(numbers, np.int64),
+            "numbers": np.array([self._since_version, self._now], np.int64),
+            "times": self._times.state(),
             "lent": {"tenants": list(self._lent), "labels": np.array(list(self._lent.values()), np.int64)},
             "told": _places(self._told),
             "news": _places(self._news),
@@ -385,8 +391,8 @@ class Learner:
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
         for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
-        self._since_version, *clock = array(state["numbers"], np.int64, 7).tolist()
-        self._clock.restore(clock)
+        self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
+        self._times.restore(state["times"])
         tenants = texts(state["lent"]["tenants"])
         labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
         self._lent = OrderedDict(zip(tenants, labels, strict=True))

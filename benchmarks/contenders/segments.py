@@ -13,6 +13,7 @@ from itertools import islice
 import orjson
 from meter import arguments, resident_mb
 
+from agents.pipeline import Record
 from benchmarks.harness.events import lines
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
@@ -45,7 +46,7 @@ def main() -> None:
         spent = 0.0
         for k in range(0, len(raws), CHUNK):
             begin = time.perf_counter()
-            pipeline.process([(offset + i, decode_event(r), r) for i, r in enumerate(raws[k : k + CHUNK])])
+            pipeline.process([Record(offset + i, decode_event(r), r) for i, r in enumerate(raws[k : k + CHUNK])])
             offset += len(raws[k : k + CHUNK])
             if offset % FLUSH < CHUNK:
                 for row in pipeline.open_aggregates():

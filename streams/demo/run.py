@@ -145,8 +145,8 @@ class _Demo:
         )
 
     async def _compile(self, stage: Stage) -> None:
-        self._doing = "compiling the agents' kernels"
-        with self._console.status("compiling the agents' kernels (cached after the first run)"):
+        self._doing = "loading kernels"
+        with self._console.status("loading kernels (the first run compiles them: about a minute of one core)"):
             await asyncio.to_thread(warm, stage.settings)
 
     async def _publish(self, stage: Stage) -> None:

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import Protocol
+from collections.abc import Iterator
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from schemas.errors import RequestError
+from streams.gateway.pace import Pace
 from streams.gateway.room import Lease
+from streams.gateway.turns import Turn
+
+PIECE_BYTES = 256 << 10
+"""Unpacked at once: half a millisecond."""
 
 _MOST_MEMBERS = 64
 """Of a gzip body. Each costs an allocation of 40 kB and may hold nothing."""
-
-
-class Unpacker(Protocol):
-    """Turns what arrives into what was meant."""
-
-    def feed(self, chunk: bytes, most: int) -> bytes:
-        """Return at most ``most + 1`` bytes; one more than ``most`` says that there are too many."""
-
-    def end(self) -> None:
-        """Raise `RequestError` if something is missing."""
-
-
-class Plain:
-    """Nothing to unpack."""
-
-    def feed(self, chunk: bytes, most: int) -> bytes:
-        """Return what arrived."""
-        return chunk[: most + 1]
-
-    def end(self) -> None:
-        """Whether all of it arrived is the transport's to say."""
 
 
 class Inflate:
@@ -44,18 +28,22 @@ class Inflate:
         self._members = 0
         self._next()
 
-    def feed(self, chunk: bytes, most: int) -> bytes:
-        """Unpack what fits; a bomb is never unpacked further than one byte too far."""
-        out = b""
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield pieces of at most `PIECE_BYTES`."""
         try:
-            while chunk and len(out) <= most:
+            while True:
                 if self._inside.eof:
+                    if not chunk:
+                        return
                     self._next()
-                out += self._inside.decompress(chunk, most + 1 - len(out))
-                chunk = self._inside.unused_data
+                piece = self._inside.decompress(chunk, PIECE_BYTES)
+                chunk = self._inside.unused_data or self._inside.unconsumed_tail
+                if piece:
+                    yield piece
+                elif not chunk:
+                    return
         except zlib.error as error:
             raise RequestError(f"body: not gzip: {error}", 400, "bad gzip") from error
-        return out
 
     def end(self) -> None:
         """Raise if the last member does not end."""
@@ -69,43 +57,78 @@ class Inflate:
         self._inside = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
 
-async def read_body(request: web.Request, lease: Lease, most: int, timeout_s: float) -> bytes:
-    """Return the body, unpacked; raise `RequestError` where it is too large, too slow or broken."""
-    unpacker = _unpacker(request)
-    if (request.content_length or 0) > most:
+def check_length(request: web.Request, lease: Lease, most: int) -> None:
+    """Raise `RequestError` where the declared length of a body is too large, or there is no room for it now."""
+    if (declared := request.content_length or 0) > most:
         raise _too_large(most)
+    lease.check(declared)
+
+
+async def read_body(pace: Pace, unpacker: Inflate | None, lease: Lease, turn: Turn, most: int) -> bytes:
+    """Return the body, unpacked.
+
+    Parameters
+    ----------
+    pace
+        Reads what arrives.
+    unpacker
+        As `unpacker_of` gives it.
+    lease
+        Grows with what is unpacked.
+    turn
+        Of the sender: one body of a sender is unpacked at a time.
+    most
+        Most bytes, unpacked.
+
+    Raises
+    ------
+    RequestError
+        Where the body is too large, too slow or broken, or there is no room for it.
+    """
     try:
-        async with asyncio.timeout(timeout_s):
-            body = await _arrive(request, unpacker, lease, most)
-    except TimeoutError as error:
-        raise RequestError(f"body: not here after {timeout_s:g} s; send less at once", 408, "slow body") from error
-    except (HttpProcessingError, ClientPayloadError) as error:
+        body = await _arrive(pace, unpacker, lease, turn, most)
+    # A chunk that cannot be read, a length that does not fit, an end before the end.
+    except (HttpProcessingError, ClientPayloadError, web.RequestPayloadError, ConnectionError) as error:
         raise RequestError("body: the transfer is broken; send it whole", 400, "broken transfer") from error
-    unpacker.end()
+    if unpacker is not None:
+        unpacker.end()
     return body
 
 
-async def _arrive(request: web.Request, unpacker: Unpacker, lease: Lease, most: int) -> bytes:
+async def _arrive(pace: Pace, unpacker: Inflate | None, lease: Lease, turn: Turn, most: int) -> bytes:
     body = bytearray()
     packed = 0
-    async for chunk in request.content.iter_any():
+    while chunk := await pace.read():
         packed += len(chunk)
-        part = unpacker.feed(chunk, most - len(body))
-        # What is packed counts too: a gzip stream may go on for ever and hold nothing.
-        if len(body) + len(part) > most or packed > most:
+        if packed > most:  # a gzip stream may go on for ever and hold nothing
             raise _too_large(most)
-        lease.grow(len(part))
-        body += part
+        if unpacker is None:
+            lease.grow(len(chunk))
+            body += chunk
+            continue
+        pieces = unpacker.pieces(chunk)
+        while True:
+            async with turn.lock:
+                piece = next(pieces, None)
+                if piece is None:
+                    break
+                if len(body) + len(piece) > most:
+                    raise _too_large(most)
+                lease.grow(len(piece))
+                body += piece
+                if len(piece) >= PIECE_BYTES:
+                    await asyncio.sleep(0)  # others get their turn
     return bytes(body)
 
 
-def _unpacker(request: web.Request) -> Unpacker:
+def unpacker_of(request: web.Request) -> Inflate | None:
+    """Return what unpacks the body of a request, None where it is not packed; raise `RequestError` (415) otherwise."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding == "identity":
-        return Plain()
+        return None
     if encoding in {"gzip", "x-gzip", "deflate"}:
         return Inflate()
-    raise RequestError(f"Content-Encoding: {encoding[:40]}: send gzip or none", 415, "encoding")
+    raise RequestError("Content-Encoding: not known here; send gzip or none", 415, "encoding")
 
 
 def _too_large(most: int) -> RequestError:

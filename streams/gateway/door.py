@@ -10,24 +10,32 @@ from aiohttp import web
 
 from schemas.errors import RequestError
 from schemas.settings import Ingest
-from streams.gateway.body import read_body
-from streams.gateway.keys import KeyRing, Sender
+from streams.gateway.body import check_length, read_body, unpacker_of
+from streams.gateway.connections import Connections
+from streams.gateway.keys import ANONYMOUS, KeyRing, Sender
+from streams.gateway.pace import Pace
 from streams.gateway.quota import Quotas
-from streams.gateway.room import Lease, Room
+from streams.gateway.room import SHARES, Lease, Room
+from streams.gateway.turns import Turn, Turns
+from streams.http_server import send_continue
 from streams.metrics import INGEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A body, whose it is, and the room that it takes."""
+    """A body, whose it is, the room that it takes, and the turn of its sender, without which nobody works on it."""
 
     sender: Sender
     body: bytes
     lease: Lease
+    turn: Turn
 
 
 class Door:
     """Lets requests in.
+
+    A request is refused as early as it can be: without a valid key, beyond the sender's quota, its number of requests
+    or its share of the memory, before its body is read and before ``Expect: 100-continue`` is answered.
 
     Parameters
     ----------
@@ -39,20 +47,35 @@ class Door:
         self.keys = KeyRing(settings.keys_file)
         self.quotas = Quotas()
         self.room = Room(settings.in_flight_bytes)
+        self.connections = Connections(settings.connections, settings.read_timeout_s)
+        self._turns = Turns(settings.requests_per_key)
+        self._body_bytes = min(settings.body_bytes, settings.in_flight_bytes // SHARES)
         self._settings = settings
 
     @asynccontextmanager
     async def receive(self, request: web.Request, *content_types: str) -> AsyncIterator[Received]:
         """Give the body of a request of these types by a known sender; its room is given back behind it."""
         sender = self._sender(request)
-        self.quotas.charge(sender, 0, 0)  # one that is in debt need not send its body
-        if request.content_type not in content_types or "Content-Type" not in request.headers:
-            wanted = " or ".join(content_types)
-            raise RequestError(f"Content-Type: {request.content_type[:80]}: send {wanted}", 415, "content type")
-        with Lease(self.room) as lease:
-            body = await read_body(request, lease, self._settings.body_bytes, self._settings.read_timeout_s)
+        holder = sender.name if sender is not ANONYMOUS else f"address {request.remote}"
+        self.connections.belongs(request.protocol, holder)
+        turn = self._turns.enter(holder)
+        lease = Lease(self.room, holder)
+        try:
+            self.quotas.check(sender, 0, turn.requests - 1)
+            _check_type(request, content_types)
+            unpacker = unpacker_of(request)
+            check_length(request, lease, self._body_bytes)
+            await send_continue(request)
+            body = await read_body(self._pace(request), unpacker, lease, turn, self._body_bytes)
             INGEST_BYTES.labels(request.path).inc(len(body))
-            yield Received(sender, body, lease)
+            yield Received(sender, body, lease, turn)
+        finally:
+            lease.release()
+            self._turns.leave(holder)
+
+    def _pace(self, request: web.Request) -> Pace:
+        own = self._settings
+        return Pace(request.content, own.body_bytes_per_s, own.body_stall_s, own.read_timeout_s)
 
     def _sender(self, request: web.Request) -> Sender:
         sender = self.keys.find(_key(request))
@@ -60,6 +83,11 @@ class Door:
             remedy = "send `Authorization: Bearer KEY` or `x-api-key: KEY`; `streamgauge ingest-key create` makes one"
             raise RequestError(f"API key: none, or not one that is known; {remedy}", 401, "key")
         return sender
+
+
+def _check_type(request: web.Request, content_types: tuple[str, ...]) -> None:
+    if request.content_type not in content_types or "Content-Type" not in request.headers:
+        raise RequestError(f"Content-Type: send {' or '.join(content_types)}", 415, "content type")
 
 
 def _key(request: web.Request) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,8 @@ class Sender:
 
 
 ANONYMOUS = Sender("anonymous")
+_NAME = re.compile(r"[a-z0-9_]{1,20}")
+"""Of a field, misspelt or not; a key, which somebody may have pasted, is longer."""
 _ENTRIES = TypeAdapter(list[KeyEntry])
 
 
@@ -147,7 +150,7 @@ def read(path: Path) -> list[tuple[bytes, Sender]]:
     except ValidationError as error:
         # Without the value: somebody may have pasted a key where its hash belongs.
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(part if _NAME.fullmatch(part) else "a field" for part in map(str, first["loc"]))
         remedy = "`streamgauge ingest-key create` prints a right entry"
         raise SettingsError(f"ingest.keys_file={path}: {where}: {first['msg']}; {remedy}") from error
     _each_once(path, entries)

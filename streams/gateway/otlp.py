@@ -56,14 +56,17 @@ class Otlp:
 
     async def _take(self, request: web.Request, signal: Signal) -> web.Response:
         async with self._door.receive(request, PROTOBUF, JSON) as received:
-            found = await self._read(received, signal, request.content_type)
-            _permit(found, received.sender)
-            self._door.quotas.charge(received.sender, len(found.events) + len(found.feedback), len(received.body))
+            async with received.turn.lock:
+                self._door.quotas.check(received.sender, len(received.body), 0)  # those before it may have used all
+                found = await self._read(received, signal, request.content_type)
+                _permit(found, received.sender)
+                records = len(found.events) + len(found.feedback)
+                self._door.quotas.charge(received.sender, records, len(received.body))
             parcels = [("events", found.events), ("feedback", found.feedback)]
             if found.events or found.feedback:
                 await self._outbox.write(parcels, received.lease)
         otlp_meters.count(signal, found)
-        INGEST_RECORDS.labels(request.path, "accepted").inc(len(found.events) + len(found.feedback))
+        INGEST_RECORDS.labels(request.path, "accepted").inc(records)
         INGEST_RECORDS.labels(request.path, "rejected").inc(found.rejected)
         crash_point("ingest.before_answer")
         return answer(signal, found, request.content_type)

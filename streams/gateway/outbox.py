@@ -37,10 +37,16 @@ class Outbox:
     ----------
     settings
         All settings.
+
+    Raises
+    ------
+    SettingsError
+        If the files that prove who we are cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
+        self._options = client_options(settings.kafka)
         self._timeout_s = settings.ingest.write_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._under_way: set[asyncio.Task[None]] = set()
@@ -118,7 +124,7 @@ class Outbox:
         while True:
             self._broken.clear()
             producer = AIOKafkaProducer(
-                **client_options(self._kafka),
+                **self._options,
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=5,

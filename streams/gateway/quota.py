@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from schemas.errors import RequestError
@@ -32,16 +32,25 @@ class Bucket:
     tokens: float
     at: float
 
-    def wait_s(self, cost: float, now: float) -> float:
-        """Return in how many seconds so much may be taken; 0 if now."""
+    def wait_s(self, cost: float, now: float, reserved: float = 0.0) -> float:
+        """Return in how many seconds so much may be taken, beside what is reserved; 0 if now."""
         self.tokens = min(self.capacity, self.tokens + (now - self.at) * self.rate)
         self.at = now
-        missing = (min(cost, self.capacity) - self.tokens) / self.rate
+        missing = (min(cost, self.capacity) + reserved - self.tokens) / self.rate
         return missing if missing > _ROUNDING_S else 0.0
 
     def take(self, cost: float) -> None:
         """Take so much, whether it is there or not."""
         self.tokens -= cost
+
+
+@dataclass(slots=True)
+class _Account:
+    quota: Quota
+    buckets: dict[str, Bucket]
+    closed_until: float = 0.0
+    """Until then its requests are refused unread. A key that does not wait as told would have each body read and its
+    events counted in vain."""
 
 
 class Quotas:
@@ -55,7 +64,32 @@ class Quotas:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, tuple[Quota, dict[str, Bucket]]] = {}
+        self._of: dict[str, _Account] = {}
+
+    def check(self, sender: Sender, size: int, others: int) -> None:
+        """Refuse a request whose body need not be read; take nothing.
+
+        Parameters
+        ----------
+        sender
+            Whose request it is.
+        size
+            Bytes of the body, as far as they are known.
+        others
+            Requests of the sender that are under way: each will cost an event at least.
+
+        Raises
+        ------
+        RequestError
+            429, if not one event may be sent now, or the sender was told to wait.
+        """
+        account, now = self._account(sender), self._clock()
+        if not account.buckets:
+            return
+        _check(sender, account, {"events_per_s": 1, "bytes_per_s": size}, now, others)
+        if (wait := account.closed_until - now) > _ROUNDING_S:
+            name, bucket = next(iter(account.buckets.items()))
+            raise _exceeded(sender, name, bucket.rate, 1, wait)
 
     def charge(self, sender: Sender, events: int, size: int) -> None:
         """Take events and bytes from a sender's quota: both, or neither.
@@ -63,26 +97,35 @@ class Quotas:
         Raises
         ------
         RequestError
-            429, with what was exceeded and when so much may be sent.
+            429, with what was exceeded and when so much may be sent; until then `check` refuses the sender.
         """
+        account, now = self._account(sender), self._clock()
         costs = {"events_per_s": events, "bytes_per_s": size}
-        buckets = self._buckets(sender)
-        now = self._clock()
-        waits = {name: bucket.wait_s(costs[name], now) for name, bucket in buckets.items()}
-        if (longest := max(waits, key=lambda name: waits[name], default=None)) and waits[longest] > 0:
-            raise _exceeded(sender, longest, buckets[longest].rate, costs[longest], waits[longest])
-        for name, bucket in buckets.items():
+        try:
+            _check(sender, account, costs, now)
+        except RequestError as error:
+            account.closed_until = max(account.closed_until, now + (error.retry_after_s or 0.0))
+            raise
+        for name, bucket in account.buckets.items():
             bucket.take(costs[name])
 
-    def _buckets(self, sender: Sender) -> dict[str, Bucket]:
-        """Return a sender's buckets: new ones when its quota was changed."""
-        quota, buckets = self._of.get(sender.name, (None, {}))
-        if quota != sender.quota:
+    def _account(self, sender: Sender) -> _Account:
+        """Return a sender's account: a new one when its quota was changed."""
+        account = self._of.get(sender.name)
+        if account is None or account.quota != sender.quota:
             rates = sender.quota.model_dump(include={"events_per_s", "bytes_per_s"}, exclude_none=True)
             burst, now = sender.quota.burst_s, self._clock()
             buckets = {name: Bucket(rate, rate * burst, rate * burst, now) for name, rate in rates.items()}
-            self._of[sender.name] = (sender.quota, buckets)
-        return buckets
+            account = self._of[sender.name] = _Account(sender.quota, buckets)
+        return account
+
+
+def _check(sender: Sender, account: _Account, costs: Mapping[str, int], now: float, others: int = 0) -> None:
+    """Raise `RequestError` if so much may not be taken now."""
+    reserved = {"events_per_s": others}
+    waits = {name: b.wait_s(costs[name], now, reserved.get(name, 0)) for name, b in account.buckets.items()}
+    if (longest := max(waits, key=lambda name: waits[name], default=None)) and waits[longest] > 0:
+        raise _exceeded(sender, longest, account.buckets[longest].rate, costs[longest], waits[longest])
 
 
 def _exceeded(sender: Sender, name: str, rate: float, cost: float, wait: float) -> RequestError:

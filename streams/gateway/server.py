@@ -13,14 +13,15 @@ from aiohttp import web
 from schemas.errors import RequestError
 from schemas.settings import Settings
 from streams.gateway import otlp
-from streams.gateway.address import check_open, tls
+from streams.gateway.address import check_open
 from streams.gateway.at_hand import AtHand, Handler
 from streams.gateway.door import Door
 from streams.gateway.native import Native
 from streams.gateway.otlp import Otlp
 from streams.gateway.outbox import Outbox
-from streams.gateway.silent import Silent
+from streams.http_server import Runner, expect_nothing
 from streams.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
+from streams.tls import server_tls
 from streams.web import listen, pages
 
 log = logging.getLogger(__name__)
@@ -49,11 +50,10 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.ingest
         check_open(self._settings)
-        self._tls = tls(self._settings)
+        self._tls = server_tls(self._settings)
         self._outbox = Outbox(settings)
         self.door = Door(self._settings)
         self._at_hand = AtHand()
-        self._silent = Silent(self._settings.read_timeout_s)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -64,9 +64,9 @@ class Gateway:
     async def start(self) -> None:
         """Listen at once, and connect as soon as that can be done."""
         # Bodies are unpacked by us: aiohttp would do it without a bound on what comes out.
-        runner = web.AppRunner(
+        runner = Runner(
             self._app(),
-            access_log=None,
+            self.door.connections,
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGER_S,
@@ -74,7 +74,7 @@ class Gateway:
         )
         await listen(runner, self._settings.host, self._settings.port, settings="ingest.", tls=self._tls)
         self._runner = runner
-        self._watching = asyncio.create_task(self._silent.watch(runner))
+        self._watching = asyncio.create_task(self.door.connections.watch())
         self._outbox.start()
         scheme = "https" if self._tls else "http"
         keys = self._settings.keys_file or "no keys: anyone who reaches this address may send, for any tenant"
@@ -100,13 +100,13 @@ class Gateway:
     def _app(self) -> web.Application:
         native = Native(self._settings, self.door, self._outbox)
         telemetry = Otlp(self._settings, self.door, self._outbox)
-        app = web.Application(middlewares=[self._silent.hear, _answered, self._at_hand.count])
+        app = web.Application(middlewares=[self.door.connections.hear, _answered, self._at_hand.count])
         app.add_routes(
             [
-                web.post("/v1/events", native.events),
-                web.post("/v1/feedback", native.feedback),
-                web.post("/v1/traces", telemetry.traces),
-                web.post("/v1/logs", telemetry.logs),
+                web.post("/v1/events", native.events, expect_handler=expect_nothing),
+                web.post("/v1/feedback", native.feedback, expect_handler=expect_nothing),
+                web.post("/v1/traces", telemetry.traces, expect_handler=expect_nothing),
+                web.post("/v1/logs", telemetry.logs, expect_handler=expect_nothing),
                 *pages(lambda: True, self),
             ]
         )

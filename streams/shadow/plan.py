@@ -52,7 +52,7 @@ def plan_of(settings: Settings) -> Plan | None:
     path = settings.worker.shadow_file
     if path is None:
         return None
-    other = load_variant(path, settings)
+    other = load_variant(path, settings, f"worker.shadow_file={path}")
     may_differ = _may_differ(settings)
     names = type(settings).model_fields
     if beyond := sorted(n for n in names if n not in may_differ and getattr(other, n) != getattr(settings, n)):

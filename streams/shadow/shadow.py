@@ -14,6 +14,7 @@ from agents.pipeline import Judged
 from schemas.feedback import Feedback
 from schemas.rules import Rule
 from streams.assembly import CORE_VERSIONS, build_agents
+from streams.logs import describe
 from streams.metrics import SHADOW_ALERTS, SHADOW_ERRORS, SHADOW_EVENTS, SHADOW_FLAGS, SHADOW_RUNNING, SHADOW_SECONDS
 from streams.shadow.plan import Plan
 from streams.snapshot import Snapshot, decode, encode
@@ -100,8 +101,8 @@ class Shadow:
             return otherwise
         try:
             return work()
-        except Exception as error:  # whatever it is, the first version goes on
-            log.error("partition %d: shadow %s stops: %r", self.partition, self.plan.name, error, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the first version goes on
+            log.error("partition %d: shadow %s stops: %s", self.partition, self.plan.name, describe(error))
             self.running = False
             SHADOW_ERRORS.labels(what).inc()
             SHADOW_RUNNING.labels(str(self.partition)).set(0)

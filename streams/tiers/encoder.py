@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
+from schemas.files import check_file, read_file
 from schemas.settings import Encoder
 from streams.tiers.selection import Selection
 from streams.tiers.tier import Opinion
@@ -82,14 +83,14 @@ class _Classifier:
             raise SettingsError(f"tiers.encoder: {error}; pip install 'streamgauge-monitor[tiers]'") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-        for path in (model, tokenizer):
-            if not path.is_file():
-                raise SettingsError(f"tiers.encoder: {path}: no such file")
+        named = f"tiers.encoder.model_file={model}, tiers.encoder.tokenizer_file={tokenizer}"
+        check_file(model, f"tiers.encoder.model_file={model}")
+        check_file(tokenizer, f"tiers.encoder.tokenizer_file={tokenizer}")
         try:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # both libraries raise bare exceptions of their own
-            raise SettingsError(f"tiers.encoder: {model}, {tokenizer}: {error}") from error
+            raise SettingsError(f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json") from error
         self._inputs = [i.name for i in self._session.get_inputs()]
         if unknown := sorted(set(self._inputs) - _KNOWN):
             raise SettingsError(f"tiers.encoder.model_file={model}: it wants {unknown}; export a text classifier")
@@ -104,7 +105,7 @@ class _Classifier:
         try:
             logits = self._logits([self._tokenizer.encode("a").ids or [0]])
         except Exception as error:  # onnxruntime's own
-            raise SettingsError(f"tiers.encoder.model_file: {error}") from error
+            raise SettingsError(f"tiers.encoder.model_file={self._settings.model_file}: {_line(error)}") from error
         if logits.ndim != 2 or not self._label < max(2, logits.shape[1]):
             raise SettingsError(f"tiers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}")
 
@@ -146,15 +147,22 @@ def _label(settings: Encoder) -> int:
         return int(settings.label)
     names: dict[str, int] = {}
     if settings.config_file is not None:
+        name = f"tiers.encoder.config_file={settings.config_file}"
+        text = read_file(settings.config_file, name)
         try:
-            config = json.loads(settings.config_file.read_text())
+            config = json.loads(text)
             names = {str(name): int(index) for index, name in config["id2label"].items()}
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise SettingsError(f"tiers.encoder.config_file={settings.config_file}: {error!r}; no id2label") from error
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise SettingsError(f"{name}: no id2label in it; give the config.json of the model") from error
     if settings.label not in names:
         known = ", ".join(names) or "none: give config_file"
         raise SettingsError(f"tiers.encoder.label={settings.label}: not a number, and of names there are {known}")
     return names[settings.label]
+
+
+def _line(error: Exception) -> str:
+    """Return an error of a library in one line."""
+    return " ".join(str(error).split())[:300]
 
 
 def _digest(path: Path) -> str:

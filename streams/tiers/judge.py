@@ -18,6 +18,7 @@ from schemas.event import LLMEvent
 from schemas.settings import Judge
 from streams.metrics import TIERS_TRIES
 from streams.tiers.prompt import ANSWER_SCHEMA, Prompt, build, read
+from streams.tiers.redaction import redaction
 from streams.tiers.selection import Selection
 from streams.tiers.tier import Opinion
 
@@ -64,7 +65,9 @@ class JudgeTier:
         self._settings = settings
         self._url = settings.url.rstrip("/") + "/chat/completions"
         key = settings.key.get_secret_value() if settings.key else ""
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # Not packed: a small answer could unpack to gigabytes.
+        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._redact = redaction(wanted=settings.redact)
         self._secret = key.encode() or settings.model.encode()
         self._session: aiohttp.ClientSession | None = None
         self._not_before = 0.0
@@ -75,16 +78,17 @@ class JudgeTier:
 
     async def ask(self, event: LLMEvent, signal: str) -> Opinion:
         """Ask about one event; see `streams.tiers.tier.Tier`."""
-        prompt = build(event, signal, self._settings.text_chars, self._secret)
+        # In a thread: texts of megabytes take a while to redact, and the consumer keeps its heartbeats.
+        prompt = await asyncio.to_thread(build, event, signal, self._settings.text_chars, self._secret, self._redact)
         if prompt is None:
             return Opinion("unread")
         try:
             answer = await self._answer(prompt)
         except _Away as error:
-            log.warning("judge: event %s: given up: %s", event.event_id, error)
+            log.warning("judge: event %r: given up: %s", event.event_id, error)
             return Opinion("away")
         except _Refused as error:
-            log.error("judge: event %s: refused: %s", event.event_id, error)
+            log.error("judge: event %r: refused: %s", event.event_id, error)
             return Opinion("refused")
         return Opinion("unparsed") if answer is None else read(answer, prompt.code, signal)
 
@@ -125,11 +129,11 @@ class JudgeTier:
                 self._url, json=body, headers=self._headers, allow_redirects=False
             ) as response:
                 TIERS_TRIES.labels(str(response.status)).inc()
+                self._check(response)
                 raw = await _read(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             TIERS_TRIES.labels(type(error).__name__).inc()
-            raise _Away(f"{self._url}: {error!r}") from error
-        self._check(response)
+            raise _Away(f"{self._url}: {type(error).__name__}") from error
         return _content(raw)
 
     def _check(self, response: aiohttp.ClientResponse) -> None:
@@ -139,7 +143,7 @@ class JudgeTier:
             raise _Refused(f"{self._url}: HTTP {response.status}; check tiers.judge.url, key, model and answer_format")
         told = _seconds(response.headers.get("Retry-After"))
         if told is not None:
-            self._not_before = asyncio.get_running_loop().time() + told
+            self._not_before = asyncio.get_running_loop().time() + min(told, self._settings.retry_max_s)
         raise _Away(f"{self._url}: HTTP {response.status}", told)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
@@ -159,11 +163,18 @@ class JudgeTier:
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._settings.timeout_s)
-            self._session = aiohttp.ClientSession(timeout=timeout, json_serialize=lambda v: orjson.dumps(v).decode())
+            self._session = aiohttp.ClientSession(
+                timeout=timeout,
+                json_serialize=lambda v: orjson.dumps(v).decode(),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         return self._session
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise _Refused("a packed answer, which was not asked for")
     raw = b""
     async for part in response.content.iter_any():
         raw += part
@@ -191,10 +202,10 @@ def _seconds(retry_after: str | None) -> float | None:
     """Read ``Retry-After``: seconds, or a date."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
     try:
+        if retry_after.strip().isdigit():
+            return float(retry_after)
         until = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

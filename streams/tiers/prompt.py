@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,7 +84,7 @@ ANSWER_SCHEMA = _Answer.model_json_schema()
 """For endpoints that constrain what a model may write."""
 
 
-def build(event: LLMEvent, signal: str, chars: int, secret: bytes) -> Prompt | None:
+def build(event: LLMEvent, signal: str, chars: int, secret: bytes, redact: Callable[[str], str] = str) -> Prompt | None:
     """Return the prompt; None where the event has nothing to judge.
 
     Parameters
@@ -97,8 +97,10 @@ def build(event: LLMEvent, signal: str, chars: int, secret: bytes) -> Prompt | N
         Most characters of the event that are sent, as they were before escaping; of longer texts, begin and end.
     secret
         Keys the code: who writes the text cannot compute it.
+    redact
+        Changes each text before it is shortened: a cut through an address would hide it from the patterns.
     """
-    parts = _parts(event, signal)
+    parts = _parts(event, signal, redact)
     if parts is None:
         return None
     document = _escaped(_shortened(parts, chars))
@@ -135,14 +137,14 @@ def read(answer: str, code: str, signal: str) -> Opinion:
     return Opinion("unsure") if said.verdict == "unsure" else Opinion(said.verdict, said.verdict == "yes")
 
 
-def _parts(event: LLMEvent, signal: str) -> dict[str, Any] | None:
-    documents = [d.text for d in event.documents if d.text]
+def _parts(event: LLMEvent, signal: str, redact: Callable[[str], str]) -> dict[str, Any] | None:
+    documents = [redact(d.text) for d in event.documents if d.text]
     if signal == "injection":
-        texts = [{"role": m.role, "text": m.content} for m in event.messages if m.content]
+        texts = [{"role": m.role, "text": redact(m.content)} for m in event.messages if m.content]
         texts += [{"role": "document", "text": text} for text in documents]
         return {"texts": texts} if texts else None
-    context = documents + [m.content for m in event.messages if m.role == "tool" and m.content]
-    answer, question = event.text("response"), event.text("user")
+    context = documents + [redact(m.content) for m in event.messages if m.role == "tool" and m.content]
+    answer, question = redact(event.text("response")), redact(event.text("user"))
     return {"question": question, "context": context, "answer": answer} if context and answer else None
 
 

@@ -19,6 +19,7 @@ from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
 from streams.keying import event_key
+from streams.logs import describe
 from streams.metrics import TIERS_CHOSEN, TIERS_LAG, TIERS_OUTCOMES, TIERS_OVER_BUDGET, TIERS_SECONDS
 from streams.tiers.budget import HourlyBudget, share_of
 from streams.tiers.question import Question, questions
@@ -66,6 +67,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
     def __init__(self, settings: Settings, tier: Tier) -> None:
         self._settings = settings
+        self._options = client_options(settings.kafka)
         self._tier = tier
         self._group = f"{settings.tiers.group}-{tier.name}"
         self._parts: dict[TopicPartition, _Part] = {}
@@ -80,14 +82,14 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """Run until `stop`."""
         kafka = self._settings.kafka
         self._producer = AIOKafkaProducer(
-            **client_options(kafka),
+            **self._options,
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
             max_request_size=MAX_MESSAGE_BYTES,
         )
         self._consumer = AIOKafkaConsumer(
-            **client_options(kafka),
+            **self._options,
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="latest",
@@ -97,7 +99,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             max_partition_fetch_bytes=4 << 20,
             metadata_max_age_ms=10_000,
         )
-        self._admin = AIOKafkaAdminClient(**client_options(kafka))
+        self._admin = AIOKafkaAdminClient(**self._options)
         try:
             await self._producer.start()
             await self._admin.start()
@@ -214,8 +216,8 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         with TIERS_SECONDS.labels(self._tier.name).time():
             try:
                 opinion = await self._tier.ask(question.event, question.signal)
-            except Exception as error:  # one event that a model cannot take must not end the tier
-                log.error("tier %s: event %s: %r", self._tier.name, question.event.event_id, error, exc_info=error)
+            except Exception as error:  # noqa: BLE001 - one event that a model cannot take must not end the tier
+                log.error("tier %s: event %r: %s", self._tier.name, question.event.event_id, describe(error))
                 opinion = Opinion("failed")
         TIERS_OUTCOMES.labels(self._tier.name, opinion.outcome).inc()
         return opinion

@@ -17,6 +17,7 @@ from faust.types import TP, StreamT
 from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.kafka import check_topics
+from streams.logs import describe
 from streams.metrics import WORKER_RECORDS
 from streams.shadow.host import ShadowHost
 from streams.shadow.plan import plan_of
@@ -229,7 +230,7 @@ class Worker:
             await self._fail(error)
 
     async def _fail(self, error: Exception) -> None:
-        log.error("worker stops: %r", error, exc_info=error)
+        log.error("worker stops: %s", describe(error))
         self.error = self.error or error
         await self.app.crash(error)
         # Never return into Faust's loop: it would hand over the next run, past the one that failed.

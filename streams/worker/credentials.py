@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 import faust
 
 from schemas.settings import Kafka
+from streams.tls import kafka_tls
 
 
 def credentials(kafka: Kafka) -> Any:
     """Return Faust's credentials, or None where the broker asks for none."""
     if kafka.security_protocol == "PLAINTEXT":
         return None
-    context = ssl.create_default_context(cafile=kafka.ca_file) if kafka.security_protocol.endswith("SSL") else None
+    context = kafka_tls(kafka)
     if kafka.security_protocol == "SSL":
         return faust.SSLCredentials(context)
     password = kafka.password.get_secret_value() if kafka.password else None

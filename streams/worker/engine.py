@@ -122,7 +122,8 @@ class Engine:
         bad: list[tuple[ConsumerRecord, RecordError]] = []
         for record in records:
             try:
-                good.append((record.offset, decode_record(record.value, record.headers), record.value))
+                item = decode_record(record.value, record.headers)
+                good.append(Record(record.offset, item, record.value, record.timestamp))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad

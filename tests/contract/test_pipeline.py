@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def traffic() -> list[Record]:
-    return [(i, decode_event(raw), raw) for i, raw in enumerate(lines(3000, step_ms=100))]
+    return [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(3000, step_ms=100))]
 
 
 def packed(pipeline: Pipeline) -> bytes:
@@ -73,6 +73,6 @@ def test_sent_again_a_tail_of_the_stream_changes_nothing_but_the_count(
 ) -> None:
     once, again = build_pipeline(0, settings), build_pipeline(0, settings)
     assert again.process(traffic[:300]).scored == once.process(traffic[:300]).scored
-    repeated = again.process([(300 + i, event, raw) for i, (_, event, raw) in enumerate(traffic[100:300])])
+    repeated = again.process([r._replace(offset=300 + i) for i, r in enumerate(traffic[100:300])])
     assert (repeated.scored, repeated.alerts, repeated.aggregates) == ([], [], [])
     assert (again.repeats.dropped, again.joiner.pending) == (200, once.joiner.pending)

@@ -32,7 +32,7 @@ DRIFT = "drift: {events_per_false_alarm: 100, reference_events: 50}"
 
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    return [(i, decode_event(raw), raw) for i, raw in enumerate(lines(1200))]
+    return [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(1200))]
 
 
 def planned(folder: Path, text: str) -> Plan:

@@ -73,6 +73,12 @@ class Service:
             self._process = None
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """The process's id; it must be running."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal that it lives on after."""
         if self.running and self._process is not None:

@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from agents.pipeline import Record
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import decode_event
 from streams.kafka import create_topics
-from streams.keying import event_key, partition_of
+from streams.keying import event_key
 from streams.replay import replay
 from streams.snapshot import Snapshot, encode
 from streams.store import connect, migrate
@@ -23,6 +24,7 @@ from streams.worker.snapshots import load
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.kafka.broker import KafkaBroker
+from tests.topics import read_all
 from tests.traffic import lines
 
 WORKER_POINTS = ("after_judge", "after_write", "before_snapshot", "after_snapshot", "after_commit")
@@ -147,7 +149,7 @@ async def same_as_uninterrupted(tree: Settings, raws: list[bytes], tmp_path: Pat
     expected = rows(tmp_path / "replayed" / "aggregates.jsonl")
     assert {_window(dict(zip(names.split(", "), w, strict=True))) for w in windows} == {_window(w) for w in expected}
     assert set(alerts) == {(a["alert_id"], a["state"]) for a in rows(tmp_path / "replayed" / "alerts.jsonl")}
-    await same_state(tree, raws)
+    await same_state(tree)
 
 
 def _window(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -156,18 +158,14 @@ def _window(row: dict[str, Any]) -> tuple[Any, ...]:
     return (start, *(row[n] for n in _PLAIN), histogram)
 
 
-async def same_state(tree: Settings, raws: list[bytes]) -> None:
+async def same_state(tree: Settings) -> None:
     """The agents' last snapshots equal, bit for bit, the state of a run without interruption."""
     pipelines = {p: build_pipeline(p, tree) for p in range(tree.kafka.partitions)}
-    offsets = dict.fromkeys(pipelines, 0)
-    for raw in raws:
-        item = decode_event(raw)
-        partition = partition_of(event_key(item), tree.kafka.partitions)
-        pipelines[partition].process([(offsets[partition], item, raw)])
-        offsets[partition] += 1
+    for r in await read_all(tree, "events"):
+        pipelines[r.partition].process([Record(r.offset, decode_event(r.value), r.value, r.timestamp)])
     for partition, pipeline in pipelines.items():
         found = await load(tree.kafka, partition)
-        if offsets[partition] == 0:
+        if pipeline.offset < 0:
             assert found is None
             continue
         assert found is not None

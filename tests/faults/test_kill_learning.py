@@ -11,6 +11,7 @@ import orjson
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from agents.learning.rows import Learns
+from agents.pipeline import Record
 from schemas.learning import ModelCommand
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
@@ -128,7 +129,7 @@ async def same_weights(tree: Settings) -> None:
     learned = 0
     for partition, records in (await log_of(tree)).items():
         pipeline = build_pipeline(partition, tree)
-        pipeline.process([(r.offset, decode_record(r.value, r.headers), r.value) for r in records])
+        pipeline.process([Record(r.offset, decode_record(r.value, r.headers), r.value, r.timestamp) for r in records])
         found = await load(tree.kafka, partition)
         if found is None:
             assert not records

@@ -15,7 +15,7 @@ from tests.traffic import lines
 
 
 def test_a_scored_event_tells_that_and_how_probably_its_label_was_asked_for() -> None:
-    records: list[Record] = [(i, decode_event(raw), raw) for i, raw in enumerate(lines(600))]
+    records: list[Record] = [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(600))]
     out = build_pipeline(0, Settings.model_validate({"learning": {"requests_per_hour": 2000.0}})).process(records)
     requested = {(r["event_id"], r["signal"]): r["probability"] for r in out.label_requests}
     assert requested

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agents.pipeline import Outputs
+from agents.pipeline import Outputs, Record
 from schemas.event import LLMEvent
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
@@ -36,7 +36,7 @@ def event(n: int, text: str, second: int, user: str, **parts: Any) -> LLMEvent:
 
 def judge(events: Sequence[LLMEvent]) -> Outputs:
     raws = [event.model_dump_json(exclude_unset=True).encode() for event in events]
-    return build_pipeline(0, Settings()).process([(k, e, raws[k]) for k, e in enumerate(events)])
+    return build_pipeline(0, Settings()).process([Record(k, e, raws[k]) for k, e in enumerate(events)])
 
 
 def campaigns(out: Outputs) -> list[dict[str, Any]]:

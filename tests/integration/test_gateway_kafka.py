@@ -91,8 +91,8 @@ async def test_a_broker_that_stays_away_does_not_fill_the_memory(tree: Settings,
     async with running(tree.model_copy(update={"ingest": tight})) as client:
         kafka.kill()
         reasons = [(await client.post("/v1/events", body)).told["reason"] for _ in range(30)]
-        fits = (1 << 20) // len(body)
-        assert reasons == ["kafka away"] * fits + ["no room"] * (30 - fits)
+        fits = (1 << 20) // 2 // len(body)  # a sender may hold half of the room
+        assert reasons == ["kafka away"] * fits + ["key share"] * (30 - fits)
         await asyncio.to_thread(kafka.start)
         await until(lambda: client.gateway.door.room.used == 0)
         assert (await client.post("/v1/events", raws[0])).status == 202

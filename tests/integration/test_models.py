@@ -10,6 +10,7 @@ import pytest
 from agents.base import Chunk
 from agents.injection import InjectionAgent
 from agents.injection.rows import as_event
+from agents.pipeline import Record
 from schemas.errors import SettingsError
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
@@ -87,7 +88,7 @@ def test_a_command_in_the_log_is_obeyed_at_its_place() -> None:
     item = decode_record(line, headers_of(line))
     assert isinstance(item, ModelCommand)
     pipeline = build_pipeline(0, Settings())
-    pipeline.process([(0, item, line)])
+    pipeline.process([Record(0, item, line)])
     learner = next(a.learner for a in pipeline.agents if isinstance(a, InjectionAgent))
     assert learner.counts.obeyed == 1
     assert pipeline.offset == 0

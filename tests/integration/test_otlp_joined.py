@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from agents.pipeline import Record
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import decode_event
@@ -24,7 +25,7 @@ def parts(name: str) -> list[bytes]:
 
 def scored(raws: list[bytes]) -> list[dict[str, Any]]:
     pipeline = build_pipeline(0, Settings())
-    out = pipeline.process([(n, decode_event(raw), raw) for n, raw in enumerate(raws)])
+    out = pipeline.process([Record(n, decode_event(raw), raw) for n, raw in enumerate(raws)])
     assert pipeline.joiner.pending == 0
     return [orjson.loads(row)["event"] for row in out.scored]
 

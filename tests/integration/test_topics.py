@@ -14,8 +14,14 @@ from schemas.settings import Kafka, Settings
 from streams import kafka as topics
 from streams.cli import app
 from streams.doctor import Finding, examine
-from tests.conftest import MakeSettings
+from tests.conftest import MakeSettings, MakeTopics
 from tests.kafka.broker import KafkaBroker
+
+
+@pytest.fixture(name="make_topics")
+def _make_topics(topics: MakeTopics) -> MakeTopics:
+    """The fixture `topics`, whose name the module under test has here."""
+    return topics
 
 
 @pytest.fixture
@@ -60,6 +66,18 @@ async def test_on_the_mock_cluster(mock_kafka: str, settings: MakeSettings, envi
 async def test_on_apache_kafka(kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
     await assert_looked_at_and_made(settings(kafka.brokers))
+    assert [f for f in await examine() if f.what == "timestamps"] == []
+
+
+async def test_a_topic_whose_records_are_dated_by_producers_is_a_finding(
+    kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch, make_topics: MakeTopics
+) -> None:
+    environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
+    (events,) = make_topics("events", message_timestamp_type="CreateTime")
+    await topics.create_topics(settings(kafka.brokers).kafka)
+    finding = await found("timestamps")
+    assert not finding.ok
+    assert events in finding.detail
 
 
 @pytest.mark.parametrize("look", [topics.create_topics, topics.check_topics])

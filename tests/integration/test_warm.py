@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 SCRIPT = """
 import sys
 import orjson
 from numba.core.dispatcher import Dispatcher
+from agents.pipeline import Record
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.decode import decode_event, FEEDBACK_HEADER
@@ -28,16 +31,16 @@ warmed = kernels()
 pipeline = build_pipeline(0, settings)
 records = []
 for raw in lines(600):
-    records.append((len(records), decode_event(raw), raw))
+    records.append(Record(len(records), decode_event(raw), raw))
     call = orjson.loads(raw)
     if len(records) % 20 == 0:
         label = {k: call[k] for k in ("call_id", "time", "tenant", "app")}
         for signal in ("injection", "hallucination"):
             label |= {"feedback_id": f"f{len(records)}", "kind": "feedback", "signal": signal, "label": True}
             given = orjson.dumps(label)
-            records.append((len(records), decode_event(given, [FEEDBACK_HEADER]), given))
+            records.append(Record(len(records), decode_event(given, [FEEDBACK_HEADER]), given))
 more = [*story(600), *(event for name, event in hostile().items() if name != "lone surrogates")]
-records += [(len(records) + k, item, item.model_dump_json().encode()) for k, item in enumerate(more)]
+records += [Record(len(records) + k, item, item.model_dump_json().encode()) for k, item in enumerate(more)]
 for k in range(0, len(records), 64):
     pipeline.process(records[k : k + 64])
 print(len(warmed) > 0, pipeline.learned > 0, sorted(kernels() - warmed))
@@ -48,3 +51,32 @@ def test_a_stream_compiles_nothing_after_warming() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "True True []"
+
+
+FIRST_START = """
+import logging
+from agents import hashing
+from streams import warm
+
+logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s")
+with warm._first_start():
+    pass
+"""
+
+
+def logged(cache: Path) -> list[str]:
+    command = [sys.executable, "-c", FIRST_START]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stderr.splitlines()
+
+
+def test_only_the_first_start_reports_the_compilation(tmp_path: Path) -> None:
+    assert logged(tmp_path) == ["streams.warm INFO", "streams.warm INFO"]
+    assert logged(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_reported_at_each_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for _ in range(2):
+        assert logged(tmp_path / "file")[-1] == "streams.warm WARNING"

@@ -55,7 +55,8 @@ def test_the_bodies_of_a_number_are_the_same_each_time() -> None:
 
 async def test_mutated_bodies_are_answered_and_the_gateway_stays_well(mock_kafka: str) -> None:
     found = await fuzz(mock_kafka, range(2_000))
-    assert found.total() == 2_000
+    assert sum(number for kind, number in found.items() if not kind.startswith("attack")) == 2_000
+    assert sum(number for kind, number in found.items() if kind.startswith("attack")) >= 10
     for outcome in ("202", "202 in part", "400", "400 bad gzip", "400 too deep", "413 too large", "415 content type"):
         assert found[f"/v1/events {outcome}"], f"no body came to {outcome}: {found}"
 

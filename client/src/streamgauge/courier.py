@@ -123,7 +123,7 @@ class Courier:
             try:
                 self._transport = make_transport(self._settings, self._settle)
             except Exception as error:  # noqa: BLE001 - a wrong librdkafka option, say; the queue bounds what waits
-                seldom("transport", logging.ERROR, "cannot send to %s: %s", self._settings.url, error)
+                seldom("transport", logging.ERROR, "cannot send to %s: %s", self._settings.shown_url, error)
         return self._transport
 
     def _slice(self, transport: Transport) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -35,14 +36,20 @@ class Settings:
     max_event_bytes: int = 900_000
     flush_timeout_s: float = 5.0
     delivery_timeout_s: float = 300.0
-    kafka_options: Mapping[str, Any] = field(default_factory=dict)
+    kafka_options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # a password may be among them
     api_key: str | None = field(default=None, repr=False)
     hash_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting and the remedy."""
         if self.scheme not in SCHEMES or not self.brokers:
-            raise ConfigurationError(f"url={self.url!r}: give kafka://host:9092[,host2:9092] or https://monitor:6068")
+            raise ConfigurationError(
+                f"url={self.shown_url!r}: give kafka://host:9092[,host2:9092] or https://monitor:6068"
+            )
+        if self.api_key is not None and not _HEADER.fullmatch(str(self.api_key)):
+            raise ConfigurationError(
+                "api_key: holds a space, a line end or another character that no HTTP header may have"
+            )
         if self.content not in get_args(ContentMode):
             raise ConfigurationError(f"content={self.content!r}: give one of {', '.join(get_args(ContentMode))}")
         for name in _IDS:
@@ -59,6 +66,11 @@ class Settings:
         return urlsplit(self.url).scheme
 
     @property
+    def shown_url(self) -> str:
+        """The URL for logs and errors, without a user and a password."""
+        return _USER.sub("//", self.url)
+
+    @property
     def fallback_tenant(self) -> str:
         """The tenant of events that name none; empty where the gateway knows it by the API key."""
         return self.tenant or ("" if self.api_key and self.scheme in {"http", "https"} else "default")
@@ -69,6 +81,8 @@ class Settings:
         return urlsplit(self.url).netloc
 
 
+_HEADER = re.compile(r"[!-~]*")
+_USER = re.compile(r"//[^/]*@")
 _IDS = ("tenant", "app", "environment", "topic_prefix")
 _BOUNDS = {
     "queue_size": (1, 100_000),
@@ -114,5 +128,6 @@ def _from_text(name: str, text: str) -> Any:
     try:
         return _TYPES.get(name, str)(text)
     except ValueError as error:
-        wanted = "a JSON object" if name == "kafka_options" else "a number"
-        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: give {wanted}") from error
+        if name == "kafka_options":  # not shown: a password may be in it
+            raise ConfigurationError("STREAMGAUGE_KAFKA_OPTIONS: give a JSON object") from None
+        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: give a number") from error

@@ -47,6 +47,26 @@ def test_what_cannot_work_is_refused_where_it_is_set(wrong: dict[str, Any], reme
     assert next(iter(wrong)) in str(raised.value)
 
 
+@pytest.mark.parametrize("key", ["sgk_CANARY\n", "sgk_CANARY x", "\tsgk_CANARY", "sgk_CANARYé", "sgk_CANARY\r\nX-A: 1"])
+def test_a_key_that_no_header_may_hold_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="api_key") as raised:
+        EventPublisher("http://127.0.0.1:1", api_key=key)
+    assert "CANARY" not in str(raised.value)
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"sasl.password": "CANARY"}
+    settings = read_settings({"url": "kafka://host:9092", "api_key": "CANARY", "kafka_options": options})
+    assert "CANARY" not in repr(settings)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings({"url": "redis://user:CANARY@host"})
+    assert "CANARY" not in str(raised.value)
+    monkeypatch.setenv("STREAMGAUGE_KAFKA_OPTIONS", '{"sasl.password": "CANARY"')
+    with pytest.raises(ConfigurationError, match="STREAMGAUGE_KAFKA_OPTIONS") as raised:
+        read_settings({"url": "kafka://host:9092"})
+    assert "CANARY" not in str(raised.value)
+
+
 def test_a_missing_url_names_both_ways_to_give_it() -> None:
     with pytest.raises(ConfigurationError, match="STREAMGAUGE_URL"):
         EventPublisher()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.aggregates import Aggregator, SegmentWindow
-from agents.base import Chunk
-from agents.clock import ALONE, BELIEVED
+from agents.aggregates import IDLE_MS, Aggregator, SegmentWindow
+from agents.base import Chunk, milliseconds
 from agents.histogram import bucket, quantile, value_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Aggregate
+from tests.timing import Timed, moved
 from tests.traffic import events
 
 
@@ -54,48 +53,102 @@ def test_a_window_counts_what_fell_into_it() -> None:
     assert list(aggregator.dirty()) == []
 
 
+def starts(closed: list[SegmentWindow]) -> list[str]:
+    return [window.row()["window_start"][11:16] for window in closed]
+
+
 def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
-    aggregator = Aggregator(60_000, 0)
-    assert aggregator.add(Chunk([*[event(5)] * BELIEVED, event(60), event(119)]), {}) == []
-    (closed,) = aggregator.add(Chunk([event(120)]), {})
+    aggregator, timed = Aggregator(60_000, 0), Timed()
+    assert aggregator.add(timed.chunk([*[event(5)] * 7, event(60), event(119)]), {}) == []
+    (closed,) = aggregator.add(timed.chunk([event(120)]), {})
     row = closed.row()
-    assert (row["window_start"], row["events"]) == ("2026-01-01T00:00:00Z", BELIEVED)
-    aggregator.add(Chunk([event(6)]), {})
+    assert (row["window_start"], row["events"]) == ("2026-01-01T00:00:00Z", 7)
+    aggregator.add(timed.chunk([event(6)]), {})
     assert aggregator.late == 1
 
 
-def test_an_event_from_the_far_future_closes_nothing() -> None:
-    aggregator = Aggregator(0, 0)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_event_from_the_far_future_is_counted_at_the_brokers_time_and_closes_nothing(first: bool) -> None:
+    aggregator, timed = Aggregator(0, 0), Timed()
     far = LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})
-    assert aggregator.add(Chunk([*[event(5)] * BELIEVED, far]), {}) == []
-    aggregator.add(Chunk([event(7)]), {})
+    calls = [*[event(5)] * 40, *[far] * 500][:: -1 if first else 1]
+    # History that is replayed: the broker's time is an hour later.
+    broker = [milliseconds(event(3605))] * len(calls)
+    assert aggregator.add(timed.chunk(calls, broker), {}) == []
+    aggregator.add(timed.chunk([event(7)], broker[:1]), {})
     assert aggregator.late == 0
+    counted = {row["window_start"][11:16]: row["events"] for row in aggregator.dirty()}
+    assert counted == {"00:00": 41, "01:00": 500}
 
 
+@pytest.mark.parametrize(("app", "ahead_s"), [("other", 3600), ("a", 250)])
 @pytest.mark.parametrize("in_a_row", [1, 40, 200])
-def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int) -> None:
-    aggregator = Aggregator(60_000, 0)
+def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int, app: str, ahead_s: int) -> None:
+    """Of another scope, or of the same where the broker's time is known."""
+    aggregator, timed = Aggregator(0, 0), Timed()
     for k in range(300):
-        wrong = [event(3600 + k, app="other")] * in_a_row if k and k % in_a_row == 0 else []
-        aggregator.add(Chunk([*wrong, *[event(k)] * 3]), {})
+        wrong = [event(ahead_s + k, app=app)] * in_a_row if k and k % in_a_row == 0 else []
+        calls = [*wrong, *[event(k)] * 3]
+        aggregator.add(timed.chunk(calls, [milliseconds(event(k))] * len(calls) if app == "a" else None), {})
     assert aggregator.late == 0
 
 
 @pytest.mark.parametrize("pause_s", [3600, 5 * 86_400])
 def test_a_stream_that_goes_on_after_a_pause_is_followed(pause_s: int) -> None:
-    aggregator = Aggregator(60_000, 0)
-    aggregator.add(Chunk([event(5)] * BELIEVED), {})
-    later = [event(k) for k in range(ALONE)]
-    closed = aggregator.add(
-        Chunk([e.model_copy(update={"time": e.time + timedelta(seconds=pause_s)}) for e in later]), {}
-    )
-    assert [row.row()["window_start"] for row in closed] == ["2026-01-01T00:00:00Z"]
+    aggregator, timed = Aggregator(60_000, 0), Timed()
+    aggregator.add(timed.chunk([event(5)]), {})
+    closed = aggregator.add(timed.chunk([moved(event(k), pause_s) for k in range(3)]), {})
+    assert starts(closed) == ["00:00"]
+
+
+def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
+    aggregator, timed = Aggregator(60_000, 0), Timed()
+    broker = milliseconds(moved(event(0), 30 * 86_400))
+    for k in range(0, 3600, 60):
+        live = moved(event(k, app="live"), 30 * 86_400)
+        aggregator.add(timed.chunk([live, event(k)], [broker + 1000 * k] * 2), {})
+    assert aggregator.late == 0
 
 
 def test_open_windows_are_bounded() -> None:
     aggregator = Aggregator(10**9, 0, windows_max=3)
     closed = aggregator.add(Chunk([event(60 * i) for i in range(10)]), {})
     assert (len(closed), aggregator.evicted, len(list(aggregator.dirty(force=True)))) == (7, 7, 3)
+
+
+def test_a_scope_with_many_windows_pushes_out_its_own() -> None:
+    aggregator = Aggregator(10**9, 0, scope_windows_max=20)
+    aggregator.add(Chunk([event(1, app="calm")]), {})
+    versions = [event(60 * (k % 3), app="wild", prompt_version=f"v{k}") for k in range(300)]
+    closed = aggregator.add(Chunk(versions), {})
+    assert {window.segment.app for window in closed} == {"wild"}
+    assert len(list(aggregator.dirty(force=True))) <= 21
+    aggregator.add(Chunk([event(2, app="calm")]), {})
+    (calm,) = [row for row in aggregator.dirty() if row["app"] == "calm"]
+    assert calm["events"] == 2
+
+
+def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes() -> None:
+    aggregator, timed, begin = Aggregator(60_000, 0), Timed(), milliseconds(event(0))
+    aggregator.add(timed.chunk([event(5), event(65)], [begin, begin]), {})
+    other = [event(5, app="other")]
+    assert aggregator.add(timed.chunk(other, [begin + IDLE_MS - 1]), {}) == []
+    assert starts(aggregator.add(timed.chunk(other, [begin + IDLE_MS]), {})) == ["00:00", "00:01"]
+    restored = Aggregator(60_000, 0)
+    restored.restore(aggregator.state())
+    for each in (aggregator, restored):
+        # It sends what it could not send meanwhile.
+        each.add(timed.chunk([event(k) for k in (66, 125, 185)], [begin + 2 * IDLE_MS] * 3), {})
+        mine = {row["window_start"][11:16]: row["events"] for row in each.dirty(force=True) if row["app"] == "a"}
+        assert (each.late, mine) == (1, {"00:02": 1, "00:03": 1})
+
+
+def test_scopes_are_bounded_and_what_was_closed_stays_closed() -> None:
+    aggregator = Aggregator(60_000, 0, scopes_max=4)
+    closed = aggregator.add(Chunk([event(1, app=f"app{k}") for k in range(10)]), {})
+    assert [window.segment.app for window in closed] == [f"app{k}" for k in range(6)]
+    aggregator.add(Chunk([event(2, app="app5"), event(61, app="app5")]), {})
+    assert aggregator.late == 1
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 7))

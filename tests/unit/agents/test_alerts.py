@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from agents.alerts import AlertEngine
 from agents.alerts.summary import of_change
-from agents.base import Change, Chunk
-from agents.clock import BELIEVED
+from agents.base import Change, Chunk, milliseconds
 from schemas.errors import SettingsError, StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Alert
 from schemas.rules import RuleSet
+from tests.timing import Timed
 
 
 class Said(NamedTuple):
@@ -58,8 +58,26 @@ def test_an_event_above_the_level_fires_once_and_resolves_when_quiet() -> None:
 def test_an_alert_ends_though_the_stream_paused_for_days() -> None:
     engine = AlertEngine(rules(over="event", metric="injection.score", above=0.9, window_s=60), 0)
     run(engine, [event(0)], [0.95])
-    later = [event(k).model_copy(update={"time": event(k).time + timedelta(days=3)}) for k in range(2 * BELIEVED)]
+    later = [event(k).model_copy(update={"time": event(k).time + timedelta(days=3)}) for k in range(3)]
     assert states(run(engine, later)) == [("resolved", "00:00:00")]
+
+
+def test_an_alert_of_a_silent_scope_ends_by_the_brokers_time_and_by_nothing_that_others_say() -> None:
+    engine = AlertEngine(rules(over="event", metric="injection.score", above=0.9, window_s=60), 0)
+    timed, begin = Timed(), milliseconds(event(0))
+    said = {"injection": [Said(0.95)]}
+    assert states(engine.process(timed.chunk([event(0)], [begin + 500]), said, [])) == [("firing", "00:00:00")]
+    others = [event(k, app="other").model_copy(update={"event_id": f"o{k}"}) for k in (3600, 7200)]
+    assert engine.process(timed.chunk(others, [begin + 1_000, begin + 60_499]), {}, []) == []
+    assert states(engine.process(timed.chunk(others[:1], [begin + 60_500]), {}, [])) == [("resolved", "00:01:00")]
+
+
+def test_what_is_dated_ahead_pushes_nothing_out_of_a_window() -> None:
+    engine = AlertEngine(rules(over="count", metric="error", above=3, window_s=60, min_events=1), 0)
+    timed, begin = Timed(), milliseconds(event(0))
+    failed = [event(s, error={"type": "x"}) for s in (0, 299, 1, 2)]
+    rows = engine.process(timed.chunk(failed, [begin + 5_000] * 4), {}, [])
+    assert [row["state"] for row in rows] == ["firing"]
 
 
 def test_after_the_cool_down_it_may_fire_again_as_another_alert() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from agents.base import Change, Chunk, Scores
 from agents.campaign import CampaignAgent, CampaignConfig, CampaignSignal
-from agents.clock import BELIEVED
 from agents.guardrail import GuardrailAgent
 from agents.injection import InjectionAgent, InjectionSignal
 from agents.pipeline import Pipeline
@@ -72,16 +71,16 @@ def test_an_order_of_agents_in_which_it_would_see_nothing_is_refused() -> None:
 
 def test_prompts_below_the_least_score_have_no_signal_and_leave_no_trace() -> None:
     agent = CampaignAgent()
-    before = as_bytes(dict(agent.state()) | {"clock": []})
+    before = as_bytes(agent.state())
     scores = place(agent, [event(n, ATTACK) for n in range(20)], InjectionSignal(0.1, flag=False))
     assert set(scores.signals) == {None}
-    assert as_bytes(dict(agent.state()) | {"clock": []}) == before
+    assert as_bytes(agent.state()) == before
 
 
 def test_prompts_of_other_days_are_no_campaign() -> None:
     agent = CampaignAgent()
     for day in range(8):
-        calm = [event(n, "What is the weather like?") for n in range(2 * BELIEVED)]
+        calm = [event(n, "What is the weather like?") for n in range(10)]
         moved = [e.model_copy(update={"time": e.time + timedelta(days=2 * day)}) for e in [*calm, event(day, ATTACK)]]
         assert not place(agent, moved[:-1], InjectionSignal(0.1, flag=False)).changes
         assert not place(agent, moved[-1:]).changes

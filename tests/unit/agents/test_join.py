@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from agents.base import milliseconds
 from agents.join import Joiner
+from agents.watermark import Stamp, stamp
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
@@ -49,15 +51,46 @@ def test_a_half_whose_other_half_does_not_come_is_given_up_in_event_time() -> No
     assert joiner.counts.late == 1
 
 
-def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wait_for_ever() -> None:
+@pytest.mark.parametrize("kind", ["call", "request"])
+def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wait_for_ever(kind: str) -> None:
+    joiner = Joiner(10, 60_000)
+
+    def add(event: LLMEvent) -> list[str]:
+        broker = milliseconds(event if event.call_id != "far" else half("call", "far", 2))
+        return [e.call_id for e in joiner.add(event, stamp(milliseconds(event), broker, 300_000))]
+
+    add(half("request", "c", 0, **REQUEST))
+    far = half(kind, "far")
+    out = add(far.model_copy(update={"time": far.time.replace(year=2126)}))
+    assert out == (["far"] if kind == "call" else [])
+    add(half("request", "d", 1, **REQUEST))
+    given_up = ["c", "d"] if kind == "call" else ["c", "d", "far"]
+    assert add(half("call", "other", 61)) == [*given_up, "other"]
+
+
+def test_no_scope_ends_the_waiting_of_another_but_by_the_brokers_time() -> None:
+    joiner, begin = Joiner(10, 60_000), milliseconds(half("call", "c"))
+
+    def add(event: LLMEvent, broker: int) -> list[str]:
+        return [e.call_id for e in joiner.add(event, stamp(milliseconds(event), broker and begin + broker, 300_000))]
+
+    add(half("request", "c", 0, **REQUEST), 0)
+    add(half("request", "d", 0, **REQUEST), 1_000)
+    ahead = half("call", "other", 3_000, app="other")
+    assert add(ahead, 60_999) == ["other"]
+    assert add(ahead, 61_000) == ["d", "other"]
+    assert joiner.pending == 1
+    again = Joiner(10, 60_000)
+    again.restore(joiner.state())
+    assert [e.call_id for e in again.add(half("call", "mine", 60))] == ["c", "mine"]
+
+
+def test_halves_further_apart_than_any_call_lasts_have_no_latency() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(half("request", "c", 0, **REQUEST))
-    far = half("call", "far")
-    far = far.model_copy(update={"time": far.time.replace(year=2126)})
-    assert joiner.add(far) == [far]
-    assert joiner.pending == 1
-    joiner.add(half("request", "d", 1, **REQUEST))
-    assert [e.call_id for e in joiner.add(half("call", "other", 61))] == ["c", "d", "other"]
+    response = half("response", "c", 1, **RESPONSE)
+    (call,) = joiner.add(response.model_copy(update={"time": response.time.replace(year=2126)}), Stamp(0, 0, 0))
+    assert call.latency_ms is None
 
 
 def test_memory_is_bounded_by_count_and_by_bytes() -> None:

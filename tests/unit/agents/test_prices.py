@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.pipeline import Outputs, Pipeline
+from agents.pipeline import Outputs, Pipeline, Record
 from agents.prices import Price
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet
@@ -21,7 +21,7 @@ COST = (600 * 2.0 + 400 * 0.5 + 100 * 10.0) / 1e6
 def judged(*events: dict[str, Any], prices: dict[str, Price] | None = None) -> tuple[Outputs, Pipeline]:
     pipeline = Pipeline(0, [], RuleSet(), prices=PRICES if prices is None else prices)
     raws = [orjson.dumps(BASE | event) + b" " for event in events]
-    return pipeline.process([(n, LLMEvent.model_validate_json(raw), raw) for n, raw in enumerate(raws)]), pipeline
+    return pipeline.process([Record(n, LLMEvent.model_validate_json(raw), raw) for n, raw in enumerate(raws)]), pipeline
 
 
 def scored(out: Outputs) -> dict[str, Any]:

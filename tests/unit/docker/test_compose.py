@@ -73,7 +73,22 @@ def test_a_service_has_a_health_check_or_ends_by_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_its_image_is_pinned(name: str) -> None:
-    assert re.fullmatch(r"[a-z/-]+:\d+\.\d+(\.\d+)?", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z/-]+:\d+\.\d+(\.\d+)?(@sha256:[0-9a-f]{64})?", SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_bounded_and_may_gain_nothing(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"\d+[gm]", service["mem_limit"])
+    assert service["pids_limit"] > 0
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"kafka", "clickhouse"})
+def test_our_own_services_write_to_no_disk_and_add_no_capability(name: str) -> None:
+    assert SERVICES[name]["read_only"] is True
+    assert "cap_add" not in SERVICES[name]
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -37,6 +37,7 @@ def conform_event(event: Json, settings: Settings) -> bool:
 
 def _identify(event: Json, settings: Settings, repairs: Repairs) -> None:
     event["schema_version"] = 1
+    event.pop("input_issues", None)  # the monitor's field, not the service's
     event["event_id"] = id_of(event.get("event_id"), "", repairs) or new_id()
     event["call_id"] = id_of(event.get("call_id"), event["event_id"], repairs)
     event["time"] = time_of(event.get("time"), repairs)

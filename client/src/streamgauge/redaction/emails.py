@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_DOMAIN = re.compile(r"@[^\W_](?:[\w-]{0,62})(?:\.[\w-]{1,63})+")
+# As many labels as there are, the last one a word of at least two letters. Where the last one is none, the one before
+# it is tried and so on: each label once.
+_DOMAIN = re.compile(r"@[^\W_][\w-]{0,62}+(?:\.[\w-]{1,63}+)*\.[^\W\d_]{2,63}+(?=[-_]*+(?![\w-]))")
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]*")
+_ASCII = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.!#$%&'*+/=?^`{|}~-"
 _MAX_LOCAL = 64
 _LEADING = ".'`*|{=/?&#$"
 
@@ -17,18 +20,18 @@ def email_spans(text: str) -> Iterator[tuple[int, int]]:
         return
     over = 0
     for found in _DOMAIN.finditer(text):
-        end = _end(text, found.start(), found.end())
-        before = text[max(over, found.start() - _MAX_LOCAL) : found.start()]
-        local = _LOCAL.match(before[::-1])  # the letters next to the @, read backwards
-        name = local.group()[::-1].lstrip(_LEADING) if local else ""
-        if name and end:
+        start, end = found.span()
+        before = text[max(over, start - _MAX_LOCAL) : start]
+        rest = len(before.rstrip(_ASCII))
+        if rest and before[rest - 1] > "\x7f":  # it may be a letter too
+            rest = _local(before)
+        name = before[rest:].lstrip(_LEADING)
+        if name:
             over = end
-            yield found.start() - len(name), end
+            yield start - len(name), end
 
 
-def _end(text: str, start: int, end: int) -> int:
-    """Return where the address ends: its last label is a word of at least two letters. 0: it is no address."""
-    labels = text[start:end].rstrip("-_").split(".")
-    while len(labels) > 1 and not (len(labels[-1]) > 1 and labels[-1].isalpha()):
-        labels.pop()
-    return start + len(".".join(labels)) if len(labels) > 1 else 0
+def _local(before: str) -> int:
+    """Return where the letters and signs next to an ``@`` begin, which are read backwards."""
+    found = _LOCAL.match(before[::-1])
+    return len(before) - (found.end() if found else 0)

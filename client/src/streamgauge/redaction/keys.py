@@ -18,7 +18,7 @@ _SHAPES = (
     r"gsk_[A-Za-z0-9]{40,}",  # Groq
     r"npm_[A-Za-z0-9]{36}",
     r"pypi-[A-Za-z0-9_-]{50,}",
-    r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",  # JSON Web Tokens
+    r"eyJ[A-Za-z0-9_-]{10,}+\.eyJ[A-Za-z0-9_-]{10,}+\.[A-Za-z0-9_-]{10,}",  # JSON Web Tokens
 )
 # Nothing that a key is made of stands before it: so a long run of such letters is looked at once, not at each letter.
 _KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_SHAPES)})")

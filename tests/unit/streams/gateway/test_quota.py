@@ -60,6 +60,29 @@ def test_what_is_larger_than_a_burst_passes_alone_and_is_paid_for() -> None:
     quotas.charge(who, 10, 0)
 
 
+def test_requests_under_way_count_as_an_event_each_before_their_bodies_are_read() -> None:
+    quotas, who = Quotas(Clock()), sender(events_per_s=1, burst_s=3)
+    for others in range(3):
+        quotas.check(who, 0, others)
+    with pytest.raises(RequestError) as raised:
+        quotas.check(who, 0, 3)
+    assert raised.value.status == 429
+    assert raised.value.retry_after_s == pytest.approx(1)
+
+
+def test_whoever_was_told_to_wait_is_refused_unread_until_then() -> None:
+    clock = Clock()
+    quotas, who = Quotas(clock), sender(events_per_s=10, burst_s=2)
+    quotas.charge(who, 10, 0)
+    assert refused(quotas, who, 15).retry_after_s == pytest.approx(0.5)
+    clock.now = 0.4
+    with pytest.raises(RequestError) as raised:
+        quotas.check(who, 0, 0)
+    assert raised.value.retry_after_s == pytest.approx(0.1)
+    clock.now = 0.5
+    quotas.check(who, 0, 0)
+
+
 def test_a_changed_quota_holds_at_once() -> None:
     quotas = Quotas(Clock())
     quotas.charge(sender(events_per_s=1, burst_s=1), 1, 0)

@@ -120,7 +120,7 @@ def test_the_models_name_follows_its_content(tmp_path: Path) -> None:
         ({"label": "7"}, "label=7"),
         ({"label": "INJECTION", "config_file": None}, "config_file"),
         ({"tokenizer_file": None}, "tokenizer_file"),
-        ({"tokenizer_file": Path("none.json")}, "no such file"),
+        ({"tokenizer_file": Path("none.json")}, "tokenizer_file=none.json"),
         ({"overlap_tokens": 300, "max_tokens": 512}, "overlap_tokens"),
     ],
 )
