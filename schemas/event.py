@@ -27,6 +27,9 @@ Part = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
+    "invalid_unicode": "a text of it was no valid Unicode (half of a surrogate pair, bytes that are no UTF-8); what "
+    "was none is U+FFFD now",
+    "truncated_json": "a message attribute held JSON that was cut; what stood before the cut is scored",
     "time_skew": "its time is further ahead of the broker's time of its record than worker.allowed_skew_s; it is "
     "counted at the broker's time, and moves no clock",
 }

@@ -18,9 +18,10 @@ from schemas.learning import ModelCommand
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.deadletters import Origin, letter
-from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, read_record
 from streams.jsonl import numbered_lines
 from streams.keying import partition_for, window_key
+from streams.repair import repaired_unicode
 from streams.warm import warm
 
 _CHUNK = 256
@@ -158,7 +159,7 @@ def deal(
         if read.records % _CHUNK == 0:
             progress(read.records)
         try:
-            item = decode_record(line, headers_of(line))
+            item, raw = read_record(line, headers_of(line))
         except RecordError as error:
             read.bad += 1
             set_aside(path, number, line, error)
@@ -166,7 +167,7 @@ def deal(
         partition = partition_for(item, log.partitions) if log.only is None else log.only
         offset = offsets.get(partition, 0) if log.only is None else number - 1
         offsets[partition] = offset + 1
-        pending.setdefault(partition, []).append(Record(offset, item, line, timestamp_ms))
+        pending.setdefault(partition, []).append(Record(offset, item, raw, timestamp_ms))
         if len(pending[partition]) >= _CHUNK:
             judge(partition, pending.pop(partition))
     for partition in sorted(pending):
@@ -253,7 +254,8 @@ def headers_of(line: bytes) -> list[tuple[str, bytes]]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return []
+        repaired = repaired_unicode(line)
+        return headers_of(repaired) if repaired is not None else []
     if not isinstance(value, dict):
         return []
     kind = value.get("kind", "feedback" if value.keys() >= {"feedback_id", "signal", "label"} else None)

@@ -47,6 +47,8 @@ class Normalised:
         By name, GenAI attributes that found no place in an event; digits between dots are ``N``.
     skipped
         Spans and records that are no LLM call, retrieval, verdict or label.
+    repaired
+        Whether the request was no valid Unicode and was repaired.
     """
 
     events: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -55,6 +57,7 @@ class Normalised:
     rejected: int = 0
     unmapped: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
+    repaired: bool = False
 
     def reject(self, where: str, reason: str, count: int = 1) -> None:
         """Count what was not used, and say why while there is room."""
