@@ -7,6 +7,7 @@ himself.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 LONGEST = 16_384
@@ -18,6 +19,7 @@ _SPAN = 600
 _LINES = 2
 """Lines of code, or of a log, that make it one."""
 _CLOSES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "`": "`", "'": "'", "‘": "’"}
+_OPENS = re.compile(f"[{''.join(_CLOSES)}]")
 _WORDS = """
 wrote writes typed types said says asked answered replied whispered shouted murmured pasted tried quoted quotes
 attacker attackers hacker hackers pentester pentesters tester researcher researchers adversary
@@ -85,15 +87,13 @@ def _is_cited(line: str) -> bool:
 
 def _without_quotations(text: str) -> tuple[str, bool]:
     kept: list[str] = []
-    at = i = 0
-    while i < len(text):
-        close = _CLOSES.get(text[i])
-        end = _end(text, i, close) if close else -1
-        if end < 0:
-            i += 1
-            continue
-        kept += [text[at:i], " "]
-        at = i = end + 1
+    at = 0
+    for mark in _OPENS.finditer(text):
+        i = mark.start()
+        end = _end(text, i, _CLOSES[text[i]]) if i >= at else -1
+        if end >= 0:
+            kept += [text[at:i], " "]
+            at = end + 1
     return "".join([*kept, text[at:]]), bool(kept)
 
 

@@ -27,8 +27,8 @@ _IS_BETWEEN = np.isin(np.arange(256), _BETWEEN)
 
 _LINE, _LINES = 12, 3
 """Characters of a line of base64, and lines one after the other."""
-_ESCAPED, _SPLITS, _CODED, _DOTS = 4, 3, 12, 24
-_ODD_WORDS, _ODD_SHARE = 2, 8
+_ESCAPED, _SPLITS, _CODED, _DOTS, _JOINED = 4, 3, 12, 24, 3
+_ODD_WORDS, _ODD_SHARE, _SPLIT_SHARE = 2, 8, 3
 """Words in another alphabet or order, or split, and of how many words one must be so."""
 _ESCAPE, _SPLIT, _DOT, _SELECTOR = (1 << k for k in range(4))
 _MARKS = np.zeros(256, np.uint8)
@@ -85,8 +85,18 @@ def _encoded(buffer, i, end):  # type: ignore[no-untyped-def]
         return j, 0, False
     if n < _BASE64_RUN:
         return j, 0, some & _DIGIT != 0
-    long = BASE64 if some & _DIGIT or n >= 2 * _BASE64_RUN else 0
-    return j, long | (0 if some & _DIGIT else JOINED), False
+    if some & _DIGIT:
+        return j, BASE64, False
+    return j, (BASE64 if n >= 2 * _BASE64_RUN else 0) | (JOINED if _capitals(buffer, i, j) >= _JOINED else 0), False
+
+
+@njit(cache=True, nogil=True)
+def _capitals(buffer, i, j):  # type: ignore[no-untyped-def]
+    """Count the capitals that follow a small letter."""
+    n = 0
+    for k in range(i + 1, j):
+        n += _SIGNS[buffer[k]] & _UPPER != 0 and _SIGNS[buffer[k - 1]] & _LOWER != 0
+    return n
 
 
 @njit(cache=True, nogil=True)
@@ -173,7 +183,7 @@ def suspects(buffer, begin, end):  # type: ignore[no-untyped-def]
     found |= (LEETSPEAK if leet >= _LEET_WORDS else 0) | (ESCAPES if escapes >= _ESCAPED else 0)
     found |= ROT13 if in_rot13 >= _ODD_WORDS and in_rot13 * _ODD_SHARE >= words else 0
     found |= REVERSED if backwards >= _ODD_WORDS and backwards * _ODD_SHARE >= words else 0
-    found |= SPLIT if splits >= _SPLITS and splits * _ODD_SHARE >= words else 0
+    found |= SPLIT if splits >= _SPLITS and splits * _SPLIT_SHARE >= words else 0
     return found | (MORSE if dots >= _DOTS and 3 * dots >= end - begin else 0)
 
 
