@@ -266,8 +266,8 @@ def from_codes(buffer, begin, end, base, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def from_morse(buffer, begin, end, out):  # type: ignore[no-untyped-def]
-    """Write what the dots and dashes of a text spell, all else a space; nothing where it spells too little."""
-    i, w, letters = begin, 0, 0
+    """Write what the dots and dashes of a text spell, all else a space; nothing where that is most of it."""
+    i, w, letters, others = begin, 0, 0, 0
     while i < end:
         signs, j = 1, i
         while j < end and buffer[j] in (45, 46):
@@ -280,11 +280,12 @@ def from_morse(buffer, begin, end, out):  # type: ignore[no-untyped-def]
             w += 1
             i = j + (j < end and buffer[j] == 32)
         else:
+            others += buffer[i] > 32 and buffer[i] != 47
             if w and out[w - 1] != 32:
                 out[w] = 32
                 w += 1
             i += 1
-    return w if letters >= _MORSE_LEAST else 0
+    return w if letters >= _MORSE_LEAST and letters > others else 0
 
 
 @njit(cache=True, nogil=True)

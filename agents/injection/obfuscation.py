@@ -33,7 +33,7 @@ from agents.injection.unmask import INTO, KIND, KINDS, UNTIL, decode_runs, respe
 Bytes: TypeAlias = NDArray[np.uint8]
 _FIRST_LAYER = (1 << 5) - 1
 _READABLE, _REWRITTEN = BASE64 | CODES | MORSE | SELECTORS, ESCAPES | ROT13 | REVERSED | SPLIT | JOINED
-_ESCAPED_TIMES, _MUCH = 3, 8
+_ESCAPED_TIMES, _MUCH, _FEW = 3, 8, 64
 MOST = 4
 """Runs of one kind that are candidates of their own; those after them are read together, as one text."""
 
@@ -109,14 +109,16 @@ def _revealed(raw: Bytes, hints: int) -> Iterator[tuple[str, str]]:
     Ordinary addresses, web pages and code have escapes and joined words. A text of which much is escaped is read again
     even where its words stood there before.
     """
-    plain = named(raw, 0, len(raw), *heads())
+    plain = -1
     for hint, trick, rewrite in _REWRITES:
-        if hints & hint:
-            for text in rewrite(raw):
-                shown = named(text, 0, len(text), *heads())
-                much = hint == ESCAPES and len(text) * _MUCH < len(raw) * (_MUCH - 1)
-                if (shown & ~plain or much) and worth_bits(shown):
-                    yield trick, _text(text)
+        for text in rewrite(raw) if hints & hint else ():
+            shown = int(named(text, 0, len(text), *heads()))
+            if not worth_bits(shown):
+                continue
+            plain = int(named(raw, 0, len(raw), *heads())) if plain < 0 else plain
+            much = hint == ESCAPES and len(text) * _MUCH < len(raw) * (_MUCH - 1)
+            if shown & ~plain or much:
+                yield trick, _text(text)
 
 
 def _unescaped(raw: Bytes) -> Iterator[Bytes]:
@@ -124,7 +126,7 @@ def _unescaped(raw: Bytes) -> Iterator[Bytes]:
     room = np.empty(len(raw), np.uint8)
     size, undone = layers.unescape(raw, 0, len(raw), room)
     for _ in range(_ESCAPED_TIMES - 1):
-        if not undone:
+        if undone * _FEW < size:
             break
         size, undone = layers.unescape(room, 0, size, room)
     yield _valid(room[:size])

@@ -34,8 +34,10 @@ _ESCAPE, _SPLIT, _DOT, _SELECTOR = (1 << k for k in range(4))
 _MARKS = np.zeros(256, np.uint8)
 """Of a byte, as bits: what begins an escape; what may split a word; a dot or a dash of Morse; what begins a byte that
 hides in a variation selector."""
-for _some, _mark in ((b"%&\\", _ESCAPE), (b"-|*~^._/+", _SPLIT), (b".-", _DOT), (b"\xf3", _SELECTOR)):
+for _some, _mark in ((b"%&", _ESCAPE), (b"-|*~^._/+", _SPLIT), (b".-", _DOT), (b"\xf3", _SELECTOR)):
     _MARKS[[*_some]] |= _mark
+_ESCAPED_BY = np.isin(np.arange(256), [*b"uUx\\/01234567"])
+"""Of a byte behind a backslash: it begins the code of a character."""
 _IN_ROT13, _BACKWARDS = 1, 2
 _HEADS = np.zeros(1 << 15, np.uint8)
 """By its first three letters, whether a word may be one of an attack in rot13, or read from its end."""
@@ -145,7 +147,7 @@ def suspects(buffer, begin, end):  # type: ignore[no-untyped-def]
     while i < end:
         c = buffer[i]
         if _IS_BETWEEN[c]:
-            escapes += _MARKS[c] & 1
+            escapes += c == 92 and i + 1 < end and _ESCAPED_BY[buffer[i + 1]]
             dots += _MARKS[c] >> 2 & 1
             i += 1
             continue
