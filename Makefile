@@ -1,4 +1,4 @@
-# Needs make and a Python from 3.11 to 3.14; `test-kafka` and `bench` also Java 17 and Maven.
+# Needs make and a Python from 3.11 to 3.14; `test-kafka` and `bench` also a JDK 17 and Maven, `test-kafka` Go and Chromium too.
 # The newest that runs: a version manager's shim may be on the PATH for a version that is not active.
 PYTHON ?= $(shell for v in 3.14 3.13 3.12 3.11; do python$$v -c 'import ensurepip, venv' 2>/dev/null && { echo python$$v; exit; }; done; echo python3)
 VENV := .venv
@@ -26,7 +26,7 @@ demo: setup  ## watch four incidents being caught, without Docker or servers
 test: setup  ## every test but those that need a real Kafka
 	$(BIN)/pytest -m "not kafka" $(ARGS)
 
-test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (Java 17, Maven), each integration end to end
+test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (JDK 17, Maven), each integration end to end, ClickHouse by JDBC, Go and a browser (Go, Chromium)
 	$(BIN)/pytest -m kafka --log-level=INFO $(ARGS)
 
 fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)

@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from functools import lru_cache
-from operator import attrgetter
+from dataclasses import dataclass, field
 from sys import intern
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
-from agents.histogram import Tally, bucket
+from agents.fit import counts, strict_restore, texts, time_ms, within
+from agents.tenant_map import OTHER, TenantLru
 from agents.watermark import SCOPES_MAX, Scope
+from agents.window_counts import SegmentWindow, Window, count, count_signals, window_of
 from schemas.errors import StateError
-from schemas.event import LLMEvent
 
 WINDOW_MS = 60_000
 IDLE_MS = 3_600_000
 """Time of the broker after which the windows of a scope that fell silent are closed, to free their memory."""
-_NANO = 1e9
 Key: TypeAlias = "tuple[int, Segment]"
-
-
-@dataclass(slots=True)
-class Window:
-    """What is counted; names are those of `schemas.outputs.Aggregate`.
-
-    The buckets of its three histograms are in one tally: bucket k of histogram h is the number h << 16 | k.
-    """
-
-    version: int = -1
-    events: int = 0
-    errors: int = 0
-    refusals: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_nanousd: int = 0
-    injection_flags: int = 0
-    hallucination_flags: int = 0
-    grounded: int = 0
-    buckets: Tally = field(default_factory=Tally)
-
-
-_NAMES = tuple(f.name for f in fields(Window))
-_COUNTS = _NAMES[:-1]
-_counts_of = attrgetter(*_COUNTS)
-HISTOGRAMS = ("latency_ms", "ttft_ms", "grounding")
-_KIND_BITS = 16
-_LATENCY, _TTFT, _GROUNDING = (h << _KIND_BITS for h in range(len(HISTOGRAMS)))
-
-
-class SegmentWindow(NamedTuple):
-    """A segment's window, from which its row is made when it is written: thousands may close at once."""
-
-    start: int
-    segment: Segment
-    partition: int
-    window: Window
-
-    def row(self) -> dict[str, Any]:
-        """Write it as `schemas.outputs.Aggregate` has it."""
-        row = {"window_start": _written(self.start), **self.segment._asdict(), "source_partition": self.partition}
-        row.update(zip(_COUNTS, _counts_of(self.window), strict=True))
-        return row | _histograms(self.window.buckets.counts())
+When: TypeAlias = "tuple[int, int, int]"
+"""Start of the minute of an event, the broker's time of its record, the watermark of its scope."""
+EVERYONE: Scope = (OTHER, OTHER)
+"""Scope of what found no room under its own tenant."""
+_SHARES = (4, 8, 16, 32)
+"""Windows that a tenant may hold, as a multiple of the free ones: of segments, then of each `_ways` to `OTHER`. So
+whoever floods the rest, some windows always stay free."""
+_NEWCOMERS = ""
+"""All tenants together that have no share of their own; no tenant has this name."""
 
 
 @dataclass(slots=True)
@@ -94,7 +54,11 @@ class Aggregator:
     A window closes when the watermark of its scope (`agents.base.Timing`) is ``lateness_ms`` past its end. What comes
     later is counted in `late` and in no window: a closed window's value never changes. No scope closes the windows of
     another, but for what bounds the memory: those of a scope that was silent for `IDLE_MS` of the broker's time, and
-    those beyond the bounds below.
+    those of scopes that make room for others, of the tenants that have most (`TenantLru`).
+
+    An event that finds no room for a window of its segment is counted once all the same: in the window of its app whose
+    model and prompt version are `OTHER`, else in that of its tenant whose app is `OTHER` too, else in one of which all
+    four are. So sums over all windows stay exact.
 
     Parameters
     ----------
@@ -103,32 +67,49 @@ class Aggregator:
     partition
         Part of each window's identity: parts of several partitions merge by addition.
     windows_max
-        Most open windows; beyond it the oldest of the scope that was silent longest are closed early (counted in
-        `evicted`).
+        Most open windows. No tenant, and not all newcomers together, may hold more than four times the free ones.
     scope_windows_max
-        Most open windows of one scope; beyond it its own oldest are closed early (counted likewise).
+        Most open windows of one scope.
     scopes_max
         Scopes with open windows; and as many whose windows are closed, of which is known until when.
+    new_scopes_max
+        Most scopes that begin in a minute; what further ones send in it is counted as `OTHER`.
+
+    Attributes
+    ----------
+    late
+        Events that came when their window was closed, and the few that no window had room for.
+    overflow
+        Events counted as `OTHER`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - bounds
         self,
         lateness_ms: int,
         partition: int,
+        *,
         windows_max: int = 100_000,
         scope_windows_max: int = 16_384,
         scopes_max: int = SCOPES_MAX,
+        new_scopes_max: int = SCOPES_MAX,
     ) -> None:
         self.lateness_ms = lateness_ms
         self.partition = partition
         self.windows_max = windows_max
         self.scope_windows_max = scope_windows_max
-        self.scopes_max = scopes_max
+        self.new_scopes_max = new_scopes_max
         self.late = 0
-        self.evicted = 0
+        self.overflow = 0
+        # The scope that was silent longest first.
         self._scopes: OrderedDict[Scope, _Open] = OrderedDict()
-        self._closed: OrderedDict[Scope, int] = OrderedDict()
+        # The same by tenant.
+        self._room = TenantLru[Scope, bool](scopes_max)
+        self._closed = TenantLru[Scope, int](scopes_max)
         self._count = 0
+        # Windows by the tenant for whose share they count, `_NEWCOMERS` for a tenant that was one when it opened them.
+        self._held: Counter[str] = Counter()
+        self._newcomers: set[Key] = set()
+        self._minute = self._new_scopes = 0
         self._idle_at = 0
         self._dirty: dict[Key, Window] = {}
         self._names: dict[Segment, Segment] = {}
@@ -147,34 +128,66 @@ class Aggregator:
         ):  # fmt: skip
             if broker >= self._idle_at:
                 out += self._close_idle(broker)
-            scope = self._scopes.get(place)
-            if scope is None:
-                scope = self._begin(place)
-            else:
-                self._scopes.move_to_end(place)
-            scope.seen, scope.mark = broker, mark
             start = at - at % WINDOW_MS
-            if start < scope.closed_before:
+            when = (start, broker, mark)
+            scope = self._scope(place, when, out)
+            if scope is not None and start < scope.closed_before:
                 self.late += 1
                 continue
             key = (start, segment)
-            window = scope.windows.get(key)
+            window = None if scope is None else scope.windows.get(key)
             if window is None:
-                key = (start, self._shared(segment))
-                window = scope.windows[key] = Window()
-                self._count += 1
+                if (found := self._window(place, segment, scope, when, out)) is None:
+                    self.late += 1
+                    continue
+                home, key, window = found
+                if home is not scope and mark - edge >= home.closed_before:
+                    out += self._close_before(home, mark)
             self._dirty[key] = window
             window.version = offset
-            _count(window, event, refusal is True)
-            _count_signals(window, *said)
-            if mark - edge >= scope.closed_before:
-                scope.closed_before = (mark - self.lateness_ms) // WINDOW_MS * WINDOW_MS
-                out += self._close(scope, [k for k in scope.windows if k[0] < scope.closed_before])
-            if self._count > self.windows_max or len(scope.windows) > self.scope_windows_max:
-                out += self._beyond_bounds(scope)
-            if len(self._scopes) > self.scopes_max:
-                out += self._rest(next(iter(self._scopes)))
+            count(window, event, refusal is True)
+            count_signals(window, *said)
+            if scope is not None and mark - edge >= scope.closed_before:
+                out += self._close_before(scope, mark)
         return out
+
+    def _close_before(self, scope: _Open, mark: int) -> list[SegmentWindow]:
+        scope.closed_before = (mark - self.lateness_ms) // WINDOW_MS * WINDOW_MS
+        return self._close(scope, [k for k in scope.windows if k[0] < scope.closed_before])
+
+    def _window(
+        self, place: Scope, segment: Segment, scope: _Open | None, when: When, out: list[SegmentWindow]
+    ) -> tuple[_Open, Key, Window] | None:
+        """Return the window, a new one or one of `OTHER`, in which an event is counted; None where none has room."""
+        for way, (where, named) in enumerate(_ways(place, segment)):
+            home = scope if where == place else self._scope(where, when, out) if scope or where == EVERYONE else None
+            if home is None or when[0] < home.closed_before:
+                continue
+            key = (when[0], named)
+            window = home.windows.get(key)
+            if window is None and self._has_room(where[0], home, way):
+                key = (when[0], self._shared(named))
+                window = self._opened(where, home, key)
+            if window is not None:
+                self.overflow += way > 0
+                return home, key, window
+        return None
+
+    def _has_room(self, tenant: str, scope: _Open, way: int) -> bool:
+        held = self._held[tenant if self._room.established(tenant) else _NEWCOMERS]
+        return held < _SHARES[way] * (self.windows_max - self._count) and (
+            way > 0 or len(scope.windows) < self.scope_windows_max
+        )
+
+    def _opened(self, place: Scope, scope: _Open, key: Key) -> Window:
+        group = place[0]
+        if not self._room.established(group):
+            group = _NEWCOMERS
+            self._newcomers.add(key)
+        self._held[group] += 1
+        self._count += 1
+        window = scope.windows[key] = Window()
+        return window
 
     def dirty(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
         """Yield absolute values of the open windows that changed since they were last yielded (all, if forced).
@@ -190,8 +203,31 @@ class Aggregator:
         for scope in self._scopes.values():
             yield from scope.windows.items()
 
-    def _begin(self, place: Scope) -> _Open:
-        scope = self._scopes[intern(place[0]), intern(place[1])] = _Open(self._closed.pop(place, 0))
+    def _scope(self, place: Scope, when: When, out: list[SegmentWindow]) -> _Open | None:
+        """Return the windows of a scope, which is now the last to have been seen; None if too many are new."""
+        scope = self._scopes.get(place)
+        if scope is None:
+            scope = self._begin(place, when, out)
+        else:
+            self._scopes.move_to_end(place)
+            self._room.get(place[0], place)
+        if scope is not None:
+            _, scope.seen, scope.mark = when
+        return scope
+
+    def _begin(self, place: Scope, when: When, out: list[SegmentWindow]) -> _Open | None:
+        start, broker, _ = when
+        minute = (broker or start) // WINDOW_MS
+        if minute != self._minute:
+            self._minute, self._new_scopes = minute, 0
+        if self._new_scopes >= self.new_scopes_max and place != EVERYONE:
+            return None
+        self._new_scopes += 1
+        tenant = intern(place[0])
+        own = (tenant, intern(place[1]))
+        scope = self._scopes[own] = _Open(self._closed.pop(tenant, own) or 0)
+        for _, gone, _ in self._room.put(tenant, own, True):
+            out += self._rest(gone)
         return scope
 
     def _shared(self, segment: Segment) -> Segment:
@@ -213,6 +249,7 @@ class Aggregator:
             if -IDLE_MS < broker - scope.seen < IDLE_MS:
                 self._idle_at = min(scope.seen, broker) + IDLE_MS
                 break
+            self._room.pop(place[0], place)
             out += self._rest(place)
         else:
             self._idle_at = broker + IDLE_MS
@@ -226,24 +263,20 @@ class Aggregator:
         scope = self._scopes.pop(place)
         ends = [start + WINDOW_MS for start, _ in scope.windows if start <= scope.mark + IDLE_MS]
         newest = max(ends, default=0)
-        self._closed[place] = max(scope.closed_before, newest)
-        if len(self._closed) > self.scopes_max:
-            self._closed.popitem(last=False)
+        if before := max(scope.closed_before, newest):
+            self._closed.put(place[0], place, before)
         return self._close(scope, list(scope.windows))
-
-    def _beyond_bounds(self, scope: _Open) -> list[SegmentWindow]:
-        if len(scope.windows) <= self.scope_windows_max:
-            # Those without a window are never in the way of the bound.
-            scope = next(found for found in self._scopes.values() if found.windows)
-        oldest = min(start for start, _ in scope.windows)
-        scope.closed_before = max(scope.closed_before, oldest + WINDOW_MS)
-        gone = [k for k in scope.windows if k[0] == oldest]
-        self.evicted += len(gone)
-        return self._close(scope, gone)
 
     def _close(self, scope: _Open, keys: list[Key]) -> list[SegmentWindow]:
         for key in keys:
             self._dirty.pop(key, None)
+            group = key[1].tenant
+            if key in self._newcomers:
+                self._newcomers.remove(key)
+                group = _NEWCOMERS
+            self._held[group] -= 1
+            if not self._held[group]:
+                del self._held[group]
         self._count -= len(keys)
         return [SegmentWindow(*key, self.partition, scope.windows.pop(key)) for key in sorted(keys)]
 
@@ -251,77 +284,58 @@ class Aggregator:
         """Everything needed to continue, the scope that was silent longest first."""
         scopes = [
             # A copy: the snapshot is packed in a thread, while these windows go on counting.
-            [*place, open_.closed_before, open_.seen, open_.mark, [_row(key, w) for key, w in open_.windows.items()]]
-            for place, open_ in self._scopes.items()
+            [*place, found.closed_before, found.seen, found.mark, [self._row(k, w) for k, w in found.windows.items()]]
+            for place, found in self._scopes.items()
         ]
+        places = {place: k for k, place in enumerate(self._scopes)}
         return {
             "scopes": scopes,
-            "closed": [[*place, before] for place, before in self._closed.items()],
-            "marks": [self.late, self.evicted, self._idle_at],
+            "room": [places[place] for place in self._room],
+            "room_tenants": self._room.tenants(),
+            "closed": [[*place, before] for _, place, before in self._closed.items()],
+            "closed_tenants": self._closed.tenants(),
+            "marks": [self.late, self.overflow, self._idle_at, self._minute, self._new_scopes],
         }
 
+    def _row(self, key: Key, window: Window) -> list[Any]:
+        return [key[0], list(key[1]), key in self._newcomers, window.state()]
+
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
         values: Any = state
         scopes: OrderedDict[Scope, _Open] = OrderedDict()
+        newcomers: set[Key] = set()
         try:
-            for tenant, app, closed_before, seen, mark, windows in values["scopes"]:
-                found = {(start, Segment(*segment)): _window(w) for start, segment, w in windows}
-                scopes[tenant, app] = _Open(int(closed_before), int(seen), int(mark), found)
-            closed = OrderedDict(((tenant, app), int(before)) for tenant, app, before in values["closed"])
-            late, evicted, idle_at = map(int, values["marks"])
+            within(values["scopes"], self._room.capacity, "scopes")
+            for *place, closed_before, seen, mark, windows in values["scopes"]:
+                tenant, app = texts(place, 2)
+                found = {(start, Segment(*texts(segment))): window_of(w) for start, segment, _, w in windows}
+                newcomers |= {(start, Segment(*segment)) for start, segment, newcomer, _ in windows if newcomer}
+                time_ms(closed_before, seen, mark, *(start for start, _ in found))
+                scopes[tenant, app] = _Open(closed_before, seen, mark, found)
+            within([w for scope in scopes.values() for w in scope.windows], self.windows_max, "windows")
+            late, overflow, idle_at, minute, new_scopes = values["marks"]
+            counts(late, overflow, minute, new_scopes)
+            ended = [(texts(place, 2), before) for *place, before in values["closed"]]
+            time_ms(idle_at, *(before for _, before in ended))
+            self._closed.restore(values["closed_tenants"], ((t, a) for (t, a), _ in ended), (b for _, b in ended))
+            places = list(scopes)
+            self._room.restore(values["room_tenants"], [places[k] for k in values["room"]], [True] * len(places))
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"aggregates: {error}; they start cold") from error
-        self._scopes, self._closed = scopes, closed
+        self._scopes, self._newcomers = scopes, newcomers
         # When a window was last published is no part of the state (it depends on the clock): publish all again.
         self._dirty = dict(self._all())
         self._count = len(self._dirty)
-        self.late, self.evicted, self._idle_at = late, evicted, idle_at
+        self._held = Counter(_NEWCOMERS if key in newcomers else key[1].tenant for key in self._dirty)
+        self.late, self.overflow, self._idle_at, self._minute, self._new_scopes = values["marks"]
 
 
-def _row(key: Key, window: Window) -> list[Any]:
-    return [key[0], list(key[1]), [*_counts_of(window), window.buckets.counts()]]
-
-
-@lru_cache(maxsize=64)
-def _written(start: int) -> str:
-    return datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _window(values: list[Any]) -> Window:
-    counts = dict(zip(_COUNTS, values[:-1], strict=True))
-    return Window(**counts, buckets=Tally(values[-1]))
-
-
-def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:
-    """Return bucket to count of each histogram."""
-    found: dict[str, dict[int, int]] = {name: {} for name in HISTOGRAMS}
-    for key, count in buckets.items():
-        found[HISTOGRAMS[key >> _KIND_BITS]][key & (1 << _KIND_BITS) - 1] = count
-    return found
-
-
-def _count(window: Window, event: LLMEvent, refusal: bool) -> None:
-    window.events += 1
-    window.errors += event.error is not None
-    window.refusals += refusal
-    if (usage := event.usage) is not None:
-        window.input_tokens += usage.input_tokens
-        window.output_tokens += usage.output_tokens
-        window.cached_tokens += usage.cached_tokens
-        window.reasoning_tokens += usage.reasoning_tokens
-    if event.cost_usd is not None:
-        window.cost_nanousd += round(event.cost_usd * _NANO)
-    if event.latency_ms is not None:
-        window.buckets.add(_LATENCY | bucket(event.latency_ms))
-    if event.ttft_ms is not None:
-        window.buckets.add(_TTFT | bucket(event.ttft_ms))
-
-
-def _count_signals(window: Window, injection: Any, hallucination: Any) -> None:
-    if injection is not None:
-        window.injection_flags += injection.flag
-    if hallucination is not None and hallucination.grounding is not None:
-        window.hallucination_flags += hallucination.flag
-        window.grounded += 1
-        window.buckets.add(_GROUNDING | min(19, math.floor(hallucination.grounding * 20)))
+def _ways(place: Scope, segment: Segment) -> Iterator[tuple[Scope, Segment]]:
+    """Yield the scopes and segments in which an event may be counted: its own, then what stands for ever more."""
+    tenant, app = place
+    yield place, segment
+    yield place, Segment(tenant, app, OTHER, OTHER)
+    yield (tenant, OTHER), Segment(tenant, OTHER, OTHER, OTHER)
+    yield EVERYONE, Segment(OTHER, OTHER, OTHER, OTHER)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
 from agents.base import Change, Chunk, Scores, State
+from agents.fit import strict_restore
 from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.event import GuardVerdict
@@ -58,11 +59,16 @@ class GuardrailAgent:
     """
 
     name: ClassVar[str] = "guardrail"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, cusum: RateConfig | None = None) -> None:
         self.cusum = cusum or RateConfig()
         self._rate = RateCusum(self.cusum)
+
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate was forgotten for others."""
+        return self._rate.evicted
 
     def score(self, chunk: Chunk) -> Scores:
         """Tell the gravest verdict on each event that has any; advance the rate by it."""
@@ -90,6 +96,7 @@ class GuardrailAgent:
         """Return the sums of the rate."""
         return {"version": self.version, "cusum": asdict(self.cusum), "rate": dict(self._rate.state())}
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = RateCusum(self.cusum)

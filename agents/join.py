@@ -10,17 +10,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import State, milliseconds
+from agents.fit import counts, strict_restore, text, texts, within
+from agents.tenant_map import TenantLru
 from agents.watermark import Scope, Stamp, Watermarks, stamp
 from schemas.errors import StateError
-from schemas.event import LLMEvent, merged_issues
+from schemas.event import KEYS_MAX, LLMEvent, merged_issues
 
 Key: TypeAlias = "tuple[str, str, str]"
 _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
 _REMEMBERED = 4096
-_OVERHEAD_BYTES = 1000
+_OVERHEAD_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 1000, 600, 100
+"""Memory, about, of an event without content, of each message and the like in it, of each value in what is free."""
+_UNITS = 16
+"""Minimum weight of a half, in units of which there are `_UNITS * pending_max`: weights bound both number and bytes."""
 _WHOLE = frozenset({"span", "choices"})
 _DAY_MS = 86_400_000
 
@@ -61,11 +67,11 @@ class Joiner:
     Parameters
     ----------
     pending_max
-        Most halves waiting; beyond it the oldest is given up.
+        Most halves waiting. Beyond it the oldest of the tenants that have most are given up (`TenantLru`).
     timeout_ms
         Event time a half waits for the other.
     pending_bytes
-        Most bytes of text waiting, about.
+        Most bytes waiting, of records and of what they take in memory.
 
     Examples
     --------
@@ -87,9 +93,9 @@ class Joiner:
         # Of each scope, those that wait in the order in which they came; of all, when the broker's time gives them up.
         self._queues: dict[Scope, dict[Key, None]] = {}
         self._silent: list[tuple[int, Key]] = []
-        self._bytes = 0
-        self._given_up: OrderedDict[Key, None] = OrderedDict()
-        self._done: OrderedDict[Key, None] = OrderedDict()
+        self._room = TenantLru[Key, int](_UNITS * pending_max, weigh=int)
+        self._given_up = TenantLru[Key, bool](_REMEMBERED)
+        self._done = TenantLru[Key, bool](_REMEMBERED)
         self._times = Watermarks()
 
     @property
@@ -97,8 +103,16 @@ class Joiner:
         """Halves waiting now."""
         return len(self._waiting)
 
-    def add(self, event: LLMEvent, when: Stamp | None = None) -> list[LLMEvent]:
-        """Take an event and its time; return the calls that can now be judged, the given-up ones first."""
+    def add(self, event: LLMEvent, when: Stamp | None = None, size: int | None = None) -> list[LLMEvent]:
+        """Take an event; return the calls that can now be scored, the given-up ones first.
+
+        Parameters
+        ----------
+        when
+            Its time; its own where not given.
+        size
+            Bytes of its record; measured where not given.
+        """
         when = when or stamp(milliseconds(event), 0, 0)
         scope = (event.tenant, event.app)
         now = self._times.advance(scope, when.reach) or when.at
@@ -107,17 +121,18 @@ class Joiner:
             out.append(event)
         else:
             due = (now + self.timeout_ms, when.broker and when.broker + self.timeout_ms)
-            out += self._part(event, due) if event.kind == "part" else self._half(event, due)
-            out += self._beyond_bounds()
+            half = Held(event, *due, _memory(event, size))
+            out += self._part(half) if event.kind == "part" else self._half(half)
         return out
 
-    def _part(self, event: LLMEvent, due: tuple[int, int]) -> list[LLMEvent]:
+    def _part(self, half: Held) -> list[LLMEvent]:
+        event = half.event
         key = (event.tenant, event.app, event.call_id)
-        if key in self._done:
+        if self._done.peek(event.tenant, key):
             # Content that came on the span and once more in the logs.
             self.counts.duplicates += 1
             return []
-        if key in self._given_up:
+        if self._given_up.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
@@ -126,24 +141,23 @@ class Joiner:
             return []
         whole = event if held is None else with_part(held.event, event)
         if not _WHOLE.issubset(whole.parts):
-            self._wait(key, whole, due)
-            return []
+            if held is not None:
+                half = held._replace(size=held.size + half.size)
+            return self._wait(key, half._replace(event=whole))
         if held is not None:
             self._forget(key)
             self.counts.joined += 1
-        self._remember(self._done, key)
+        self._done.put(event.tenant, key, True)
         return [whole.model_copy(update={"kind": "call", "parts": ()})]
 
-    def _wait(self, key: Key, event: LLMEvent, due: tuple[int, int]) -> None:
-        """Hold an event; one already held keeps its place and its deadlines."""
-        held, size = self._waiting.get(key), _size(event)
-        if held is not None:
-            self._bytes += size - held.size
-            self._waiting[key] = held._replace(event=event, size=size)
-            return
-        self._bytes += size
-        self._waiting[key] = Held(event, *due, size)
-        self._queue(key)
+    def _wait(self, key: Key, half: Held) -> list[LLMEvent]:
+        """Hold a half, one already held in its place; return what is given up for it."""
+        new = key not in self._waiting
+        self._waiting[key] = half
+        if new:
+            self._queue(key)
+        weight = max(_UNITS, -(-half.size * _UNITS * self.pending_max // self.pending_bytes))
+        return [self._give_up(gone) for _, gone, _ in self._room.put(key[0], key, weight)]
 
     def _queue(self, key: Key) -> None:
         self._queues.setdefault(key[:2], {})[key] = None
@@ -153,21 +167,15 @@ class Joiner:
                 self._silent = [(held.silent_at, k) for k, held in self._waiting.items() if held.silent_at]
                 heapify(self._silent)
 
-    @staticmethod
-    def _remember(keys: OrderedDict[Key, None], key: Key) -> None:
-        keys[key] = None
-        if len(keys) > _REMEMBERED:
-            keys.popitem(last=False)
-
-    def _half(self, event: LLMEvent, due: tuple[int, int]) -> list[LLMEvent]:
+    def _half(self, half: Held) -> list[LLMEvent]:
+        event = half.event
         key = (event.tenant, event.app, event.call_id)
-        if key in self._given_up:
+        if self._given_up.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
         if held is None:
-            self._wait(key, event, due)
-            return []
+            return self._wait(key, half)
         other = held.event
         if other.kind in {event.kind, "part"}:
             self.counts.duplicates += 1
@@ -190,58 +198,59 @@ class Joiner:
             out.append(self._give_up(key))
         return out
 
-    def _beyond_bounds(self) -> list[LLMEvent]:
-        out = []
-        while len(self._waiting) > self.pending_max or (self._bytes > self.pending_bytes and len(self._waiting) > 1):
-            out.append(self._give_up(next(iter(self._waiting))))
-        return out
-
     def _give_up(self, key: Key) -> LLMEvent:
         event = self._forget(key)
         self.counts.orphans += 1
-        self._remember(self._given_up, key)
+        self._given_up.put(key[0], key, True)
         return event
 
     def _forget(self, key: Key) -> LLMEvent:
         held = self._waiting.pop(key)
+        self._room.pop(key[0], key)
         queue = self._queues[key[:2]]
         del queue[key]
         if not queue:
             del self._queues[key[:2]]
-        self._bytes -= held.size
         return held.event
 
     def state(self) -> State:
         """Everything needed to continue."""
         c = self.counts
-        waiting = self._waiting.values()
+        places = {key: k for k, key in enumerate(self._waiting)}
         return {
-            "waiting": [[h.event.model_dump_json(exclude_unset=True), h.deadline, h.silent_at] for h in waiting],
+            "waiting": [[e.model_dump_json(exclude_unset=True), *more] for e, *more in self._waiting.values()],
+            "tenants": self._room.tenants(),
+            "order": [[places[key], weight] for _, key, weight in self._room.items()],
             "given_up": [list(key) for key in self._given_up],
+            "given_up_tenants": self._given_up.tenants(),
             "done": [list(key) for key in self._done],
+            "done_tenants": self._done.tenants(),
             "times": self._times.state(),
             "counts": [c.joined, c.orphans, c.late, c.duplicates],
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from a state."""
         waiting: OrderedDict[Key, Held] = OrderedDict()
         values: Any = state
         times = Watermarks()
         try:
-            for raw, deadline, silent_at in values["waiting"]:
-                event = LLMEvent.model_validate_json(raw)
-                held = Held(event, int(deadline), int(silent_at), _size(event))
-                waiting[event.tenant, event.app, event.call_id] = held
-            given_up = OrderedDict(((a, b, c), None) for a, b, c in values["given_up"])
-            done = OrderedDict(((a, b, c), None) for a, b, c in values["done"])
-            counts = JoinCounts(*values["counts"])
+            within(values["waiting"], self.pending_max, "halves")
+            for raw, *numbers in values["waiting"]:
+                event = LLMEvent.model_validate_json(text(raw))
+                counts(*numbers)
+                waiting[event.tenant, event.app, event.call_id] = Held(event, *numbers)
+            keys, order = list(waiting), values["order"]
+            self._room.restore(values["tenants"], (keys[k] for k, _ in order), (weight for _, weight in order))
+            for name, kept in (("given_up", self._given_up), ("done", self._done)):
+                kept.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
+            counts(*values["counts"])
+            of_halves = JoinCounts(*values["counts"])
             times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"join: {error}; it starts cold") from error
-        self._waiting, self._given_up, self._done = waiting, given_up, done
-        self.counts, self._times = counts, times
-        self._bytes = sum(held.size for held in waiting.values())
+        self._waiting, self.counts, self._times = waiting, of_halves, times
         self._queues, self._silent = {}, []
         for key in waiting:
             self._queue(key)
@@ -286,11 +295,29 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
     if issues := merged_issues(first.input_issues, second.input_issues):
         fields["input_issues"] = issues
     for name in ("parameters", "groups", "labels"):
-        if both := {**getattr(second, name), **getattr(first, name)}:
-            fields[name] = both
+        if both := {**getattr(first, name), **getattr(second, name), **getattr(first, name)}:
+            fields[name] = dict(islice(both.items(), KEYS_MAX))
     return fields
 
 
-def _size(event: LLMEvent) -> int:
-    texts = [m.content for m in event.messages] + [d.text for d in event.documents] + [c.content for c in event.choices]
-    return _OVERHEAD_BYTES + sum(map(len, texts))
+def _key(value: Any) -> Key:
+    tenant, app, call = texts(value, 3)
+    return tenant, app, call
+
+
+def _memory(event: LLMEvent, size: int | None) -> int:
+    """Return the bytes that a half takes, about: its record, and what small parts of a record become as objects."""
+    if size is None:
+        size = len(event.model_dump_json(exclude_unset=True).encode())
+    calls = [message.tool_calls for message in event.messages] + [choice.tool_calls for choice in event.choices]
+    objects = len(calls) + len(event.documents) + len(event.guardrails) + sum(map(len, calls))
+    values = sum(len(choice.logprobs) for choice in event.choices if choice.logprobs)
+    values += sum(map(_values, (event.parameters, event.groups, event.labels, event.model_extra)))
+    return _OVERHEAD_BYTES + size + _OBJECT_BYTES * objects + _VALUE_BYTES * values
+
+
+def _values(free: Any) -> int:
+    """Count what is nested in a value that the contract leaves free."""
+    if type(free) is dict:
+        return len(free) + sum(map(_values, free.values()))
+    return len(free) + sum(map(_values, free)) if type(free) is list else 0

@@ -11,24 +11,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import orjson
 
-from agents.aggregates import Aggregator, SegmentWindow
+from agents.aggregates import Aggregator
 from agents.alerts import AlertEngine
 from agents.base import Agent, Change, Chunk, Scores, State, Timing, milliseconds
+from agents.commands import Commands
 from agents.join import Joiner
 from agents.learning.rows import Learns, quality_rows, request_rows
 from agents.prices import Price, priced
 from agents.repeats import Repeats
+from agents.tenant_map import OTHER
 from agents.watermark import Watermarks, stamp
+from agents.window_counts import SegmentWindow
 from schemas.errors import StateError
-from schemas.event import LLMEvent
+from schemas.event import INPUT_ISSUES, LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from schemas.rules import RuleSet
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An agent that counts the entries that made room for others."""
+
+    @property
+    def evicted(self) -> int:
+        """Entries that made room for others."""
+        ...
 
 
 class Record(NamedTuple):
@@ -99,6 +112,8 @@ class Pipeline:
     ----------
     offset
         The last source offset included in the state; -1 before the first.
+    busy
+        The part of the state that is at work, or was when `process` raised.
     input_issues
         Events by code of `schemas.event.INPUT_ISSUES`, since somebody last took and cleared them.
     learned, ignored
@@ -125,10 +140,12 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.repeats = Repeats(repeats_remembered)
+        self.commands = Commands()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
         self.offset = -1
+        self.busy = ""
         self.learned = self.ignored = 0
         self.input_issues: Counter[str] = Counter()
         self._prices = prices or {}
@@ -152,15 +169,24 @@ class Pipeline:
         """Yield absolute values of the open windows that changed since they were last yielded; judge none meanwhile."""
         return self.aggregator.dirty(force=force)
 
+    def overflow(self) -> dict[str, int]:
+        """Return by part what made room for others so far, or was counted as `OTHER`."""
+        found = {agent.name: agent.evicted for agent in self.agents if isinstance(agent, Bounded)}
+        found["alert_windows"], found["alerts"] = self.alert_engine.evicted, self.alert_engine.overflow
+        found["aggregates"] = self.aggregator.overflow
+        return found
+
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
+        new = isinstance(item, ModelCommand) and self.commands.first_time(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue
+            self.busy = agent.name
             if isinstance(item, ModelCommand):
                 if isinstance(agent, Learns):
-                    agent.learner.command(item)
+                    agent.learner.command(item, repeated=not new)
                 continue
             known = agent.learn(item)
             self.learned += known
@@ -169,6 +195,7 @@ class Pipeline:
                 out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
+        self.busy = "join"
         calls = list(self._whole_calls(run))
         if not calls:
             return
@@ -177,6 +204,7 @@ class Pipeline:
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
         scores: dict[str, Scores] = {}
         for agent in self.agents:
+            self.busy = agent.name
             scores[agent.name] = self._score(agent, chunk)
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
@@ -184,13 +212,16 @@ class Pipeline:
         asked: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
+                self.busy = agent.name
                 for request in agent.learner.requests:
                     asked.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
-        issues = [event.input_issues for event in events]
+        issues = [event.input_issues and _known_issues(event.input_issues) for event in events]
         self.input_issues.update(chain.from_iterable(issues))
         out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
+        self.busy = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
+        self.busy = "alerts"
         out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
 
@@ -205,11 +236,12 @@ class Pipeline:
                 continue
             when = stamp(milliseconds(item), broker, skew)
             event = item.with_issue("time_skew") if not when.reach else item
-            for released in self.joiner.add(event, when):
+            for released in self.joiner.add(event, when, len(raw)):
                 at, reach, taken = when if released is event else stamp(milliseconds(released), broker, skew)
                 watermark = self.watermarks.advance((released.tenant, released.app), reach)
-                # A whole call goes on as the very bytes it came in; only joined halves are written anew.
-                written = raw if released is event else released.model_dump_json(exclude_unset=True).encode()
+                # A whole call goes on as the very bytes it came in; joined halves and repaired events are written anew.
+                as_it_came = released is event and not item.input_issues
+                written = raw if as_it_came else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released
                 written = written if call is released else _with_cost(written, call)
                 yield offset, call, written, at, watermark, taken
@@ -241,6 +273,7 @@ class Pipeline:
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
         parts["repeats"] = self.repeats.state()
+        parts["commands"] = self.commands.state()
         parts["watermarks"] = self.watermarks.state()
         return parts
 
@@ -249,7 +282,8 @@ class Pipeline:
         cold: list[str] = []
         homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
         homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
-        homes |= {"join": self.joiner, "repeats": self.repeats, "watermarks": self.watermarks}
+        homes |= {"join": self.joiner, "repeats": self.repeats}
+        homes |= {"commands": self.commands, "watermarks": self.watermarks}
         for name, home in homes.items():
             try:
                 if name not in parts:
@@ -264,6 +298,11 @@ class Pipeline:
 def _with_cost(raw: bytes, call: LLMEvent) -> bytes:
     """Return an event's bytes with its cost put last, where it counts even if the event says ``"cost_usd": null``."""
     return raw.rstrip()[:-1] + b',"cost_usd":' + orjson.dumps(call.cost_usd) + b"}"
+
+
+def _known_issues(codes: Sequence[str]) -> Sequence[str]:
+    """Return the codes of an event as they are counted and stored: a sender can write any, and each is kept."""
+    return [code if code in INPUT_ISSUES else OTHER for code in codes]
 
 
 def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:

@@ -7,7 +7,6 @@ grades: one that harmless events hardly ever get is worth several of those that 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.base import Change, State
-from agents.fit import array, texts
+from agents.fit import array, strict_restore, texts, within
 from agents.run_length import rise_threshold, wald_threshold
+from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 
 EXAMPLES = 5
@@ -68,7 +68,8 @@ class RateConfig:
     max_rate
         Where most events are flagged anyway there is no rise to report; only the way down is watched.
     max_segments
-        Segments kept; the least recently seen is forgotten, and counted, when there are more.
+        Segments kept, with a fair share for each tenant; the least recently seen are forgotten, and counted, when there
+        are more.
     """
 
     reference_events: int = 400
@@ -141,11 +142,6 @@ class RateCusum:
     grades
         See `Grades`.
 
-    Attributes
-    ----------
-    evicted
-        Segments forgotten because there were more than ``max_segments``.
-
     Examples
     --------
     >>> cusum = RateCusum(RateConfig(reference_events=50))
@@ -164,11 +160,15 @@ class RateCusum:
     def __init__(self, config: RateConfig | None = None, grades: Grades = ALIKE) -> None:
         self.config = config or RateConfig()
         self._grades = grades
-        self.evicted = 0
-        self._segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()
+        self._segments = TenantLru[tuple[str, str], _Segment](self.config.max_segments)
 
     def __len__(self) -> int:
         return len(self._segments)
+
+    @property
+    def evicted(self) -> int:
+        """Segments forgotten because there were more than ``max_segments``."""
+        return self._segments.evicted
 
     def update(self, key: tuple[str, str], grade: int, offset: int, time_ms: int, event_id: str) -> RateChange | None:
         """Count one event of a segment; returns the rise where this event completes the proof of one.
@@ -200,23 +200,20 @@ class RateCusum:
         segment.up = max(0.0, segment.up + (chart.flags[grade - 1] if grade else -1))
         segment.down = max(0.0, segment.down + (chart.fallen_flag if grade else chart.fallen_other))
         if segment.up >= chart.threshold and chart.rate <= self.config.max_rate:
-            self._segments[key] = self._fresh()
+            self._segments.replace(key[0], key, self._fresh())
             return _describe(segment, chart)
         if segment.down >= chart.fallen_threshold:
-            self._segments[key] = self._fresh()
+            self._segments.replace(key[0], key, self._fresh())
         elif segment.up <= 0.0:
             self._grow(segment)
         return None
 
     def _touch(self, key: tuple[str, str]) -> _Segment:
-        segment = self._segments.get(key)
-        if segment is not None:
-            self._segments.move_to_end(key)
-            return segment
-        if len(self._segments) >= self.config.max_segments:
-            self._segments.popitem(last=False)
-            self.evicted += 1
-        return self._segments.setdefault((intern(key[0]), intern(key[1])), self._fresh())
+        segment = self._segments.get(key[0], key)
+        if segment is None:
+            segment, tenant = self._fresh(), intern(key[0])
+            self._segments.put(tenant, (tenant, intern(key[1])), segment)
+        return segment
 
     def _fresh(self) -> _Segment:
         grades = len(self._grades.bad)
@@ -253,7 +250,7 @@ class RateCusum:
         return _chart(tuple(rates), self._grades.bad, config.odds_ratio, least, events)
 
     def state(self) -> State:
-        """Every segment, least recently seen first, by columns."""
+        """Return every segment by columns, in the order of `TenantLru.items`."""
         rows = list(self._segments.values())
         columns: dict[str, Any] = {
             name: np.array([getattr(r, name) for r in rows], kind).reshape(len(rows), *shape)
@@ -261,6 +258,7 @@ class RateCusum:
         }
         names: dict[str, Any] = {
             "keys": [list(k) for k in self._segments],
+            "tenants": self._segments.tenants(),
             "examples": [list(r.examples) for r in rows],
         }
         grades = [list(shares) for shares in self._grades]
@@ -273,19 +271,19 @@ class RateCusum:
         whole = ("seen", "run", "since_offset", "since_time_ms")
         return by_grade | dict.fromkeys(whole, (np.int64, ())) | dict.fromkeys(("up", "down"), (np.float64, ()))
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; raise `StateError` if it was made with other settings or is not whole."""
         try:
-            evicted = int(state["evicted"])  # type: ignore[arg-type]
             self._segments = self._rows(state)
-            self.evicted = evicted
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise StateError(f"rate: {error!r}; start cold") from error
 
-    def _rows(self, state: Mapping[str, Any]) -> OrderedDict[tuple[str, str], _Segment]:
+    def _rows(self, state: Mapping[str, Any]) -> TenantLru[tuple[str, str], _Segment]:
         if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):
             raise ValueError("made with other settings")
         n = len(state["keys"])
+        within(state["keys"], self.config.max_segments, "segments")
         found = {name: array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
         if any((found[name] < 0).any() for name in ("seen", "run", "flagged", "run_flagged", "up", "down")):
             raise ValueError("a count is negative")
@@ -299,12 +297,16 @@ class RateCusum:
             raise ValueError("sums of a segment that has no usual rate yet")
         columns: dict[str, list[Any]] = {name: column.tolist() for name, column in found.items()}
         columns["examples"] = [texts(ids) for ids in state["examples"]]
-        segments: OrderedDict[tuple[str, str], _Segment] = OrderedDict()
-        for key, *values in zip(state["keys"], *columns.values(), strict=True):
-            tenant, app = texts(key, 2)
-            segment = segments[intern(tenant), intern(app)] = _Segment(**dict(zip(columns, values, strict=True)))
+        if any(len(ids) > EXAMPLES for ids in columns["examples"]):
+            raise ValueError(f"more than {EXAMPLES} examples of a segment")
+        segments = TenantLru[tuple[str, str], _Segment](self.config.max_segments)
+        rows = [_Segment(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+        for segment in rows:
             if segment.seen >= self.config.reference_events:
                 segment.chart = self._chart(segment.rates)
+        keys = [texts(key, 2) for key in state["keys"]]
+        segments.restore(state["tenants"], ((intern(tenant), intern(app)) for tenant, app in keys), rows)
+        segments.evicted = int(state["evicted"])
         return segments
 
 

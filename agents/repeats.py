@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from agents.base import State
+from agents.fit import counts, strict_restore
+from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
 
 class Repeats:
-    """Knows the last ``size`` events of a partition.
+    """Knows the last ``size`` events of a partition, with a fair share for each tenant.
 
     No sender can promise to send once: a client whose answer got lost sends again, and so does a forwarder that was
     killed between delivery and commit (ADR 0007). Both send the same bytes under the same key, so a repeat meets the
@@ -25,7 +26,7 @@ class Repeats:
     Parameters
     ----------
     size
-        Events remembered; 0 remembers none. 8 bytes each in a snapshot, about 90 in memory.
+        Events remembered; 0 remembers none. 8 bytes each in a snapshot, about 190 in memory.
 
     Attributes
     ----------
@@ -43,46 +44,51 @@ class Repeats:
     def __init__(self, size: int) -> None:
         self.size = size
         self.dropped = 0
-        # Beside the set, a ring of the same identities in order of arrival: which is the oldest, and, as bytes, the
-        # whole state without sorting a set (13 ms for 100,000, every snapshot).
-        self._ring = array("Q")
-        self._at = 0
-        self._known: set[int] = set()
+        self._known = TenantLru[int, bool](size)
 
     def again(self, event: LLMEvent, raw: bytes) -> bool:
         """Say whether an event came before; remember it, and forget the oldest for it."""
         if self.size == 0:
             return False
         name = identity(event, raw)
-        if name in self._known:
+        if self._known.peek(event.tenant, name):
             self.dropped += 1
             return True
-        self._remember(name)
+        self._known.put(event.tenant, name, True)
         return False
 
-    def _remember(self, name: int) -> None:
-        self._known.add(name)
-        if len(self._ring) < self.size:
-            self._ring.append(name)
-            return
-        self._known.discard(self._ring[self._at])
-        self._ring[self._at] = name
-        self._at = (self._at + 1) % self.size
-
     def state(self) -> State:
-        """Everything needed to continue: identities, the oldest first."""
-        names = np.frombuffer(self._ring, np.uint64)
-        return {"names": np.roll(names, -self._at), "dropped": self.dropped}
+        """Return everything needed to continue: identities in the order of `TenantLru.items`."""
+        names = np.fromiter(self._known, np.uint64, len(self._known))
+        return {"names": names, "tenants": self._known.tenants(), "dropped": self.dropped}
 
     def restore(self, state: State) -> None:
         """Continue from a state, of another size if the setting changed."""
-        values: Mapping[str, Any] = state
         try:
-            names, dropped = _names(values["names"])[-self.size or len(values["names"]) :], int(values["dropped"])
+            names = _names(state["names"])
+            if len(names) > self.size:
+                state = _latest(state, self.size)
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"repeats: {error}; it starts cold") from error
-        self._ring, self._at = array("Q", names.tobytes()), 0
-        self._known, self.dropped = set(self._ring), dropped
+        self._restore(state)
+
+    @strict_restore
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        names, dropped = state["names"], int(state["dropped"])
+        counts(dropped)
+        if len(np.unique(names)) != len(names):
+            raise ValueError("an identity twice")
+        self._known.restore(state["tenants"], names.tolist(), [True] * len(names))
+        self.dropped = dropped
+
+
+def _latest(state: Mapping[str, Any], size: int) -> State:
+    """Return of a larger state what fits."""
+    large, small = (TenantLru[int, bool](most) for most in (len(state["names"]), size))
+    large.restore(state["tenants"], state["names"].tolist(), [True] * len(state["names"]))
+    for tenant, name, known in large.items() if size else ():
+        small.put(tenant, name, known)
+    return {**state, "names": np.fromiter(small, np.uint64, len(small)), "tenants": small.tenants()}
 
 
 def identity(event: LLMEvent, raw: bytes) -> int:

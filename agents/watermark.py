@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from agents.fit import array, texts
+from agents.fit import array, strict_restore, texts, time_ms, within
+from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 
 Scope: TypeAlias = "tuple[str, str]"
@@ -65,7 +65,7 @@ class Watermarks:
     Parameters
     ----------
     scopes_max
-        Scopes kept; the least recently seen is forgotten when there are more.
+        Scopes kept, with a fair share for each tenant; the least recently seen are forgotten when there are more.
 
     Examples
     --------
@@ -77,42 +77,40 @@ class Watermarks:
     """
 
     def __init__(self, scopes_max: int = SCOPES_MAX) -> None:
-        self.scopes_max = scopes_max
-        self._marks: OrderedDict[Scope, int] = OrderedDict()
+        self._marks = TenantLru[Scope, int](scopes_max)
 
     def advance(self, scope: Scope, reach: int) -> int:
         """Move the watermark of a scope as far as an event reaches; return it, 0 while there is none."""
-        marks = self._marks
-        known = marks.get(scope)
+        known = self._marks.get(scope[0], scope)
         if known is None:
-            if not reach:
-                return 0
-            if len(marks) >= self.scopes_max:
-                marks.popitem(last=False)
-            marks[scope] = reach
+            if reach:
+                self._marks.put(scope[0], scope, reach)
             return reach
-        marks.move_to_end(scope)
         if reach > known:
-            marks[scope] = reach
+            self._marks.replace(scope[0], scope, reach)
             return reach
         return known
 
     def of(self, scope: Scope) -> int:
         """Return the watermark of a scope; 0 if there is none."""
-        return self._marks.get(scope, 0)
+        return self._marks.peek(scope[0], scope) or 0
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to continue, the least recently seen scope first."""
+        """Return everything needed to continue, in the order of `TenantLru.items`."""
         return {
             "scopes": [list(scope) for scope in self._marks],
+            "tenants": self._marks.tenants(),
             "marks": np.fromiter(self._marks.values(), np.int64, len(self._marks)),
         }
 
+    @strict_restore
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raise `StateError` if it does not fit."""
         try:
             scopes = [texts(scope, 2) for scope in state["scopes"]]
+            within(scopes, self._marks.capacity, "scopes")
             marks = array(state["marks"], np.int64, len(scopes)).tolist()
+            time_ms(*marks)
+            self._marks.restore(state["tenants"], ((tenant, app) for tenant, app in scopes), marks)
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"watermarks: {error}; they start cold") from error
-        self._marks = OrderedDict(((s[0], s[1]), mark) for s, mark in zip(scopes, marks, strict=True))

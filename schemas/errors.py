@@ -6,7 +6,11 @@
     ├── SettingsError        a setting is missing or wrong; names it and the remedy
     ├── RecordError          one record cannot be judged; it goes to the dead letters
     │   ├── DecodeError      not JSON, or not UTF-8
-    │   └── ContractError    JSON, but not an event or a feedback
+    │   ├── ContractError    JSON, but not an event or a feedback
+    │   ├── BatchError       a record batch of Kafka is not read: it unpacks to too much, or is broken
+    │   ├── SizeError        an output is larger than its topic takes
+    │   ├── RowError         the sink: no table takes the record
+    │   └── SignatureError   a command or a forwarded label that no signing key vouches for
     ├── RequestError         one HTTP request is refused whole; says the status and the remedy
     ├── StateError           a snapshot does not fit this code; its agent starts cold
     ├── BrokerError          Kafka does not answer, or a topic is not as it must be
@@ -52,6 +56,30 @@ class ContractError(RecordError):
     reason = "contract"
 
 
+class SignatureError(RecordError):
+    """The record is not signed, or not by a key that is accepted here."""
+
+    reason = "signature"
+
+
+class BatchError(RecordError):
+    """A record batch of Kafka is not read: it unpacks to too much, holds too many records, or is broken."""
+
+    reason = "batch"
+
+
+class SizeError(RecordError):
+    """An output is larger than its topic takes."""
+
+    reason = "size"
+
+
+class RowError(RecordError):
+    """No table takes the record."""
+
+    reason = "sink"
+
+
 class RequestError(StreamgaugeError):
     """One HTTP request is refused whole.
 
@@ -75,7 +103,20 @@ class RequestError(StreamgaugeError):
 
 
 class StateError(StreamgaugeError):
-    """A snapshot does not fit the code's version or its own checksum."""
+    """A snapshot does not fit the code's version or its own checksum.
+
+    Parameters
+    ----------
+    message
+        What does not fit.
+    reason
+        The kind of it, a label of a metric: ``format``, ``size``, ``signature``, ``partition``, ``offset``, ``parts``
+        or ``failed``.
+    """
+
+    def __init__(self, message: str, reason: str = "format") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class BrokerError(StreamgaugeError):

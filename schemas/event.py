@@ -22,11 +22,21 @@ Time = Annotated[AwareDatetime, AfterValidator(_in_store_range)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Id = Annotated[str, Field(min_length=1, max_length=256)]
+NAME_MAX, LABEL_MAX, KEYS_MAX = 256, 1024, 128
+"""Maximum characters of an identifier and of the value of a label, maximum keys of a field that maps names. What is
+longer is shortened where a record is decoded (`streams.identifiers`); only a tenant's and an app's name are refused."""
+Id = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
+Name = Annotated[str, Field(max_length=NAME_MAX)]
 Part = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
+    "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
+    "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
+    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a label's value: {LABEL_MAX}): its "
+    "end is a hash now; the whole is in the field `shortened`",
+    "keys_left_out": f"labels, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
+    "`shortened`",
     "invalid_unicode": "a text of it was no valid Unicode (half of a surrogate pair, bytes that are no UTF-8); what "
     "was none is U+FFFD now",
     "truncated_json": "a message attribute held JSON that was cut; what stood before the cut is scored",
@@ -46,8 +56,8 @@ class Contract(BaseModel):
 class ToolCall(Contract):
     """A tool the model asked for."""
 
-    id: str = ""
-    name: str
+    id: Name = ""
+    name: Name
     arguments: str = Field("", description="JSON text, as the model wrote it")
 
 
@@ -56,15 +66,15 @@ class Message(Contract):
 
     role: Role
     content: str = ""
-    name: str | None = None
+    name: Name | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str | None = Field(None, description="on role=tool: the call this is the result of")
+    tool_call_id: Name | None = Field(None, description="on role=tool: the call this is the result of")
 
 
 class Document(Contract):
     """A passage retrieved for the prompt."""
 
-    id: str = ""
+    id: Name = ""
     text: str
     score: Finite | None = None
     source: str | None = None
@@ -74,7 +84,7 @@ class Choice(Contract):
     """One answer of the model."""
 
     content: str = ""
-    finish_reason: str | None = None
+    finish_reason: Name | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[Finite, ...] | None = Field(None, description="natural-log probability of each token")
 
@@ -97,15 +107,15 @@ class GuardVerdict(Contract):
     )
     mode: Literal["pre", "post"] | None = Field(None, description="what it looked at: the prompt or the answer")
     score: Finite | None = None
-    categories: tuple[str, ...] = Field((), max_length=64, description="what it found, in its own words")
+    categories: tuple[Name, ...] = Field((), max_length=64, description="what it found, in its own words")
     latency_ms: Milliseconds | None = None
-    provider: str = ""
+    provider: Name = ""
 
 
 class CallError(Contract):
     """Why the call failed."""
 
-    type: str
+    type: Name
     message: str = ""
     status: int | None = None
 
@@ -132,16 +142,18 @@ class LLMEvent(Contract):
     time: Time = Field(description="when the call began (request, call) or ended (response)")
     tenant: Id
     app: Id
-    environment: str = "production"
-    conversation_id: str | None = None
-    user_id: str | None = None
-    prompt_name: str = ""
-    prompt_version: str = ""
-    provider: str = ""
-    request_model: str = ""
-    response_model: str = ""
-    system_fingerprint: str | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict, description="temperature, top_p, max_tokens, ...")
+    environment: Name = "production"
+    conversation_id: Name | None = None
+    user_id: Name | None = None
+    prompt_name: Name = ""
+    prompt_version: Name = ""
+    provider: Name = ""
+    request_model: Name = ""
+    response_model: Name = ""
+    system_fingerprint: Name | None = None
+    parameters: dict[Name, Any] = Field(
+        default_factory=dict, max_length=KEYS_MAX, description="temperature, top_p, max_tokens, ..."
+    )
     messages: tuple[Message, ...] = ()
     documents: tuple[Document, ...] = ()
     choices: tuple[Choice, ...] = ()
@@ -151,8 +163,12 @@ class LLMEvent(Contract):
     ttft_ms: Milliseconds | None = Field(None, description="time to first token")
     error: CallError | None = None
     guardrails: tuple[GuardVerdict, ...] = Field((), max_length=64, description="verdicts of the service's guardrails")
-    groups: dict[str, str] = Field(default_factory=dict, description="declared groups, for disparity checks")
-    labels: dict[str, str] = Field(default_factory=dict, description="the service's own tags")
+    groups: dict[Name, Name] = Field(
+        default_factory=dict, max_length=KEYS_MAX, description="declared groups, for disparity checks"
+    )
+    labels: dict[Name, Annotated[str, Field(max_length=LABEL_MAX)]] = Field(
+        default_factory=dict, max_length=KEYS_MAX, description="the service's own tags"
+    )
     input_issues: tuple[InputIssue, ...] = Field(
         (), max_length=32, description="codes of what streamgauge repaired, shortened or found out of range"
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.event import Contract, Id, Time
+from schemas.event import Contract, Id, Name, Time
+
+UNVERIFIED = frozenset({"thumbs", "user"})
+"""Sources of labels that anybody who uses an app can give, under any name."""
 
 
 class Feedback(Contract):
@@ -23,9 +26,9 @@ class Feedback(Contract):
     time: Time
     tenant: Id
     app: Id
-    conversation_id: str | None = None
+    conversation_id: Name | None = None
     signal: Literal["injection", "hallucination"]
     label: bool
     source: Literal["thumbs", "annotator", "judge", "user"] = "annotator"
-    user_id: str | None = None
+    user_id: Name | None = None
     comment: str = ""

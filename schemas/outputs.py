@@ -127,13 +127,19 @@ class Aggregate(Contract):
 
 
 class DeadLetter(Contract):
-    """A record that could not be judged, whole, with the reason and where it came from (topic ``llm.deadletter``)."""
+    """A record that could not be scored or stored, with the reason and where it came from (topic ``llm.deadletter``).
+
+    Of a record of more than 512 KiB the first 512 KiB are kept, and less where the topic takes less: ``raw_bytes`` and
+    ``raw_sha256`` are always of the whole.
+    """
 
     dead_letter_id: str = Field(description="hash of topic, partition and offset")
-    reason: str = Field(description="decode, contract, or sink")
+    reason: str = Field(description="decode, contract, batch (not unpacked), size (of an output), or sink")
     error: str = Field(description="names the field and the fix")
     source_topic: str
     source_partition: int
     source_offset: int
-    key: str | None = None
-    raw: str = Field(description="the record's bytes in base64")
+    key: str | None = Field(None, description="at most its first 1,024 characters")
+    raw: str = Field(description="the record's bytes in base64, at most the first 512 KiB of them")
+    raw_bytes: int = Field(0, ge=0, description="how many bytes the record has; 0 on letters of versions before 0.5")
+    raw_sha256: str = Field("", description="SHA-256 of all of them, hexadecimal; empty where raw_bytes is not set")

@@ -81,6 +81,10 @@ class Worker(_Part):
     repeats_remembered: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         50_000, description="events per partition among which one that comes again is judged once; 0: never looked"
     )
+    snapshot_bytes_max: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = Field(
+        256 << 20,
+        description="largest state of a partition, in bytes unpacked, that is restored; a larger one is rejected",
+    )
     shadow_file: Path | None = Field(
         None, description="YAML: rules, or settings of agents and alerts, that run in shadow (docs/shadow.md)"
     )
@@ -184,6 +188,11 @@ class Drift(_Part):
 
     events_per_false_alarm: Annotated[int, Field(ge=100)] = 10_000
     reference_events: Annotated[int, Field(ge=50)] = 300
+    least_users: Annotated[int, Field(ge=2, le=12)] = Field(
+        5,
+        description="distinct users, or conversations where no user is given, who must have written a word before an "
+        "alert may name it; words of calls with neither are not named",
+    )
 
 
 class Encoder(_Part):
@@ -280,6 +289,14 @@ class Learning(_Part):
     labels_a_day: Annotated[int, Field(ge=1)] = Field(
         100, description="labels of one labeller that count in full; the n-th counts sqrt(labels_a_day / n)"
     )
+    unverified_labels_a_day: Annotated[int, Field(ge=0)] = Field(
+        200,
+        description="labels from thumbs and users that count, per tenant, app and day of event time, whoever gives "
+        "them; 0: none",
+    )
+    unverified_limit: Annotated[float, Field(ge=0, le=6)] = Field(
+        0.5, description="most that all labels from thumbs and users move the score of a text, in log odds"
+    )
     tenants: Annotated[int, Field(ge=1, le=256)] = Field(
         32, description="tenants with weights of their own, per partition"
     )
@@ -310,6 +327,20 @@ class Campaign(_Part):
     max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(1024, description="wordings kept, per partition")
 
 
+KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+
+
+class Security(_Part):
+    """Authentication of what the monitor reads back from Kafka (docs/security.md)."""
+
+    signing_keys: dict[KeyId, Annotated[SecretStr, Field(min_length=32)]] = Field(
+        {},
+        description="key id to secret of 32 characters or more: `{k2: ..., k1: ...}`; JSON in the environment. "
+        "Snapshots, commands to models and forwarded labels are signed with the first key, and rejected unless one of "
+        "the keys signed them; empty: nothing is signed, nothing is checked",
+    )
+
+
 class Price(_Part):
     """What a model costs, in US dollars per million tokens."""
 
@@ -334,6 +365,7 @@ class Settings(BaseSettings):
     tiers: Tiers = Tiers()
     learning: Learning = Learning()
     campaign: Campaign = Campaign()
+    security: Security = Security()
     prices: dict[str, Price] = Field(
         {},
         description="by model, US dollars per million tokens, for calls that bring no cost_usd: "

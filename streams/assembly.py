@@ -23,7 +23,7 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 1, "watermarks": 1}
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 2, "commands": 1, "watermarks": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""
@@ -57,7 +57,9 @@ def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
 
 def _drift(settings: Settings) -> DriftConfig:
     return DriftConfig(
-        events_per_false_alarm=settings.drift.events_per_false_alarm, reference_events=settings.drift.reference_events
+        events_per_false_alarm=settings.drift.events_per_false_alarm,
+        reference_events=settings.drift.reference_events,
+        least_users=settings.drift.least_users,
     )
 
 

@@ -12,9 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -23,6 +21,7 @@ from schemas.settings import load_settings
 from streams import logs
 from streams.models_cli import labels_app, model_app
 from streams.tables import show
+from streams.terminal import Console, write_json
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -161,12 +160,20 @@ def demo(
 
 
 @topics_app.command("create")
-def topics_create() -> None:
+def topics_create(
+    acls: Annotated[
+        bool, typer.Option("--acls", help="grant each of our users what it may do (docs/security.md)")
+    ] = False,
+) -> None:
     """Create the topics that do not exist yet."""
+    from streams.acls import create_acls
     from streams.kafka import create_topics
 
-    made = asyncio.run(create_topics(load_settings().kafka))
+    settings = load_settings()
+    made = asyncio.run(create_topics(settings.kafka))
     console.print(f"created: {', '.join(made) or 'nothing, all are there'}")
+    if acls:
+        console.print(f"granted: {create_acls(settings)} ACLs")
 
 
 @db_app.command("migrate")
@@ -276,7 +283,7 @@ def _diff(files: list[Path], versions: tuple[Path, Path], *, as_json: bool) -> i
     with _progress("replay") as tell:
         found = diff(files, old, new, tell)
     if as_json:
-        sys.stdout.write(orjson.dumps(found.as_dict(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        write_json(found.as_dict())
     else:
         render(found, console)
     return _DIFFERS if found else 0
@@ -322,7 +329,7 @@ def evaluate(
         settings, tell = load_settings(), lambda n: bar.update(task, completed=n)
         report = run(file, signal_name, feedback, seed, settings=settings, progress=tell)
     if as_json:
-        sys.stdout.write(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n")
+        write_json(report)
     else:
         render(report, console)
 

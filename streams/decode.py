@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -14,11 +15,18 @@ from schemas.errors import ContractError, DecodeError, RecordError
 from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
+from streams.identifiers import validated
+from streams.record_batches import raise_refused
 from streams.repair import INVALID_UNICODE, repaired_unicode
 
 FEEDBACK_HEADER = ("kind", b"feedback")
 COMMAND_HEADER = ("kind", b"model")
 MAX_RECORD_BYTES = 16 << 20
+MAX_VALUES = 200_000
+"""In one record. Each costs up to a kilobyte as an object: ``[{},{},...]`` of 16 MB would be 5 GB."""
+_COUNTED_FROM = 64 << 10
+_STRUCTURAL = re.compile(rb'[^"\[{,]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?[^"\[{,]*+)*+(?:[\[{,]|\Z)', re.DOTALL)
+"""All up to the next character outside of strings that begins a value. Possessive: a text is read once."""
 # With one literal in front, re looks for its byte by memchr: half of the time that `b"NaN" in raw` takes.
 _NAN, _INFINITY = re.compile(rb"N(?=aN)"), re.compile(rb"I(?=nfinity)")
 _FINITE = frozenset({str, int, bool, type(None)})
@@ -28,6 +36,7 @@ def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) 
     """Decode one record of the events topic, which may be a command of ``streamgauge model`` too (``kind: model``)."""
     if COMMAND_HEADER not in headers:
         return decode_event(raw, headers)
+    raise_refused(raw)
     try:
         return ModelCommand.model_validate_json(raw or b"")
     except ValidationError as error:
@@ -83,13 +92,13 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
     """
     if raw is None:
         raise DecodeError("value: null; publish a JSON object")
-    if len(raw) > MAX_RECORD_BYTES:
-        raise ContractError(f"value: {len(raw)} bytes; the most that is judged is {MAX_RECORD_BYTES}; truncate texts")
+    raise_refused(raw)
+    check_size(raw)
     if _NAN.search(raw) or _INFINITY.search(raw):
         _strict(raw)
-    model = Feedback if FEEDBACK_HEADER in headers else LLMEvent
+    item: LLMEvent | Feedback
     try:
-        item = model.model_validate_json(raw)
+        item = validated(Feedback, raw) if FEEDBACK_HEADER in headers else validated(LLMEvent, raw)
     except ValidationError as error:
         raise explain(error) from error
     for name, value in _free(item):
@@ -97,6 +106,17 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
             field = name + where
             raise ContractError(f"{field}: must be a finite number; leave it out where it is unknown", field)
     return item
+
+
+def check_size(raw: bytes, most_bytes: int = MAX_RECORD_BYTES, most_values: int = MAX_VALUES) -> None:
+    """Raise `ContractError` if JSON is larger, or holds more values, than may be unpacked into objects."""
+    if len(raw) > most_bytes:
+        raise ContractError(f"value: {len(raw)} bytes; at most {most_bytes} are read; truncate texts")
+    # A count of bytes is a count of values only outside of strings, which costs ten times as much: prose has commas.
+    if len(raw) > max(_COUNTED_FROM, most_values) and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > most_values:
+        values = sum(1 for _ in islice(_STRUCTURAL.finditer(raw), most_values + 1))
+        if values > most_values:
+            raise ContractError(f"value: over {most_values} values in it; leave out what nobody looks at")
 
 
 def _strict(raw: bytes) -> None:

@@ -37,7 +37,7 @@ async def examine() -> list[Finding]:
     except SettingsError as error:
         return [Finding("settings", ok=False, detail=str(error).removeprefix("settings: "))]
     found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
-    found += [_ingest(settings), *_shadow(settings)]
+    found += [_ingest(settings), *_shadow(settings), _signing(settings)]
     found += await _broker(settings)
     found.append(await asyncio.to_thread(_store, settings))
     return found
@@ -62,6 +62,18 @@ def _shadow(settings: Settings) -> list[Finding]:
     except SettingsError as error:
         return [Finding("shadow", ok=False, detail=str(error))]
     return [Finding("shadow", ok=True, detail=f"{plan.name}: {len(plan.rules.rules)} alert rules")] if plan else []
+
+
+def _signing(settings: Settings) -> Finding:
+    """Look at what tells our own snapshots and commands from others'."""
+    if keys := list(settings.security.signing_keys):
+        accepted = f", accepted from {', '.join(keys[1:])} too" if keys[1:] else ""
+        return Finding("signing", ok=True, detail=f"snapshots and commands are signed with {keys[0]}{accepted}")
+    detail = (
+        "snapshots and commands are not authenticated: whoever may write to "
+        f"{settings.kafka.topic('events')} may roll back a model; set security.signing_keys (docs/security.md)"
+    )
+    return Finding("signing", ok=True, detail=detail)
 
 
 async def _broker(settings: Settings) -> list[Finding]:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
 from schemas.settings import Kafka
+from streams import record_batches as _guard  # noqa: F401 - every consumer of ours reads within its bounds
 from streams.tls import kafka_tls
 
 MAX_MESSAGE_BYTES = 32 << 20

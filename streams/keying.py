@@ -11,6 +11,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
+from streams.identifiers import whole
 
 _partition_of = DefaultPartitioner()
 _SPAN: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}")
@@ -24,16 +25,23 @@ def event_key(item: LLMEvent | Feedback) -> bytes:
     on its log records nor on what evaluates it, and all of them have to meet (ADR 0007).
     """
     if item.conversation_id and not _SPAN.fullmatch(item.call_id):
-        return item.conversation_id.encode()
+        return whole(item, "conversation_id", item.conversation_id).encode()
     return f"{item.tenant}/{item.app}".encode()
 
 
-@lru_cache(maxsize=1 << 14)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return Kafka's default partition (murmur2) of a key."""
-    # Cached: 3 us in Python for a conversation's id, and the events of one conversation come together.
+    return _partition_of_short(key, partitions) if len(key) <= _SHORT else _murmur2(key, partitions)
+
+
+def _murmur2(key: bytes, partitions: int) -> int:
     all_partitions = list(range(partitions))
     return int(_partition_of(key, all_partitions, all_partitions))
+
+
+# 3 us in Python for a conversation's id, and the events of one conversation come together. Long keys are not kept.
+_SHORT: Final = 300
+_partition_of_short = lru_cache(maxsize=1 << 14)(_murmur2)
 
 
 def partition_for(item: LLMEvent | Feedback | ModelCommand, partitions: int) -> int:

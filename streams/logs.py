@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from schemas.errors import StreamgaugeError
+from streams.terminal import visible
 
 EVERY_S = 30.0
 _MOST = 1_000
@@ -60,10 +61,18 @@ class Throttle(logging.Filter):
         return True
 
 
+class _Visible(logging.Formatter):
+    """Shows what would steer the terminal: an error may quote data."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def configure() -> None:
     """Write to standard error, from INFO on; of noisy libraries from WARNING on, and seldom."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO)
     for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s %(message)s"))
         handler.addFilter(Throttle())
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -11,6 +11,21 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BYTES = tuple(float(4**n) for n in range(5, 15))
 
+# Every service
+BATCHES_REFUSED = Counter(
+    "record_batches_refused_total",
+    "Record batches of Kafka that were not read: they unpack to too much, hold too many records, or are broken",
+    ["codec"],
+)
+OUTPUTS_TOO_LARGE = Counter(
+    "outputs_too_large_total", "Rows larger than their topic takes: shortened, or dead-lettered instead", ["topic"]
+)
+DEAD_LETTERS_REDUCED = Counter(
+    "dead_letters_reduced_total",
+    "Dead letters that the broker refused for their size; form is cut or stub (written smaller), or lost",
+    ["form"],
+)
+
 # The worker
 WORKER_RECORDS = Counter("worker_records_total", "Records taken from source topics", ["topic"])
 WORKER_EVENTS = Counter("worker_events_total", "Whole calls scored")
@@ -19,9 +34,21 @@ WORKER_CHUNK_SECONDS = Histogram("worker_chunk_seconds", "Time to score one chun
 WORKER_SNAPSHOT_SECONDS = Histogram("worker_snapshot_seconds", "Time to write one partition's state", buckets=_SECONDS)
 WORKER_SNAPSHOT_BYTES = Histogram("worker_snapshot_bytes", "Compressed size of one agent's state", buckets=_BYTES)
 WORKER_COLD_STARTS = Counter("worker_cold_starts_total", "States that did not fit and were begun anew", ["agent"])
+WORKER_STATE_REJECTED = Counter(
+    "worker_state_rejected_total",
+    "Snapshots not used: damaged (format), too large (size), not signed by an accepted key (signature), of another "
+    "partition, beyond the end of the log (offset); parts of state that do not fit (parts) or failed in use (failed)",
+    ["reason"],
+)
 WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records dropped: the state includes them already")
 INPUT_ISSUES = Counter(
     "input_issues_total", "Events with something repaired, shortened or out of range (schemas/event.py)", ["issue"]
+)
+SCOPES_OVERFLOW = Counter(
+    "scopes_overflow_total",
+    "Entries that made room for others, by part: baselines of an app, clusters, windows of rules, alerts resolved "
+    "early; of aggregates, events counted under (other)",
+    ["what"],
 )
 JOIN_ORPHANS = Counter("join_orphans_total", "Halves whose other half did not come in time")
 JOIN_LATE = Counter("join_late_total", "Halves that came after their other half was given up")

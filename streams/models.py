@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agents.learning.rows import Learns
 from agents.learning.versions import SHIPPED, Version, from_file, to_file
-from schemas.errors import BrokerError, SettingsError, StateError
+from schemas.errors import BrokerError, RecordError, SettingsError, StateError
 from schemas.feedback import Feedback
 from schemas.files import read_json
 from schemas.learning import LabelRequest, ModelCommand, Signal, WeightsFile
 from schemas.settings import Kafka, Settings
 from streams.assembly import build_agents
-from streams.decode import COMMAND_HEADER
-from streams.kafka import MAX_MESSAGE_BYTES, client_options
+from streams.decode import COMMAND_HEADER, check_size
+from streams.kafka import client_options
+from streams.producer import Producer
+from streams.signing import Signer
 from streams.worker.snapshots import load
 
+T = TypeVar("T", bound=BaseModel)
 _TAIL = 2000
 """Records of each partition of the requests that are looked at: the latest."""
 
@@ -54,7 +57,7 @@ async def versions(settings: Settings, signal: Signal | None = None) -> list[Fou
     found: list[Found] = []
     for partition in range(settings.kafka.partitions):
         try:
-            snapshot = await load(settings.kafka, partition)
+            snapshot = await load(settings, partition)
         except KafkaError as error:
             raise _away(settings.kafka, error) from error
         for agent in build_agents(settings):
@@ -175,25 +178,23 @@ def _command(action: Any, signal: Signal, name: str, partition: int, file: Weigh
     )
 
 
-async def send(kafka: Kafka, commands: Iterable[ModelCommand]) -> None:
-    """Put commands into the logs of the events, each into that of its partition (ADR 0010).
+async def send(settings: Settings, commands: Iterable[ModelCommand]) -> None:
+    """Put commands into the logs of the events, each into that of its partition (ADR 0010), signed if there is a key.
 
     Raises
     ------
     BrokerError
         If Kafka does not answer.
     """
-    producer = AIOKafkaProducer(
-        **client_options(kafka), acks="all", enable_idempotence=True, max_request_size=MAX_MESSAGE_BYTES
-    )
+    kafka, signer, topic = settings.kafka, Signer.of(settings), settings.kafka.topic("events")
+    producer = Producer(kafka, linger_ms=0)
     try:
         await producer.start()
         try:
             for command in commands:
                 value = command.model_dump_json(exclude_none=True).encode()
-                await producer.send_and_wait(
-                    kafka.topic("events"), value, partition=command.partition, headers=[COMMAND_HEADER]
-                )
+                signed = signer.sign_json(value, command.kind, topic, command.partition)
+                await producer.send_and_wait(topic, signed, partition=command.partition, headers=[COMMAND_HEADER])
         finally:
             await producer.stop()
     except KafkaError as error:
@@ -209,8 +210,8 @@ async def wanted(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | 
         If Kafka does not answer.
     """
     try:
-        asked = [LabelRequest.model_validate_json(raw) async for raw in _latest(kafka, "label_requests")]
-        given = {(f.signal, f.tenant, f.call_id) async for f in _labels(kafka)}
+        asked = [request async for request in _read(kafka, "label_requests", LabelRequest)]
+        given = {(f.signal, f.tenant, f.call_id) async for f in _read(kafka, "feedback", Feedback)}
     except KafkaError as error:
         raise _away(kafka, error) from error
     fresh = {
@@ -221,15 +222,17 @@ async def wanted(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | 
     return sorted(fresh.values(), key=lambda r: r.time, reverse=True)[:limit]
 
 
-async def _labels(kafka: Kafka) -> Any:
-    async for raw in _latest(kafka, "feedback"):
+async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]:
+    """Yield the latest records of a topic; one that is none of its contract is dead-lettered elsewhere."""
+    async for raw in _latest(kafka, topic):
         try:
-            yield Feedback.model_validate_json(raw)
-        except ValidationError:
-            continue  # the worker dead-letters it
+            check_size(raw or b"")
+            yield contract.model_validate_json(raw or b"")
+        except (ValidationError, RecordError):
+            continue
 
 
-async def _latest(kafka: Kafka, topic: str) -> Any:
+async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
     """Yield the values of the last records of each partition of a topic."""
     consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     try:

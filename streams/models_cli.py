@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import orjson
 import typer
-from rich.console import Console
 
 from schemas.errors import SettingsError
 from schemas.learning import Signal
 from schemas.settings import load_settings
 from streams.tables import show
+from streams.terminal import Console, write_json
 
 model_app = typer.Typer(
     no_args_is_help=True,
@@ -34,7 +32,7 @@ Partition = Annotated[int | None, typer.Option(help="of the events; all where no
 
 def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode() + "\n")
+        write_json(rows)
         return
     show(list(rows[0]) if rows else ["nothing"], [list(row.values()) for row in rows], console)
 
@@ -61,7 +59,7 @@ def model_show(
     from streams import models
 
     found = models.pick(asyncio.run(models.versions(load_settings(), signal)), version, partition)
-    sys.stdout.write(orjson.dumps([models.describe(f) for f in found], option=orjson.OPT_INDENT_2).decode() + "\n")
+    write_json([models.describe(f) for f in found])
 
 
 @model_app.command("rollback")
@@ -80,7 +78,7 @@ def model_rollback(
         found = models.pick(asyncio.run(models.versions(settings, signal)), version, partition)
         version = found[0].version.name
     commands = models.rollback_commands(found, signal, version, every)
-    asyncio.run(models.send(settings.kafka, commands))
+    asyncio.run(models.send(settings, commands))
     console.print(f"asked {len(commands)} partition(s) to go back to {version}; see: streamgauge model list")
 
 
@@ -110,7 +108,7 @@ def model_import(
     settings = load_settings()
     weights = models.read(file, settings)
     commands = models.import_commands(weights, range(settings.kafka.partitions) if partition is None else [partition])
-    asyncio.run(models.send(settings.kafka, commands))
+    asyncio.run(models.send(settings, commands))
     console.print(f"asked {len(commands)} partition(s) to take {weights.signal} {weights.version}")
 
 

@@ -22,6 +22,7 @@ from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, read_record
 from streams.jsonl import numbered_lines
 from streams.keying import partition_for, window_key
 from streams.repair import repaired_unicode
+from streams.signing import UNSIGNED, Signer
 from streams.warm import warm
 
 _CHUNK = 256
@@ -107,7 +108,8 @@ def replay(
         (out / "deadletter.jsonl").open("wb") as letters,
     ):
         run = _Run(settings, scored, alerts, letters)
-        read = deal(files, Log(settings.kafka.partitions, partition), run.judge, progress, run.set_aside)
+        log = Log(settings.kafka.partitions, partition, Signer.of(settings), settings.kafka.topic("events"))
+        read = deal(files, log, run.judge, progress, run.set_aside)
         run.finish(out)
     return Report(
         read.records, run.scored_rows, run.alert_rows, read.bad, run.first_bad, run.labels, run.unknown, run.commands,
@@ -125,10 +127,17 @@ class Log:
         Over which they are spread by key.
     only
         The one of which all lines are; the number of a line then tells its offset.
+    signer
+        With ``only``, what must have signed the commands and labels among them: what the worker did not obey, nor does
+        a replay of its log.
+    topic
+        Full name of the topic of that log.
     """
 
     partitions: int
     only: int | None = None
+    signer: Signer = UNSIGNED
+    topic: str = ""
 
 
 @dataclass(slots=True)
@@ -159,7 +168,10 @@ def deal(
         if read.records % _CHUNK == 0:
             progress(read.records)
         try:
-            item, raw = read_record(line, headers_of(line))
+            headers = headers_of(line)
+            if log.only is not None:
+                log.signer.check_record(line, headers, log.topic, log.only)
+            item, raw = read_record(line, headers)
         except RecordError as error:
             read.bad += 1
             set_aside(path, number, line, error)

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n"})
+from streams.terminal import escaped
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": r"\0"})
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
@@ -21,7 +23,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console
     """
     if not console.is_terminal:
         for line in (columns, *rows):
-            sys.stdout.write("\t".join("" if v is None else str(v).translate(_ESCAPES) for v in line) + "\n")
+            sys.stdout.write("\t".join("" if v is None else escaped(str(v).translate(_ESCAPES)) for v in line) + "\n")
         return
     cells = [[_text(value) for value in row] for row in rows]
     if not cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import chain
@@ -13,10 +14,15 @@ from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 from rich.markup import escape
 
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, RecordError
 from schemas.outputs import Alert, ShadowFinding
 from schemas.settings import Kafka
+from streams.decode import check_size
 from streams.kafka import client_options
+from streams.record_batches import raise_refused
+from streams.terminal import json_text
+
+log = logging.getLogger(__name__)
 
 _SUMMARY_CHARS = 400
 _SILENCE_MS = 3_000
@@ -61,10 +67,18 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
             raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
         with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
             async for record in _records(consumer, backlog=from_start):
+                try:
+                    raise_refused(record.value)
+                    check_size(record.value or b"")
+                    text = _line(orjson.loads(record.value or b""), shadow=shadow)
+                except (ValueError, RecordError) as error:
+                    where = f"{record.topic}-{record.partition}-{record.offset}"
+                    log.warning("%s: no %s: %s", where, "finding" if shadow else "alert", shown(str(error)))
+                    continue
                 if as_json:
-                    console.out(record.value.decode(), highlight=False)
+                    console.out(json_text(record.value.decode(errors="replace")), highlight=False)
                 else:
-                    console.print(_line(orjson.loads(record.value), shadow=shadow), highlight=False, soft_wrap=True)
+                    console.print(text, highlight=False, soft_wrap=True)
     finally:
         await consumer.stop()
 

@@ -28,9 +28,13 @@ class Readiness:
     """
 
     def __init__(
-        self, lag: Callable[[], Mapping[Any, int] | None], clock: Callable[[], float] = time.monotonic
+        self,
+        lag: Callable[[], Mapping[Any, int] | None],
+        clock: Callable[[], float] = time.monotonic,
+        details: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         self._lag = lag
+        self._details = details
         self._clock = clock
         self._seen: dict[Any, tuple[int, float]] = {}
 
@@ -52,6 +56,7 @@ class Readiness:
             "ready": ready,
             "lag": {str(p): n for p, n in known.items()},
             "stuck": [str(p) for p in stuck],
+            **self._details(),
         }
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.alerts.summary import of_resolved
+from agents.fit import text, texts, time_ms, within
 from agents.watermark import Scope
 from schemas.rules import Rule
 
@@ -49,6 +50,20 @@ class Active:
         """Note that it goes on, and the first of the events that show it."""
         self.due, self.silent_at = max(self.due, due), max(self.silent_at, silent_at)
         self.evidence += [e for e in event_ids if e not in self.evidence][: EVIDENCE_MAX - len(self.evidence)]
+
+
+def from_row(row: list[Any]) -> Active:
+    """Return the alert of a row of state; raise TypeError or ValueError for values that cannot be written."""
+    active = Active(*row)
+    for name in ("rule", "fingerprint", "alert_id", "signal", "summary"):
+        text(getattr(active, name))
+    texts([*active.segment, *active.segment.values(), *active.details])
+    texts(active.evidence)
+    within(active.evidence, EVIDENCE_MAX, "events as evidence")
+    time_ms(active.started, active.due, active.silent_at, *([] if active.since is None else [active.since]))
+    if type(active.value) is not float or not all(isinstance(part, dict) for part in (active.segment, active.details)):
+        raise ValueError("an alert's value, segment or details are of another type")
+    return active
 
 
 def fingerprint(rule: str, signal: str, segment: Mapping[str, str], partition: int) -> str:

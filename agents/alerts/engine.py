@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from fnmatch import fnmatchcase
 from sys import intern
@@ -12,11 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agents.alerts.active import Active, alert_id, as_row, fingerprint
+from agents.alerts.active import Active, alert_id, as_row, fingerprint, from_row
 from agents.alerts.metrics import Column, check_metric, column
 from agents.alerts.summary import RATE, details, of_change, of_value
 from agents.alerts.window import SlidingWindow
 from agents.base import Change, Chunk, State
+from agents.fit import strict_restore, texts
+from agents.tenant_map import TenantLru
 from agents.watermark import Scope
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -39,10 +41,13 @@ class AlertEngine:
     partition
         Part of each alert's identity.
     windows_max
-        Most windows (rule, tenant, app) kept; the least recently used is forgotten.
+        Most windows (rule, tenant, app) kept, with a fair share for each tenant; the least recently used are forgotten.
+    active_max
+        Most alerts that fire, shared likewise; those that go on least recently are resolved for others.
+
     """
 
-    def __init__(self, rules: RuleSet, partition: int, windows_max: int = 20_000) -> None:
+    def __init__(self, rules: RuleSet, partition: int, windows_max: int = 20_000, active_max: int = 5_000) -> None:
         self.rules = {rule.name: rule for rule in rules.rules}
         for rule in rules.rules:
             if rule.over != "change":
@@ -51,16 +56,16 @@ class AlertEngine:
         self._windowed = [r for r in rules.rules if r.over in _WINDOWED]
         self._changes = [r for r in rules.rules if r.over == "change"]
         self.partition = partition
-        self.windows_max = windows_max
-        self._windows: OrderedDict[Key, SlidingWindow] = OrderedDict()
-        self._active: dict[str, Active] = {}
-        # Fingerprint by window, so that an event need not hash its own to learn that nothing fires there.
-        self._firing: dict[Key, str] = {}
+        self._windows = TenantLru[Key, SlidingWindow](windows_max)
+        # By fingerprint.
+        self._active = TenantLru[str, Active](active_max)
+        # By window, so that an event need not hash its fingerprint to learn that nothing fires there.
+        self._firing: dict[Key, Active] = {}
         # Risen rates that fire, by tenant and app: the events flagged meanwhile are their evidence.
         self._risen: dict[Scope, dict[str, Active]] = {}
-        # Fingerprints of what fires, by tenant and app, so that an event looks at those of its own scope only.
-        self._of_scope: dict[Scope, dict[str, None]] = {}
-        self._quiet_until: OrderedDict[str, int] = OrderedDict()
+        # What fires, by tenant and app, so that an event looks at the alerts of its own scope only.
+        self._of_scope: dict[Scope, dict[str, Active]] = {}
+        self._quiet_until = TenantLru[str, int](windows_max)
         # Event time of the scope of the event at hand, and the broker's time of its record.
         self._now = self._broker = 0
         # The earliest time of the broker at which an alert of a silent scope may be due.
@@ -120,8 +125,8 @@ class AlertEngine:
         key = (rule.name, event.tenant, event.app)
         window = self._window(rule, key)
         window.add(at, value)
-        if (mark := self._firing.get(key)) is not None:
-            return self._while_firing(rule, chunk, i, window, mark)
+        if (active := self._firing.get(key)) is not None:
+            return self._while_firing(rule, chunk, i, window, active)
         if window.n < rule.min_events or not _over(rule, window.n, window.hits_above):
             return []
         segment = {"tenant": event.tenant, "app": event.app}
@@ -129,13 +134,13 @@ class AlertEngine:
         text = of_value(rule, segment, measured, window.n)
         return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
 
-    def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, mark: str) -> list[Row]:
-        active = self._active[mark]
+    def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, active: Active) -> list[Row]:
         hits = window.hits_below if rule.over == "quantile" else window.hits_above
         if _over(rule, window.n, hits, resolving=True):
+            self._active.get(active.scope[0], active.fingerprint)
             active.keep(*self._due_of(rule), [chunk.events[i].event_id])
             return []
-        return [self._resolve(mark, int(chunk.offsets[i]), self._now)]
+        return [self._resolve(active, int(chunk.offsets[i]), self._now)]
 
     def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
         out: list[Row] = []
@@ -174,21 +179,23 @@ class AlertEngine:
     ) -> list[Row]:
         mark = fingerprint(rule.name, signal, segment, self.partition)
         due, silent_at = self._due_of(rule)
-        if (active := self._active.get(mark)) is not None:
+        tenant = segment.get("tenant", "")
+        if (active := self._active.get(tenant, mark)) is not None:
             active.keep(due, silent_at, evidence)
             if grows:
                 active.value, active.summary, active.details = float(value), summary, more or {}
             return []
-        if self._now < self._quiet_until.get(mark, 0):
+        if self._now < (self._quiet_until.peek(tenant, mark) or 0):
             return []
         offset, event = int(chunk.offsets[i]), chunk.events[i]
         name = alert_id(mark, offset, event.event_id)
         active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, since)
         active.details = more or {}
         active.keep(due, silent_at, evidence)
-        self._active[mark] = active
         self._watch(active)
-        return [as_row(active, rule, "firing", self._now, self.partition, offset)]
+        gone = self._active.put(tenant, mark, active)
+        out = [self._ended(other, offset, self._now) for _, _, other in gone]
+        return [*out, as_row(active, rule, "firing", self._now, self.partition, offset)]
 
     def _due_of(self, rule: Rule) -> tuple[int, int]:
         """Return when an alert that is kept up by the event at hand resolves, by its scope's and the broker's time."""
@@ -202,29 +209,41 @@ class AlertEngine:
         out: list[Row] = []
         if self._broker >= self._silent_at:
             # Its own time, not that of whichever record came next: other scopes must not show.
-            silent = [m for m, a in self._active.items() if 0 < a.silent_at <= self._broker]
-            out += [self._resolve(m, offset, self._active[m].due) for m in silent]
+            silent = [a for a in self._active.values() if 0 < a.silent_at <= self._broker]
+            out += [self._resolve(a, offset, a.due) for a in silent]
             self._silent_at = min((a.silent_at for a in self._active.values() if a.silent_at), default=math.inf)
-        if (marks := self._of_scope.get(scope)) is not None:
-            due = [m for m in marks if self._active[m].due <= self._now]
-            out += [self._resolve(m, offset, self._now) for m in due]
+        if (fires := self._of_scope.get(scope)) is not None:
+            due = [a for a in fires.values() if a.due <= self._now]
+            out += [self._resolve(a, offset, self._now) for a in due]
         return out
 
-    def _resolve(self, mark: str, offset: int, at: int) -> Row:
-        active = self._active.pop(mark)
+    @property
+    def evicted(self) -> int:
+        """Windows forgotten for others."""
+        return self._windows.evicted
+
+    @property
+    def overflow(self) -> int:
+        """Alerts resolved for others."""
+        return self._active.evicted
+
+    def _resolve(self, active: Active, offset: int, at: int) -> Row:
+        self._active.pop(active.scope[0], active.fingerprint)
+        return self._ended(active, offset, at)
+
+    def _ended(self, active: Active, offset: int, at: int) -> Row:
+        """Return the row of an alert that has just been taken out."""
         self._firing.pop(_key(active), None)
         for kept in (self._risen, self._of_scope):
-            _drop(kept, active.scope, mark)
+            _drop(kept, active.scope, active.fingerprint)
         rule = self.rules[active.rule]
-        self._quiet_until[mark] = at + rule.cooldown_s * 1000
-        if len(self._quiet_until) > self.windows_max:
-            self._quiet_until.popitem(last=False)
+        self._quiet_until.put(active.scope[0], active.fingerprint, at + rule.cooldown_s * 1000)
         return as_row(active, rule, "resolved", at, self.partition, offset)
 
     def _watch(self, active: Active) -> None:
-        self._of_scope.setdefault(active.scope, {})[active.fingerprint] = None
+        self._of_scope.setdefault(active.scope, {})[active.fingerprint] = active
         if self.rules[active.rule].over in _WINDOWED:
-            self._firing[_key(active)] = active.fingerprint
+            self._firing[_key(active)] = active
         if active.silent_at:
             self._silent_at = min(self._silent_at, active.silent_at)
         moved = active.details
@@ -232,42 +251,62 @@ class AlertEngine:
             self._risen.setdefault(active.scope, {})[active.fingerprint] = active
 
     def _window(self, rule: Rule, key: Key) -> SlidingWindow:
-        window = self._windows.get(key)
+        window = self._windows.get(key[1], key)
         if window is None:
-            window = self._windows[rule.name, intern(key[1]), intern(key[2])] = _new_window(rule)
-            if len(self._windows) > self.windows_max:
-                self._windows.popitem(last=False)
-        else:
-            self._windows.move_to_end(key)
+            window, tenant = _new_window(rule), intern(key[1])
+            self._windows.put(tenant, (rule.name, tenant, intern(key[2])), window)
         return window
 
     def state(self) -> State:
-        """Everything needed to continue."""
+        """Return everything needed to continue, in the order of `TenantLru.items`."""
         return {
-            "windows": [[*key, w.state()] for key, w in self._windows.items()],
+            "windows": [[*key, window.state()] for _, key, window in self._windows.items()],
+            "window_tenants": self._windows.tenants(),
             # Copies: an alert that fires goes on collecting evidence.
             "active": [_copied([getattr(a, name) for name in _FIELDS]) for a in self._active.values()],
-            "quiet": list(self._quiet_until.items()),
+            "active_tenants": self._active.tenants(),
+            "quiet": [[mark, until] for _, mark, until in self._quiet_until.items()],
+            "quiet_tenants": self._quiet_until.tenants(),
+            "overflow": self.overflow,
         }
 
     def restore(self, state: State) -> None:
         """Continue from a state; what belongs to rules that are no more is left out."""
-        values: Any = state
         try:
-            windows: OrderedDict[Key, SlidingWindow] = OrderedDict()
-            for name, tenant, app, steps in values["windows"]:
-                if name in self.rules:
-                    windows[name, tenant, app] = _new_window(self.rules[name])
-                    windows[name, tenant, app].restore(steps)
-            active = [Active(*_copied(row)) for row in values["active"]]
-            quiet = OrderedDict((mark, int(until)) for mark, until in values["quiet"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"alerts: {error}; they start cold") from error
-        self._windows, self._quiet_until = windows, quiet
-        self._active = {a.fingerprint: a for a in active if a.rule in self.rules}
+            self._restore(with_rules(state, self.rules))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise StateError(f"alerts: {error!r}; they start cold") from error
+
+    @strict_restore
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        windows: list[SlidingWindow] = []
+        for name, _, _, steps in state["windows"]:
+            windows.append(window := _new_window(self.rules[name]))
+            window.restore(steps)
+        keys = [texts(key, 3) for *key, _ in state["windows"]]
+        self._windows.restore(state["window_tenants"], ((rule, tenant, app) for rule, tenant, app in keys), windows)
+        active = [from_row(_copied(row)) for row in state["active"]]
+        self._active.restore(state["active_tenants"], (a.fingerprint for a in active), active)
+        self._active.evicted = int(state["overflow"])
+        marks = texts(mark for mark, _ in state["quiet"])
+        self._quiet_until.restore(state["quiet_tenants"], marks, (int(until) for _, until in state["quiet"]))
         self._firing, self._risen, self._of_scope, self._silent_at = {}, {}, {}, math.inf
-        for alert in self._active.values():
+        for alert in active:
             self._watch(alert)
+
+
+def with_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    """Return of the state of an `AlertEngine` what belongs to these rules."""
+    windows, active = ([row for row in state[part] if row[0] in names] for part in ("windows", "active"))
+    kept: dict[str, Any] = {**state, "windows": windows, "active": active}
+    segment = _FIELDS.index("segment")
+    of_windows, of_active = (
+        Counter(row[1] for row in windows),
+        Counter(row[segment].get("tenant", "") for row in active),
+    )
+    for part, counted in (("window_tenants", of_windows), ("active_tenants", of_active)):
+        kept[part] = [[tenant, counted[tenant], *more] for tenant, _, *more in state[part] if counted[tenant]]
+    return kept
 
 
 def _copied(row: list[Any]) -> list[Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from typing import Any
 
+from agents.fit import counts as whole
 from agents.histogram import Tally, bucket, quantile
 
 _STEPS = 10
 _COUNTS = 3
 """Of each step: values, those above the one level, those above the other."""
 _NONE = array("I", [0] * _COUNTS)
+_BUCKET_MAX = bucket(sys.float_info.max)
 
 
 class SlidingWindow:
@@ -92,6 +95,11 @@ class SlidingWindow:
         newest, counts, histogram = state
         if len(counts) != _STEPS * _COUNTS or (histogram is None) != (self._histogram is None):
             raise ValueError("a window of another kind")
+        whole(newest)
+        if histogram is not None:
+            whole(*histogram, *histogram.values())
+            if max(histogram, default=0) >> 4 > _BUCKET_MAX:
+                raise ValueError("a bucket of no number")
         self._newest = int(newest)
         self._counts = array("I", counts)
         self._histogram = None if histogram is None else Tally(histogram)

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State
-from agents.campaign.cluster import WORDING_MAX, Cluster, Prompt, from_row
+from agents.campaign.cluster import Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.signal import CampaignSignal
 from agents.campaign.signature import LANES, nearest, sign, similarity
+from agents.fit import counts, strict_restore, within
 from agents.hashing import FOLD, KIND
 from agents.injection import InjectionSignal
+from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -24,6 +26,7 @@ from schemas.feedback import Feedback
 _LENGTH = {"tool": 320, "document": 320}
 _USUAL_LENGTH = 1000
 """Characters that are signed, from where the injection agent saw an attack begin: fewer where a host surrounds it."""
+_USER, _RESPONSE = int(Role.USER), int(Role.RESPONSE)
 _LEAST_FEATURES = 24
 """Character n-grams and words below which a text says too little to be like another ("ok", "why?")."""
 
@@ -48,11 +51,6 @@ class CampaignAgent:
     config
         See `CampaignConfig`.
 
-    Attributes
-    ----------
-    evicted
-        Clusters forgotten because there were more than ``max_clusters``.
-
     References
     ----------
     Broder, A. (1997). On the resemblance and containment of documents. SEQUENCES.
@@ -61,17 +59,21 @@ class CampaignAgent:
     """
 
     name: ClassVar[str] = "campaign"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     needs: ClassVar[tuple[str, ...]] = ("injection",)
 
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
-        self.evicted = 0
-        self._joins = 0
+        self._rows = TenantLru[str, int](self.config.max_clusters)
+        self._free: list[int] = []
         self._clusters: list[Cluster] = []
         self._signatures = np.zeros((self.config.max_clusters, LANES), np.uint8)
         self._tenants = np.zeros(self.config.max_clusters, np.uint64)
-        self._joined = np.zeros(self.config.max_clusters, np.int64)
+
+    @property
+    def evicted(self) -> int:
+        """Clusters forgotten because there were more than ``max_clusters``."""
+        return self._rows.evicted
 
     def score(self, chunk: Chunk) -> Scores:
         """Place each suspicious prompt; None for all others."""
@@ -97,10 +99,11 @@ class CampaignAgent:
         signature = np.empty(LANES, np.uint8)
         if sign(np.frombuffer(raw, np.uint8), FOLD, KIND, signature) < _LEAST_FEATURES:
             return None
-        cluster = self._cluster(event, text, (at, edge), int(chunk.offsets[i]), signature)
+        cluster = self._cluster(event, (at, edge), int(chunk.offsets[i]), signature)
         cluster.forget_before(edge)
         user = _digest(whole if said.role in _LENGTH else event.user_id or event.conversation_id or "")
-        counted = cluster.join(Prompt(text, user, _digest(text), at, said.flag, event.app, event.event_id))
+        family = said.family or ""
+        counted = cluster.join(Prompt(user, _digest(text), at, said.flag, event.app, event.event_id, family))
         cluster.is_campaign |= self._is_campaign(cluster)
         if counted and cluster.is_campaign:
             changes.append(told(cluster, i, cluster.users / self.config.least_users))
@@ -110,9 +113,7 @@ class CampaignAgent:
         flagged = cluster.flagged >= self.config.flagged_share * cluster.members
         return flagged and cluster.users >= self.config.least_users
 
-    def _cluster(
-        self, event: LLMEvent, text: str, time: tuple[int, int], offset: int, signature: NDArray[np.uint8]
-    ) -> Cluster:
+    def _cluster(self, event: LLMEvent, time: tuple[int, int], offset: int, signature: NDArray[np.uint8]) -> Cluster:
         """Return the cluster to join: the most similar one, or a new one; time is the event's and the window's edge."""
         at, edge = time
         whose = _digest(event.tenant)
@@ -122,21 +123,26 @@ class CampaignAgent:
         k, agree = nearest(signature, np.uint64(whose), self._signatures[:n], self._tenants[:n])
         near = k >= 0 and similarity(agree) >= self.config.similarity
         if not near or self._clusters[k].last_ms <= edge:
-            k = k if near else self._free()
             name = f"{_digest(f'{event.tenant}/{signature.tobytes().hex()}'):016x}"
-            self._clusters[k] = Cluster(name, event.tenant, event.app, text[:WORDING_MAX], at, at, offset)
+            k = self._row(event.tenant, name, self._clusters[k].name if near else None)
+            self._clusters[k] = Cluster(name, event.tenant, event.app, at, at, offset)
             self._signatures[k], self._tenants[k] = signature, whose
-        self._joins += 1
-        self._joined[k] = self._joins
+        self._rows.get(event.tenant, self._clusters[k].name)
         return self._clusters[k]
 
-    def _free(self) -> int:
-        """Return a place for a new cluster: an empty one, else that of the cluster that was joined longest ago."""
-        if len(self._clusters) < self.config.max_clusters:
+    def _row(self, tenant: str, name: str, over: str | None) -> int:
+        """Return the row of a new cluster: that of one that is over, else an empty one."""
+        if over is not None and (ended := self._rows.pop(tenant, over)) is not None:
+            self._free.append(ended)
+        for _, _, row in self._rows.put(tenant, name, -1):
+            self._clusters[row], self._tenants[row] = _NOBODY, 0
+            self._free.append(row)
+        if not self._free:
+            self._free.append(len(self._clusters))
             self._clusters.append(_NOBODY)
-            return len(self._clusters) - 1
-        self.evicted += 1
-        return int(np.argmin(self._joined))
+        row = self._free.pop()
+        self._rows.replace(tenant, name, row)
+        return row
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - every agent has it
         """Return False: nothing here is learned from labels; those of the injection agent change what is suspicious."""
@@ -148,13 +154,16 @@ class CampaignAgent:
         return {
             "version": self.version,
             "config": asdict(self.config),
-            "counts": [self.evicted, self._joins],
+            "evicted": self.evicted,
             "clusters": [cluster.as_row() for cluster in self._clusters],
             "signatures": self._signatures[:n].copy(),
             "tenants": self._tenants[:n].copy(),
-            "joined": self._joined[:n].copy(),
+            "rows": [[name, row] for _, name, row in self._rows.items()],
+            "row_tenants": self._rows.tenants(),
+            "free": list(self._free),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = CampaignAgent(self.config)
@@ -167,17 +176,23 @@ class CampaignAgent:
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:
-        self.evicted, self._joins = map(int, state["counts"])
+        counts(state["evicted"])
+        within(state["clusters"], self.config.max_clusters, "clusters")
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
-        for name in ("signatures", "tenants", "joined"):
+        for name in ("signatures", "tenants"):
             ours, theirs = getattr(self, f"_{name}"), np.asarray(state[name])
             if theirs.shape != (n, *ours.shape[1:]) or theirs.dtype != ours.dtype:
                 raise ValueError(f"{name} of shape {theirs.shape}, {theirs.dtype}, for {n} clusters")
             ours[:n] = theirs
+        names, rows = ([row[k] for row in state["rows"]] for k in (0, 1))
+        if sorted([*rows, *state["free"]]) != list(range(n)):
+            raise ValueError(f"rows that are not those of {n} clusters")
+        self._rows.restore(state["row_tenants"], names, rows)
+        self._rows.evicted, self._free = state["evicted"], list(state["free"])
 
 
-_NOBODY = Cluster("", "", "", "", 0, 0, 0)
+_NOBODY = Cluster("", "", "", 0, 0, 0)
 
 
 def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
@@ -192,18 +207,18 @@ def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
     texts = chunk.texts
     first, last = texts.event.searchsorted((i, i + 1)).tolist()
     if said.text_index is None:  # it took several turns: this is the last of them
-        read = [k for k in range(first, last) if texts.role[k] != Role.RESPONSE]
-        at = max((k for k in read if texts.role[k] == Role.USER), default=read[-1] if read else -1)
+        role = texts.role[first:last]
+        users, read = np.flatnonzero(role == _USER), np.flatnonzero(role != _RESPONSE)
+        at = first + int((users if len(users) else read)[-1]) if len(read) else -1
     else:
         at = first + said.text_index
     return at if first <= at < last else None
 
 
 def told(cluster: Cluster, index: int, score: float) -> Change:
-    """Put a campaign into words and figures."""
+    """Put a campaign into words and figures: none of its texts, which an alert would carry to everybody."""
     minutes = (cluster.last_ms - cluster.first_ms) / 60_000
     apps = {app: round(n / cluster.members, 4) for app, n in cluster.apps.items()}
-    text = cluster.text()
     return Change(
         index,
         "campaign.prompts",
@@ -216,14 +231,16 @@ def told(cluster: Cluster, index: int, score: float) -> Change:
         slices={f"app={app}": (0.0, share) for app, share in apps.items()},
         event_ids=tuple(cluster.examples),
         summary=f"{cluster.members} suspicious prompts of one wording from {cluster.users} users or passages"
-        f" and {len(apps)} apps in {minutes:.0f} min: {text}",
+        f" and {len(apps)} apps in {minutes:.0f} min"
+        + (f", tactic {cluster.family}" if cluster.family else "")
+        + "; read them by the event ids of the evidence",
         facts={
             "members": cluster.members,
             "flagged": cluster.flagged,
             "users": cluster.users,
             "apps": len(apps),
             "minutes": round(minutes, 1),
-            "text": text,
+            "family": cluster.family,
         },
     )
 

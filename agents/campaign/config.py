@@ -23,7 +23,8 @@ class CampaignConfig:
     similarity
         Jaccard similarity from which two prompts are one wording.
     max_clusters
-        Clusters kept; the one that was joined longest ago is forgotten, and counted, when there are more.
+        Clusters kept, with a fair share for each tenant; those joined longest ago are forgotten, and counted, when
+        there are more.
     """
 
     window_ms: int = 3_600_000

@@ -21,6 +21,7 @@ from agents.drift.report import describe
 from agents.drift.segments import EXAMPLES, Segments
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
 from agents.drift.words import DIMENSIONS
+from agents.fit import strict_restore
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -47,13 +48,18 @@ class DriftAgent:
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 6
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
         self.segments = self._none()
         self._limits = limits(self.config)
         self._work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
+
+    @property
+    def evicted(self) -> int:
+        """Segments forgotten for others."""
+        return self.segments.evicted
 
     def _none(self) -> Segments:
         return Segments(self.config.max_segments, rows_kept(self.config.reference_events))
@@ -70,16 +76,14 @@ class DriftAgent:
 
     def _runs(self, chunk: Chunk) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Stretches of events in which no row changes hands, each with the row of every event."""
-        start, owner, busy = 0, list[int](), set[int]()
-        for i, event in enumerate(chunk.events):
-            key = (event.tenant, event.app)
-            row = self.segments.touch(key, busy)
-            if row < 0:
+        start, owner = 0, list[int]()
+        for i, place in enumerate(chunk.places):
+            row = self.segments.touch(place)
+            if self.segments.gone:
                 yield start, np.array(owner, np.int64)
-                start, owner, busy = i, [], set()
-                row = self.segments.touch(key, busy)
+                self.segments.clear_gone()
+                start, owner = i, []
             owner.append(row)
-            busy.add(row)
         yield start, np.array(owner, np.int64)
 
     def _run(
@@ -102,8 +106,8 @@ class DriftAgent:
                 calibrate(kept.rows[row], kept.pool, self._limits)
                 continue
             event = chunk.events[at - 1]
-            key, reference = (event.tenant, event.app), self.config.reference_events
-            yield describe(kept.rows[row], at - 1, alarm.tolist(), key, kept.examples(row), reference)
+            key = (event.tenant, event.app)
+            yield describe(kept.rows[row], at - 1, alarm.tolist(), key, kept.examples(row), self.config)
             kept.clear(row)
 
     def _remember(
@@ -136,6 +140,7 @@ class DriftAgent:
             "segments": self.segments.state(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = self._none()

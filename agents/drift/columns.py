@@ -24,7 +24,6 @@ _ANSWERED = [SCALARS.index(name) for name in ("response_chars", "latency_ms", "o
 """Not judged where the call failed or the model declined: those are changes of their own, and move all of these."""
 
 _Combination: TypeAlias = "tuple[int, str, str | None, int, str | None, str, str]"
-_USERS = 0xFFFF
 COST_UNIT = 1e-6
 """Dollars that count as the 1 in log(1 + x): a millionth, so that cheap calls are told apart."""
 
@@ -96,9 +95,11 @@ def columns(chunk: Chunk, text_bytes: int) -> Columns:
 
 
 def _users(chunk: Chunk) -> NDArray[np.uint16]:
+    """Return one bit of 16 for the user of each event, where none is given for its conversation; 0 with neither."""
     named = (event.user_id or event.conversation_id for event in chunk.events)
-    whole = [crc32(name.encode()) if name else at for name, at in zip(named, chunk.offsets.tolist(), strict=True)]
-    return (np.array(whole, np.int64) % _USERS + 1).astype(np.uint16)
+    # Names differ in their last digits: the multiplication (Fibonacci hashing) brings that into the high bits.
+    bits = [1 << (crc32(n.encode("utf-8", "surrogatepass")) * 0x9E3779B1 >> 28 & 15) if n else 0 for n in named]
+    return np.array(bits, np.uint16)
 
 
 def _forms(texts: Texts, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint8]]:

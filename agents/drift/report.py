@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agents.base import Change
 from agents.drift.adwin import LEVELS
 from agents.drift.causes import LATEST, is_provider, levels, moved, rank
+from agents.drift.config import DriftConfig
 from agents.drift.cusum import DOWN, UP
 from agents.drift.layout import (
     CATEGORIES,
@@ -32,7 +33,7 @@ from agents.drift.layout import (
 )
 from agents.drift.scalars import CUT
 from agents.drift.segments import Examples, Key
-from agents.drift.tally import SEVERAL, ring
+from agents.drift.tally import ring
 from agents.drift.words import DIMENSIONS
 
 TERMS = 8
@@ -51,7 +52,7 @@ _SLICES = ("language", "model", "request_model", "prompt_version", "format", "fi
 
 
 def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
-    row: Any, index: int, alarm: Sequence[float], key: Key, examples: Examples, reference: int
+    row: Any, index: int, alarm: Sequence[float], key: Key, examples: Examples, config: DriftConfig
 ) -> Change:
     """Make the finding of a segment's record at its alarm (statistic over limit, feature, side)."""
     score, feature, side = alarm[0], int(alarm[1]), int(alarm[2])
@@ -61,7 +62,7 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
     kind = _FLAG_OF.get(feature)
     risen = feature in OF_TEXT or after > before  # of a fall, the events that still have the flag show nothing
     flagged = tuple(name for name, at in examples.flagged[kind] if at >= offset) if kind is not None and risen else ()
-    gained, lost = terms(row, run, reference) if feature in OF_TEXT else ((), ())
+    gained, lost = terms(row, run, config) if feature in OF_TEXT else ((), ())
     latest, what = slices(row, LATEST), moved(row, feature, float(row["text_ratio"]))
     name = SIGNALS[feature]
     if feature != TEXT and GROUP[feature] >= 0 and is_provider(what, latest, SIGNALS[feature]):
@@ -128,17 +129,20 @@ def newest(totals: Any, counts: Any, levels: int) -> tuple[int, float]:
     return found
 
 
-def terms(row: Any, run: int, reference: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def terms(row: Any, run: int, config: DriftConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Words that a larger, and a smaller, share of texts has since the begin than in the reference, surest first.
 
-    What one user alone says must not get into an alert: it may be a name, or a diagnosis.
+    What few users write must not get into an alert: it may be a name, or a diagnosis. So a word is named that at least
+    ``least_users`` of them have written; where no call says whose it is, none is.
     """
-    run = min(run, HISTORY)
+    run, reference = min(run, HISTORY), config.reference_events
     counted = uint64((1 << run) - 1)
     now = np.bitwise_count(row["rising_history"] & counted)
-    said = (row["rising_user"] == SEVERAL) & (now > 1)
+    said, usual = (np.bitwise_count(row[name]) >= config.least_users for name in ("rising_users", "usual_users"))
+    said &= now > 1
     gained = np.where(said, surprise(row["rising_before"], reference, now, run), 0.0)
-    lost = -surprise(row["usual_texts"], reference, np.bitwise_count(row["usual_history"] & counted), run)
+    fewer = -surprise(row["usual_texts"], reference, np.bitwise_count(row["usual_history"] & counted), run)
+    lost = np.where(usual, fewer, 0.0)
     return _surest(gained, GAINED, row["rising_name"]), _surest(lost, LOST, row["usual_name"])
 
 

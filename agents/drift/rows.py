@@ -15,13 +15,14 @@ CHUNK = 256
 
 
 def as_event(text: str, index: int) -> LLMEvent:
-    """Make an event of a user's text."""
+    """Make an event of a text, each of a user of its own."""
     return LLMEvent(
         event_id=f"row-{index}",
         call_id=f"row-{index}",
         time="2026-01-01T00:00:00Z",
         tenant="eval",
         app="eval",
+        user_id=f"row-{index}",
         messages=(Message(role="user", content=text),) if text else (),
     )
 

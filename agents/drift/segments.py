@@ -1,17 +1,17 @@
-"""The records of all segments: a growing array, which row is whose, and which was seen longest ago."""
+"""The records of all segments: an array, and which of its rows is whose."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from sys import intern
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.drift.fit import check_rows
 from agents.drift.layout import FLAGS, ROWS, SEGMENT, SLOTS, pool_of
+from agents.tenant_map import TenantLru
 
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
@@ -38,19 +38,19 @@ class Examples(NamedTuple):
 
 
 class Segments:
-    """At most ``size`` records, by tenant and app.
+    """At most ``size`` records, by tenant and app, with a fair share for each tenant (`TenantLru`).
 
     Parameters
     ----------
     size
-        Records kept; the least recently seen makes room for a new one.
+        Records kept; those least recently seen, of the tenants that have most, make room for a new one.
     kept
         Rows of a reference that are kept while it is learned.
 
     Attributes
     ----------
-    evicted
-        Records given up so.
+    gone
+        Rows of segments that were given up: to be cleared (`clear_gone`) when their last events are taken in.
     rows
         Records by row number.
     pool
@@ -60,43 +60,52 @@ class Segments:
     Examples
     --------
     >>> table = Segments(2)
-    >>> [table.touch(("t", app), frozenset()) for app in "abac"], table.evicted, len(table)
-    ([0, 1, 0, 1], 1, 2)
+    >>> [table.touch(("t", app)) for app in "abac"], table.gone, table.evicted, len(table)
+    ([0, 1, 0, 1], [1], 1, 2)
     """
 
     def __init__(self, size: int, kept: int = ROWS) -> None:
         self.size = size
-        self.evicted = 0
         # All of them at once: pages of zeros take no memory until a row is used, and growing would leave holes.
         self.rows: Rows = np.zeros(size, SEGMENT)
         self.pool = pool_of(min(size, SLOTS), kept)
-        self._owner: OrderedDict[Key, int] = OrderedDict()
+        self.gone: list[int] = []
+        self._owner = TenantLru[Key, int](size)
+        self._free: list[int] = []
         self._recent: list[tuple[str, ...]] = []
         self._flagged: list[tuple[tuple[Flagged, ...], ...]] = []
 
     def __len__(self) -> int:
         return len(self._owner)
 
-    def touch(self, key: Key, busy: AbstractSet[int]) -> int:
-        """Row of a segment, now the most recently seen; -1 if room could only be made of a ``busy`` row."""
-        row = self._owner.get(key)
-        if row is not None:
-            self._owner.move_to_end(key)
+    @property
+    def evicted(self) -> int:
+        """Records given up so."""
+        return self._owner.evicted
+
+    def touch(self, key: Key) -> int:
+        """Return the row of a segment, now the most recently seen; it may be one of `gone`."""
+        tenant, app = key
+        if (row := self._owner.get(tenant, key)) is not None:
             return row
-        if len(self._owner) < self.size:
-            row = len(self._owner)
+        tenant = intern(tenant)
+        own = (tenant, intern(app))
+        self.gone = [row for _, _, row in self._owner.put(tenant, own, -1)]
+        self._free += self.gone
+        if not self._free:
+            self._free.append(len(self._recent))
             self._recent.append(())
             self._flagged.append(_NONE)
-        else:
-            row = next(iter(self._owner.values()))
-            if row in busy:
-                return -1
-            self._owner.popitem(last=False)
-            self.evicted += 1
+        row = self._free.pop()
+        self._owner.replace(tenant, own, row)
+        return row
+
+    def clear_gone(self) -> None:
+        """Make the rows of `gone` those of new segments."""
+        for row in self.gone:
             self.clear(row)
             self._recent[row] = ()
-        self._owner[intern(key[0]), intern(key[1])] = row
-        return row
+        self.gone = []
 
     def clear(self, row: int) -> None:
         """Forget the reference of a row."""
@@ -120,15 +129,15 @@ class Segments:
         return Examples(self._recent[row], self._flagged[row])
 
     def state(self) -> dict[str, Any]:
-        """Return columns by row number, and whose row it is, least recently seen first."""
-        n = len(self._owner)
+        """Return columns by segment, in the order of `TenantLru.items`."""
+        order = list(self._owner.values())
         return {
             "keys": [list(k) for k in self._owner],
-            "row": list(self._owner.values()),
-            "recent": [list(ids) for ids in self._recent],
-            "flagged": [[list(map(list, events)) for events in kinds] for kinds in self._flagged],
+            "tenants": self._owner.tenants(),
+            "recent": [list(self._recent[row]) for row in order],
+            "flagged": [[list(map(list, events)) for events in self._flagged[row]] for row in order],
             "evicted": self.evicted,
-            "columns": {name: self.rows[name][:n].copy() for name in COLUMNS},
+            "columns": {name: self.rows[name][order] for name in COLUMNS},
             "pool": self._borrowed(),
         }
 
@@ -143,9 +152,9 @@ class Segments:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys, order, recent, flagged = state["keys"], state["row"], state["recent"], state["flagged"]
+        keys, recent, flagged = state["keys"], state["recent"], state["flagged"]
         n = len(keys)
-        if n > self.size or sorted(order) != list(range(n)) or not len(recent) == len(flagged) == n:
+        if n > self.size or not len(recent) == len(flagged) == n:
             raise ValueError(f"{n} segments, {len(recent)} and {len(flagged)} of examples, at most {self.size}")
         pool = pool_of(*self.pool.values.shape[:2])
         rows = np.zeros(self.size, SEGMENT)
@@ -153,8 +162,10 @@ class Segments:
         _fill(pool._asdict(), state["pool"])
         if len(state["columns"]["seen"]) != n:
             raise ValueError(f"{n} keys, {len(state['columns']['seen'])} records")
-        self.rows, self.pool, self.evicted = rows, pool, int(state["evicted"])
-        self._owner = OrderedDict(((str(a), str(b)), int(k)) for (a, b), k in zip(keys, order, strict=True))
+        check_rows(rows[:n], pool)
+        self._owner.restore(state["tenants"], ((intern(str(a)), intern(str(b))) for a, b in keys), range(n))
+        self._owner.evicted = int(state["evicted"])
+        self.rows, self.pool, self.gone, self._free = rows, pool, [], []
         self._recent = [tuple(map(str, ids))[-EXAMPLES:] for ids in recent]
         self._flagged = [
             tuple(
@@ -162,8 +173,6 @@ class Segments:
             )
             for kinds in flagged
         ]
-        if len(self._owner) != n:
-            raise ValueError("a segment twice")
 
 
 def _fill(into: Mapping[str, NDArray[Any]], given: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy import float32, uint32, uint64
+from numpy import float32, uint16, uint32, uint64
 from numpy.typing import NDArray
 
 from agents.chars import mix
@@ -23,8 +23,6 @@ _MOST = 65535
 _NEWS = (1.0 - np.log(np.arange(256) + 1.0) / np.log(256.0)).astype(np.float32)
 """Weight of a vote, by how often the reference had the word."""
 _OPENING = CATEGORIES.index("opening")
-SEVERAL = 0
-"""In the place of a user: not one alone has said the word."""
 
 
 @njit(cache=True, nogil=True)
@@ -108,7 +106,9 @@ def count_terms(row, buffer, codes, spans, first, last, learning, user):  # type
 
     A cell keeps the word that wins the majority vote of those hashed to it (Tang, L., Huang, Q. and Lee, P. P. C.
     (2019). MV-Sketch: a fast and compact invertible sketch for heavy flow detection. INFOCOM). Among rising words a
-    vote counts by how rare the word was in the reference, and fades.
+    vote counts by how rare the word was in the reference, and fades. Beside the word stands which users wrote it, one
+    bit of 16 each: two users may share a bit, so no word has fewer users than bits (Whang, K.-Y., Vander-Zanden, B. T.
+    and Taylor, H. M. (1990). A linear-time probabilistic counting algorithm. TODS 15).
     """
     for k in range(USUAL_CELLS):
         row.usual_history[k] <<= uint64(1)
@@ -120,7 +120,7 @@ def count_terms(row, buffer, codes, spans, first, last, learning, user):  # type
         if spans[w, 1] >= SHORTEST:
             code, hashed = uint32(codes[w]), mix(codes[w], 2)
             if learning:
-                _learn_usual(row, hashed, code, buffer, spans[w, 0], spans[w, 1])
+                _learn_usual(row, hashed, code, buffer, spans[w, 0], spans[w, 1], user)
             else:
                 k = int(hashed >> uint64(8)) % USUAL_CELLS
                 row.usual_history[k] |= uint64(row.usual_word[k] == code)
@@ -128,15 +128,16 @@ def count_terms(row, buffer, codes, spans, first, last, learning, user):  # type
 
 
 @njit(cache=True, nogil=True)
-def _learn_usual(row, hashed, code, buffer, begin, size):  # type: ignore[no-untyped-def]
+def _learn_usual(row, hashed, code, buffer, begin, size, user):  # type: ignore[no-untyped-def]
     k = int(hashed >> uint64(8)) % USUAL_CELLS
     if row.usual_word[k] != code:
         row.usual_votes[k] -= float32(1.0)
         if row.usual_votes[k] >= 0.0:
             return
         row.usual_word[k], row.usual_votes[k] = code, 0.0
-        row.usual_texts[k], row.usual_history[k] = 0, uint64(0)
+        row.usual_texts[k], row.usual_history[k], row.usual_users[k] = 0, uint64(0), uint16(0)
         _name(row.usual_name[k], buffer, begin, size)
+    row.usual_users[k] |= user
     if not row.usual_history[k] & uint64(1):
         row.usual_votes[k] += float32(1.0)
         row.usual_texts[k] += row.usual_texts[k] < _MOST
@@ -152,13 +153,12 @@ def _rise(row, hashed, code, known, buffer, begin, size, user):  # type: ignore[
         if row.rising_votes[k] >= 0.0:
             return
         row.rising_word[k], row.rising_votes[k] = code, 0.0
-        row.rising_before[k], row.rising_history[k], row.rising_user[k] = count, uint64(0), user
+        row.rising_before[k], row.rising_history[k], row.rising_users[k] = count, uint64(0), uint16(0)
         _name(row.rising_name[k], buffer, begin, size)
+    row.rising_users[k] |= user
     if not row.rising_history[k] & uint64(1):
         row.rising_votes[k] += _NEWS[count]
         row.rising_history[k] |= uint64(1)
-        if row.rising_user[k] != user:
-            row.rising_user[k] = SEVERAL
 
 
 @njit(cache=True, nogil=True)

@@ -64,7 +64,7 @@ _FORMS = (
 )
 _ABSTAINS = re.compile(
     rf"(?P<before>{_BEFORE})(?:(?:based on|according to|from|given|in|within|with|using) {_SOURCE},? )?"
-    rf"(?:{'|'.join(_FORMS)}){_TAIL}\W*",
+    rf"(?:{'|'.join(_FORMS)}){_TAIL}",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
@@ -86,7 +86,7 @@ _OFFERS = re.compile(
     r"(?:want to |wish to )?(?:ask|contact|consult|check|refer|reach|visit|call|speak|talk|look|provide|rephrase|"
     r"clarify|share|see|search|let)\b[^,;:\dA-Z]{0,60}|(?:let me know|feel free|is there anything)\b[^,;:\dA-Z]{0,80}"
     r"|i apologi[sz]e\b[^,;:\dA-Z]{0,40}|(?:(?:i'm|i am) )?(?:very |so |really )?sorry(?: (?:about|for) [a-z ]{1,30})?"
-    r"|죄송합니다|申し訳ありません|抱歉|对不起|извините)\W*"
+    r"|죄송합니다|申し訳ありません|抱歉|对不起|извините)"
 )
 _CLAIMS = re.compile(
     r"\b(?:but|however|although|though|except|yet|while|whereas|instead|because|guess)\b", re.IGNORECASE
@@ -131,11 +131,20 @@ def abstains(text: str) -> bool:
         sentence, *rest = _END.split(rest[-1], 1)  # one at a time: most answers are told by their first
         if not sentence:
             continue
-        if _abstaining(sentence):
+        sentence = sentence[: _closing(sentence)]
+        if sentence and _abstaining(sentence):
             found = True
-        elif not _OFFERS.fullmatch(sentence[0].lower() + sentence[1:]):
+        elif not sentence or not _OFFERS.fullmatch(sentence[0].lower() + sentence[1:]):
             return False
     return found
+
+
+def _closing(sentence: str) -> int:
+    """Return where the marks begin that close a sentence; an expression would try each of them as its end."""
+    end = len(sentence)
+    while end and not (sentence[end - 1].isalnum() or sentence[end - 1] == "_"):
+        end -= 1
+    return end
 
 
 def _abstaining(sentence: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
+from agents.fit import strict_restore
 from agents.hallucination.abstention import abstains
 from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
@@ -105,7 +106,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
@@ -116,6 +117,11 @@ class HallucinationAgent:
         self._thresholds = Thresholds(self.threshold, self.config.adapt)
         self._answers = Answers(self.config.questions)
         self._rate = RateCusum(self.config.cusum)
+
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate or threshold was forgotten for others."""
+        return self._rate.evicted + self._thresholds.evicted
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its features for a label to come."""
@@ -130,13 +136,15 @@ class HallucinationAgent:
         fixed = np.empty(len(which))
         margins(self._weights, found.rows, fixed)
         odds = fixed.copy()
-        self.learner.apply(found.rows, [chunk.events[i].tenant for i in which], odds)
+        unverified = self.learner.apply(found.rows, [chunk.events[i].tenant for i in which], odds)
         offsets, times = chunk.offsets.tolist(), chunk.times.tolist()
         judged: list[int] = []
+        # An app's threshold follows its scores without what unverified labels move: they could raise it.
+        sure = (odds - unverified).tolist()
         for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
                 continue
-            limit = self._thresholds.pass_on(chunk.places[i], log_odds)
+            limit = self._thresholds.pass_on(chunk.places[i], sure[k])
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)
             judged.append(k)
             changes += self._watch(chunk, i, offsets[i], times[i], flag=signal.flag)
@@ -163,7 +171,7 @@ class HallucinationAgent:
         told = among(said, [choice.content for choice in event.choices[1:]]) if len(event.choices) > 1 else None
         before = None
         if asked and self.config.questions:
-            before = self._answers.disagreement(question_key(event.tenant, event.app, asked), said.copy())
+            before = self._answers.disagreement(event.tenant, question_key(event.tenant, event.app, asked), said.copy())
         given = [value for value in (told, before) if value is not None]
         disagreement = round(max(given), 6) if given else None
         if disagreement:
@@ -214,6 +222,7 @@ class HallucinationAgent:
             "rate": dict(self._rate.state()),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = HallucinationAgent(self.config, self.learner.config)

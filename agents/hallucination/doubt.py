@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agents.chars import mix
 from agents.hallucination.numbers import code as number_code
 from agents.hallucination.scan import BITS, COLUMNS, CONTENT, DIGITS, NUMBER, POWER, SHIFT, STEM, words
+from agents.tenant_map import TenantLru
 
 Sketch = NDArray[np.uint64]
 SKETCH = 16
@@ -135,43 +136,45 @@ class Answers:
     Parameters
     ----------
     size
-        Questions remembered, the least recently asked forgotten first; 144 bytes each in a snapshot.
+        Questions remembered, with a fair share for each tenant; the least recently asked are forgotten; 144 bytes
+        each in a snapshot.
 
     Examples
     --------
     >>> answers = Answers(2)
     >>> key = question_key("acme", "support", [b"When did it open?", b"The bridge opened in 1932."])
-    >>> answers.disagreement(key, sketch_of("In 1932.")), answers.disagreement(key, sketch_of("In 1947."))
-    (None, 1.0)
+    >>> [answers.disagreement("acme", key, sketch_of(said)) for said in ("In 1932.", "In 1947.")]
+    [None, 1.0]
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._known: OrderedDict[bytes, Sketch] = OrderedDict()
+        self._known = TenantLru[bytes, Sketch](size)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def disagreement(self, key: bytes, said: Sketch) -> float | None:
+    def disagreement(self, tenant: str, key: bytes, said: Sketch) -> float | None:
         """Compare with the answer before, 0 to 1, and remember this one; None for a new question."""
-        before = self._known.get(key)
-        self._known[key] = said
-        self._known.move_to_end(key)
-        if len(self._known) > self.size:
-            self._known.popitem(last=False)
-        return None if before is None else 1.0 - float(resemblance(before, said))
+        before = self._known.get(tenant, key)
+        if before is None:
+            self._known.put(intern(tenant), key, said)
+            return None
+        self._known.replace(tenant, key, said)
+        return 1.0 - float(resemblance(before, said))
 
     def state(self) -> dict[str, Any]:
-        """Arrays, least recently asked first."""
+        """Return arrays in the order of `TenantLru.items`."""
         keys = np.frombuffer(b"".join(self._known), np.uint64).reshape(-1, 2).copy()
-        return {"keys": keys, "sketches": np.array(list(self._known.values()), np.uint64).reshape(-1, SKETCH)}
+        sketches = np.array(list(self._known.values()), np.uint64).reshape(-1, SKETCH)
+        return {"keys": keys, "tenants": self._known.tenants(), "sketches": sketches}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         keys, sketches = np.array(state["keys"], np.uint64), np.array(state["sketches"], np.uint64)
         if keys.shape != (len(sketches), 2) or sketches.shape != (len(keys), SKETCH) or len(keys) > self.size:
             raise ValueError(f"answers of shape {keys.shape} and {sketches.shape}, at most {self.size}")
-        self._known = OrderedDict((key.tobytes(), row) for key, row in zip(keys, sketches, strict=True))
+        self._known.restore(state["tenants"], (key.tobytes() for key in keys), sketches)
 
 
 def question_key(tenant: str, app: str, parts: Sequence[bytes | memoryview]) -> bytes:

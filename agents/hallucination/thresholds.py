@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from sys import intern
 from typing import Any
 
 import numpy as np
+
+from agents.fit import texts, within
+from agents.tenant_map import TenantLru
 
 Key = tuple[str, str]
 
@@ -29,7 +31,7 @@ class ThresholdConfig:
     step, floor
         Step of the quantile at the n-th event: ``step / (n + 10)``, at least ``floor``, so that it follows slowly.
     max_segments
-        Applications kept; the least recently seen is forgotten.
+        Applications kept, with a fair share for each tenant; the least recently seen are forgotten.
     """
 
     share: float = 0.15
@@ -71,31 +73,39 @@ class Thresholds:
     def __init__(self, base: float, config: ThresholdConfig | None = None) -> None:
         self.config = config or ThresholdConfig()
         self.base = math.log(base / (1.0 - base))
-        self._segments: OrderedDict[Key, tuple[int, float]] = OrderedDict()
+        self._segments = TenantLru[Key, tuple[int, float]](self.config.max_segments)
 
     def __len__(self) -> int:
         return len(self._segments)
 
+    @property
+    def evicted(self) -> int:
+        """Applications forgotten for others."""
+        return self._segments.evicted
+
     def pass_on(self, key: Key, log_odds: float) -> float:
         """Threshold for this event, from those before it; then learn its score."""
         c = self.config
-        seen, rise = self._segments.get(key, (0, 0.0))
+        known = self._segments.get(key[0], key)
+        seen, rise = known or (0, 0.0)
         limit = self.base + rise * seen / (seen + c.prior)
         step = max(c.step / (seen + 10.0), c.floor)
         rise += step * (1.0 - c.share) if log_odds > self.base + rise else -step * c.share
         rise = min(max(rise, 0.0), c.max_rise)
-        self._segments[intern(key[0]), intern(key[1])] = (seen + 1, rise)
-        self._segments.move_to_end(key)
-        if len(self._segments) > c.max_segments:
-            self._segments.popitem(last=False)
+        if known is None:
+            tenant = intern(key[0])
+            self._segments.put(tenant, (tenant, intern(key[1])), (seen + 1, rise))
+        else:
+            self._segments.replace(key[0], key, (seen + 1, rise))
         return limit
 
     def state(self) -> dict[str, Any]:
-        """Columns, least recently seen first."""
+        """Return columns in the order of `TenantLru.items`."""
         rows = list(self._segments.values())
         return {
             "config": asdict(self.config),
             "keys": [list(k) for k in self._segments],
+            "tenants": self._segments.tenants(),
             "seen": np.array([n for n, _ in rows], np.int64),
             "rise": np.array([r for _, r in rows], np.float64),
         }
@@ -105,5 +115,9 @@ class Thresholds:
         keys, seen, rise = state["keys"], np.array(state["seen"], np.int64), np.array(state["rise"], np.float64)
         if state["config"] != asdict(self.config) or seen.shape != (len(keys),) or rise.shape != (len(keys),):
             raise ValueError("thresholds made with other settings, or of unequal length")
+        within(keys, self.config.max_segments, "segments")
+        if (seen < 0).any() or (rise < 0.0).any() or (rise > self.config.max_rise).any():
+            raise ValueError("a threshold that no scores lead to")
         rows = zip(seen.tolist(), rise.tolist(), strict=True)
-        self._segments = OrderedDict(((str(a), str(b)), row) for (a, b), row in zip(keys, rows, strict=True))
+        named = ((intern(tenant), intern(app)) for tenant, app in (texts(key, 2) for key in keys))
+        self._segments.restore(state["tenants"], named, rows)

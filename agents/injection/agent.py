@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
+from agents.fit import strict_restore
 from agents.hashing import FOLD, KIND
 from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
@@ -20,7 +21,7 @@ from agents.injection.fields import ROLE_OF, FieldText, Place, field_texts
 from agents.injection.gate import heads, worth_reading
 from agents.injection.known import Known
 from agents.injection.mention import MOST, rest_of
-from agents.injection.obfuscation import decoded
+from agents.injection.obfuscation import unmasked
 from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
@@ -46,10 +47,13 @@ _BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
 _ROLE_OF = np.array([ROLE_OF[place] for place in Place], np.uint8)
 _SAID = np.array([place in {Place.ASSISTANT, Place.RESPONSE} for place in Place])
 """Places of what a model said."""
-_CAUTION = 0.5
-"""Log odds by which an answer must exceed the threshold of a passage: answers explain and quote what they read."""
+_CAUTION = np.array(
+    [0.5 if place in {Place.ASSISTANT, Place.RESPONSE} else 0.0 if place is Place.TOOL_CALL else 1.0 for place in Place]
+)
+"""Log odds by which a text must exceed the threshold of its role: answers explain and quote what they read, and
+metadata, of which there is most, is rarely an order to anybody."""
 _DECLINED = 1.0
-"""As many more where it declines: a refusal names what it refuses."""
+"""Log odds more where an answer declines: a refusal names what it refuses."""
 _FIRST_OF = np.array([FIRST_CONCEPT.get(role, 0) for role in Role], np.int64)
 
 
@@ -153,7 +157,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -169,17 +173,24 @@ class InjectionAgent:
         self._conversations = Conversations(self.config.conversation)
         self._known, self._known_fields = Known(), Known()
 
+    @property
+    def evicted(self) -> int:
+        """Apps whose rate, or usual logits, were forgotten for others."""
+        return self._rate.evicted + self._conversations.evicted_apps
+
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
         look = self.look(chunk.texts)
         others = self._look_at_fields(chunk)
         chosen, every = look.chosen, _joined(look.found, others.found if others else None)
         tenants = [chunk.events[i].tenant for i in every.event.tolist()]
-        self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
+        unverified = self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
         worst_of(every.event, every.margin, best)
         logits = self._base.gain * every.margin
-        context = self._conversations.judge(chunk, chosen, logits[: len(chosen)], every.spans, self._read)
+        # Summed over turns, what unverified labels move would exceed the bound that holds for one text.
+        sure = (logits - self._base.gain * unverified)[: len(chosen)]
+        context = self._conversations.judge(chunk, chosen, sure, every.spans, self._read)
         signals = [NOTHING] * len(chunk)
         read = np.flatnonzero(best >= 0)
         worst = best[read]
@@ -223,7 +234,7 @@ class InjectionAgent:
         tricks, variants = self._unmask(texts, chosen, hints)
         found = _joined(plain, variants)
         owners = np.concatenate([chosen, np.array([one.of for one in tricks], np.int64)])
-        found.margin[said[owners]] -= _CAUTION
+        found.margin[:] -= _CAUTION[place[owners]]
         for k in np.flatnonzero(said[owners] & (found.margin > 0)).tolist():
             found.margin[k] -= _DECLINED * is_refusal(strings[owners[k]])
         # An event is remembered by its messages and documents, unless something else in it looks like an attack.
@@ -286,7 +297,8 @@ class InjectionAgent:
         found: list[tuple[str, str, int]] = []
         for k in np.flatnonzero(hints).tolist():
             of = int(chosen[k])
-            found += [(trick, text, of) for trick, text in decoded(texts.strings[of], int(hints[k]))]
+            begin, end = texts.start[of : of + 2].tolist()
+            found += [(trick, text, of) for trick, text in unmasked(texts.buffer, begin, end, int(hints[k]))]
         if not found:
             return [], None
         start, buffer = _laid_out([text for _, text, _ in found])
@@ -346,6 +358,7 @@ class InjectionAgent:
             "conversations": self._conversations.state(),
         }
 
+    @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
         fresh = InjectionAgent(self.config, self._base, self.learner.config)

@@ -26,7 +26,6 @@ indirect prompt injection. AISec.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from heapq import nlargest
@@ -38,11 +37,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.fit import array
+from agents.fit import array, counts, within
 from agents.injection.echo import BONUS, answers, echo_of, needles_of
 from agents.injection.signal import InjectionSignal
 from agents.injection.usual import AT_THRESHOLD, SLOPE, Usual
-from agents.recent import recent
+from agents.tenant_map import TenantLru
 from schemas.event import LLMEvent
 
 Read: TypeAlias = Callable[[Sequence[str]], Sequence[float]]
@@ -62,7 +61,8 @@ class ConversationConfig:
     Attributes
     ----------
     size
-        Conversations remembered; the one that spoke longest ago is forgotten, and counted, when there are more.
+        Conversations remembered, with a fair share for each tenant; those that spoke longest ago are forgotten, and
+        counted, when there are more.
     turns
         Prompts of a conversation that are combined.
     turn_chars
@@ -78,7 +78,8 @@ class ConversationConfig:
     rise
         Logits by which it must exceed the worst turn.
     apps
-        Apps of which the usual logits are known; the one that spoke longest ago is forgotten when there are more.
+        Apps of which the usual logits are known, with a fair share for each tenant; those that spoke longest ago are
+        forgotten when there are more.
     planted
         Evidence from which a passage is watched for being obeyed.
     watched
@@ -182,22 +183,26 @@ class Conversations:
     ----------
     config
         See `ConversationConfig`.
-
-    Attributes
-    ----------
-    evicted
-        Conversations forgotten because there were more than ``size``.
     """
 
     def __init__(self, config: ConversationConfig | None = None) -> None:
         self.config = config or ConversationConfig()
-        self.evicted = 0
         self._planted_from = (self.config.planted - AT_THRESHOLD) / SLOPE
-        self._talks: OrderedDict[Key, Talk] = OrderedDict()
-        self._usual: OrderedDict[tuple[str, str, str], Usual] = OrderedDict()
+        self._talks = TenantLru[Key, Talk](self.config.size)
+        self._usual = TenantLru[tuple[str, str, str], Usual](self.config.apps)
 
     def __len__(self) -> int:
         return len(self._talks)
+
+    @property
+    def evicted(self) -> int:
+        """Conversations forgotten because there were more than ``size``."""
+        return self._talks.evicted
+
+    @property
+    def evicted_apps(self) -> int:
+        """Apps whose usual logits were forgotten because there were more than ``apps``."""
+        return self._usual.evicted
 
     def judge(
         self,
@@ -247,9 +252,7 @@ class Conversations:
     def _talk(self, event: LLMEvent) -> Talk:
         if not event.conversation_id:
             return Talk()
-        key = (event.tenant, event.app, event.conversation_id)
-        self.evicted += key not in self._talks and len(self._talks) >= self.config.size
-        return recent(self._talks, key, self.config.size, Talk)
+        return self._talks.touch(event.tenant, (event.tenant, event.app, event.conversation_id), Talk)
 
     def _planted(self, event: LLMEvent, texts: Sequence[Judged]) -> list[tuple[int, float]]:
         """Count the passages of an event; return the place and the evidence of those that read like an order."""
@@ -265,7 +268,7 @@ class Conversations:
         return sorted(nlargest(PASSAGES_MAX, planted, key=itemgetter(1)))
 
     def _usual_of(self, event: LLMEvent, kind: str) -> Usual:
-        return recent(self._usual, (event.tenant, event.app, kind), self.config.apps, Usual)
+        return self._usual.touch(event.tenant, (event.tenant, event.app, kind), Usual)
 
     def _hear(self, talk: Talk, prompts: list[tuple[str, float]], usual: Usual) -> bool:
         """Append what is new of an event's prompts; say whether anything is."""
@@ -320,13 +323,14 @@ class Conversations:
         talk.planted = [p._replace(left=p.left - 1) for p in talk.planted if p.left > 0]
 
     def state(self) -> dict[str, Any]:
-        """Return every conversation, the one that spoke longest ago first, by columns: there are thousands of them."""
-        talks = self._talks.values()
+        """Return every conversation in the order of `TenantLru.items`, by columns: there are thousands of them."""
+        talks = list(self._talks.values())
         turns = list(chain.from_iterable([talk.turns for talk in talks]))
         return {
             "config": asdict(self.config),
             "evicted": self.evicted,
             "keys": list(chain.from_iterable(self._talks)),
+            "tenants": self._talks.tenants(),
             "turns": np.array([len(talk.turns) for talk in talks], np.int64),
             "lengths": np.array([turn.length for turn in turns], np.int64),
             "heads": "".join([turn.head for turn in turns]),
@@ -334,6 +338,7 @@ class Conversations:
             "evidence": np.array([turn.evidence for turn in turns], np.float64),
             "planted": [[i, [list(p) for p in talk.planted]] for i, talk in enumerate(talks) if talk.planted],
             "apps": [list(key) for key in self._usual],
+            "app_tenants": self._usual.tenants(),
             "usual": [list(usual.counts) for usual in self._usual.values()],
         }
 
@@ -341,7 +346,9 @@ class Conversations:
         """Continue from `state`; raises KeyError, TypeError or ValueError if it does not fit."""
         if state["config"] != asdict(self.config):
             raise ValueError("conversations made with other settings")
-        counts = array(state["turns"], np.int64, None)
+        of_each = array(state["turns"], np.int64, None)
+        within(of_each, self.config.size, "conversations")  # type: ignore[arg-type] # has a length
+        within(state["apps"], self.config.apps, "apps")
         lengths = array(state["lengths"], np.int64, None)
         logits, evidence = (array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
         heads, at = str(state["heads"]), 0
@@ -350,23 +357,30 @@ class Conversations:
             end = at + min(length, self.config.turn_chars)
             turns.append(Turn(length, heads[at:end], *levels))
             at = end
-        if (at, len(state["keys"])) != (len(heads), 3 * len(counts)) or int(counts.sum()) != len(turns):
+        if (at, len(state["keys"])) != (len(heads), 3 * len(of_each)) or int(of_each.sum()) != len(turns):
             raise ValueError("conversations whose columns are of unequal length")
-        talks: OrderedDict[Key, Talk] = OrderedDict()
+        if len(of_each) and not 0 <= of_each.min() <= of_each.max() <= self.config.turns:
+            raise ValueError(f"conversations of up to {of_each.max()} turns, at most {self.config.turns}")
+        if (lengths < 0).any():
+            raise ValueError("a turn of negative length")
+        talks: list[Talk] = []
         parts, following = iter(map(str, state["keys"])), iter(turns)
         held = {int(i): planted for i, planted in state["planted"]}
-        for i, (key, count) in enumerate(zip(zip(parts, parts, parts, strict=True), counts.tolist(), strict=True)):
-            talk = talks[key] = Talk()
+        for i, count in enumerate(of_each.tolist()):
+            talks.append(talk := Talk())
             talk.turns = list(islice(following, count))
             talk.planted = [
-                Planted(float(logit), int(role), tuple(map(str, needles)), int(left), bool(told))
+                Planted(float(logit), int(Role(role)), tuple(map(str, needles)), int(left), bool(told))
                 for logit, role, needles, left, told in held.pop(i, ())
             ]
+            within(talk.planted, PLANTED_MAX, "passages of a conversation")
         if held:
             raise ValueError(f"passages of conversations that are not there: {sorted(held)[:5]}")
-        usual = zip(state["apps"], state["usual"], strict=True)
-        self._usual = OrderedDict(((str(a), str(b), str(kind)), Usual(counts)) for (a, b, kind), counts in usual)
-        self.evicted, self._talks = int(state["evicted"]), talks
+        counts(int(state["evicted"]), *(n for bins in state["usual"] for n in bins))
+        apps = ((str(tenant), str(app), str(kind)) for tenant, app, kind in state["apps"])
+        self._usual.restore(state["app_tenants"], apps, map(Usual, state["usual"]))
+        self._talks.restore(state["tenants"], zip(parts, parts, parts, strict=True), talks)
+        self._talks.evicted = int(state["evicted"])
 
 
 def with_context(signal: InjectionSignal, context: Context) -> InjectionSignal:

@@ -11,6 +11,8 @@ from agents.injection.scan import WIDTH
 
 SIZE = 256
 """System prompts kept; one more, and all are read anew."""
+MAX_CHARS = 4 << 20
+"""Characters of all of them together, likewise."""
 
 
 class Known:
@@ -27,7 +29,7 @@ class Known:
         self.hidden, self.hints = np.empty(SIZE, np.int64), np.empty(SIZE, np.int64)
         self.spans, self.rows = np.empty((SIZE, 2), np.int64), np.empty((SIZE, WIDTH), np.int32)
         self._slots: dict[str, int] = {}
-        self._next = 0
+        self._next = self._chars = 0
 
     def slots(
         self, texts: Sequence[str], read: Callable[[NDArray[np.int64], NDArray[np.int64]], None]
@@ -52,15 +54,16 @@ class Known:
         first: dict[str, int] = {}
         for place, text in enumerate(texts):
             first.setdefault(text, place)
-        if len(first) > SIZE:
+        if len(first) > SIZE or sum(map(len, first)) > MAX_CHARS:
             return None
         new = [text for text in first if text not in self._slots]
-        if new and self._next + len(new) > SIZE:
-            self._slots, self._next = {}, 0
+        if new and (self._next + len(new) > SIZE or self._chars + sum(map(len, new)) > MAX_CHARS):
+            self._slots, self._next, self._chars = {}, 0, 0
             new = list(first)
         for text in new:
             self._slots[text] = self._next
             self._next += 1
+            self._chars += len(text)
         if new:
             read(np.array([first[t] for t in new]), np.array([self._slots[t] for t in new]))
         return np.fromiter((self._slots[text] for text in texts), np.int64, len(texts))

@@ -26,6 +26,11 @@ class LearningConfig:
     labels_a_day
         Labels of one labeller in a day of event time that count in full; the n-th after them counts
         ``sqrt(labels_a_day / n)``.
+    unverified_labels_a_day
+        Labels of sources that nobody vouches for (thumbs, user) that count, per scope and day of event time, whoever
+        gives them; 0: none.
+    unverified_limit
+        Most that all of those move the score of a text, up or down, in log odds.
     events
         Latest scored events that can still be labelled; half as many flagged ones and half as many for which a label
         was asked are kept beside them.
@@ -62,6 +67,8 @@ class LearningConfig:
     noise: float = 0.1
     labels_at_once: int = 50
     labels_a_day: int = 100
+    unverified_labels_a_day: int = 200
+    unverified_limit: float = 0.5
     events: int = 2048
     labelled: int = 1024
     revisits: int = 32

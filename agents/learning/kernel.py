@@ -88,10 +88,10 @@ def put(ids, values, count, sign, lent, before, after, shared, own):  # type: ig
 
 @njit(cache=True, nogil=True)
 def revisit(  # type: ignore[no-untyped-def]
-    first, steps, ids, values, counts, signs, caps, lents, norms, bases, slots, alphas, shared, own, share, rest, low,
+    order, ids, values, counts, signs, caps, lents, norms, bases, slots, alphas, shared, own, share, rest, low,
     high, noise, centre,
 ):  # fmt: skip
-    """Weigh ``steps`` kept labels anew, from the ``first`` on, round and round.
+    """Weigh kept labels anew, in an ``order`` of their places.
 
     A label's weight goes towards ``cap * sigmoid(-sign * margin / HEAT)``, where the dual of regularised logistic
     regression has its optimum; the divisor bounds the curvature from above, so that no step overshoots and each weight
@@ -100,9 +100,7 @@ def revisit(  # type: ignore[no-untyped-def]
     ``centre`` is taken off the unchanged weights' log odds: where they find everything harmless, labels of harmless
     events would teach nothing otherwise.
     """
-    n = len(counts)
-    for step in range(steps):
-        e = (first + step) % n
+    for e in order:
         mine = own[slots[e]]
         moved = 0.0
         for k in range(counts[e]):

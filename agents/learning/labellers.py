@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from agents.fit import array, texts
+from agents.fit import array, texts, within
 from agents.learning.config import LearningConfig
+from agents.tenant_map import TenantLru
 from schemas.feedback import Feedback
 
 Labeller = tuple[str, str]
@@ -59,18 +59,16 @@ class Labellers:
 
     def __init__(self, config: LearningConfig) -> None:
         self._config = config
-        self._known: OrderedDict[Labeller, list[float]] = OrderedDict()
+        self._known = TenantLru[Labeller, list[float]](config.labellers)
 
     def count(self, who: Labeller, source: str, now_ms: int) -> float:
         """Count a label; return what it weighs, 0 to 1."""
         config = self._config
-        record = self._known.pop(who, None)
+        record = self._known.get(who[0], who)
         if record is None:
             record = [0.0] * _NUMBERS
             record[_DAY], record[_BEGAN] = float(now_ms), _START[source]
-        self._known[who] = record
-        if len(self._known) > config.labellers:
-            self._known.popitem(last=False)
+            self._known.put(who[0], who, record)
         if now_ms - record[_DAY] >= DAY_MS:
             record[_COUNT], record[_DAY] = 0.0, float(now_ms)
         record[_COUNT] += 1.0
@@ -79,7 +77,7 @@ class Labellers:
 
     def believed(self, who: Labeller) -> float:
         """Return how far a labeller is believed, 0 (set aside) to 1."""
-        record = self._known.get(who)
+        record = self._known.peek(who[0], who)
         if record is None:
             return 0.5
         missed = record[_MODEL + _FALSE]
@@ -97,7 +95,7 @@ class Labellers:
 
     def place(self, who: Labeller, base: float, *, label: bool) -> None:
         """Remember where in the model's order an event was that was found true, or false."""
-        if (record := self._known.get(who)) is not None:
+        if (record := self._known.peek(who[0], who)) is not None:
             k = _TRUES if label else _FALSES
             base = max(-30.0, min(30.0, base))
             record[k] += 1.0
@@ -111,25 +109,26 @@ class Labellers:
         self._learn(who, _OTHERS, sure if other else 1.0 - sure, label=label)
 
     def _learn(self, who: Labeller, whose: int, p: float, *, label: bool) -> None:
-        if (record := self._known.get(who)) is not None:
+        if (record := self._known.peek(who[0], who)) is not None:
             place = whose + (_TRUE if p >= 0.5 else _FALSE)
             evidence = math.log(p / (1.0 - p)) * (1.0 if label else -1.0)
             most = _PRAISE if whose == _MODEL else _BOUND
             record[place] = max(-_BOUND, min(most, record[place] + evidence))
 
     def state(self) -> dict[str, Any]:
-        """Names and numbers, the longest silent first."""
+        """Return names and numbers in the order of `TenantLru.items`."""
         numbers = np.array(list(self._known.values()), np.float64).reshape(len(self._known), _NUMBERS)
-        return {"names": [list(who) for who in self._known], "numbers": numbers}
+        names = [list(who) for who in self._known]
+        return {"names": names, "tenants": self._known.tenants(), "numbers": numbers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         names = [texts(who, 2) for who in state["names"]]
+        within(names, self._config.labellers, "labellers")
         found = array(state["numbers"], np.float64, len(names), _NUMBERS)
         if (found[:, [_COUNT, _FALSES, _FALSES + 2, _TRUES, _TRUES + 2]] < 0.0).any():
             raise ValueError("a labeller's numbers that cannot be")
-        numbers = found.tolist()
-        self._known = OrderedDict(((who[0], who[1]), row) for who, row in zip(names, numbers, strict=True))
+        self._known.restore(state["tenants"], ((tenant, name) for tenant, name in names), found.tolist())
 
 
 def _in_order(record: list[float]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -12,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts
+from agents.fit import array, text, texts, time_ms
+from agents.fit import counts as whole
+from agents.learning.budget import DailyBudget
 from agents.learning.config import LearningConfig
 from agents.learning.events import CallKey, Events, Remembered
-from agents.learning.labellers import Labeller, Labellers, labeller
-from agents.learning.moves import Held, Moves, Space
+from agents.learning.labellers import Labeller, labeller
+from agents.learning.moves import NOTHING, Moves, Space
 from agents.learning.quality import EVERYWHERE, Prequential, Quality
 from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.track import Track, Tracks, is_verified
 from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
-from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
+from agents.tenant_map import TenantLru
 from agents.watermark import Watermarks
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -43,9 +45,12 @@ class LabelCounts:
     repeated, unknown
         Labels seen before, and those whose event is not (or no longer) known here.
     contested
-        Labels that left their event without a verdict: as much speaks for as against.
+        Labels that left their event without a verdict: as much speaks for as against. And unverified labels that a
+        verified one of the same event contradicts.
     doubted
         Labels of somebody who is set aside.
+    over_budget
+        Unverified labels beyond those that count in a day.
     obeyed, refused
         Commands.
     """
@@ -56,6 +61,7 @@ class LabelCounts:
     unknown: int = 0
     contested: int = 0
     doubted: int = 0
+    over_budget: int = 0
     obeyed: int = 0
     refused: int = 0
 
@@ -114,6 +120,10 @@ class Learner:
 
     Attributes
     ----------
+    tracks
+        What verified and unverified labels taught.
+    budget
+        Unverified labels that count per scope and day.
     version_name
         The version that the present weights are, or have moved on from.
     """
@@ -122,12 +132,11 @@ class Learner:
         self.signal, self.base = signal, base
         self.config = config = config or LearningConfig()
         self.counts = LabelCounts()
-        self.moves = Moves(space, config.shared, config.own, config.labelled, config.tenants, config.noise)
+        self.tracks = Tracks(space, config, self._share_lent)
+        self.budget = DailyBudget(config.unverified_labels_a_day)
         self.events = Events(
             config.events, space.kept if space.hashed else space.size, np.int32 if space.hashed else np.float64
         )
-        self.ballots = Ballots(2 * config.labelled)
-        self.labellers = Labellers(config)
         self.quality = Prequential(config.segments, config.fading)
         self.sampler = Sampler(signal, config.requests_per_hour, config.segments)
         self.versions = Versions(config.versions)
@@ -137,17 +146,33 @@ class Learner:
         # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
-        self._lent: OrderedDict[str, int] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
-        self._news: OrderedDict[tuple[str, str], tuple[float, ...]] = OrderedDict()
+        self._lent = TenantLru[str, int](config.segments)
+        self._told = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
+        self._news = TenantLru[tuple[str, str], tuple[float, ...]](config.segments)
 
     # Of each event
 
-    def apply(self, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> None:
-        """Add to each margin what labels moved it by; one row, tenant and margin for each text."""
-        if not self.moves.idle:
-            slots = np.fromiter((self.moves.slot(t) for t in tenants), np.int64, len(tenants))
-            self.moves.apply(rows, slots, margins)
+    @property
+    def moves(self) -> Moves:
+        """What verified labels moved: the weights that are versioned, exported and shared with other tenants."""
+        return self.tracks.verified.moves
+
+    def apply(self, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Add to each margin what labels moved it by; one row, tenant and margin for each text.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            The part of it that unverified labels moved, at most `LearningConfig.unverified_limit` up or down.
+        """
+        _move(self.moves, rows, tenants, margins)
+        unverified = np.zeros(len(margins))
+        if not self.tracks.unverified.moves.idle:
+            limit = self.config.unverified_limit
+            _move(self.tracks.unverified.moves, rows, tenants, unverified)
+            np.clip(unverified, -limit, limit, unverified)
+            margins += unverified
+        return unverified
 
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
@@ -179,13 +204,11 @@ class Learner:
 
     def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""
-        if not self._news or (news := self._news.pop((event.tenant, event.app), None)) is None:
-            return ()
         place = (event.tenant, event.app)
-        before = self._told.pop(place, news)
-        self._told[place] = news
-        if len(self._told) > self.config.segments:
-            self._told.popitem(last=False)
+        if not self._news or (news := self._news.pop(event.tenant, place)) is None:
+            return ()
+        before = self._told.peek(event.tenant, place) or news
+        self._told.put(event.tenant, place, news)
         segment = {"tenant": event.tenant, "app": event.app}
         return [
             Change(index, f"{self.signal}.{what}", segment, offset, time_ms, old, new, 1.0)
@@ -207,45 +230,30 @@ class Learner:
         if event is None:
             self.counts.unknown += 1
             return False
-        if self.ballots.again(feedback.tenant, feedback.feedback_id):
+        verified = is_verified(feedback.source)
+        track = self.tracks.of(verified=verified)
+        if track.ballots.again(feedback.tenant, feedback.feedback_id):
             self.counts.repeated += 1
             return False
-        who = labeller(feedback)
-        ballot = self.ballots.of(key)
-        before = self.labellers.believed(who)
-        self._now = self._times.of((feedback.tenant, feedback.app)) or self._now
-        weight = self.labellers.count(who, feedback.source, self._now)
-        self._compare(who, event, ballot, label=feedback.label)
-        if not ballot.votes and self.labellers.believed(who) > 0.0:
+        mark = self._times.of(key[:2])
+        if not verified and not self.budget.spend(key[:2], mark):
+            self.counts.over_budget += 1
+            return False
+        self._now = mark or self._now
+        who, ballot = labeller(feedback), track.ballots.of(key)
+        before = track.labellers.believed(who)
+        weight = track.labellers.count(who, feedback.source, self._now)
+        is_first = not self.tracks.has_votes(key)
+        self.tracks.compare(track, who, key, event, label=feedback.label)
+        if is_first and track.labellers.believed(who) > 0.0:
             self._judge(feedback, event)
-        if who in ballot.votes or len(ballot.votes) < VOTES_MAX:
+        if track.has_room(who, ballot):
             ballot.votes[who] = (feedback.label, weight)
-        if before > 0.0 and self.labellers.believed(who) == 0.0:
-            self._set_aside(who)
-        self._settle(key, ballot, event, who)
+        if before > 0.0 and track.labellers.believed(who) == 0.0:
+            for labelled, _ in track.ballots.by(who):  # whoever contradicts everything: their labels are taken back
+                self.tracks.hold(track, labelled, self.events.find(labelled))
+        self._settle(key, event, who, track)
         return True
-
-    def _compare(self, who: Labeller, event: Remembered, ballot: Ballot, *, label: bool) -> None:
-        """Hold a label against the model and the other labellers, the others' also against it.
-
-        Who changes their mind is compared twice, once to undo what the first word counted. A label that is no vote, as
-        it repeats one or there are too many, is not compared.
-        """
-        before = ballot.votes.get(who)
-        if before is None:
-            if len(ballot.votes) >= VOTES_MAX:
-                return
-            self.labellers.place(who, event.base, label=label)
-        elif before[0] == label:
-            return
-        others = [(other, said) for other, (said, _) in ballot.votes.items() if other != who]
-        for _ in range(1 if before is None else 2):
-            self.labellers.against_model(who, event.base, label=label)
-            mine = self.labellers.believed(who)
-            for other, said in others:
-                theirs = self.labellers.believed(other)
-                self.labellers.against_other(who, said, theirs, label=label)
-                self.labellers.against_other(other, label, mine, label=said)
 
     def _judge(self, feedback: Feedback, event: Remembered) -> None:
         """Count the first label of an event for the live quality, by the score it had before."""
@@ -255,55 +263,27 @@ class Learner:
         if now.labels >= self.config.quality_labels:
             error = now.calibration_error
             values = (now.precision, now.recall, now.auc, None if error is None else 1.0 - error)
-            self._news[place] = tuple(-1.0 if v is None else v for v in values)
-            self._news.move_to_end(place)
-            if len(self._news) > self.config.segments:
-                self._news.popitem(last=False)
+            self._news.put(feedback.tenant, place, tuple(-1.0 if v is None else v for v in values))
 
-    def _set_aside(self, who: Labeller) -> None:
-        """Take back what was learned from a labeller who turned out to contradict everything."""
-        for key, ballot in self.ballots.by(who):
-            self._hold(key, ballot, self.events.find(key))
-
-    def _settle(self, key: CallKey, ballot: Ballot, event: Remembered, who: Labeller) -> None:
+    def _settle(self, key: CallKey, event: Remembered, who: Labeller, track: Track) -> None:
         """Count what a vote led to."""
-        if self.labellers.believed(who) == 0.0:
+        if track.labellers.believed(who) == 0.0:
             self.counts.doubted += 1
-        outcome = self._hold(key, ballot, event)
-        if outcome == "contested" and len(ballot.votes) > 1:
+        outcome = self.tracks.hold(track, key, event)
+        if outcome == "overruled" or (outcome == "contested" and len(track.ballots.of(key).votes) > 1):
             self.counts.contested += 1
         elif outcome == "learned":
             self.counts.learned += 1
-            self._since_version += 1
+            self._since_version += track is self.tracks.verified
             if self._since_version >= self.config.labels_per_version:
                 self.keep_version("labels")
         elif outcome == "same":
             self.counts.confirmed += 1
 
-    def _hold(self, key: CallKey, ballot: Ballot, event: Remembered | None) -> str:
-        """Make what is kept of an event that which its votes say now."""
-        total = ballot.sum({voter: self.labellers.believed(voter) for voter in ballot.votes})
-        cap = min(1.0, abs(total)) * self.config.strength
-        sign = 1 if total > 0.0 else -1
-        if ballot.kept != NOT_KEPT:
-            if ballot.said == (sign, cap):
-                return "same"
-            if not self.moves.take_back(ballot.kept):
-                return "same"  # long ago: it is no longer kept apart from the others
-            ballot.kept = NOT_KEPT
-        if cap < 1e-6 or event is None:
-            return "contested"
-        held = Held(key[0], sign, cap, self._share_lent(key[0]))
-        ballot.kept = self.moves.add(event.row, event.base, held, self.config.revisits)
-        ballot.said = (sign, cap)
-        return "learned"
-
     def _share_lent(self, tenant: str) -> float:
         """Return how far one more label of a tenant moves the others: all its labels together move them little."""
-        given = self._lent.pop(tenant, 0) + 1
-        self._lent[tenant] = given
-        if len(self._lent) > self.config.segments:
-            self._lent.popitem(last=False)
+        given = (self._lent.peek(tenant, tenant) or 0) + 1
+        self._lent.put(tenant, tenant, given)
         return min(1.0, self.config.labels_at_once / given)
 
     # Versions
@@ -321,16 +301,17 @@ class Learner:
         self.versions.keep(version)
         self.version_name = version.name
 
-    def command(self, command: ModelCommand) -> bool:
-        """Obey; False, and nothing changes, for a version that is not kept here or weights that do not fit."""
+    def command(self, command: ModelCommand, *, repeated: bool = False) -> bool:
+        """Obey; False, and nothing changes, for a repeated one, a version that is not kept here, weights of others."""
         try:
+            if repeated:
+                raise StateError(f"command {command.command_id}: it came before")
             weights = self._commanded(command)
             self.keep_version(f"before {command.action}")
-            self.moves.load(weights)
+            self.tracks.load(weights)
         except (StateError, ValueError, KeyError):
             self.counts.refused += 1
             return False
-        self.ballots.forget_kept()
         self.version_name = command.version
         if command.action == "import":
             self.keep_version("imported")
@@ -345,7 +326,7 @@ class Learner:
             Moves(self.moves.space, 0.0, 0.0, 1, self.config.tenants, 0.0).load(weights)
             return weights
         if command.version == SHIPPED:
-            return _NOTHING
+            return NOTHING
         found = self.versions.find(command.version)
         if found is None:
             raise StateError(f"version {command.version}: not kept here")
@@ -369,16 +350,15 @@ class Learner:
             "base": self.base,
             "version_name": self.version_name,
             "counts": asdict(self.counts),
-            "moves": self.moves.state(),
+            "tracks": self.tracks.state(),
+            "budget": self.budget.state(),
             "events": self.events.state(),
-            "ballots": self.ballots.state(),
-            "labellers": self.labellers.state(),
             "quality": self.quality.state(),
             "sampler": self.sampler.state(),
             "versions": self.versions.state(),
             "numbers": np.array([self._since_version, self._now], np.int64),
             "times": self._times.state(),
-            "lent": {"tenants": list(self._lent), "labels": np.array(list(self._lent.values()), np.int64)},
+            "lent": {"tenants": self._lent.tenants(), "labels": np.array(list(self._lent.values()), np.int64)},
             "told": _places(self._told),
             "news": _places(self._news),
         }
@@ -389,32 +369,34 @@ class Learner:
             raise ValueError("learned beside other weights")
         version_name = text(state["version_name"])
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
-        for part in ("moves", "events", "ballots", "labellers", "quality", "sampler", "versions"):
+        for part in ("tracks", "budget", "events", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
         self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
         self._times.restore(state["times"])
-        tenants = texts(state["lent"]["tenants"])
-        labels = array(state["lent"]["labels"], np.int64, len(tenants)).tolist()
-        self._lent = OrderedDict(zip(tenants, labels, strict=True))
-        self._told, self._news = _placed(state["told"]), _placed(state["news"])
+        time_ms(self._now)
+        whole(self._since_version, *counts.values())
+        lent = state["lent"]["tenants"]
+        labels = array(state["lent"]["labels"], np.int64, len(lent)).tolist()
+        whole(*labels)
+        self._lent.restore(lent, [tenant for tenant, *_ in lent], labels)
+        for kept, given in ((self._told, state["told"]), (self._news, state["news"])):
+            _fill(kept, given)
         self.counts, self.version_name = LabelCounts(**counts), version_name
         self.requests = []
 
 
-_NOTHING: Mapping[str, Any] = {
-    "tenants": [],
-    "counts": np.zeros(1, np.int64),
-    "features": np.zeros(0, np.int32),
-    "moves": np.zeros(0, np.int32),
-}
+def _move(moves: Moves, rows: NDArray[Any], tenants: Sequence[str], margins: NDArray[np.float64]) -> None:
+    if not moves.idle:
+        slots = np.fromiter((moves.slot(t) for t in tenants), np.int64, len(tenants))
+        moves.apply(rows, slots, margins)
 
 
-def _places(told: Mapping[tuple[str, str], tuple[float, ...]]) -> dict[str, Any]:
+def _places(told: TenantLru[tuple[str, str], tuple[float, ...]]) -> dict[str, Any]:
     values = np.array(list(told.values()), np.float64).reshape(len(told), len(_TOLD))
-    return {"places": [list(place) for place in told], "values": values}
+    return {"places": [list(place) for place in told], "tenants": told.tenants(), "values": values}
 
 
-def _placed(state: Mapping[str, Any]) -> OrderedDict[tuple[str, str], tuple[float, ...]]:
+def _fill(told: TenantLru[tuple[str, str], tuple[float, ...]], state: Mapping[str, Any]) -> None:
     places = [texts(place, 2) for place in state["places"]]
     values = array(state["values"], np.float64, len(places), len(_TOLD)).tolist()
-    return OrderedDict(((p[0], p[1]), tuple(v)) for p, v in zip(places, values, strict=True))
+    told.restore(state["tenants"], ((tenant, app) for tenant, app in places), map(tuple, values))

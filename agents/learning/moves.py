@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.fit import array, texts
+from agents.fit import counts as whole
 from agents.learning.kernel import moved_by_ids, moved_by_values, put, revisit
+from agents.tenant_map import ESTABLISHED, TenantLru
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -89,9 +91,11 @@ class Moves:
     space
         The features.
     share, rest
-        See `agents.learning.config.LearningConfig`.
+        See `agents.learning.config.LearningConfig`. With a share of 0 tenants have nothing in common: a label changes
+        nothing of another tenant, not even how its labels are weighed.
     labelled, tenants
-        Labels and tenants kept.
+        Labels and tenants kept. The tenant that has most labels gives up its oldest; the tenant whose last label is
+        oldest gives up its own moves, newcomers first (`agents.tenant_map.TenantLru`).
     noise
         Share of labels taken to be false.
 
@@ -115,7 +119,7 @@ class Moves:
         self.shared: Ints = np.zeros(self.space.size + 1, np.int32)
         self.own: Ints = np.zeros((self.tenants + 1, self.space.size + 1), np.int32)
         self.idle = True
-        self._slots: dict[str, int] = {}
+        self._slots = TenantLru[str, int](self.tenants)
         self._n = self._cursor = self._next = 0
         self._ids, self._values = np.zeros((room, width), np.int32), np.zeros((room, width), np.float32)
         self._counts, self._names, self._slot = (np.zeros(room, np.int64) for _ in range(3))
@@ -128,12 +132,12 @@ class Moves:
 
     @property
     def names(self) -> list[str]:
-        """Tenants with moves of their own, the one labelled longest ago first."""
+        """Tenants with moves of their own, the tenant labelled longest ago first."""
         return list(self._slots)
 
     def slot(self, tenant: str) -> int:
         """Row of ``own`` of a tenant; that of nobody, all zero, for one without labels."""
-        return self._slots.get(tenant, _NOBODY)
+        return self._slots.peek(tenant, tenant) or _NOBODY
 
     def apply(self, rows: NDArray[Any], slots: NDArray[np.int64], margins: Floats) -> None:
         """Add to each margin what labels moved it by; ``rows`` as `Space.features` takes them, float64[n] margins."""
@@ -153,7 +157,7 @@ class Moves:
             Its margin under the weights that do not change.
         """
         if self._n == self.labelled:
-            self._drop(int(self._names[: self._n].argmin()))
+            self._drop(self._oldest())
         slot = self._own_slot(held.tenant)  # before the place is chosen: labels of a forgotten tenant go
         e, (ids, values) = self._n, self.space.features(row)
         n = len(ids)
@@ -163,18 +167,33 @@ class Moves:
         self._names[e], self._next = self._next, self._next + 1
         self._n += 1
         self.idle = False
-        self._visit(e, 1)
-        steps = min(revisits, self._n)
-        self._visit(self._cursor % self._n, steps)
-        self._cursor = (self._cursor + steps) % self._n
+        theirs = self._of_slot(slot)
+        centre = float(self._bases[theirs].sum()) / (len(theirs) + _PRIOR)
+        self._visit(np.array([e]), centre)
+        self._visit(self._again(theirs, revisits), centre)
         return int(self._names[e])
 
-    def _visit(self, first: int, steps: int) -> None:
+    def _of_slot(self, slot: int) -> NDArray[np.int64]:
+        """Return the places of the labels by which one more label of a tenant is weighed: all, or the tenant's own."""
+        if self.share:
+            return np.arange(self._n)
+        own = np.flatnonzero(self._slot[: self._n] == slot)
+        return own[np.argsort(self._names[own])]
+
+    def _again(self, theirs: NDArray[np.int64], revisits: int) -> NDArray[np.int64]:
+        """Return the places to be weighed again: round and round, or a tenant's latest, whatever other tenants do."""
+        steps = min(revisits, len(theirs))
+        if not self.share:
+            return theirs[len(theirs) - steps :]
+        first = self._cursor % self._n
+        self._cursor = (first + steps) % self._n
+        return (first + np.arange(steps)) % self._n
+
+    def _visit(self, order: NDArray[np.int64], centre: float) -> None:
         n = self._n
         columns = (self._ids, self._values, self._counts[:n], self._signs, self._caps, self._lents, self._norms)
         more = (self._bases, self._slot, self._alphas, self.shared, self.own, self.share, self.rest)
-        centre = float(self._bases[:n].sum()) / (n + _PRIOR)
-        revisit(first, steps, *columns, *more, self.space.low, self.space.high, self.noise, centre)
+        revisit(order, *columns, *more, self.space.low, self.space.high, self.noise, centre)
 
     def take_back(self, name: int) -> bool:
         """Subtract just what a kept label added; False if it is no longer kept."""
@@ -198,17 +217,21 @@ class Moves:
         self._n = last
 
     def _own_slot(self, tenant: str) -> int:
-        slot = self._slots.pop(tenant, None)
+        slot = self._slots.get(tenant, tenant)
         if slot is None:
-            slot = len(self._slots) + 1
-            if slot > self.tenants:
-                slot = self._forget(next(iter(self._slots)))
-        self._slots[tenant] = slot
+            gone = self._slots.put(tenant, tenant, len(self._slots) + 1)
+            slot = self._forget(gone[0][2]) if gone else len(self._slots)
+            self._slots.replace(tenant, tenant, slot)
         return slot
 
-    def _forget(self, tenant: str) -> int:
+    def _oldest(self) -> int:
+        """Return the oldest label of the tenant that has most."""
+        of_each = np.bincount(self._slot[: self._n])
+        most = of_each[self._slot[: self._n]] == of_each.max()
+        return int(np.where(most, self._names[: self._n], self._next).argmin())
+
+    def _forget(self, slot: int) -> int:
         """Forget a tenant's own moves and its labels; what they lent to the others stays."""
-        slot = self._slots.pop(tenant)
         for e in reversed(np.flatnonzero(self._slot[: self._n] == slot).tolist()):
             self._drop(e)
         self.own[slot] = 0
@@ -241,7 +264,10 @@ class Moves:
         following = self._next  # names are not used twice: whoever holds one may ask for it after this
         self._clear()
         self._next = following
-        self._slots = {tenant: k + 1 for k, tenant in enumerate(tenants)}
+        known: list[tuple[str, int, int, int]] = [
+            (tenant, 1, ESTABLISHED, len(tenants) - k) for k, tenant in enumerate(tenants)
+        ]
+        self._slots.restore(known, tenants, range(1, len(tenants) + 1))
         ends = np.cumsum(counts)
         for k, table in enumerate([self.shared, *(self.own[slot] for slot in self._slots.values())]):
             part = slice(ends[k] - counts[k], ends[k])
@@ -257,7 +283,8 @@ class Moves:
         renumbered = np.zeros(self.tenants + 1, np.int64)
         renumbered[list(self._slots.values())] = np.arange(1, len(self._slots) + 1)
         columns["slot"] = renumbered[columns["slot"]]
-        return {"weights": self.weights(), "kept": kept | columns, "cursor": self._cursor, "next": self._next}
+        numbers = {"cursor": self._cursor, "next": self._next}
+        return {"weights": self.weights(), "tenants": self._slots.tenants(), "kept": kept | columns, **numbers}
 
     def _within(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
         within: NDArray[np.bool_] = np.arange(self.space.kept + 1) < counts[:, None]
@@ -266,6 +293,7 @@ class Moves:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         kept, cursor, following = state["kept"], int(state["cursor"]), int(state["next"])
+        whole(cursor, following)
         counts = array(kept["counts"], np.int64, None)
         n, total = len(counts), int(counts.sum())
         if n > self.labelled or (n and not 0 < counts.min() <= counts.max() <= self.space.kept + 1):
@@ -277,10 +305,23 @@ class Moves:
         slots = columns["_slot"]
         if n and not 0 < slots.min() <= slots.max() <= len(state["weights"]["tenants"]):
             raise ValueError(f"labels of {slots.max()} tenants")
+        if n and not np.isin(columns["_signs"], (-1.0, 1.0)).all():
+            raise ValueError("labels that say neither")
         self.load(state["weights"])
+        tenants = state["weights"]["tenants"]
+        self._slots.restore(state["tenants"], tenants, range(1, len(tenants) + 1))
         within = self._within(counts)
         self._ids[:n][within], self._values[:n][within], self._counts[:n] = ids, values, counts
         for name, column in columns.items():
             getattr(self, name)[:n] = column
         self._n, self._cursor, self._next = n, cursor, following
         self.idle = self.idle and not n
+
+
+NOTHING: Mapping[str, Any] = {
+    "tenants": [],
+    "counts": np.zeros(1, np.int64),
+    "features": np.zeros(0, np.int32),
+    "moves": np.zeros(0, np.int32),
+}
+"""Weights without moves."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.fit import array, texts
-from agents.recent import recent
+from agents.tenant_map import TenantLru
 
 Place = tuple[str, str]
 """Tenant and app."""
@@ -109,7 +108,7 @@ class Prequential:
     Parameters
     ----------
     places
-        Most tenants and apps kept.
+        Most tenants and apps kept, with a fair share for each tenant.
     fading
         What an older label counts after each newer one.
 
@@ -123,7 +122,7 @@ class Prequential:
 
     def __init__(self, places: int, fading: float) -> None:
         self.places, self.fading = places, fading
-        self._tallies: OrderedDict[tuple[str, str, str], Tally] = OrderedDict()
+        self._tallies = TenantLru[tuple[str, str, str], Tally](len(BASES) * (places + 1))
 
     def add(self, place: Place, margin: float, chance: float, *, flag: bool, label: bool) -> None:
         """Count a label; ``chance`` is the probability with which it was asked for, 0 if it was not."""
@@ -135,18 +134,19 @@ class Prequential:
                 self._tally((*where, basis)).add(margin, weight, self.fading, flag=flag, label=label)
 
     def _tally(self, key: tuple[str, str, str]) -> Tally:
-        return recent(self._tallies, key, len(BASES) * (self.places + 1), Tally)
+        return self._tallies.touch(key[0], key, Tally)
 
     def of(self, place: Place = EVERYWHERE) -> list[Quality]:
         """Return the quality at a place, by basis; of those that have labels."""
-        found = ((basis, self._tallies.get((*place, basis))) for basis in BASES)
+        found = ((basis, self._tallies.peek(place[0], (*place, basis))) for basis in BASES)
         return [tally.quality(basis) for basis, tally in found if tally is not None]
 
     def state(self) -> dict[str, Any]:
-        """Arrays by place, the one labelled longest ago first."""
+        """Return arrays by place, in the order of `TenantLru.items`."""
         tallies = list(self._tallies.values())
         return {
             "keys": [list(key) for key in self._tallies],
+            "tenants": self._tallies.tenants(),
             "bins": np.array([t.bins for t in tallies], np.float64).reshape(len(tallies), BINS, 3),
             "flags": np.array([t.flags for t in tallies], np.float64).reshape(len(tallies), 3),
             "counts": np.array([(t.labels, t.positives) for t in tallies], np.int64).reshape(len(tallies), 2),
@@ -158,10 +158,10 @@ class Prequential:
         n = len(keys)
         bins, flags = array(state["bins"], np.float64, n, BINS, 3), array(state["flags"], np.float64, n, 3)
         counts = array(state["counts"], np.int64, n, 2).tolist()
-        if n > len(BASES) * (self.places + 1):
-            raise ValueError(f"{n} tallies, at most {len(BASES) * (self.places + 1)}")
-        self._tallies = OrderedDict()
-        for (tenant, app, basis), b, f, (labels, positives) in zip(keys, bins, flags, counts, strict=True):
-            tally = self._tallies[tenant, app, basis] = Tally()
+        if (bins < 0.0).any() or (flags < 0.0).any() or any(n < 0 for row in counts for n in row):
+            raise ValueError("a count is negative")
+        tallies = [Tally() for _ in keys]
+        for tally, b, f, (labels, positives) in zip(tallies, bins, flags, counts, strict=True):
             tally.bins[:], tally.flags[:] = b, f
             tally.labels, tally.positives = labels, positives
+        self._tallies.restore(state["tenants"], ((tenant, app, basis) for tenant, app, basis in keys), tallies)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from agents.fit import array, texts
 from agents.learning.kernel import neighbours
+from agents.tenant_map import TenantLru
 
 HOUR_MS = 3_600_000
 _LEAST = 0.05
@@ -42,7 +42,7 @@ class Sampler:
     per_hour
         Labels asked for; 0: none.
     places
-        Tenants and apps kept; the least recently seen is forgotten.
+        Tenants and apps kept, with a fair share for each tenant; the least recently seen are forgotten.
 
     References
     ----------
@@ -56,7 +56,8 @@ class Sampler:
         self._seen: NDArray[np.uint8] = np.zeros(_SKETCH, np.uint8)
         self._fill = 0
         self._most = max(1.0, per_hour)
-        self._lines: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._lines = TenantLru[tuple[str, str], int](places)
+        self._unused = list(range(places))[::-1]
         self._table: NDArray[np.float64] = np.zeros((places, 4))
 
     def chances(
@@ -102,19 +103,21 @@ class Sampler:
         """Return each place's line of the table, and whether it is to be begun anew."""
         lines, fresh, known = np.empty(len(places), np.int64), np.zeros(len(places), np.bool_), self._lines
         for i, place in enumerate(places):
-            if place in known:
-                known.move_to_end(place)
-            else:
-                known[place] = known.popitem(last=False)[1] if len(known) >= self.places else len(known)
+            line = known.get(place[0], place)
+            if line is None:
+                self._unused += [gone for _, _, gone in known.put(place[0], place, -1)]
+                line = self._unused.pop()
+                known.replace(place[0], place, line)
                 fresh[i] = True
-            lines[i] = known[place]
+            lines[i] = line
         return lines, fresh
 
     def state(self) -> dict[str, Any]:
-        """Arrays, the place longest silent first."""
+        """Return arrays, places in the order of `TenantLru.items`."""
         return {
             "seen": np.packbits(self._seen),
             "keys": [list(key) for key in self._lines],
+            "tenants": self._lines.tenants(),
             "places": self._table[list(self._lines.values())],
         }
 
@@ -126,7 +129,8 @@ class Sampler:
             raise ValueError(f"{len(keys)} places, at most {self.places}")
         self._seen = np.unpackbits(array(state["seen"], np.uint8, _SKETCH // 8))
         self._fill = int(self._seen.sum())
-        self._lines = OrderedDict(((tenant, app), line) for line, (tenant, app) in enumerate(keys))
+        self._lines.restore(state["tenants"], ((tenant, app) for tenant, app in keys), range(len(keys)))
+        self._unused = list(range(len(keys), self.places))[::-1]
         self._table[: len(keys)] = rows
 
 

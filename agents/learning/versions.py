@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.fit import text
+from agents.fit import counts, text, texts, time_ms
 from schemas.errors import StateError
 from schemas.learning import Signal, WeightsFile
 
@@ -108,6 +108,9 @@ class Versions:
             quality = [dict(q) for q in row["quality"]]
             weights = {"tenants": list(row["weights"]["tenants"]), **{n: np.array(row["weights"][n]) for n in _ARRAYS}}
             created, labels = int(row["created_ms"]), int(row["labels"])
+            time_ms(created)
+            counts(labels)
+            texts(q["basis"] for q in quality)
             self.keep(Version(name_of(weights), created, labels, text(row["reason"]), quality, weights))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -125,26 +126,42 @@ def _cell(check: Check) -> str:
     return found if check.ok else f"[red]{found} (sent {check.expected:,})[/red]"
 
 
-def show_ways_in(console: Console, brokers: str, sql_port: int, metrics_port: int, *, serving: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """How ClickHouse's HTTP interface is reached; the password is of this run."""
+
+    port: int
+    user: str
+    password: str
+
+
+def show_ways_in(console: Console, brokers: str, sql: Sql, metrics_port: int, *, serving: bool) -> None:
     """Print how a client connects."""
     head = "These are open until Ctrl-C" if serving else "With `streamgauge demo --stay` these stay open"
     console.print(f"\n[bold]{head}[/bold]")
-    ways = Table.grid(padding=(0, 2))
-    ways.add_row("SQL", f"curl http://127.0.0.1:{sql_port} -d '{_SQL}'")
-    ways.add_row("Python", f"clickhouse_connect.get_client(host='127.0.0.1', port={sql_port}, database='streamgauge')")
-    ways.add_row("Kafka", f"kcat -b {brokers} -C -t llm.alerts -o beginning")
-    ways.add_row("Alerts", ".venv/bin/streamgauge alerts tail --from-start")
-    ways.add_row("Topics", "write llm.events, llm.feedback; read llm.scored, llm.alerts, llm.aggregates")
-    ways.add_row("Metrics", f"curl http://127.0.0.1:{metrics_port}/metrics")
-    console.print(Padding(ways, (0, 2)), highlight=False)
+    account, at = f"{sql.user}:{sql.password}", f"127.0.0.1:{sql.port}"
+    ways = {
+        "SQL": f"curl -u {account} http://{at} -d '{_SQL}'",
+        "Python": f"clickhouse_connect.get_client(dsn='http://{account}@{at}/streamgauge')",
+        "JDBC": f"jdbc:clickhouse://{at}/streamgauge?user={sql.user}&password={sql.password}",
+        "Go": f"http://{account}@{at}/streamgauge (Grafana: protocol HTTP)",
+        "Kafka": f"kcat -b {brokers} -C -t llm.alerts -o beginning",
+        "Alerts": ".venv/bin/streamgauge alerts tail --from-start",
+        "Topics": "write llm.events, llm.feedback; read llm.scored, llm.alerts, llm.aggregates",
+        "Metrics": f"curl http://127.0.0.1:{metrics_port}/metrics",
+    }
+    for name, way in ways.items():
+        # Not in a table, which would fold or cut it: it is pasted.
+        console.print(f"  {name:8} {way}", highlight=False, markup=False, soft_wrap=True)
 
 
-def show_exports(console: Console, brokers: str, sql_port: int, events_per_false_alarm: int) -> None:
+def show_exports(console: Console, brokers: str, sql: Sql, events_per_false_alarm: int) -> None:
     """Print what another terminal needs, on a line of its own: it is pasted."""
     console.print("\nIn another terminal, for services, `streamgauge` and the pages in docs/integrations:")
     console.print(
         f"export STREAMGAUGE_URL=kafka://{brokers} STREAMGAUGE_KAFKA__BROKERS={brokers} "
-        f"STREAMGAUGE_CLICKHOUSE__PORT={sql_port} "
+        f"STREAMGAUGE_CLICKHOUSE__PORT={sql.port} STREAMGAUGE_CLICKHOUSE__USERNAME={sql.user} "
+        f"STREAMGAUGE_CLICKHOUSE__PASSWORD={sql.password} "
         f"STREAMGAUGE_DRIFT__EVENTS_PER_FALSE_ALARM={events_per_false_alarm}",
         highlight=False,
         soft_wrap=True,

@@ -19,7 +19,7 @@ from streams.cli import until_signalled
 from streams.demo.checks import Check, check
 from streams.demo.listener import Listener
 from streams.demo.publisher import Publisher
-from streams.demo.report import show_checks, show_exports, show_queries, show_verdict, show_ways_in
+from streams.demo.report import Sql, show_checks, show_exports, show_queries, show_verdict, show_ways_in
 from streams.demo.screen import LIVE_SQL, Screen
 from streams.demo.stage import Stage
 from streams.demo.verdict import judge
@@ -190,14 +190,11 @@ class _Demo:
         return checks
 
     def _ways_in(self, stage: Stage, *, serving: bool) -> None:
-        show_ways_in(self._console, stage.brokers, stage.server.port, stage.metrics_port, serving=serving)
+        [(user, password)] = stage.server.accounts.items()
+        sql = Sql(stage.server.port, user, password)
+        show_ways_in(self._console, stage.brokers, sql, stage.metrics_port, serving=serving)
         if serving:
-            show_exports(
-                self._console,
-                stage.brokers,
-                stage.server.port,
-                stage.settings.drift.events_per_false_alarm,
-            )
+            show_exports(self._console, stage.brokers, sql, stage.settings.drift.events_per_false_alarm)
 
     async def _serve(self, stage: Stage) -> None:
         async def ended() -> None:

@@ -20,7 +20,8 @@ from schemas.settings import Worker as WorkerSettings
 from streams.demo.doorway import doorway
 from streams.embedded import PARTITIONS, EmbeddedBroker
 from streams.sink import Sink
-from streams.store import StoreServer, connect, migrate
+from streams.store import connect, migrate
+from streams.store.server import StoreServer
 from streams.web import Readiness, serve
 from streams.worker.app import Worker
 

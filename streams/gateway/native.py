@@ -58,7 +58,7 @@ class Native:
             self._door.quotas.check(received.sender, len(received.body), 0)  # those before it may have used all
             items = await _split(received.body, self._most, lines=lines)
             self._door.quotas.charge(received.sender, len(items), len(received.body))
-            taken = await take(items, received.sender, feedback=topic == "feedback")
+            taken = await take(items, received.sender, feedback=topic == "feedback", room=self._outbox.room(topic))
         INGEST_RECORDS.labels(path, "accepted").inc(len(taken.rows))
         INGEST_RECORDS.labels(path, "rejected").inc(len(taken.bad))
         if taken.rows:

@@ -60,6 +60,8 @@ class Otlp:
                 self._door.quotas.check(received.sender, len(received.body), 0)  # those before it may have used all
                 found = await self._read(received, signal, request.content_type)
                 _permit(found, received.sender)
+                found.events = _fitting(found.events, found, self._outbox.room("events"))
+                found.feedback = _fitting(found.feedback, found, self._outbox.room("feedback"))
                 records = len(found.events) + len(found.feedback)
                 self._door.quotas.charge(received.sender, records, len(received.body))
             parcels = [("events", found.events), ("feedback", found.feedback)]
@@ -79,6 +81,14 @@ class Otlp:
             return await asyncio.to_thread(normalise)
         except RecordError as error:
             raise RequestError(str(error), 400, "unreadable") from error
+
+
+def _fitting(rows: list[tuple[bytes, bytes]], found: Normalised, room: int) -> list[tuple[bytes, bytes]]:
+    """Drop what is larger than its topic takes, and say so."""
+    fit = [(key, value) for key, value in rows if len(key) + len(value) <= room]
+    if more := len(rows) - len(fit):
+        found.reject("span", f"over {room} bytes as an event, which is what the topic takes; truncate texts", more)
+    return fit
 
 
 def _permit(found: Normalised, sender: Sender) -> None:

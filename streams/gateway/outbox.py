@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from schemas.errors import RequestError
 from schemas.settings import Settings
-from streams.batches import Row, send_keyed
+from streams.batches import Row, Sent, send_keyed
+from streams.deadletters import TOO_LARGE
 from streams.gateway.room import Lease
 from streams.kafka import MAX_MESSAGE_BYTES, client_options
+from streams.producer import Producer
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ _MISSING = "no topic"
 _RETRY_S = 2.0
 _LOOK_S = 1.0
 _ANSWER_S = 5.0
-_REFUSED = (MessageSizeTooLargeError, TopicAuthorizationFailedError)
+_REFUSED = (*TOO_LARGE, TopicAuthorizationFailedError)
 """Says something of the record or of us, nothing of the producer."""
 
 
@@ -46,9 +48,9 @@ class Outbox:
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
-        self._options = client_options(settings.kafka)
+        client_options(settings.kafka)  # raises here, not at every try to connect
         self._timeout_s = settings.ingest.write_timeout_s
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: Producer | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._broken = asyncio.Event()
         self.trouble = "not connected"
@@ -57,6 +59,10 @@ class Outbox:
     def reachable(self) -> bool:
         """Whether Kafka answers and has the topics."""
         return not self.trouble
+
+    def room(self, topic: str) -> int:
+        """Return how many bytes key and value of one record for a topic, without the prefix, may have."""
+        return MAX_MESSAGE_BYTES if self._producer is None else self._producer.room(self._kafka.topic(topic))
 
     def start(self) -> None:
         """Begin to connect; returns at once, and tries until it is stopped."""
@@ -90,9 +96,9 @@ class Outbox:
             raise _away("the connection was made anew")
         try:
             task.result()
-        except MessageSizeTooLargeError as error:
-            message = f"body: an event is larger than the broker takes ({error}); truncate its texts"
-            raise RequestError(message, 413, "too large") from error
+        except TOO_LARGE as error:
+            # Items were measured by what their topic took: sent again, they are measured by what it takes now.
+            raise _away("a topic takes less than before") from error
         except KafkaError as error:
             raise _away(repr(error)) from error
 
@@ -100,17 +106,20 @@ class Outbox:
         producer = self._producer
         if producer is None or self.trouble.startswith(_MISSING):
             raise _away(self.trouble or "not connected")
-        sent: list[asyncio.Future[Any]] = []
+        sent: list[Sent] = []
         try:
             for topic, rows in parcels:
                 sent += await send_keyed(producer, self._kafka.topic(topic), rows) if rows else []
         except BaseException:
-            for future in sent:
-                future.add_done_callback(_nobody_asks)
+            for one in sent:
+                one.future.add_done_callback(_nobody_asks)
             raise
         # All of them are waited for, also where one failed: the room is theirs until they are done with.
-        for outcome in await asyncio.gather(*sent, return_exceptions=True):
+        outcomes = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
+        for one, outcome in zip(sent, outcomes, strict=True):
             if isinstance(outcome, BaseException):
+                if isinstance(outcome, TOO_LARGE):
+                    await producer.refused(one)
                 self._judge(outcome)
                 raise outcome
 
@@ -123,14 +132,7 @@ class Outbox:
         """Have a producer that works, for ever."""
         while True:
             self._broken.clear()
-            producer = AIOKafkaProducer(
-                **self._options,
-                enable_idempotence=True,
-                acks="all",
-                linger_ms=5,
-                max_batch_size=512 << 10,
-                max_request_size=MAX_MESSAGE_BYTES,
-            )
+            producer = Producer(self._kafka, _TOPICS)
             try:
                 await producer.start()
                 self._producer = producer

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-import orjson
-
 from streams.otlp.content import Content, compact, decoded
 from streams.otlp.fields import Fields
-from streams.otlp.limits import MAX_NAME_CHARS
+from streams.otlp.fit import fitted
+from streams.otlp.limits import MAX_EVENTS_BYTES, MAX_NAME_CHARS
 from streams.otlp.result import Normalised
 from streams.otlp.source import Source
 from streams.otlp.times import iso, milliseconds, nanoseconds
@@ -144,10 +143,16 @@ def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
 
 def emit(event: dict[str, Any], source: Source, where: str, out: Normalised) -> None:
     """Serialise an event under the key of its app, where the other signals of the call will come too."""
+    if out.size > MAX_EVENTS_BYTES:
+        out.reject(where, f"the calls before it are {out.size} bytes as events already; send fewer at once")
+        return
     try:
-        out.events.append((source.key, orjson.dumps(event)))
+        raw = fitted(event)
     except TypeError as error:
         out.reject(where, f"it cannot be written as JSON: {str(error)[:200]}")
+        return
+    out.size += len(raw)
+    out.events.append((source.key, raw))
 
 
 def begin(trace_id: str, span_id: str, time_ns: int, source: Source) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Final
 
 MAX_BODY_BYTES: Final = 16 << 20
 """Unpacked. As much as a record of the events topic may have (`streams.decode.MAX_RECORD_BYTES`)."""
+MAX_EVENTS_BYTES: Final = 64 << 20
+"""Of the events of one request. Each call is given the documents retrieved in its trace, which may be 12 MB."""
 MAX_JSON_CONTAINERS: Final = 1_000_000
 """Objects and arrays of one JSON text. ``[{},{},...]`` of 16 MB would else become 400 MB of dicts."""
 MAX_SPAN_BYTES: Final = 4 << 20

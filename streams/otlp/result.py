@@ -45,6 +45,8 @@ class Normalised:
         How many were not used: the ``rejected_spans`` of an OTLP answer.
     unmapped
         By name, GenAI attributes that found no place in an event; digits between dots are ``N``.
+    size
+        Bytes of the events.
     skipped
         Spans and records that are no LLM call, retrieval, verdict or label.
     repaired
@@ -57,6 +59,7 @@ class Normalised:
     rejected: int = 0
     unmapped: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
+    size: int = 0
     repaired: bool = False
 
     def reject(self, where: str, reason: str, count: int = 1) -> None:

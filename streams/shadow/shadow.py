@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from agents.alerts import AlertEngine
+from agents.alerts.engine import with_rules
 from agents.base import Agent, Chunk, State
 from agents.pipeline import Judged
+from schemas.errors import StateError
 from schemas.feedback import Feedback
 from schemas.rules import Rule
 from streams.assembly import CORE_VERSIONS, build_agents
@@ -183,13 +185,31 @@ class Shadow:
         return {PART: {"mark": self.plan.mark, "snapshot": encode(snapshot)}}
 
     def _restore(self, kept: State | None, alerts: State) -> None:
-        if kept is None or kept["mark"] != self.plan.mark:
+        snapshot = self._opened(kept)
+        if snapshot is None:
             self._alerts.restore(self._shared(alerts))
             return
-        snapshot = decode(cast(bytes, kept["snapshot"]))
         for name, home in self._homes().items():
             if snapshot.versions.get(name) == self._versions()[name]:
-                home.restore(snapshot.parts[name])
+                try:
+                    home.restore(snapshot.parts.get(name, {}))
+                except StateError as error:
+                    self._rejected(error)
+
+    def _opened(self, kept: State | None) -> Snapshot | None:
+        """Return what was kept of this plan; None where it is of another one, or cannot be read."""
+        if kept is None or kept.get("mark") != self.plan.mark:
+            return None
+        try:
+            raw = kept.get("snapshot")
+            return decode(raw if isinstance(raw, bytes) else b"", self.plan.settings.worker.snapshot_bytes_max)
+        except StateError as error:
+            self._rejected(error)
+            return None
+
+    def _rejected(self, error: StateError) -> None:
+        log.error("partition %d: shadow %s starts cold (%s): %s", self.partition, self.plan.name, error.reason, error)
+        SHADOW_ERRORS.labels("state").inc()
 
     def _homes(self) -> dict[str, Any]:
         return {agent.name: agent for agent in self._agents} | {"alerts": self._alerts}
@@ -199,10 +219,7 @@ class Shadow:
 
     def _shared(self, alerts: State) -> State:
         """Return of the first version's alerts what belongs to rules that both have."""
-        state: dict[str, Any] = dict(alerts)
-        same = {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r}
-        windows = [row for row in state["windows"] if row[0] in same]
-        return state | {"windows": windows, "active": [row for row in state["active"] if row[0] in same]}
+        return with_rules(alerts, {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r})
 
 
 def _verdict(first: Row, second: Row) -> str:

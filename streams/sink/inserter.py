@@ -6,6 +6,7 @@ Everything here blocks; the sink calls it in a thread.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,8 +14,9 @@ from typing import Any, Protocol
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-from schemas.errors import RecordError, StoreError
+from schemas.errors import BatchError, RecordError, RowError, StoreError
 from streams.metrics import SINK_ERRORS, SINK_REPEATS_DROPPED, SINK_ROWS
+from streams.sink.months import MONTHS_PER_INSERT, by_months
 from streams.sink.ranges import Seen
 from streams.sink.rows import Row, Table, build_row
 
@@ -37,7 +39,7 @@ class Bad:
     """A record that no table takes, and why."""
 
     record: Record
-    error: str
+    error: RecordError
 
 
 @dataclass(slots=True)
@@ -47,6 +49,21 @@ class Outcome:
     seen: Seen
     rows: int = 0
     bad: list[Bad] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Insertion:
+    """A range on its way into ClickHouse: inserts of few months each, the ordinary rows' first.
+
+    Attributes
+    ----------
+    left
+        Token and rows of the inserts that are not made yet.
+    """
+
+    table: Table
+    outcome: Outcome
+    left: deque[tuple[str, list[tuple[Record, Row]]]] = field(default_factory=deque)
 
 
 class Inserter:
@@ -67,7 +84,14 @@ class Inserter:
         self._types: dict[str, list[Any]] = {}
 
     def insert(self, table: Table, origin: str, records: Sequence[Record], seen: Seen) -> Outcome:
-        """Insert all records of one range.
+        """Insert all records of one range: `prepare`, and `advance` until nothing is left."""
+        insertion = self.prepare(table, origin, records, seen)
+        while insertion.left:
+            self.advance(insertion)
+        return insertion.outcome
+
+    def prepare(self, table: Table, origin: str, records: Sequence[Record], seen: Seen) -> Insertion:
+        """Build the rows of one range and divide them into inserts, the same ones at every try.
 
         Parameters
         ----------
@@ -79,19 +103,29 @@ class Inserter:
             All records of the range, ascending.
         seen : tuple of int
             From the mark before the range.
+        """
+        insertion = Insertion(table, Outcome(seen))
+        good = self._build(table, records, insertion.outcome)
+        SINK_ERRORS.labels("bad_row").inc(len(insertion.outcome.bad))
+        if good:
+            for apart, rows in by_months(good, table.dated_column, records[-1].timestamp):
+                insertion.left.append((f"{origin}{apart}", rows))
+        return insertion
+
+    def advance(self, insertion: Insertion) -> None:
+        """Make the next insert.
 
         Raises
         ------
         StoreError
             If ClickHouse is away or refuses for another reason than a row; nothing is lost, try again.
         """
-        outcome = Outcome(seen)
-        good = self._build(table, records, outcome)
-        if good:
-            self._insert_or_bisect(table, origin, good, outcome)
-        SINK_ROWS.labels(table.name).inc(outcome.rows)
-        SINK_ERRORS.labels("bad_row").inc(len(outcome.bad))
-        return outcome
+        token, rows = insertion.left[0]
+        before, bad = insertion.outcome.rows, len(insertion.outcome.bad)
+        self._insert_or_bisect(insertion.table, token, rows, insertion.outcome)
+        insertion.left.popleft()
+        SINK_ROWS.labels(insertion.table.name).inc(insertion.outcome.rows - before)
+        SINK_ERRORS.labels("bad_row").inc(len(insertion.outcome.bad) - bad)
 
     def close(self) -> None:
         """Close the client; the next insert opens another."""
@@ -107,7 +141,7 @@ class Inserter:
             try:
                 row, place = build_row(table, record.value, record.timestamp)
             except RecordError as error:
-                outcome.bad.append(Bad(record, str(error)))
+                outcome.bad.append(Bad(record, error if isinstance(error, BatchError) else RowError(str(error))))
                 continue
             if place is not None:
                 if place <= outcome.seen:
@@ -125,7 +159,7 @@ class Inserter:
             outcome.rows += len(good)
         except _BadRowError as error:
             if len(good) == 1:
-                outcome.bad.append(Bad(good[0][0], str(error)))
+                outcome.bad.append(Bad(good[0][0], RowError(str(error))))
                 return
             middle = len(good) // 2
             for half in (good[:middle], good[middle:]):
@@ -167,14 +201,13 @@ class _BadRowError(Exception):
 def insert_settings(token: str) -> dict[str, Any]:
     """Return the settings under which an insert happens once or not at all.
 
-    The block must stay whole (one block, one token), times must not wrap, and a batch whose times span many months
-    must not be refused for the number of its parts.
+    The block must stay whole (one block, one token), times must not wrap, and no insert makes more parts than planned.
     """
     return {
         "insert_deduplication_token": token,
         "insert_deduplicate": 1,
         "async_insert": 0,
         "date_time_overflow_behavior": "throw",
-        "max_partitions_per_insert_block": 0,
+        "max_partitions_per_insert_block": MONTHS_PER_INSERT,
         "max_insert_threads": 1,
     }

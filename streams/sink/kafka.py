@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.outputs import DeadLetter
 from schemas.settings import Settings
+from streams.deadletters import Origin, letter, post
 from streams.kafka import client_options
 from streams.metrics import SINK_ERRORS
+from streams.producer import Producer
 from streams.sink.inserter import Bad
 from streams.sink.ranges import Mark
-
-MAX_RECORD_BYTES = 32 << 20
 
 
 def consumer(settings: Settings) -> Any:
@@ -64,15 +61,13 @@ class DeadLetters:
     """Writes records that no table takes to ``<prefix>.deadletter``, each delivery awaited."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._topic = settings.kafka.topic("deadletter")
-        self._producer: Any = None
+        self._kafka = settings.kafka
+        self._producer: Producer | None = None
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = AIOKafkaProducer(
-            **client_options(self._settings.kafka), acks="all", max_request_size=MAX_RECORD_BYTES
-        )
+        self._producer = Producer(self._kafka, ["deadletter"], linger_ms=0)
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -90,22 +85,12 @@ class DeadLetters:
             SINK_ERRORS.labels("bad_dead_letter").inc(len(bad))
             return
         for one in bad:
-            await self._producer.send_and_wait(
-                self._topic, dead_letter(tp, one), key=f"{tp.topic}/{tp.partition}".encode()
-            )
+            if self._producer is not None:
+                await post(self._producer, self._topic, f"{tp.topic}/{tp.partition}".encode(), dead_letter(tp, one))
 
 
-def dead_letter(tp: TopicPartition, bad: Bad) -> bytes:
+def dead_letter(tp: TopicPartition, bad: Bad) -> dict[str, Any]:
     """Return the dead letter of one record; the same at every try."""
     record = bad.record
-    letter = DeadLetter(
-        dead_letter_id=hashlib.sha256(f"{tp.topic}/{tp.partition}/{record.offset}".encode()).hexdigest()[:32],
-        reason="sink",
-        error=bad.error[:2000],
-        source_topic=tp.topic,
-        source_partition=tp.partition,
-        source_offset=record.offset,
-        key=record.key.decode(errors="replace") if record.key is not None else None,
-        raw=base64.b64encode(record.value or b"").decode(),
-    )
-    return letter.model_dump_json().encode()
+    origin = Origin(f"{tp.topic}-{tp.partition}-{record.offset}", tp.topic, tp.partition, record.offset)
+    return letter(origin, bad.error, record.key, record.value)

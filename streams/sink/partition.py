@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.sink.inserter import Outcome
+from streams.sink.inserter import Insertion
 from streams.sink.ranges import Mark, Step, decide, take
 
 BATCH_BYTES = 32 << 20
@@ -25,6 +25,8 @@ class Partition:
     since: float = 0.0
     failures: int = 0
     retry_at: float = 0.0
+    work: Work | None = None
+    """Under way over several rounds: far-dated rows are inserted a few months at a time."""
 
     def add(self, records: Sequence[Any], now: float) -> None:
         """Take what a poll gave."""
@@ -39,7 +41,7 @@ class Partition:
 
     def settle(self, work: Work, mark: Mark, now: float) -> None:
         """Forget what is in ClickHouse."""
-        self.mark = mark
+        self.mark, self.work = mark, None
         self.size -= sum(len(r.value or b"") for r in work.records)
         del self.records[: len(work.records)]
         self.since = now
@@ -61,7 +63,12 @@ class Work:
     step: Step
     mark: Mark
     records: list[Any]
-    outcome: Outcome | None = None
+    insertion: Insertion | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its rows are in ClickHouse; a range without records is."""
+        return not self.records or (self.insertion is not None and not self.insertion.left)
 
     @property
     def origin(self) -> str:

@@ -14,15 +14,20 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import ContractError, DecodeError
-from schemas.event import Time, Tokens
+from schemas.event import NAME_MAX, Time, Tokens
 from schemas.feedback import Feedback
 from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
+from streams.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
+from streams.identifiers import shortened, validated
+from streams.record_batches import raise_refused
 from streams.sink.ranges import Seen
 
 Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+MAX_ROW_BYTES, MAX_ROW_VALUES = 2 * MAX_RECORD_BYTES, 2 * MAX_VALUES
+"""Of one record: an event of the largest size and what is said of it."""
 _NONE: Mapping[str, Any] = {}
 # llm.scored hands an event on as its service wrote it, so here it may have every form that the contract reads.
 _TIME, _TOKENS_OF = TypeAdapter[datetime](Time), TypeAdapter[int](Tokens)
@@ -47,11 +52,18 @@ class Table:
     name: str
     fields: tuple[str, ...]
     build: Callable[[bytes], Built]
+    dated_by: str = "received_at"
+    """Column by whose month the table is partitioned."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names, in the order of a row."""
         return (*self.fields, "received_at")
+
+    @property
+    def dated_column(self) -> int:
+        """Position of `dated_by` in a row."""
+        return self.columns.index(self.dated_by)
 
 
 def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
@@ -64,6 +76,8 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
     """
     if value is None:
         raise ContractError("value: null; the sink stores JSON objects only")
+    raise_refused(value)
+    check_size(value, MAX_ROW_BYTES, MAX_ROW_VALUES)
     try:
         row, place = table.build(value)
     except orjson.JSONDecodeError as error:
@@ -131,6 +145,11 @@ def _text(value: Any) -> str:
     return value
 
 
+def _name(value: Any) -> str:
+    """Return a text that became a column of few different values, or a sorting key, at a bounded length."""
+    return shortened(_text(value), NAME_MAX)
+
+
 _EVENT_TEXTS = (
     "environment", "conversation_id", "user_id", "prompt_name", "prompt_version", "provider", "request_model",
     "response_model",
@@ -156,17 +175,17 @@ def _scored(value: bytes) -> Built:
     usage, error, choices = event.get("usage") or _NONE, event.get("error") or _NONE, event.get("choices")
     injection, doubt = signals.get("injection") or _NONE, signals.get("hallucination") or _NONE
     row = (
-        _text(event["event_id"]), _text(event["call_id"]), milliseconds(event["time"]),
-        _text(event["tenant"]), _text(event["app"]),
-        _text(event.get("environment", "production")), *[_text(event.get(name)) for name in _EVENT_TEXTS[1:]],
+        _name(event["event_id"]), _name(event["call_id"]), milliseconds(event["time"]),
+        _name(event["tenant"]), _name(event["app"]),
+        _name(event.get("environment", "production")), *[_name(event.get(name)) for name in _EVENT_TEXTS[1:]],
         *[_tokens(usage.get(name, 0)) for name in _TOKENS],
         _number(event.get("cost_usd")), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
-        _text(error.get("type")), _text(choices[0].get("finish_reason")) if choices else "",
+        _name(error.get("type")), _name(choices[0].get("finish_reason")) if choices else "",
         _number(injection.get("score")), bool(injection.get("flag")),
         _number(doubt.get("score")), bool(doubt.get("flag")), _reason(doubt),
         _number((signals.get("drift") or _NONE).get("distance")),
         orjson.dumps(event).decode(), orjson.dumps(signals).decode(),
-        [_text(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *place,
+        [_name(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *place,
     )  # fmt: skip
     return Built(row, place)
 
@@ -215,6 +234,7 @@ def _aggregate(value: bytes) -> Built:
 
 _DEAD_LETTER_COLUMNS = (
     "dead_letter_id", "reason", "error", "source_topic", "source_partition", "source_offset", "key", "raw",
+    "raw_bytes", "raw_sha256",
 )  # fmt: skip
 
 
@@ -222,6 +242,7 @@ def _dead_letter(value: bytes) -> Built:
     letter = DeadLetter.model_validate_json(value)
     _count(letter.source_partition)
     _count(letter.source_offset, 2**63)
+    _count(letter.raw_bytes, 2**63)
     return Built(tuple(getattr(letter, c) for c in _DEAD_LETTER_COLUMNS))
 
 
@@ -239,7 +260,7 @@ _FEEDBACK_TEXTS = (
 
 
 def _feedback(value: bytes) -> Built:
-    said = Feedback.model_validate_json(value)
+    said = validated(Feedback, value)
     return Built((_in_range(said.time), said.label, *[getattr(said, c) or "" for c in _FEEDBACK_TEXTS]))
 
 
@@ -260,12 +281,16 @@ def _quality(value: bytes) -> Built:
 
 
 TABLES = (
-    Table("scored", "events", _SCORED_COLUMNS, _scored),
-    Table("alerts", "alerts", _ALERT_COLUMNS, _alert),
+    Table("scored", "events", _SCORED_COLUMNS, _scored, "time"),
+    Table("alerts", "alerts", _ALERT_COLUMNS, _alert, "changed_at"),
     Table(
-        "aggregates", "aggregates_1m", ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS), _aggregate
+        "aggregates",
+        "aggregates_1m",
+        ("window_start", *_KEYS, "source_partition", *_COUNTS, *_HISTOGRAMS),
+        _aggregate,
+        "window_start",
     ),
     Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
-    Table("quality", "quality", _QUALITY_COLUMNS, _quality),
-    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback),
+    Table("quality", "quality", _QUALITY_COLUMNS, _quality, "hour"),
+    Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback, "time"),
 )

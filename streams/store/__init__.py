@@ -1,7 +1,6 @@
-"""ClickHouse: connecting, the schema, and the embedded engine served over HTTP."""
+"""ClickHouse: connecting and the schema; `streams.store.server` serves the embedded engine over HTTP."""
 
 from streams.store.connection import connect
 from streams.store.migrations import migrate
-from streams.store.server import StoreServer
 
-__all__ = ["StoreServer", "connect", "migrate"]
+__all__ = ["connect", "migrate"]

@@ -1,4 +1,4 @@
-"""The embedded engine behind the HTTP server: one handle per query, so that nobody's settings reach another's."""
+"""The embedded engine behind the HTTP server: one connection per query, so that nobody's settings reach another's."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import chdb
-
 from schemas.errors import StoreError
-from streams.store.guard import HARMLESS_TABLE_FUNCTIONS, check_read
+from streams.store.embedded import open_handle
 from streams.store.payload import split_insert
+from streams.store.reader import quote, readable, restrict
 
 _CODE = re.compile(r"Code: (\d+)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class EngineError(StoreError):
@@ -29,7 +28,13 @@ class EngineError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A request as the HTTP layer understood it."""
+    """A request as the HTTP layer understood it.
+
+    Attributes
+    ----------
+    owner
+        Whether it may do everything; all others read.
+    """
 
     sql: str
     body: bytes = b""
@@ -37,13 +42,21 @@ class Query:
     default_format: str = "TabSeparated"
     parameters: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
-    writable: bool = True
+    owner: bool = False
     query_id: str = ""
+    compress: bool = False
+    revision: int = 0
+
+    @property
+    def text(self) -> str:
+        """The statement: of the URL, of the body, or begun in one and ended in the other."""
+        body = self.body.decode()
+        return f"{self.sql}\n{body}" if self.sql and body else self.sql or body
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the engine gave."""
+    """A result of the engine."""
 
     body: bytes
     read_rows: int = 0
@@ -58,23 +71,17 @@ class Engine:
     path : Path
         The engine's folder; a process has one engine, so all clients in it name the same.
     database : str
-        Used where a query names none, and instead of ``default``, whose tables are the machine's files.
-    allow_inserts : bool
-        Let everything through.
+        Used where a query names none; for readers also instead of ``default``, which holds none of our tables.
     """
 
-    def __init__(self, path: Path, database: str, *, allow_inserts: bool) -> None:
-        self._path = str(path.resolve())
+    def __init__(self, path: Path, database: str) -> None:
+        self._path = path
         self._database = database
-        self._allow_inserts = allow_inserts
         self._keeper: Any = None  # the engine lives as long as a handle is open
-        self._forbidden: frozenset[str] = frozenset()
 
     def open(self) -> None:
-        """Start the engine and learn the names of its table functions."""
-        self._keeper = chdb.connect(self._path)
-        names = self._keeper.query("SELECT lower(name) FROM system.table_functions", "TSV").bytes().decode().split()
-        self._forbidden = frozenset(names) - HARMLESS_TABLE_FUNCTIONS
+        """Start the engine."""
+        self._keeper = open_handle(self._path)
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -91,43 +98,39 @@ class Engine:
         DeniedError
             If a reader asks for more than reading.
         """
-        sql = query.sql if self._allow_inserts and query.writable else _text(query)
-        if not (self._allow_inserts and query.writable):
-            check_read(sql, query.parameters, self._forbidden)
-        handle = chdb.connect(self._path)
+        handle = open_handle(self._path)
         try:
-            self._prepare(handle, query)
-            return self._execute(handle, query)
+            return self._own(handle, query) if query.owner else self._read(handle, query)
         except RuntimeError as error:
             raise EngineError(_clean(str(error))) from error
         finally:
             handle.close()
 
-    def _prepare(self, handle: Any, query: Query) -> None:
-        database = query.database or self._database
-        if database == "default" and not self._allow_inserts:
-            database = self._database
+    def _read(self, handle: Any, query: Query) -> Answer:
+        sql = readable(handle, query.text)
+        self._use(handle, self._database if query.database == "default" else query.database)
+        restrict(handle)
+        return _execute(handle, sql, query)
+
+    def _own(self, handle: Any, query: Query) -> Answer:
+        self._use(handle, query.database)
+        insert = split_insert(query.sql.encode(), query.body)
+        return _insert(handle, *insert) if insert is not None else _execute(handle, query.text, query)
+
+    def _use(self, handle: Any, database: str) -> None:
+        database = database or self._database
         if not _NAME.fullmatch(database):
             raise ValueError(f"database {database!r}: use letters, digits and _")
         handle.query(f"USE {database}")
-        for name, value in query.settings.items():
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"setting {name!r}: not a name")
-            handle.query(f"SET {name} = {_quote(value)}")
-        if not (self._allow_inserts and query.writable):
-            handle.query("SET readonly = 2")
-
-    def _execute(self, handle: Any, query: Query) -> Answer:
-        insert = split_insert(query.sql.encode(), query.body)
-        if insert is not None:
-            return _insert(handle, *insert)
-        result = handle.query(_text(query), query.default_format, params=query.parameters or None)
-        return Answer(bytes(result.bytes() or b""), result.rows_read())
 
 
-def _text(query: Query) -> str:
-    body = query.body.decode()
-    return f"{query.sql}\n{body}" if query.sql and body else query.sql or body
+def _execute(handle: Any, sql: str, query: Query) -> Answer:
+    for name, value in query.settings.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"setting {name!r}: not a name")
+        handle.query(f"SET {name} = {quote(value)}")
+    result = handle.query(sql, query.default_format, params=query.parameters or None)
+    return Answer(bytes(result.bytes() or b""), result.rows_read())
 
 
 def _insert(handle: Any, into: str, data_format: str, data: bytes) -> Answer:
@@ -138,13 +141,8 @@ def _insert(handle: Any, into: str, data_format: str, data: bytes) -> Answer:
         # SETTINGS stand after FROM INFILE in this form
         target, _, settings = into.partition(" SETTINGS ")
         clause = f" SETTINGS {settings}" if settings else ""
-        result = handle.query(f"{target} FROM INFILE {_quote(file.name)}{clause} FORMAT {data_format}", "TabSeparated")
+        result = handle.query(f"{target} FROM INFILE {quote(file.name)}{clause} FORMAT {data_format}", "TabSeparated")
         return Answer(b"", written_rows=result.rows_read())
-
-
-def _quote(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _clean(message: str) -> str:

@@ -13,7 +13,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from schemas.errors import SettingsError, StoreError
 from schemas.settings import ClickHouse, Settings
 
-DEDUPLICATION_WINDOW = 10_000
+DEDUPLICATION_WINDOW = 100_000
+"""Parts whose tokens are remembered. A range of far-dated rows makes 2,748 parts at the most, and each partition of a
+topic may have one under way: with 10,000, four of them pushed out what a crash then inserted again."""
 RETENTION = {
     "events": "events_days",
     "alerts": "alerts_days",

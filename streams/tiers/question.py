@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from schemas.errors import RecordError
 from schemas.event import LLMEvent
+from streams.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
 from streams.tiers.selection import Selection, Why
 
 
@@ -50,8 +52,9 @@ def questions(value: bytes | None, selection: Selection) -> Iterator[Question]:
 
 def _read(value: bytes | None) -> dict[str, Any] | None:
     try:
+        check_size(value or b"", 2 * MAX_RECORD_BYTES, 2 * MAX_VALUES)
         row = orjson.loads(value or b"")
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecordError):
         return None
     wanted = {"event": dict, "signals": dict, "source_partition": int, "source_offset": int}
     fits = isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in wanted.items())

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -17,10 +17,13 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
-from streams.kafka import MAX_MESSAGE_BYTES, client_options
+from streams.batches import Sent
+from streams.deadletters import TOO_LARGE
+from streams.kafka import client_options
 from streams.keying import event_key
 from streams.logs import describe
-from streams.metrics import TIERS_CHOSEN, TIERS_LAG, TIERS_OUTCOMES, TIERS_OVER_BUDGET, TIERS_SECONDS
+from streams.metrics import OUTPUTS_TOO_LARGE, TIERS_CHOSEN, TIERS_LAG, TIERS_OUTCOMES, TIERS_OVER_BUDGET, TIERS_SECONDS
+from streams.producer import Producer
 from streams.tiers.budget import HourlyBudget, share_of
 from streams.tiers.question import Question, questions
 from streams.tiers.tier import Opinion, Tier
@@ -81,13 +84,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     async def run(self) -> None:
         """Run until `stop`."""
         kafka = self._settings.kafka
-        self._producer = AIOKafkaProducer(
-            **self._options,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=5,
-            max_request_size=MAX_MESSAGE_BYTES,
-        )
+        self._producer = Producer(kafka, ["verdicts", "feedback"])
         self._consumer = AIOKafkaConsumer(
             **self._options,
             group_id=self._group,
@@ -223,8 +220,11 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         return opinion
 
     async def _publish(self, partition: int, answers: Iterable[tuple[Question, Opinion]]) -> None:
-        """Write verdicts and labels, to the partition of their event, and wait until they are there."""
-        sent = []
+        """Write verdicts and labels, to the partition of their event, and wait until they are there.
+
+        One that its topic does not take is counted and left out: asked again, it would be as large.
+        """
+        sent: list[Sent] = []
         for question, opinion in answers:
             verdict = verdict_of(self._tier, question, opinion)
             if verdict is None:
@@ -234,6 +234,16 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             if self._tier.teaches:
                 rows["feedback"] = label_of(verdict, question.event).model_dump_json()
             for topic, row in rows.items():
-                name = self._settings.kafka.topic(topic)
-                sent.append(await self._producer.send(name, row.encode(), key=key, partition=partition))
-        await asyncio.gather(*sent)
+                name, value = self._settings.kafka.topic(topic), row.encode()
+                if len(key) + len(value) > self._producer.room(name):
+                    OUTPUTS_TOO_LARGE.labels(name).inc()
+                    continue
+                future = await self._producer.send(name, value, key=key, partition=partition)
+                sent.append(Sent(future, name, ((key, value),)))
+        outcomes = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
+        for one, outcome in zip(sent, outcomes, strict=True):
+            if isinstance(outcome, TOO_LARGE):
+                OUTPUTS_TOO_LARGE.labels(one.topic).inc()
+                await self._producer.refused(one)
+            elif isinstance(outcome, BaseException):
+                raise outcome

@@ -19,6 +19,7 @@ from schemas.settings import Settings
 from streams.kafka import check_topics
 from streams.logs import describe
 from streams.metrics import WORKER_RECORDS
+from streams.record_batches import RefusedBatch
 from streams.shadow.host import ShadowHost
 from streams.shadow.plan import plan_of
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
@@ -129,6 +130,17 @@ class Worker:
             return None
         return found
 
+    def recoveries(self) -> dict[str, dict[str, list[str]]]:
+        """Return what of the state did not come back, by partition: parts that started cold, why state was rejected.
+
+        A worker that started cold is ready: it scores. Its baselines are learned anew, of which somebody should know.
+        """
+        engines = sorted(self.engines.items())
+        return {
+            "cold": {str(p): list(e.cold) for p, e in engines if e.cold},
+            "rejected": {str(p): list(e.rejected) for p, e in engines if e.rejected},
+        }
+
     def _build_app(self) -> faust.App:
         kafka, worker = self.settings.kafka, self.settings.worker
         app = faust.App(
@@ -199,7 +211,9 @@ class Worker:
     async def _forward_run(self, forward: Forward, topic: str, partition: int, records: list[ConsumerRecord]) -> None:
         WORKER_RECORDS.labels(topic.removeprefix(f"{self.settings.kafka.topic_prefix}.")).inc(len(records))
         self._forwarded[TP(topic, partition)] = records[0].offset
-        await forward(records)
+        refused = [r for r in records if type(r.value) is RefusedBatch]
+        await self._writer.landed([await self._writer.set_aside(r, r.value.error) for r in refused])
+        await forward([r for r in records if type(r.value) is not RefusedBatch])
         await self._commit(topic, partition, records[-1].offset + 1)
         self._forwarded[TP(topic, partition)] = records[-1].offset + 1
 

@@ -8,28 +8,32 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 
 from agents.base import State
-from agents.pipeline import Outputs, Pipeline, Record
-from schemas.errors import RecordError, StateError
+from agents.pipeline import Outputs, Record
+from schemas.errors import RecordError, SizeError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
 from streams.decode import read_record
+from streams.logs import describe
 from streams.metrics import (
     WORKER_CHUNK_SECONDS,
-    WORKER_COLD_STARTS,
     WORKER_EVENTS,
     WORKER_REPLAYED_DROPPED,
     WORKER_SNAPSHOT_BYTES,
     WORKER_SNAPSHOT_SECONDS,
+    WORKER_STATE_REJECTED,
 )
 from streams.shadow.host import ShadowHost
 from streams.shadow.shadow import PART, Shadow
-from streams.snapshot import Snapshot
+from streams.signing import Signer
+from streams.snapshot import Snapshot, unpacked_size
+from streams.worker.chunks import cut
 from streams.worker.meters import Meters, timed
-from streams.worker.snapshots import load, pieces
+from streams.worker.recovery import Fitted, recover
+from streams.worker.snapshots import pieces, read, reader
 from streams.worker.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -56,58 +60,119 @@ class Engine:
         self._writer = writer
         self._commit = commit
         self._shadows = shadows
-        self._renew()
+        self._events = settings.kafka.topic("events")
+        self._signer = Signer.of(settings)
+        self.pipeline = build_pipeline(partition, settings, timed)
+        self._shadow = shadows.beside(self.pipeline) if shadows else None
+        self._meters = Meters(self.pipeline)
         self._slot = 0
         self._saved = -1
+        self._restored: frozenset[str] = frozenset()
+        self._distrusted: frozenset[str] = frozenset()
+        self.cold: tuple[str, ...] = ()
+        self.rejected: tuple[str, ...] = ()
         self._saving: asyncio.Task[None] | None = None
         self._next_save = time.monotonic() + settings.worker.snapshot_interval_s
         self._next_flush = 0.0
 
     async def restore(self) -> None:
-        """Continue from the newest snapshot, if there is one later than the state in memory."""
-        try:
-            snapshot = await load(self._settings.kafka, self.partition)
-        except StateError as error:
-            log.error("partition %d: %s", self.partition, error)
-            WORKER_COLD_STARTS.labels("all").inc()
+        """Continue from the newest snapshot that fits, if there is one later than the state in memory."""
+        found = await recover(self._settings, self.partition, self.pipeline.offset, self._fit)
+        self.rejected = tuple(sorted({error.reason for error in found.refused})) or self.rejected
+        if found.fitted is None:
+            self.cold = ("all",) if found.refused and self.pipeline.offset < 0 else self.cold
             return
-        if snapshot is None or snapshot.offset <= self.pipeline.offset:
-            return
-        self._renew()
-        wanted = versions(self.pipeline)
-        parts = {name: part for name, part in snapshot.parts.items() if snapshot.versions.get(name) == wanted.get(name)}
-        for name in self.pipeline.restore(parts, snapshot.offset):
-            log.error("partition %d: the state of %s does not fit this version; it starts cold", self.partition, name)
-            WORKER_COLD_STARTS.labels(name).inc()
-        if self._shadow is not None:
-            self._shadow.restore(snapshot.parts.get(PART), self.pipeline.alert_engine.state())
+        self.pipeline, self._shadow = found.fitted.pipeline, found.fitted.shadow
+        self.cold = tuple(found.fitted.cold)
+        self.rejected += ("parts",) * ("parts" not in self.rejected and bool(found.fitted.rejected))
+        self._restored = frozenset(versions(self.pipeline)) - {*self.cold}
         self._meters = Meters(self.pipeline)
-        self._saved = snapshot.offset
+        self._saved = self.pipeline.offset
+        # The other one: until the next snapshot is whole, this is what a crash comes back to.
+        self._slot = 1 - found.slot
+
+    def _fit(self, snapshot: Snapshot) -> Fitted:
+        """Return a fresh pipeline that continues from a snapshot."""
+        if snapshot.partition != self.partition:
+            raise StateError(f"snapshot: of partition {snapshot.partition}", "partition")
+        pipeline = build_pipeline(self.partition, self._settings, timed)
+        wanted = versions(pipeline)
+        parts = {
+            name: part
+            for name, part in snapshot.parts.items()
+            if snapshot.versions.get(name) == wanted.get(name) and name not in self._distrusted
+        }
+        cold = pipeline.restore(parts, snapshot.offset)
+        rejected = [name for name in cold if name in parts or snapshot.versions.get(name) == wanted[name]]
+        rejected = [name for name in rejected if name not in self._distrusted]
+        if rejected and len(cold) == len(wanted):
+            raise StateError(f"snapshot of offset {snapshot.offset}: no part of it fits", "parts")
+        shadow = self._shadows.beside(pipeline) if self._shadows else None
+        if shadow is not None:
+            shadow.restore(snapshot.parts.get(PART), pipeline.alert_engine.state())
+        return Fitted(pipeline, shadow, cold, rejected)
 
     def _renew(self) -> None:
-        self.pipeline: Pipeline = build_pipeline(self.partition, self._settings, timed)
+        self.pipeline = build_pipeline(self.partition, self._settings, timed)
         self._shadow = self._shadows.beside(self.pipeline) if self._shadows else None
         self._meters = Meters(self.pipeline)
+        self._restored = frozenset()
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Judge a run of records and queue what comes of it."""
         if records[0].offset > self.pipeline.offset + 1:
             # A gap: compaction's, or another worker's work since this state was last used.
             await self.restore()
+            await self._catch_up(records[0].offset)
         fresh = [r for r in records if r.offset > self.pipeline.offset]
         WORKER_REPLAYED_DROPPED.inc(len(records) - len(fresh))
         if fresh:
             await self._judge(fresh)
         await self._housekeeping()
 
+    async def _catch_up(self, end: int) -> None:
+        """Judge what lies between the state and an offset: the latest snapshot may be older than the last commit."""
+        start = self.pipeline.offset + 1
+        if start == 0 or start >= end:
+            return
+        async with reader(self._settings.kafka) as consumer:
+            tp = TopicPartition(self._events, self.partition)
+            consumer.assign([tp])
+            async for batch in read(consumer, tp, start, end):
+                for run in cut(batch, self._settings.worker.chunk_records):
+                    await self._judge(run.value)
+
+    async def _distrust(self, error: Exception, fresh: Sequence[ConsumerRecord]) -> None:
+        """Start a part cold whose restored state it cannot work with, and judge again what came since the snapshot.
+
+        Without this a forged or damaged value that passes all checks would stop the worker after every start.
+        """
+        part = self.pipeline.busy
+        if part not in self._restored:
+            raise error
+        log.error("partition %d: the restored state of %s fails: %s", self.partition, part, describe(error))
+        WORKER_STATE_REJECTED.labels("failed").inc()
+        self._distrusted |= {part}
+        self._renew()
+        await self.restore()
+        self.rejected += ("failed",) * ("failed" not in self.rejected)
+        if self.pipeline.offset < 0:
+            await self._judge(fresh)
+        else:
+            await self._catch_up(fresh[-1].offset + 1)
+
     async def _judge(self, fresh: Sequence[ConsumerRecord]) -> None:
         with WORKER_CHUNK_SECONDS.time():
             decoded, bad = self._decode(fresh)
-            out: Outputs = self.pipeline.process(decoded)
+            try:
+                out: Outputs = self.pipeline.process(decoded)
+            except Exception as error:  # noqa: BLE001 - raised again unless restored state may be the cause
+                await self._distrust(error, fresh)
+                return
             self.pipeline.offset = fresh[-1].offset
         crash_point("worker.after_judge")
-        for record, error in bad:
-            await self._writer.dead_letter(record, error)
+        for record, problem in bad:
+            await self._writer.dead_letter(record, problem)
         await self._writer.write(self.partition, out)
         WORKER_EVENTS.inc(len(out.scored))
         self._meters.publish(self.pipeline)
@@ -116,12 +181,15 @@ class Engine:
         if self._shadows is not None and self._shadow is not None:
             self._shadows.publish(self._shadow.follow(out.steps, out.alerts))
 
-    @staticmethod
-    def _decode(records: Sequence[ConsumerRecord]) -> tuple[list[Record], list[tuple[ConsumerRecord, RecordError]]]:
+    def _decode(
+        self, records: Sequence[ConsumerRecord]
+    ) -> tuple[list[Record], list[tuple[ConsumerRecord, RecordError]]]:
         good: list[Record] = []
         bad: list[tuple[ConsumerRecord, RecordError]] = []
         for record in records:
             try:
+                if record.headers:
+                    self._signer.check_record(record.value, record.headers, self._events, self.partition)
                 item, raw = read_record(record.value, record.headers)
                 good.append(Record(record.offset, item, raw, record.timestamp))
             except RecordError as error:
@@ -168,13 +236,27 @@ class Engine:
         if shadow is not None:
             more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
             snapshot = replace(snapshot, parts={**snapshot.parts, **more})
-        records = await asyncio.to_thread(pieces, snapshot, self._slot)
+        topic, piece_bytes = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
+        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, piece_bytes)
         self._slot ^= 1
+        size, most = unpacked_size(records[0][1]), self._settings.worker.snapshot_bytes_max
+        if size > most:
+            log.error(
+                "partition %d: its state is %d bytes and would not be restored; raise worker.snapshot_bytes_max=%d",
+                self.partition,
+                size,
+                most,
+            )
         WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))
         # The order is the guarantee: outputs, then the state that includes them, then the commit.
         await self._writer.settled(self.partition)
         crash_point("worker.before_snapshot")
-        await self._writer.snapshot(self.partition, records)
+        try:
+            await self._writer.snapshot(self.partition, records)
+        except SizeError as error:
+            # The state before counts on; the next is cut smaller.
+            log.error("partition %d: snapshot: %s", self.partition, error)
+            return
         crash_point("worker.after_snapshot")
         self._saved = snapshot.offset
         await self._commit(self.partition, snapshot.offset + 1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from time import perf_counter
-from typing import Any
+from itertools import product
+from time import monotonic, perf_counter
+from typing import Any, get_args
 
-from agents.learning.quality import EVERYWHERE
+from agents.learning.quality import EVERYWHERE, Place
 from agents.learning.rows import Learns
 from agents.pipeline import Pipeline
+from agents.tenant_map import TenantLru
+from schemas.learning import Signal
 from streams.metrics import (
     AGENT_SECONDS,
     AGGREGATES_LATE,
@@ -22,8 +26,11 @@ from streams.metrics import (
     LABELS,
     QUALITY,
     REPEATS,
+    SCOPES_OVERFLOW,
 )
 
+log = logging.getLogger(__name__)
+TOLD_EVERY_S = 60.0
 PLACES_MAX = 200
 """Tenants and apps whose live quality is a metric of its own; ClickHouse has it of all."""
 _MEASURES = ("precision", "recall", "auc", "calibration_error", "labels")
@@ -47,7 +54,9 @@ class Meters:
     def __init__(self, pipeline: Pipeline) -> None:
         self._last = _counts(pipeline)
         self._labels = _labels(pipeline)
-        self._places: set[tuple[str, str]] = set()
+        self._overflow = pipeline.overflow()
+        self._told_at = -TOLD_EVERY_S
+        self._places = TenantLru[Place, bool](PLACES_MAX)
         for agent in pipeline.agents:
             if isinstance(agent, Learns):
                 found = agent.learner.quality.of(EVERYWHERE)
@@ -68,18 +77,39 @@ class Meters:
             if count > self._labels[key]:
                 LABELS.labels(*key).inc(count - self._labels[key])
         self._labels = labels
+        self._publish_overflow(pipeline)
         JOIN_PENDING.labels(str(pipeline.partition)).set(pipeline.joiner.pending)
 
+    def _publish_overflow(self, pipeline: Pipeline) -> None:
+        now = pipeline.overflow()
+        more = {what: count - self._overflow.get(what, 0) for what, count in now.items()}
+        for what, count in more.items():
+            SCOPES_OVERFLOW.labels(what).inc(max(0, count))
+        if any(count > 0 for count in more.values()) and monotonic() - self._told_at >= TOLD_EVERY_S:
+            self._told_at = monotonic()
+            counted = ", ".join(f"{what} {count}" for what, count in more.items() if count > 0)
+            log.warning("partition %d: more scopes than it has room for (%s)", pipeline.partition, counted)
+        self._overflow = now
+
     def quality(self, rows: Sequence[Mapping[str, Any]], partition: int) -> None:
-        """Show rows of live quality, of the first `PLACES_MAX` tenants and apps."""
+        """Show rows of live quality, of `PLACES_MAX` tenants and apps, with a fair share for each tenant."""
         for row in rows:
             place = (row["tenant"], row["app"])
-            if row["basis"] != "all" or (place not in self._places and len(self._places) >= PLACES_MAX):
+            if row["basis"] != "all":
                 continue
-            self._places.add(place)
+            if place != EVERYWHERE:
+                for _, gone, _ in self._places.put(place[0], place, True):
+                    _hide(gone, str(partition))
             for measure in _MEASURES:
                 if row[measure] is not None:
                     QUALITY.labels(row["signal"], *place, str(partition), measure).set(row[measure])
+
+
+def _hide(place: Place, partition: str) -> None:
+    """Remove a place's live quality: a metric keeps each of its labels for ever."""
+    for signal, measure in product(get_args(Signal), _MEASURES):
+        with suppress(KeyError):
+            QUALITY.remove(signal, *place, partition, measure)
 
 
 def _everywhere(signal: str) -> dict[str, str]:

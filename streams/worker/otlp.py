@@ -7,14 +7,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from aiokafka import ConsumerRecord
 
 from schemas.errors import RecordError
 from schemas.settings import Settings
 from streams import otlp_meters
+from streams.batches import Sent
 from streams.crash import crash_point
+from streams.deadletters import Origin
 from streams.otlp import Normalised, normalise_logs, normalise_spans
 from streams.worker.writer import Writer
 
@@ -44,14 +45,14 @@ class OtlpForwarder:
 
     async def forward(self, records: Sequence[ConsumerRecord]) -> None:
         """Write what the records say, and wait until it is there."""
-        waiting: list[asyncio.Future[Any]] = []
+        waiting: list[Sent] = []
         for record in records:
             waiting += await self._record(record)
             crash_point("worker.amid_otlp")
-        await asyncio.gather(*waiting)
+        await self._writer.landed(waiting)
         crash_point("worker.after_otlp")
 
-    async def _record(self, record: ConsumerRecord) -> list[asyncio.Future[Any]]:
+    async def _record(self, record: ConsumerRecord) -> list[Sent]:
         try:
             # In a thread: a Collector puts 8,192 spans into a record, and judging would wait while they are read.
             found = await asyncio.to_thread(self._normalise, record.value)
@@ -60,8 +61,9 @@ class OtlpForwarder:
         otlp_meters.count(self.signal, found)
         if found.rejected:
             self._complain(record, found)
-        sent = await self._writer.keyed("events", found.events)
-        return sent + await self._writer.keyed("feedback", found.feedback)
+        origin = Origin.of(record)
+        sent = await self._writer.keyed("events", found.events, origin)
+        return sent + await self._writer.keyed("feedback", found.feedback, origin)
 
     def _complain(self, record: ConsumerRecord, found: Normalised) -> None:
         """Say why parts of a record were not used, once a minute: the others are in the metric."""

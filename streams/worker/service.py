@@ -13,7 +13,7 @@ async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT (drains) or a failure (raises it)."""
     warm(settings)
     worker, own = Worker(settings), settings.worker
-    readiness = Readiness(worker.lag)
+    readiness = Readiness(worker.lag, details=worker.recoveries)
     pages = await serve(
         own.health_host, own.health_port, lambda: worker.error is None, readiness, settings="worker.health_"
     )

@@ -374,7 +374,8 @@ def test_memory_levels_off_over_a_hundred_thousand_tenants(make: Make, name: str
             agent.learn(label(call, signal, value=call.call_id.endswith("0")))
         if start + 500 in {60_000, 100_000}:
             sizes[start + 500] = unpacked_size(agent)
-    assert sizes[100_000] <= 1.02 * sizes[60_000]
+    # A full map is cut to 7/8 of its capacity (`agents.tenant_map`): at 60,000 it may just have been.
+    assert sizes[100_000] <= 1.02 * 8 / 7 * sizes[60_000]
     assert sizes[100_000] < STATE_LIMIT
 
 

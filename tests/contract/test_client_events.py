@@ -22,6 +22,7 @@ from streamgauge.testing import Recorder
 from schemas import outputs
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
+from streams.decode import decode_event
 from streams.keying import event_key
 
 MODES = get_args(ContentMode)
@@ -63,7 +64,9 @@ def sent(event: Mapping[str, Any], **given_: Any) -> tuple[str, bytes, bytes]:
 
 
 def accepted(value: bytes) -> LLMEvent:
-    return LLMEvent.model_validate_json(value)
+    item = decode_event(value)
+    assert isinstance(item, LLMEvent)
+    return item
 
 
 @pytest.mark.parametrize("mode", MODES)

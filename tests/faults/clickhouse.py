@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from schemas.settings import ClickHouse
-from streams.store.server import StoreServer
+from streams.store.server import OWNER, StoreServer
 
 
 class ClickHouseProcess:
@@ -62,7 +62,7 @@ class ClickHouseProcess:
 
 
 async def _serve(folder: Path, port: int) -> None:
-    server = StoreServer(ClickHouse(path=folder, database="default"), port=port, allow_inserts=True)
+    server = StoreServer(ClickHouse(path=folder, database="default"), port=port, accounts={OWNER: ""})
     await server.start()
     await asyncio.Event().wait()
 

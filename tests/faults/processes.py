@@ -25,7 +25,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-_BY_NAME = {"prices"}
+_BY_NAME = {"prices", "signing_keys"}
 """Settings whose keys are the user's words, and not those of the tree."""
 
 
@@ -39,8 +39,14 @@ def _leaves(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict) and name not in _BY_NAME:
             yield from _leaves(f"{prefix}{name}__", value)
         elif value is not None:
-            shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+            shown = _shown(value)
             yield f"{prefix}{name}".upper(), json.dumps(shown) if isinstance(shown, tuple | dict) else str(shown)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _shown(part) for name, part in value.items()}
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 class Service:

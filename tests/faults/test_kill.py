@@ -164,7 +164,7 @@ async def same_state(tree: Settings) -> None:
     for r in await read_all(tree, "events"):
         pipelines[r.partition].process([Record(r.offset, decode_event(r.value), r.value, r.timestamp)])
     for partition, pipeline in pipelines.items():
-        found = await load(tree.kafka, partition)
+        found = await load(tree, partition)
         if pipeline.offset < 0:
             assert found is None
             continue

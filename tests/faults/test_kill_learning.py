@@ -114,7 +114,7 @@ async def test_what_was_learned_survives_sigkill_to_the_last_bit(
 
         async def judged() -> bool:
             log = await log_of(tree)
-            found = [(await load(tree.kafka, p), records) for p, records in log.items() if records]
+            found = [(await load(tree, p), records) for p, records in log.items() if records]
             return all(snapshot is not None and snapshot.offset == rs[-1].offset for snapshot, rs in found)
 
         await restarted_until(worker, forwarded, 120)
@@ -130,7 +130,7 @@ async def same_weights(tree: Settings) -> None:
     for partition, records in (await log_of(tree)).items():
         pipeline = build_pipeline(partition, tree)
         pipeline.process([Record(r.offset, decode_record(r.value, r.headers), r.value, r.timestamp) for r in records])
-        found = await load(tree.kafka, partition)
+        found = await load(tree, partition)
         if found is None:
             assert not records
             continue

@@ -64,7 +64,7 @@ def test_a_paraphrased_attack_by_thirty_users_is_one_alert_with_all_of_them() ->
     assert firing["value"] == 5
     assert (resolved["value"], resolved["details"]["members"], resolved["details"]["users"]) == (30, 30, 30)
     assert {f"e{n}" for n in places} >= set(resolved["evidence"])
-    assert "your prompt texts! Show what you can do!" in resolved["details"]["text"]
+    assert "text" not in resolved["details"]
 
 
 def test_one_question_by_many_users_is_no_campaign() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -20,6 +21,10 @@ class KafkaBroker:
     ----------
     folder
         Where its data, its log (``kafka.log``) and its ports are kept.
+    properties
+        Its configuration, where that of ``kafka.sh`` is not wanted.
+    client
+        What a client of it must know besides its address, as librdkafka has it.
 
     Attributes
     ----------
@@ -27,8 +32,10 @@ class KafkaBroker:
         ``host:port``; the same after every `start`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, properties: Path | None = None, client: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._environment = os.environ | ({"KAFKA_PROPERTIES": str(properties)} if properties else {})
+        self._client = dict(client or {})
         self.brokers = ""
 
     @property
@@ -42,7 +49,7 @@ class KafkaBroker:
         if not self.running:
             self.brokers = self._run("start").strip()
             # An open port is not yet a working broker: answered metadata is.
-            AdminClient({"bootstrap.servers": self.brokers}).list_topics(timeout=60)
+            AdminClient({"bootstrap.servers": self.brokers, **self._client}).list_topics(timeout=60)
 
     def stop(self) -> None:
         """End it cleanly and wait until it is gone."""
@@ -53,7 +60,8 @@ class KafkaBroker:
         self._run("kill")
 
     def _run(self, verb: str) -> str:
-        done = subprocess.run([str(SCRIPT), verb, str(self.folder)], capture_output=True, text=True, check=False)
+        command = [str(SCRIPT), verb, str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment)
         if done.returncode:
             raise RuntimeError(f"kafka.sh {verb} {self.folder}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout

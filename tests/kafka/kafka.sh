@@ -5,12 +5,13 @@
 #   kafka.sh stop DIR         end it cleanly, wait until it is gone
 #   kafka.sh kill DIR         SIGKILL it; `start` brings it back on the same port with its data
 # Without PORT two free ports are taken at the first start and kept in DIR/ports.
+# KAFKA_PROPERTIES names a file to use as server.properties, with @PORT@, @CONTROLLER@ and @DIR@ in it (default: no security).
 # KAFKA_HEAP (512m), KAFKA_LOG (warn), KAFKA_LIBS (.kafka/libs); the broker's log is DIR/kafka.log.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 libs=${KAFKA_LIBS:-$here/../../.kafka/libs}
 
-usage() { sed -n '2,8p' "$0" >&2; exit 2; }
+usage() { sed -n '2,9p' "$0" >&2; exit 2; }
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 running() { [ -f "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
@@ -40,6 +41,10 @@ free_port() {
 }
 
 write_properties() {
+  if [ -n "${KAFKA_PROPERTIES:-}" ]; then # a file of the caller's, with @PORT@, @CONTROLLER@ and @DIR@ to fill in
+    sed -e "s|@PORT@|$port|g; s|@CONTROLLER@|$controller|g; s|@DIR@|$dir|g" "$KAFKA_PROPERTIES" >"$dir/server.properties"
+    return
+  fi
   cat >"$dir/server.properties" <<P
 process.roles=broker,controller
 node.id=1

@@ -96,7 +96,7 @@ def test_one_revisit_is_the_damped_step_of_the_paper() -> None:
     one = np.ones(1)
     low, high = np.array([-6.0]), np.array([6.0])
     counts, slots, norms = np.array([2]), np.array([1]), np.array([1.25])
-    revisit(0, 1, ids, values, counts, one, 4 * one, one, norms, -2 * one, slots, alphas, shared, own, 0.3, 0.7, low, high, 0.2, 0.0)  # fmt: skip  # noqa: E501
+    revisit(np.array([0]), ids, values, counts, one, 4 * one, one, norms, -2 * one, slots, alphas, shared, own, 0.3, 0.7, low, high, 0.2, 0.0)  # fmt: skip  # noqa: E501
     agree = 1 / (1 + math.exp(2.0))
     cap = 4 * 0.8 * agree / (0.8 * agree + 0.2 * (1 - agree))
     expected = cap / (1 + math.exp(-2.0 / 2)) / (1 + 0.25 * cap * 1.25 / 2)

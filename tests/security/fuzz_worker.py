@@ -101,6 +101,7 @@ def publish(tree: Settings, others: Iterator[Hostile], honest_part: list[bytes])
     options = {
         "bootstrap.servers": tree.kafka.brokers,
         "partitioner": "murmur2_random",
+        "enable.idempotence": True,  # a retry would change the order, and with it what drift learns
         "linger.ms": 5,
         "message.max.bytes": 30_000_000,
         "queue.buffering.max.kbytes": 200_000,

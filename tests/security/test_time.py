@@ -105,7 +105,7 @@ def assert_exact(run: Run, tenant: str) -> None:
     assert run.states(tenant)[3][:2] == ("errors", "resolved")
     counts = run.pipeline.joiner.counts
     # The one whose other half never comes is given up after ten minutes, when its minute is closed.
-    assert (counts.late, run.pipeline.aggregator.late, run.pipeline.aggregator.evicted) == (0, 1, 0)
+    assert (counts.late, run.pipeline.aggregator.late, run.pipeline.aggregator.overflow) == (0, 1, 0)
     mine = [row["event"] for row in run.scored if row["event"]["tenant"] == tenant]
     whole = [event for event in mine if event.get("kind", "call") == "call" and not event["time"].startswith("2199")]
     assert len({event["event_id"] for event in whole}) == 6 * MINUTES

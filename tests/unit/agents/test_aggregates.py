@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.aggregates import IDLE_MS, Aggregator, SegmentWindow
+from agents.aggregates import IDLE_MS, Aggregator
 from agents.base import Chunk, milliseconds
 from agents.histogram import bucket, quantile, value_of
+from agents.tenant_map import OTHER
+from agents.window_counts import SegmentWindow
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Aggregate
@@ -110,22 +112,40 @@ def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
     assert aggregator.late == 0
 
 
-def test_open_windows_are_bounded() -> None:
-    aggregator = Aggregator(10**9, 0, windows_max=3)
-    closed = aggregator.add(Chunk([event(60 * i) for i in range(10)]), {})
-    assert (len(closed), aggregator.evicted, len(list(aggregator.dirty(force=True)))) == (7, 7, 3)
+def counted(aggregator: Aggregator, closed: list[SegmentWindow]) -> list[dict[str, Any]]:
+    return [window.row() for window in closed] + list(aggregator.dirty(force=True))
 
 
-def test_a_scope_with_many_windows_pushes_out_its_own() -> None:
+def test_open_windows_are_bounded_and_every_event_is_counted_once() -> None:
+    aggregator = Aggregator(10**9, 0, windows_max=50)
+    calls = [event(1, app=f"app{k % 30}", prompt_version=f"v{k % 7}", cost_usd=0.001) for k in range(2000)]
+    rows = counted(aggregator, aggregator.add(Chunk(calls), {}))
+    assert len(rows) <= 50
+    assert (sum(row["events"] for row in rows), sum(row["cost_nanousd"] for row in rows)) == (2000, 2_000_000_000)
+    assert aggregator.late == 0
+    assert aggregator.overflow == sum(row["events"] for row in rows if OTHER in row.values()) > 0
+
+
+def test_versions_beyond_the_bound_of_a_scope_are_counted_as_other() -> None:
     aggregator = Aggregator(10**9, 0, scope_windows_max=20)
     aggregator.add(Chunk([event(1, app="calm")]), {})
     versions = [event(60 * (k % 3), app="wild", prompt_version=f"v{k}") for k in range(300)]
-    closed = aggregator.add(Chunk(versions), {})
-    assert {window.segment.app for window in closed} == {"wild"}
-    assert len(list(aggregator.dirty(force=True))) <= 21
-    aggregator.add(Chunk([event(2, app="calm")]), {})
-    (calm,) = [row for row in aggregator.dirty() if row["app"] == "calm"]
-    assert calm["events"] == 2
+    assert aggregator.add(Chunk(versions), {}) == []
+    rows = counted(aggregator, aggregator.add(Chunk([event(2, app="calm")]), {}))
+    assert {row["app"]: sum(r["events"] for r in rows if r["app"] == row["app"]) for row in rows} == {
+        "calm": 2,
+        "wild": 300,
+    }
+    other = [row for row in rows if row["prompt_version"] == OTHER]
+    assert (len(rows), sum(row["events"] for row in other)) == (1 + 20 + 3, 280)
+
+
+def test_scopes_beyond_those_that_may_begin_in_a_minute_are_counted_as_other() -> None:
+    aggregator = Aggregator(10**9, 0, new_scopes_max=10)
+    calls = [event(k // 50, tenant=f"tenant{k}") for k in range(100)] + [event(60, tenant="late")]
+    rows = counted(aggregator, aggregator.add(Chunk(calls), {}))
+    assert {row["tenant"]: row["events"] for row in rows if row["events"] > 1} == {OTHER: 90}
+    assert len(rows) == 10 + 1 + 1
 
 
 def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes() -> None:

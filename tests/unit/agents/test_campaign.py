@@ -193,10 +193,16 @@ _NAMES = ("Ada Byron", "Bo Diddley", "Cleo Patra", "Dag Olsen", "Eve Adams", "Fa
 
 
 def test_what_one_user_alone_wrote_is_not_told() -> None:
-    change = campaign()
-    text = str(change.facts["text"])
-    assert "I am patient … Yo, you have it! Forget everything" in text
-    assert not any(part in orjson.dumps(change).decode() for name in _NAMES for part in name.split())
+    told = orjson.dumps(campaign()).decode()
+    assert not any(part in told for name in _NAMES for part in name.split())
+    assert not any(sentence in told for sentence in ("Yo, you have it", "Forget everything"))
+
+
+def test_a_campaign_is_described_by_its_tactic() -> None:
+    events = [event(n, f"I am patient {n}. {ATTACK}") for n in range(6)]
+    families = ["override", "leak", "leak", "leak", "override", "leak"]
+    said = [InjectionSignal(0.9, flag=True, role="user", segment_start=0, family=f, text_index=0) for f in families]
+    assert place(CampaignAgent(), events, said).changes[-1].facts["family"] == "leak"
 
 
 def test_a_change_says_how_many_from_whom_since_when() -> None:

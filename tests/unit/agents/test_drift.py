@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ BANK = "account balance card transfer limit fee loan rate branch payment stateme
 FOOD = "olive bread oven recipe flour butter onion garlic pasta sauce roast simmer basil dough"
 ORDER = np.random.default_rng(5)
 CONFIG = DriftConfig(reference_events=200, events_per_false_alarm=100_000)
+NAMING = replace(CONFIG, least_users=2)
+"""An abrupt change is found before five users have written its words."""
 
 
 def texts(words: str, n: int, seed: int) -> list[str]:
@@ -60,7 +63,7 @@ def test_latency_that_comes_in_waves_is_quiet() -> None:
 
 
 def test_a_change_of_topic_is_found_and_named_by_its_words() -> None:
-    ((index, change),) = changes_of([*texts(BANK, 600, 1), *texts(FOOD, 60, 2)], CONFIG)
+    ((index, change),) = changes_of([*texts(BANK, 600, 1), *texts(FOOD, 60, 2)], NAMING)
     assert change.signal == "drift.text"
     assert 600 <= index < 630
     assert abs(change.since_offset - 600) <= 10
@@ -84,7 +87,7 @@ def test_a_few_odd_texts_are_named_by_their_words_and_ids_and_no_usual_ones_are(
     places = 600 + np.random.default_rng(seed).permutation(20)[:5]
     for place, text in zip(places, odd, strict=True):
         stream[place] = text
-    _, change = next((i, c) for i, c in changes_of(stream, CONFIG) if i >= 600)
+    _, change = next((i, c) for i, c in changes_of(stream, NAMING) if i >= 600)
     assert len(set(change.terms_gained) & set(odd[0].split())) >= 3
     assert not set(change.terms_gained) & set(BANK.split())
     assert not change.terms_lost

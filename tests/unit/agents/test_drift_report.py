@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,16 @@ import pytest
 
 from agents.base import Chunk
 from agents.drift import DriftAgent
+from agents.drift.config import DriftConfig
 from agents.drift.cusum import UP
 from agents.drift.layout import NOVELTY, SEGMENT, TEXT
 from agents.drift.report import describe, surprise, terms
 from agents.drift.rows import changes_of
 from agents.drift.segments import Examples
-from agents.drift.tally import SEVERAL
 from schemas.event import CallError, Choice
 from tests.unit.agents.test_drift import BANK, CONFIG, FOOD, call
 
-REFERENCE = 300
+CONFIG_USERS = DriftConfig(reference_events=300)
 RUN = 5
 
 
@@ -28,12 +29,12 @@ def record(**words: tuple[int, str]) -> Any:
     for k, (word, (before, history)) in enumerate(words.items()):
         row["rising_word"][k], row["rising_before"][k], row["rising_history"][k] = k + 1, before, int(history, 2)
         row["rising_name"][k, : len(word)] = np.frombuffer(word.encode(), np.uint8)
-        row["rising_user"][k] = SEVERAL
+        row["rising_users"][k] = 0b11111
     return row
 
 
 def gained(row: Any, run: int = RUN) -> tuple[str, ...]:
-    return terms(row, run, REFERENCE)[0]
+    return terms(row, run, CONFIG_USERS)[0]
 
 
 def test_a_word_is_counted_from_the_begin_on() -> None:
@@ -48,9 +49,10 @@ def test_one_text_names_no_word(history: str) -> None:
     assert gained(record(once=(0, history))) == ()
 
 
-def test_nor_does_one_user() -> None:
+@pytest.mark.parametrize("users", [0, 1, 0b10101010])
+def test_nor_do_four_users(users: int) -> None:
     row = record(name=(0, "11111"))
-    row["rising_user"][0] = 7
+    row["rising_users"][0] = users
     assert gained(row) == ()
 
 
@@ -80,16 +82,16 @@ def test_the_begin_is_that_of_the_chart_that_alarmed(feature: int) -> None:
         row[name][UP, NOVELTY] = value if feature == NOVELTY else 1
     row["text_run"], row["text_offset"] = (RUN, 95) if feature == TEXT else (1, 99)
     examples = Examples(tuple(f"r{n}" for n in range(93, 98)), ((), (), (("before", 94), ("first", 95), ("last", 97))))
-    change = describe(row, 0, (1.5, feature, UP), ("t", "a"), examples, REFERENCE)
+    change = describe(row, 0, (1.5, feature, UP), ("t", "a"), examples, CONFIG_USERS)
     assert (change.since_offset, change.terms_gained, change.event_ids) == (95, ("since",), ("first", "last"))
-    nothing = describe(row, 0, (1.5, feature, UP), ("t", "a"), Examples(examples.recent, ((), (), ())), REFERENCE)
+    nothing = describe(row, 0, (1.5, feature, UP), ("t", "a"), Examples(examples.recent, ((), (), ())), CONFIG_USERS)
     assert nothing.event_ids == examples.recent[-RUN:]
 
 
 def test_of_few_events_since_the_begin_no_earlier_ones_are_named() -> None:
     row = record()
     row["text_run"], row["text_level"] = 2, 1.0
-    change = describe(row, 0, (1.5, TEXT, UP), ("t", "a"), Examples(("r1", "r2", "r3"), ((), (), ())), REFERENCE)
+    change = describe(row, 0, (1.5, TEXT, UP), ("t", "a"), Examples(("r1", "r2", "r3"), ((), (), ())), CONFIG_USERS)
     assert change.event_ids == ("r2", "r3")
 
 
@@ -100,18 +102,19 @@ def test_what_every_long_text_ends_with_is_not_named() -> None:
     long, new = (
         [" ".join([*rng.choice(words.split(), 64), footer]) for _ in range(n)] for words, n in ((BANK, 600), (FOOD, 60))
     )
-    _, change = changes_of([*long, *new], CONFIG)[0]
+    _, change = changes_of([*long, *new], replace(CONFIG, least_users=2))[0]
     assert set(change.terms_gained) & set(FOOD.split())
     assert not set(change.terms_gained) & set(footer.split())
 
 
-@pytest.mark.parametrize(("users", "named"), [(1, False), (2, True)])
-def test_what_one_user_alone_says_is_in_no_alert(users: int, named: bool) -> None:
+@pytest.mark.parametrize(("users", "least", "named"), [(1, 2, False), (4, 5, False), (40, 5, False), (2, 2, True)])
+def test_what_few_users_say_is_in_no_alert(users: int, least: int, named: bool) -> None:
     """A name and a diagnosis of one person once stood in the sentence that goes to pagers."""
     events = [call(i, user_id=f"u{i % 50}") for i in range(600)]
     said = "Zebulon Quackenbush has a diabetes record here"
     odd = [call(600 + i, user_id=f"v{i % users}", messages=({"role": "user", "content": said},)) for i in range(40)]
-    changes = list(DriftAgent(CONFIG).score(Chunk([*events, *map(type(events[0]).model_validate, odd)])).changes)
+    agent = DriftAgent(replace(CONFIG, least_users=least))
+    changes = list(agent.score(Chunk([*events, *map(type(events[0]).model_validate, odd)])).changes)
     words = {word for change in changes for word in change.terms_gained}
     assert changes
     assert ("Quackenbush" in words) is named

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
 LOG_FILE = DOCKER / "clickhouse" / "system_logs.xml"
 USERS_FILE = DOCKER / "clickhouse" / "users.xml"
+ROLES_FILE = ROOT / "streams" / "store" / "access" / "users.d" / "roles.xml"
 UNBOUNDED = [
     "asynchronous_metric_log",
     "error_log",
@@ -179,14 +180,39 @@ def test_the_query_log_ends() -> None:
     assert "DELETE" in ttl
 
 
-def grants(user: str) -> str:
-    return ET.parse(USERS_FILE).findtext(f"users/{user}/grants/query") or ""
+def grants(role: str) -> str:
+    return ET.parse(ROLES_FILE).findtext(f"roles/{role}/grants/query") or ""
 
 
-def test_each_clickhouse_user_may_do_what_it_does_and_no_more() -> None:
+def test_each_clickhouse_role_may_do_what_its_part_does_and_no_more() -> None:
     assert grants("streamgauge_sink") == "GRANT SELECT, INSERT ON streamgauge.*"
     assert grants("streamgauge_reader") == "GRANT SELECT ON streamgauge.*"
-    assert ET.parse(USERS_FILE).findtext("profiles/streamgauge_reader/readonly") == "2"
+
+
+def test_each_clickhouse_user_has_the_role_and_the_profile_of_its_name() -> None:
+    users, roles = ET.parse(USERS_FILE).findall("users/*"), ET.parse(ROLES_FILE)
+    assert {user.tag for user in users} == {role.tag for role in roles.findall("roles/*")}
+    for user in users:
+        assert user.findtext("grants/query") == f"GRANT {user.tag}"
+        assert user.findtext("profile") == user.tag
+        assert roles.find(f"profiles/{user.tag}") is not None
+
+
+def test_clickhouse_reads_users_and_roles() -> None:
+    sources = {(DOCKER / source).resolve() for source, *_ in mounts(SERVICES["clickhouse"]) if source.startswith(".")}
+    assert {USERS_FILE, ROLES_FILE} <= sources
+
+
+def test_a_readers_limits_have_both_bounds() -> None:
+    profile = ET.parse(ROLES_FILE).find("profiles/streamgauge_reader")
+    assert profile is not None
+    assert profile.findtext("readonly") == "2"
+    for setting in profile.findall("constraints/*"):
+        bounds = {bound.tag: bound.text for bound in setting}
+        assert set(bounds) in ({"const"}, {"min", "max"}), setting.tag
+        assert bounds.get("min") != "0", setting.tag  # 0 lifts a limit
+    limited = {setting.tag for setting in profile.findall("constraints/*")}
+    assert {"max_execution_time", "max_memory_usage", "format_schema", "allow_introspection_functions"} <= limited
 
 
 def test_passwords_come_by_environment_and_none_is_written_down() -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.errors import RecordError, StoreError
+from schemas.errors import RecordError, RowError, StoreError
 from schemas.outputs import DeadLetter
 from schemas.settings import ClickHouse, Settings
 from streams.sink.inserter import Bad, Inserter
@@ -173,8 +173,8 @@ def test_a_missing_table_is_the_stores_fault_not_the_rows(inserter: Inserter, st
 
 
 def test_a_dead_letter_holds_the_record_whole() -> None:
-    letter = DeadLetter.model_validate_json(
-        dead_letter(TopicPartition("llm.scored", 2), Bad(Record(9, b"\xff{"), "why"))
+    letter = DeadLetter.model_validate(
+        dead_letter(TopicPartition("llm.scored", 2), Bad(Record(9, b"\xff{"), RowError("why")))
     )
     assert base64.b64decode(letter.raw) == b"\xff{"
     assert (letter.reason, letter.source_topic) == ("sink", "llm.scored")

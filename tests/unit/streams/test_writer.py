@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from agents.pipeline import Outputs
 from schemas.errors import DecodeError
 from schemas.settings import Settings
+from streams.batches import Sent
 from streams.worker.writer import Writer
 
 RECORD = ConsumerRecord("events", 0, 7, 0, 0, None, b"{", None, 0, 1, ())
@@ -24,15 +25,18 @@ class Full:
     """A producer without room until it is released, whose broker then refuses what was sent."""
 
     def __init__(self) -> None:
-        self.room = asyncio.Event()
+        self.free = asyncio.Event()
 
     async def send(self, *_: Any, **__: Any) -> asyncio.Future[Any]:
-        await self.room.wait()
+        await self.free.wait()
         sent = asyncio.get_running_loop().create_future()
         sent.set_exception(KafkaError("refused"))
         return sent
 
     send_batch = send
+
+    def room(self, _: str) -> int:
+        return 1 << 20
 
     def create_batch(self) -> Mock:
         return Mock()
@@ -40,7 +44,7 @@ class Full:
 
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    monkeypatch.setattr("streams.worker.writer.AIOKafkaProducer", lambda **_: Full())
+    monkeypatch.setattr("streams.worker.writer.Producer", lambda *_: Full())
     return Writer(Settings())
 
 
@@ -60,7 +64,7 @@ async def test_what_is_queued_while_a_snapshot_settles_is_waited_for_by_the_next
     queued = asyncio.ensure_future(queue(writer))
     await asyncio.sleep(0)
     await writer.settled(0)
-    writer._producer.room.set()
+    writer._producer.free.set()
     await queued
     for _ in range(2):
         with pytest.raises(KafkaError, match="refused"):
@@ -70,6 +74,6 @@ async def test_what_is_queued_while_a_snapshot_settles_is_waited_for_by_the_next
 async def test_what_is_written_is_forgotten(writer: Writer) -> None:
     done = asyncio.get_running_loop().create_future()
     done.set_result(None)
-    writer._waiting[0].append(done)
+    writer._waiting[0].append(Sent(done, "llm.scored", ()))
     await writer.settled(0)
     assert writer._waiting == {0: []}

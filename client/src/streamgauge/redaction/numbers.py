@@ -12,7 +12,7 @@ from functools import cache
 
 Span = tuple[int, int]
 
-_DIGITS = re.compile(r"[0-9](?<![\w.].)(?=[0-9 -]{12})(?<![0-9][ -].)" + r"[ -]?[0-9]" * 12 + r"(?:[ -]?[0-9]){0,6}")
+_DIGITS = re.compile(r"[2-6](?<![\w.].)(?<![0-9][ -].)(?=[0-9 -]{12})" + r"[ -]?[0-9]" * 12 + r"(?:[ -]?[0-9]){0,6}")
 _BRANDS = (  # first digits, lengths
     (re.compile(r"4"), (13, 16, 19)),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
@@ -46,7 +46,7 @@ _IBAN_COUNTRIES = {
 # Countries whose account numbers have no letters: where their code begins no number, the search itself goes on.
 _OF_DIGITS = "A[ET]|B[AE]|CZ|D[EK]|E[EGS]|F[IO]|GL|H[RU]|I[LS]|L[TY]|M[EN]|NO|P[LT]|RS|S[EIK]|T[LN]|XK"
 _IBAN_DIGITS = re.compile(
-    r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![A-Za-z0-9][A-Za-z]{2}..)"
+    r"[0-9](?<=[A-Za-z]{2}.)(?<![A-Za-z0-9][A-Za-z]{2}.)[0-9]"
     rf"(?:(?={' {0,3}[0-9]' * 8})|(?<!(?i:{_OF_DIGITS})..))"
 )
 

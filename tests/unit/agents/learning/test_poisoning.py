@@ -59,7 +59,13 @@ class Story:
         event = EVENTS[row]
         said = {"feedback_id": f"f{self._given}", "call_id": event.call_id, "time": event.time, "tenant": event.tenant}
         more = {"app": event.app, "signal": "injection", "label": value, "source": source, "user_id": who}
-        assert self.agent.learn(Feedback.model_validate(said | more))
+        self.give(Feedback.model_validate(said | more))
+
+    def give(self, feedback: Feedback) -> None:
+        """Users have a budget, which 500 labels exceed; whatever they say beyond it is not learned."""
+        before = self.agent.learner.counts.over_budget
+        known = self.agent.learn(feedback)
+        assert known or (feedback.source == "user" and self.agent.learner.counts.over_budget == before + 1)
 
     def margins(self, texts: list[str]) -> NDArray[np.float64]:
         events = [as_event({"text": text}, 10_000 + k) for k, text in enumerate(texts)]
@@ -142,5 +148,5 @@ def test_one_user_alone_with_five_hundred_opposite_labels_leaves_attacks_attacks
             feedback_id=f"p{k}{truly}", call_id=event.call_id, time=event.time, tenant=event.tenant, app=event.app,
             signal="injection", label=value ^ truly, source=source, user_id="mallory",
         )  # fmt: skip
-        assert poisoned.agent.learn(feedback)
+        poisoned.give(feedback)
     assert poisoned.auc_of_attacks() > before - LIMIT

@@ -86,8 +86,8 @@ def test_whoever_contradicts_the_model_at_every_turn_is_set_aside_and_their_labe
     for n in range(60):
         target.learn(label(n, value=n % 2 == 0, who="mallory", source="user"))
     assert target.counts.doubted > 40
-    assert len(target.moves) == 0
-    assert not target.moves.shared.any()
+    assert len(target.tracks.unverified.moves) == 0
+    assert not target.tracks.unverified.moves.own.any()
 
 
 def test_others_who_confirm_win_belief_back() -> None:
@@ -96,17 +96,18 @@ def test_others_who_confirm_win_belief_back() -> None:
         show(target, n, base=-3.0)
     for n in range(30):
         target.learn(label(n, value=True, who="ann", source="user"))
-    assert target.labellers.believed(("acme", "user ann")) == 0.0
+    assert target.tracks.unverified.labellers.believed(("acme", "user ann")) == 0.0
     for n in range(30):
         target.learn(label(n, value=True, who="bob"))
         target.learn(label(n, value=True, who="cy"))
-    assert target.labellers.believed(("acme", "user ann")) > 0.5
+    assert target.tracks.unverified.labellers.believed(("acme", "user ann")) > 0.5
 
 
 def test_the_hundredth_and_first_label_of_a_day_counts_less() -> None:
     target = learner()
-    weights = [target.labellers.count(("t", "user ann"), "annotator", 0) for _ in range(400)]
+    labellers = target.tracks.verified.labellers
+    weights = [labellers.count(("t", "user ann"), "annotator", 0) for _ in range(400)]
     assert weights[:100] == [weights[0]] * 100
     assert weights[399] == pytest.approx(weights[0] / 2)
-    assert target.labellers.count(("t", "user ann"), "annotator", 86_400_000) == weights[0]
-    assert [target.labellers.count(("t", "any judge"), "annotator", 0) for _ in range(400)][399] == weights[0]
+    assert labellers.count(("t", "user ann"), "annotator", 86_400_000) == weights[0]
+    assert [labellers.count(("t", "any judge"), "annotator", 0) for _ in range(400)][399] == weights[0]
