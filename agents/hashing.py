@@ -1,9 +1,9 @@
 """Hashed features of text: character 3- to 5-grams, words and word pairs, in one pass over UTF-8.
 
-The text is folded first: case, width, ligatures, accents of Latin letters and mathematical alphabets go; characters
-that do not show (zero-width, bidirectional marks, variation selectors) are dropped, tag characters read as the ASCII
-they hide; a run of white space is one space, a digit is a zero. `agents.hashing_reference` is the same in plain
-Python; a property test holds the two equal.
+The text is folded first: case, width, ligatures, accents of Latin letters, combining marks, small capitals, squared and
+mathematical alphabets go; characters that do not show (zero-width, bidirectional marks, variation selectors) are
+dropped, tag characters read as the ASCII they hide; a run of white space is one space, a digit is a zero.
+`agents.hashing_reference` is the same in plain Python; a property test holds the two equal.
 
 References
 ----------

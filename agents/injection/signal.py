@@ -30,9 +30,11 @@ class InjectionSignal:
         history), ``response`` (any choice), ``parameter``, ``label``, ``error``, ``other`` (fields that the contract
         does not know); from a score of .2 on.
     obfuscation
-        How it was hidden: ``hidden`` (zero-width, tag, full-width or mathematical characters), ``homoglyph``,
-        ``base64``, ``hex``, ``leetspeak``, ``spaced`` (letters set apart), ``escaped`` (a backslash before each);
-        flagged events only.
+        How it was hidden: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters, struck-through
+        letters, bytes in variation selectors), ``homoglyph``, ``base64`` (of either alphabet, in lines, up to four
+        times), ``hex``, ``binary`` and ``codes`` (of characters), ``morse``, ``escapes`` (percent codes, entities,
+        backslash escapes), ``rot13``, ``reversed``, ``leetspeak``, ``spaced`` (letters set apart), ``split`` (a mark
+        in each word), ``joined`` (WordsInOne), ``escaped`` (a backslash before each letter); flagged events only.
     segment_start
         Where the worst window of that text (of the decoded text, where it was encoded) begins, in characters;
         flagged events only.
