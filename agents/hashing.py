@@ -1,9 +1,9 @@
 """Hashed features of text: character 3- to 5-grams, words and word pairs, in one pass over UTF-8.
 
-The text is folded first: case, width, ligatures, accents of Latin letters and mathematical alphabets go; characters
-that do not show (zero-width, bidirectional marks, variation selectors) are dropped, tag characters read as the ASCII
-they hide; a run of white space is one space, a digit is a zero. `agents.hashing_reference` is the same in plain
-Python; a property test holds the two equal.
+The text is folded first: case, width, ligatures, accents of Latin letters, combining marks, small capitals, squared and
+mathematical alphabets go; characters that do not show (zero-width, bidirectional marks, variation selectors) are
+dropped, tag characters read as the ASCII they hide; a run of white space is one space, a digit is a zero.
+`agents.hashing_reference` is the same in plain Python; a property test holds the two equal.
 
 References
 ----------
@@ -35,19 +35,25 @@ SPACE, _ZERO = 32, 48
 _IDEOGRAPHS = ((0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00))
 _SURROGATES = range(0xD800, 0xE000)
 _SELECTORS = range(0xFE00, 0xFE10)
+_MARKS = ((0x300, 0x370), (0x1AB0, 0x1B00), (0x1DC0, 0x1E00), (0x20D0, 0x2100), (0xFE20, 0xFE30))
+"""Combining marks of no script of their own: a decomposed letter reads as the composed one."""
+_SMALL_CAPITAL = "LATIN LETTER SMALL CAPITAL "
 
 
 def _folded(code: int) -> int:
     character = chr(code)
     category = unicodedata.category(character)
-    if category == "Cf" or code in _SELECTORS:
+    if category == "Cf" or code in _SELECTORS or any(low <= code < high for low, high in _MARKS):
         return DROP
     if category in {"Cc", "Zs", "Zl", "Zp"}:
         return SPACE
     if category == "Nd":
         return _ZERO
+    name = unicodedata.name(character, "")
+    if name.startswith(_SMALL_CAPITAL) and len(name) == len(_SMALL_CAPITAL) + 1:
+        return ord(name[-1].lower())
     folded = unicodedata.normalize("NFKC", character).casefold()
-    if unicodedata.name(character, "").startswith("LATIN"):
+    if name.startswith("LATIN"):
         folded = unicodedata.normalize("NFKD", folded)
     return ord(folded[0]) if folded and ord(folded[0]) < PLANE else code
 
@@ -83,12 +89,16 @@ def fold_one(c, table):  # type: ignore[no-untyped-def]
         return int64(table[c]), False
     if c < PLANE:
         f = int64(table[c])
-        return f, f == DROP or 0xFF01 <= c < 0xFF5F
+        # An accent set apart hides nothing; what is struck through does.
+        return f, (f == DROP and not 0x300 <= c < 0x334) or 0xFF01 <= c < 0xFF5F
     if 0xE0020 <= c < 0xE007F:
         return int64(table[c - 0xE0000]), True
     if 0x1D400 <= c < 0x1D6A4:
         return int64(97 + (c - 0x1D400) % 26), True
-    return c, False
+    if 0x1F130 <= c < 0x1F18A and (c - 0x1F130) % 32 < 26:
+        return int64(97 + (c - 0x1F130) % 32), True  # squared and circled letters
+    # Two regional letters are a flag: they hide nothing.
+    return int64(97 + c - 0x1F1E6) if 0x1F1E6 <= c < 0x1F200 else c, False
 
 
 @njit(cache=True, nogil=True)

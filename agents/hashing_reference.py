@@ -20,6 +20,10 @@ def fold(text: str) -> list[int]:
             folded = int(FOLD[code - 0xE0000])
         elif 0x1D400 <= code < 0x1D6A4:
             folded = ord("a") + (code - 0x1D400) % 26
+        elif 0x1F130 <= code < 0x1F18A and (code - 0x1F130) % 32 < 26:
+            folded = ord("a") + (code - 0x1F130) % 32
+        elif 0x1F1E6 <= code < 0x1F200:
+            folded = ord("a") + code - 0x1F1E6
         else:
             folded = code
         if folded >= 0 and not (folded == ord(" ") and (not out or out[-1] == ord(" "))):

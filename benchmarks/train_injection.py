@@ -451,7 +451,7 @@ class Model:
         out = np.full((len(rows), 2), -30.0)
         for k in range(0, len(rows), 256):
             chunk = Chunk([as_event(row) for row in rows[k : k + 256]])
-            _, _, found = agent.look(chunk.texts)
+            found = agent.look(chunk.texts).found
             best = np.empty(len(chunk), np.int64)
             worst_of(found.event, found.margin, best)
             there = np.flatnonzero(best >= 0)

@@ -37,6 +37,9 @@ INPUT_ISSUES: dict[str, str] = {
     "end is a hash now; the whole is in the field `shortened`",
     "keys_left_out": f"labels, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
     "`shortened`",
+    "invalid_unicode": "a text of it was no valid Unicode (half of a surrogate pair, bytes that are no UTF-8); what "
+    "was none is U+FFFD now",
+    "truncated_json": "a message attribute held JSON that was cut; what stood before the cut is scored",
     "time_skew": "its time is further ahead of the broker's time of its record than worker.allowed_skew_s; it is "
     "counted at the broker's time, and moves no clock",
 }

@@ -17,6 +17,7 @@ from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from streams.identifiers import validated
 from streams.record_batches import raise_refused
+from streams.repair import INVALID_UNICODE, repaired_unicode
 
 FEEDBACK_HEADER = ("kind", b"feedback")
 COMMAND_HEADER = ("kind", b"model")
@@ -40,6 +41,38 @@ def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) 
         return ModelCommand.model_validate_json(raw or b"")
     except ValidationError as error:
         raise explain(error) from error
+
+
+def read_record(
+    raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+) -> tuple[LLMEvent | Feedback | ModelCommand, bytes]:
+    """Return what `decode_record` does, and the bytes that say so, see `read_event`."""
+    # A command is no text of a user's: it is taken as it was sent, or not at all.
+    return (decode_record(raw, headers), raw or b"") if COMMAND_HEADER in headers else read_event(raw, headers)
+
+
+def read_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> tuple[LLMEvent | Feedback, bytes]:
+    """Decode one event or label, repaired where its text is no valid Unicode.
+
+    Returns
+    -------
+    tuple
+        What it says, and the bytes that say so: those that came, unless they had to be repaired.
+
+    Raises
+    ------
+    RecordError
+        Naming the field and the fix.
+    """
+    try:
+        return decode_event(raw, headers), raw or b""
+    except DecodeError:
+        if raw is None or (repaired := repaired_unicode(raw)) is None:
+            raise
+    item = decode_event(repaired, headers)
+    if isinstance(item, LLMEvent):
+        item = item.with_issue(INVALID_UNICODE)
+    return item, item.model_dump_json(exclude_unset=True).encode()
 
 
 def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback:

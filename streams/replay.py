@@ -18,9 +18,10 @@ from schemas.learning import ModelCommand
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
 from streams.deadletters import Origin, letter
-from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, read_record
 from streams.jsonl import numbered_lines
 from streams.keying import partition_for, window_key
+from streams.repair import repaired_unicode
 from streams.signing import UNSIGNED, Signer
 from streams.warm import warm
 
@@ -170,7 +171,7 @@ def deal(
             headers = headers_of(line)
             if log.only is not None:
                 log.signer.check_record(line, headers, log.topic, log.only)
-            item = decode_record(line, headers)
+            item, raw = read_record(line, headers)
         except RecordError as error:
             read.bad += 1
             set_aside(path, number, line, error)
@@ -178,7 +179,7 @@ def deal(
         partition = partition_for(item, log.partitions) if log.only is None else log.only
         offset = offsets.get(partition, 0) if log.only is None else number - 1
         offsets[partition] = offset + 1
-        pending.setdefault(partition, []).append(Record(offset, item, line, timestamp_ms))
+        pending.setdefault(partition, []).append(Record(offset, item, raw, timestamp_ms))
         if len(pending[partition]) >= _CHUNK:
             judge(partition, pending.pop(partition))
     for partition in sorted(pending):
@@ -265,7 +266,8 @@ def headers_of(line: bytes) -> list[tuple[str, bytes]]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return []
+        repaired = repaired_unicode(line)
+        return headers_of(repaired) if repaired is not None else []
     if not isinstance(value, dict):
         return []
     kind = value.get("kind", "feedback" if value.keys() >= {"feedback_id", "signal", "label"} else None)

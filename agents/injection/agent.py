@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
 from agents.fit import strict_restore
-from agents.hashing import FOLD, KIND
-from agents.injection.concepts import lexicon
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
-from agents.injection.evidence import EVIDENCE
+from agents.injection.fields import ROLE_OF, Place, field_texts
+from agents.injection.gate import heads, worth_reading
 from agents.injection.known import Known
+from agents.injection.look import GROUP_OF, Candidates, Look, Unmasked, joined, laid_out, look_at
+from agents.injection.mention import MOST, rest_of
 from agents.injection.obfuscation import unmasked
-from agents.injection.scan import FIRST_CELL, WIDTH, margins, scan, worst_of
+from agents.injection.scan import FIRST_CELL, WIDTH, worst_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
 from agents.injection.suspects import suspects_of
 from agents.injection.tactics import family_of
-from agents.injection.weights import FIRST_CONCEPT, GROUPS, HALF_WINDOW, SCRIPTS, Shipped, shipped
+from agents.injection.weights import Shipped, shipped
 from agents.learning import Learner, LearningConfig, Scored, Space
 from agents.odds import probability
 from agents.rate import RateConfig, RateCusum
+from agents.refusal import is_refusal
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
 NEAR = 0.2
 """Score from which a signal says whose text it is, though it is not flagged."""
+_NEAR_LOGIT = math.log(NEAR / (1.0 - NEAR))
 _HIDDEN_LEAST = 4
 """Hidden characters that make a disguise: fewer come with an emoji or a pasted word."""
 _LEARNED_SIZE = 1 << 15
 """Entries of the tables of what labels moved: a few thousand labels touch as many words and pairs."""
 _ROLE_NAMES = [role.name.lower() for role in Role]
-_GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
-_BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
-_FIRST_OF = np.array([FIRST_CONCEPT.get(role, 0) for role in Role], np.int64)
+_ROLE_OF = np.array([ROLE_OF[place] for place in Place], np.uint8)
+_SAID = np.array([place in {Place.ASSISTANT, Place.RESPONSE} for place in Place])
+"""Places of what a model said."""
+_CAUTION = np.array(
+    [0.5 if place in {Place.ASSISTANT, Place.RESPONSE} else 0.0 if place is Place.TOOL_CALL else 1.0 for place in Place]
+)
+"""Log odds by which a text must exceed the threshold of its role: answers explain and quote what they read, and
+metadata, of which there is most, is rarely an order to anybody."""
+_DECLINED = 1.0
+"""Log odds more where an answer declines: a refusal names what it refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,44 +66,6 @@ class InjectionConfig:
 
     cusum: RateConfig = field(default_factory=lambda: RateConfig(odds_ratio=1.5))
     conversation: ConversationConfig = field(default_factory=ConversationConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Texts that were looked at, as they were or as decoded; columns of equal length.
-
-    Attributes
-    ----------
-    event, role
-        Whose.
-    odds
-        Log odds of the worst window; -inf where there was nothing to read.
-    margin
-        Log odds over the threshold, with what labels moved once that is added.
-    hidden
-        Characters hidden or in disguise.
-    spans
-        Bytes of the worst window in the buffer that was scanned.
-    rows
-        What is remembered, see `scan`.
-    """
-
-    event: NDArray[np.int64]
-    role: NDArray[np.uint8]
-    odds: NDArray[np.float64]
-    margin: NDArray[np.float64]
-    hidden: NDArray[np.int64]
-    spans: NDArray[np.int64]
-    rows: NDArray[np.int32]
-
-
-class Unmasked(NamedTuple):
-    """A disguise, the text below it, which of the chunk's texts wore it, and its first byte among all disguises."""
-
-    trick: str
-    text: str
-    of: int
-    start: int
 
 
 class InjectionAgent:
@@ -142,7 +115,7 @@ class InjectionAgent:
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
         self._rate = RateCusum(self.config.cusum, GRADES)
         self._conversations = Conversations(self.config.conversation)
-        self._known = Known()
+        self._known, self._known_fields = Known(), Known()
 
     @property
     def evicted(self) -> int:
@@ -151,8 +124,9 @@ class InjectionAgent:
 
     def score(self, chunk: Chunk) -> Scores:
         """Judge each event; remember its worst window for a label to come."""
-        texts = chunk.texts
-        chosen, tricks, every = self.look(texts)
+        look = self.look(chunk.texts)
+        others = self._look_at_fields(chunk)
+        chosen, every = look.chosen, joined(look.found, others.found if others else None)
         tenants = [chunk.events[i].tenant for i in every.event.tolist()]
         unverified = self.learner.apply(every.rows[:, FIRST_CELL:], tenants, every.margin)
         best = np.empty(len(chunk), np.int64)
@@ -164,8 +138,11 @@ class InjectionAgent:
         signals = [NOTHING] * len(chunk)
         read = np.flatnonzero(best >= 0)
         worst = best[read]
+        size = len(look.found.event)
         for i, k, logit in zip(read.tolist(), worst.tolist(), logits[worst].tolist(), strict=True):
-            signals[i] = self._signal(texts, chosen, every, k, logit, tricks)
+            signals[i] = (
+                self._signal(look, k, logit) if k < size or not others else self._signal(others, k - size, logit)
+            )
         for i, told in context.items():
             signals[i] = with_context(signals[i], told)
         index = read.tolist()
@@ -173,22 +150,59 @@ class InjectionAgent:
         self.learner.scored(chunk, Scored(index, rows, every.odds[worst], logits[worst], flags))
         return Scores(signals, self._watch(chunk, signals))
 
-    def look(self, texts: Texts) -> tuple[NDArray[np.int64], list[Unmasked], Candidates]:
-        """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change.
-
-        Returns
-        -------
-        tuple
-            Indexes of the texts; each disguise and what is below it; the texts, then the disguises, as judged.
-        """
-        chosen = np.flatnonzero(_GROUP_OF[texts.role] >= 0)
-        hints, plain = self._plain(texts, chosen)
+    def look(self, texts: Texts) -> Look:
+        """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change."""
+        chosen = np.flatnonzero(GROUP_OF[texts.role] >= 0)
+        hints, plain = self._plain(texts, chosen, self._known)
+        self._allow_for_mentions(texts, chosen, plain)
         tricks, variants = self._unmask(texts, chosen, hints)
-        return chosen, tricks, _joined(plain, variants)
+        return Look(texts, chosen, tricks, joined(plain, variants))
 
-    def _plain(self, texts: Texts, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], Candidates]:
+    def _look_at_fields(self, chunk: Chunk) -> Look | None:
+        """Judge the texts beside messages and documents that name concepts of an attack, or wear a disguise."""
+        fields = field_texts(chunk.events)
+        if not fields:
+            return None
+        events, places, strings = zip(*fields, strict=True)
+        start, buffer = laid_out(strings)
+        place, hints = np.array(places, np.uint8), np.empty(len(fields), np.int64)
+        worth, said = np.empty(len(fields), np.bool_), _SAID[place]
+        worth_reading(buffer, start, *heads(), worth)
+        suspects_of(buffer, start, np.arange(len(fields)), hints)
+        chosen = np.flatnonzero(worth | ~said | (hints != 0))
+        if not len(chosen):
+            return None
+        texts = Texts(np.array(events, np.int64), _ROLE_OF[place], start, buffer, strings)
+        hints, plain = self._plain(texts, chosen, self._known_fields)
+        self._allow_for_mentions(texts, chosen, plain)
+        tricks, variants = self._unmask(texts, chosen, hints)
+        found = joined(plain, variants)
+        owners = np.concatenate([chosen, np.array([one.of for one in tricks], np.int64)])
+        found.margin[:] -= _CAUTION[place[owners]]
+        for k in np.flatnonzero(said[owners] & (found.margin > 0)).tolist():
+            found.margin[k] -= _DECLINED * is_refusal(strings[owners[k]])
+        # An event is remembered by its messages and documents, unless something else in it looks like an attack.
+        found.margin[self._base.gain * found.margin < _NEAR_LOGIT] = -np.inf
+        if not np.isfinite(found.margin).any():
+            return None
+        return Look(texts, chosen, tricks, found, fields)
+
+    def _allow_for_mentions(self, texts: Texts, chosen: NDArray[np.int64], found: Candidates) -> None:
+        """Lower the margin of texts that quote an attack and tell of it; a system prompt gives orders."""
+        flagged = np.flatnonzero((found.margin >= 0) & (found.role != Role.SYSTEM)).tolist()
+        rests = [(k, rest.text) for k in flagged if (rest := rest_of(texts.strings[chosen[k]])) and rest.reports]
+        if not rests:
+            return
+        places = [k for k, _ in rests]
+        start, buffer = laid_out([text for _, text in rests])
+        left = look_at(buffer, start, np.arange(len(rests)), found.event[places], found.role[places], self._base)
+        for k, margin in zip(places, left.margin.tolist(), strict=True):
+            if margin < 0:
+                found.margin[k] = max(margin, found.margin[k] - MOST)
+
+    def _plain(self, texts: Texts, chosen: NDArray[np.int64], known: Known) -> tuple[NDArray[np.int64], Candidates]:
         """Return which disguises a text may wear and what was found in it as it stands, of each."""
-        known, system = self._known, texts.role[chosen] == Role.SYSTEM
+        system = texts.role[chosen] == Role.SYSTEM
         prompts = np.flatnonzero(system)
 
         def read(places: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
@@ -218,7 +232,7 @@ class InjectionAgent:
     def _read_texts(self, texts: Texts, which: NDArray[np.int64]) -> tuple[NDArray[np.int64], Candidates]:
         hints = np.empty(len(which), np.int64)
         suspects_of(texts.buffer, texts.start, which, hints)
-        return hints, _look(texts.buffer, texts.start, which, texts.event[which], texts.role[which], self._base)
+        return hints, look_at(texts.buffer, texts.start, which, texts.event[which], texts.role[which], self._base)
 
     def _unmask(
         self, texts: Texts, chosen: NDArray[np.int64], hints: NDArray[np.int64]
@@ -231,45 +245,38 @@ class InjectionAgent:
             found += [(trick, text, of) for trick, text in unmasked(texts.buffer, begin, end, int(hints[k]))]
         if not found:
             return [], None
-        start, buffer = _laid_out([text for _, text, _ in found])
+        start, buffer = laid_out([text for _, text, _ in found])
         tricks = [Unmasked(*one, at) for one, at in zip(found, start[:-1].tolist(), strict=True)]
         every, parents = np.arange(len(tricks)), [one.of for one in tricks]
-        return tricks, _look(buffer, start, every, texts.event[parents], texts.role[parents], self._base, 1)
+        return tricks, look_at(buffer, start, every, texts.event[parents], texts.role[parents], self._base, 1)
 
     def _read(self, prompts: Sequence[str]) -> Sequence[float]:
         """Return the logit of each of some prompts."""
-        start, buffer = _laid_out(prompts)
+        start, buffer = laid_out(prompts)
         every, user = np.arange(len(prompts)), np.full(len(prompts), Role.USER, np.uint8)
-        found = _look(buffer, start, every, every, user, self._base)
+        found = look_at(buffer, start, every, every, user, self._base)
         logits: list[float] = (self._base.gain * found.margin).tolist()
         return logits
 
-    def _signal(  # noqa: PLR0913, PLR0917 - all there is to say of an event
-        self,
-        texts: Texts,
-        chosen: NDArray[np.int64],
-        found: Candidates,
-        k: int,
-        logit: float,
-        tricks: Sequence[Unmasked],
-    ) -> InjectionSignal:
+    def _signal(self, look: Look, k: int, logit: float) -> InjectionSignal:
         score = round(probability(logit), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
-        role = _ROLE_NAMES[found.role[k]]
-        first = int(texts.event.searchsorted(found.event[k]))
+        texts, chosen, tricks, found, fields = look
         of = int(chosen[k]) if k < len(chosen) else tricks[k - len(chosen)].of
+        role = fields[of][1].name.lower() if fields else _ROLE_NAMES[found.role[k]]
+        index = None if fields else of - int(texts.event.searchsorted(found.event[k]))
         if score < self.threshold:
-            return InjectionSignal(score, flag=False, role=role, text_index=of - first)
+            return InjectionSignal(score, flag=False, role=role, text_index=index)
         family = family_of(found.rows[k], self._base.table)
         begin = int(found.spans[k, 0])
         if k >= len(chosen):
             trick, text, _, start = tricks[k - len(chosen)]
             at = len(text.encode("utf-8", "replace")[: begin - start].decode("utf-8", "replace"))
-            return InjectionSignal(score, True, role, trick, at, family, of - first)
-        at = len(texts.buffer[texts.start[chosen[k]] : begin].tobytes().decode("utf-8", "replace"))
+            return InjectionSignal(score, True, role, trick, at, family, index)
+        at = len(texts.buffer[texts.start[of] : begin].tobytes().decode("utf-8", "replace"))
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
-        return InjectionSignal(score, True, role, trick_or_none, at, family, of - first)
+        return InjectionSignal(score, True, role, trick_or_none, at, family, index)
 
     def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[Change]:
         changes: list[Change] = []
@@ -309,42 +316,6 @@ class InjectionAgent:
             raise StateError(f"injection: {error!r}; start cold") from error
         self.learner, self._rate = fresh.learner, fresh._rate
         self._conversations = fresh._conversations
-
-
-def _look(  # noqa: PLR0913, PLR0917 - columns of texts
-    buffer: NDArray[np.uint8],
-    start: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    event: NDArray[np.int64],
-    role: NDArray[np.uint8],
-    base: Shipped,
-    decoded_: int = 0,
-) -> Candidates:
-    m = len(chosen)
-    evidence, odds, margin = np.empty((m, EVIDENCE)), np.empty(m), np.empty(m)
-    hidden, spans = np.empty(m, np.int64), np.zeros((m, 2), np.int64)
-    scripts, rows = np.zeros((m, len(SCRIPTS) + 1), np.int64), np.empty((m, WIDTH), np.int32)
-    scan(
-        buffer, start, chosen, _BLOCK_OF[role], _FIRST_OF[role], role.astype(np.int64), decoded_, base.table, base.unit,
-        FOLD, KIND, *lexicon(), evidence, spans, scripts, hidden, rows,
-    )  # fmt: skip
-    margins(evidence, scripts, _GROUP_OF[role], base.bias, *base.trees, base.thresholds, odds, margin)
-    return Candidates(event, role, odds, margin, hidden, spans, rows)
-
-
-def _laid_out(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return where each text begins, and all of them as UTF-8."""
-    encoded = [text.encode("utf-8", "replace") for text in texts]
-    start = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum([len(b) for b in encoded], out=start[1:])
-    return start, np.frombuffer(b"".join(encoded), np.uint8)
-
-
-def _joined(plain: Candidates, variants: Candidates | None) -> Candidates:
-    if variants is None:
-        return plain
-    pairs = ((getattr(plain, name), getattr(variants, name)) for name in Candidates.__slots__)
-    return Candidates(*(np.concatenate(pair) for pair in pairs))
 
 
 def _digest(base: Shipped) -> str:

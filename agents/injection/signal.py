@@ -25,11 +25,16 @@ class InjectionSignal:
     flag
         Whether ``score`` reached .5.
     role
-        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; from a score of .2 on.
+        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; or where it stood beside these: ``tool_call``
+        (arguments), ``name`` (of a tool or a participant), ``source`` (of a document, or its id), ``assistant`` (the
+        history), ``response`` (any choice), ``parameter``, ``label``, ``error``, ``other`` (fields that the contract
+        does not know); from a score of .2 on.
     obfuscation
-        How it was hidden: ``hidden`` (zero-width, tag, full-width or mathematical characters), ``homoglyph``,
-        ``base64``, ``hex``, ``leetspeak``, ``spaced`` (letters set apart), ``escaped`` (a backslash before each);
-        flagged events only.
+        How it was hidden: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters, struck-through
+        letters, bytes in variation selectors), ``homoglyph``, ``base64`` (of either alphabet, in lines, up to four
+        times), ``hex``, ``binary`` and ``codes`` (of characters), ``morse``, ``escapes`` (percent codes, entities,
+        backslash escapes), ``rot13``, ``reversed``, ``leetspeak``, ``spaced`` (letters set apart), ``split`` (a mark
+        in each word), ``joined`` (WordsInOne), ``escaped`` (a backslash before each letter); flagged events only.
     segment_start
         Where the worst window of that text (of the decoded text, where it was encoded) begins, in characters;
         flagged events only.
@@ -39,7 +44,7 @@ class InjectionSignal:
         only its words tell; flagged events only.
     text_index
         Which of the event's texts it is: messages in order, then documents, empty ones not counted; from a score of .2
-        on.
+        on; None where it is no message or document.
     turns
         How many of the conversation's last prompts it took to reach the threshold; None where one text did.
     echo

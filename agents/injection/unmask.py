@@ -269,7 +269,7 @@ def _size(buffer, i, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _is_readable(buffer, i, end):  # type: ignore[no-untyped-def]
+def is_readable(buffer, i, end):  # type: ignore[no-untyped-def]
     """Tell a text of several words from a key, a digest or a picture."""
     chars = wordlike = 0
     begun = waiting = spaced = False
@@ -314,7 +314,7 @@ def decode_runs(buffer, begin, end, hints, out, runs):  # type: ignore[no-untype
         first, last = _next(kind, buffer, begin, end)
         while first >= 0:
             stop = _undo(kind, buffer, first, last, out, w)
-            if kind > 1 or _is_readable(out, w, stop):
+            if kind > 1 or is_readable(out, w, stop):
                 runs[n, KIND], runs[n, BEGIN], runs[n, END], runs[n, INTO], runs[n, UNTIL] = kind, first, last, w, stop
                 out[stop] = 10
                 w = stop + 1

@@ -16,7 +16,7 @@ from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from streams.batches import Row
 from streams.deadletters import Origin, letter
-from streams.decode import FEEDBACK_HEADER, decode_event
+from streams.decode import FEEDBACK_HEADER, read_event
 from streams.gateway.keys import Sender
 from streams.kafka import MAX_MESSAGE_BYTES
 from streams.keying import event_key
@@ -93,14 +93,13 @@ def row(raw: bytes, sender: Sender, *, feedback: bool = False) -> Row:
     """
     headers = [FEEDBACK_HEADER] if feedback else []
     try:
-        item = decode_event(raw, headers)
+        item, value = read_event(raw, headers)
     except ContractError as error:
         if sender.tenant is None or not _lacks_tenant(error):
             raise
-        raw = _with_tenant(raw, sender.tenant)
-        item = decode_event(raw, headers)
+        item, value = read_event(_with_tenant(raw, sender.tenant), headers)
     _permit(item, sender)
-    return event_key(item), raw
+    return event_key(item), value
 
 
 def _lacks_tenant(error: ContractError) -> bool:

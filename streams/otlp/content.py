@@ -13,6 +13,7 @@ from schemas.errors import RecordError
 from streams.otlp.limits import MAX_MESSAGES, MAX_PARTS
 from streams.otlp.plain_json import loads
 from streams.otlp.values import TOO_DEEP, number
+from streams.repair import INVALID_UNICODE, TRUNCATED_JSON, completed_json, repaired_unicode
 
 _ROLES: Final = {
     **{r: r for r in ("system", "developer", "user", "assistant", "tool")},
@@ -30,17 +31,19 @@ _SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", 
 
 @dataclass(slots=True)
 class Content:
-    """What a call was asked, what it answered, and what had been looked up for it."""
+    """What a call was asked, what it answered, what had been looked up for it, and what was repaired in them."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[str] = field(default_factory=list)
 
     def add(self, other: Content) -> None:
         """Take from another dialect what this one did not say."""
         self.messages = self.messages or other.messages
         self.choices = self.choices or other.choices
         self.documents = self.documents or other.documents
+        self.issues += other.issues
 
 
 def role(value: Any, default: str = "user") -> str:
@@ -70,9 +73,25 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def parts_of(content: Any) -> Any:
+def told(value: Any, into: Content) -> Any:
+    """Return `decoded` of content: what stands in JSON that was cut or is no valid Unicode too, which is an issue."""
+    found = decoded(value)
+    if found is not value or type(value) is not str or not value.startswith(("[", "{")):
+        return found
+    if (raw := repaired_unicode(value.encode())) is not None and (whole := decoded(raw.decode())) != raw.decode():
+        into.issues.append(INVALID_UNICODE)
+        return whole
+    if (begun := completed_json(value)) is not None:
+        into.issues.append(TRUNCATED_JSON)
+        return begun
+    return found
+
+
+def parts_of(content: Any, into: Content | None = None) -> Any:
     """Return a list of parts that was written as JSON text; any other text stays, be it JSON or not."""
-    return decoded(content) if isinstance(content, str) and content.startswith(_PARTS) else content
+    if not (isinstance(content, str) and content.startswith(_PARTS)):
+        return content
+    return decoded(content) if into is None else told(content, into)
 
 
 def flat(content: Any) -> str:

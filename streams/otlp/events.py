@@ -51,6 +51,8 @@ def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView 
         event["usage"] = counted
     if found.labels:
         event["labels"] = found.labels
+    if content.issues:
+        event["input_issues"] = list(dict.fromkeys(content.issues))
     cost = found.number("cost_usd")
     if cost is not None and 0.0 <= cost <= 1e6:
         event["cost_usd"] = cost

@@ -74,6 +74,7 @@ class Journal:
         call = self.calls.get(key)
         if call is None:
             call = self.calls[key] = _Call(log, self.sources.of(log.resource, found), found)
+        call.content.issues += log.issues
         if log.name in GUARDRAILS:
             if (said := verdict(log.attributes)) is not None and len(call.verdicts) < MAX_VERDICTS:
                 call.verdicts.append(said)

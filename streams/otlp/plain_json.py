@@ -17,6 +17,7 @@ from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_FIELDS, MAX_JSON
 from streams.otlp.result import Normalised
 from streams.otlp.values import from_json, integer, pairs_from_json
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
+from streams.repair import INVALID_UNICODE, repaired_unicode
 
 _EVENT_MARKS: Final = ("gen_ai", "db.query.result")
 _HEX: Final = re.compile("[0-9a-f]*").fullmatch
@@ -61,7 +62,7 @@ def logs(raw: bytes, out: Normalised) -> Logs:
 
 
 def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mapping[str, Any], str, dict[str, Any]]]:
-    body = loads(raw)
+    body = _body(raw, out)
     if body == {}:
         return
     if not isinstance(body, dict) or levels[0] not in body:
@@ -77,6 +78,21 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
                     out.reject(f"{levels[2]} {count}", f"one request has over {MAX_SPANS}; send smaller batches")
                 else:
                     yield record, scope, resource
+
+
+def _body(raw: bytes, out: Normalised) -> Any:
+    try:
+        return loads(raw)
+    except DecodeError:
+        if (repaired := repaired_unicode(raw)) is None:
+            raise
+    out.repaired = True
+    return loads(repaired)
+
+
+def _issues(out: Normalised, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what was repaired in a record, of a body of which something was."""
+    return (INVALID_UNICODE,) if out.repaired and b"\xef\xbf\xbd" in orjson.dumps(record) else ()
 
 
 def _listed(value: Any) -> list[Any]:
@@ -153,6 +169,7 @@ def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], ou
         resource,
     )
     view.attributes = _attributes(span.get("attributes"), view, out)
+    view.issues = _issues(out, span)
     if events := span.get("events"):
         view.happenings = _happenings(events)
     return view
@@ -184,4 +201,5 @@ def _log_view(record: Mapping[str, Any], scope: str, resource: dict[str, Any], o
         attributes,
         scope,
         resource,
+        _issues(out, record),
     )

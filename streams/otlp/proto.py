@@ -10,12 +10,13 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from schemas.errors import ContractError
+from schemas.errors import ContractError, DecodeError
 from streams.otlp.limits import MAX_ATTRIBUTES, MAX_EVENTS, MAX_FIELDS, MAX_SPAN_BYTES, MAX_SPANS
 from streams.otlp.result import Normalised
 from streams.otlp.values import from_proto, pairs_from_proto
 from streams.otlp.views import Happening, Logs, LogView, Spans, SpanView
-from streams.otlp.wire import submessages
+from streams.otlp.wire import submessages, with_valid_texts
+from streams.repair import INVALID_UNICODE
 
 _ERROR: Final = int(Status.STATUS_CODE_ERROR)
 _RESOURCE, _SCOPES, _SCOPE, _RECORDS, _NAME = 1, 2, 1, 2, 1
@@ -27,8 +28,8 @@ def spans(raw: bytes, out: Normalised) -> Spans:
         # A look at the bytes costs a fiftieth of parsing them, and most spans of a service are no LLM calls.
         if not _ours(piece):
             yield None
-        elif (span := _parsed(Span, piece, out)) is not None:
-            yield _span_view(span, scope, resource)
+        elif (parsed := _parsed(Span, piece, out)) is not None:
+            yield _span_view(*parsed, scope, resource)
 
 
 def logs(raw: bytes, out: Normalised) -> Logs:
@@ -36,8 +37,8 @@ def logs(raw: bytes, out: Normalised) -> Logs:
     for piece, scope, resource in _records(raw, out, "log record"):
         if not _ours(piece):
             yield None
-        elif (record := _parsed(LogRecord, piece, out)) is not None:
-            yield _log_view(record, scope, resource)
+        elif (parsed := _parsed(LogRecord, piece, out)) is not None:
+            yield _log_view(*parsed, scope, resource)
 
 
 def _ours(piece: bytes) -> bool:
@@ -78,8 +79,8 @@ def _of(raw: bytes, begin: int, end: int, wanted: int) -> Iterator[tuple[int, in
 def _resource(raw: bytes, begin: int, end: int, out: Normalised) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for i, j in _of(raw, begin, end, _RESOURCE):
-        if j - i <= MAX_SPAN_BYTES and (resource := _parsed(Resource, raw[i:j], out)) is not None:
-            found |= pairs_from_proto(resource.attributes)
+        if j - i <= MAX_SPAN_BYTES and (parsed := _parsed(Resource, raw[i:j], out)) is not None:
+            found |= pairs_from_proto(parsed[0].attributes)
     return found
 
 
@@ -90,18 +91,22 @@ def _scope_name(raw: bytes, begin: int, end: int) -> str:
     return ""
 
 
-def _parsed(kind: Any, piece: bytes, out: Normalised) -> Any:
-    """Return the message, or None where it is broken or beyond bounds, said in ``out``."""
+def _parsed(kind: Any, piece: bytes, out: Normalised) -> tuple[Any, tuple[str, ...]] | None:
+    """Return the message and what was repaired in it, or None where it is broken or beyond bounds, said in ``out``."""
     name = kind.DESCRIPTOR.name
+    issues: tuple[str, ...] = ()
     try:
-        message = kind.FromString(piece)
-    except (ParseError, RecursionError) as error:
+        try:
+            message = kind.FromString(piece)
+        except ParseError:
+            message, issues = kind.FromString(with_valid_texts(kind.DESCRIPTOR, piece)), (INVALID_UNICODE,)
+    except (ParseError, DecodeError, RecursionError) as error:
         out.reject(name, f"its bytes are no {name}: {str(error)[:200]}")
         return None
     if len(message.attributes) > MAX_ATTRIBUTES:
         out.reject(name, f"{len(message.attributes)} attributes; at most {MAX_ATTRIBUTES} are read")
         return None
-    return message
+    return message, issues
 
 
 def _hex(raw: bytes, size: int) -> str:
@@ -109,7 +114,7 @@ def _hex(raw: bytes, size: int) -> str:
     return raw.hex() if len(raw) == size else ""
 
 
-def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
+def _span_view(span: Any, issues: tuple[str, ...], scope: str, resource: dict[str, Any]) -> SpanView:
     status, events = span.status, span.events
     return SpanView(
         _hex(span.trace_id, 16),
@@ -124,6 +129,7 @@ def _span_view(span: Any, scope: str, resource: dict[str, Any]) -> SpanView:
         _happenings(events) if events else (),
         scope,
         resource,
+        issues,
     )
 
 
@@ -139,7 +145,7 @@ def _happenings(events: Any) -> list[Happening]:
     return found
 
 
-def _log_view(record: Any, scope: str, resource: dict[str, Any]) -> LogView:
+def _log_view(record: Any, issues: tuple[str, ...], scope: str, resource: dict[str, Any]) -> LogView:
     attributes = pairs_from_proto(record.attributes)
     return LogView(
         _hex(record.trace_id, 16),
@@ -150,4 +156,5 @@ def _log_view(record: Any, scope: str, resource: dict[str, Any]) -> LogView:
         attributes,
         scope,
         resource,
+        issues,
     )

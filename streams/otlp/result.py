@@ -49,6 +49,8 @@ class Normalised:
         Bytes of the events.
     skipped
         Spans and records that are no LLM call, retrieval, verdict or label.
+    repaired
+        Whether the request was no valid Unicode and was repaired.
     """
 
     events: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Normalised:
     unmapped: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     size: int = 0
+    repaired: bool = False
 
     def reject(self, where: str, reason: str, count: int = 1) -> None:
         """Count what was not used, and say why while there is room."""

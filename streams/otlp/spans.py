@@ -77,6 +77,7 @@ class Trace:
             self.out.reject(span.where, str(error))
             return
         content = _content(span, found)
+        content.issues += span.issues
         self._add_passages(span, found, content)
         fill(event, found, content, span)
         time_and_fate(event, found, span)

@@ -34,6 +34,7 @@ class SpanView:
     happenings: Sequence[Happening]
     scope: str
     resource: Mapping[str, Any]
+    issues: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -53,6 +54,7 @@ class LogView:
     attributes: Attributes
     scope: str
     resource: Mapping[str, Any]
+    issues: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:

@@ -7,10 +7,10 @@ never parsed, and no more than one is ever held unpacked (4 MB of empty submessa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from schemas.errors import ContractError, DecodeError
-from streams.otlp.limits import MAX_FIELDS
+from streams.otlp.limits import MAX_DEPTH, MAX_FIELDS
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
@@ -56,6 +56,33 @@ def submessages(raw: bytes, begin: int, end: int) -> Iterator[tuple[int, int, in
         raise DecodeError(f"byte {at}: the body ends within a field") from error
     if at > end:
         raise DecodeError(f"byte {end}: the message ends within a field")
+
+
+def with_valid_texts(descriptor: Any, raw: bytes) -> bytes:
+    """Return a message in whose texts each byte that is no UTF-8 is a question mark: no field changes its size.
+
+    Raises
+    ------
+    RecordError
+        Where it is no protobuf message, or has too many fields.
+    """
+    out = bytearray(raw)
+    left = [(descriptor, 0, len(raw), MAX_DEPTH)]
+    while left:
+        kind, begin, end, depth = left.pop()
+        for number, i, j in submessages(raw, begin, end):
+            of = kind.fields_by_number.get(number)
+            if of is None:
+                continue
+            if of.type == of.TYPE_STRING:
+                out[i:j] = _valid(raw[i:j])
+            elif of.type == of.TYPE_MESSAGE and depth:
+                left.append((of.message_type, i, j, depth - 1))
+    return bytes(out)
+
+
+def _valid(text: bytes) -> bytes:
+    return text.decode("utf-8", "surrogateescape").encode("utf-8", "replace")
 
 
 def _passed(raw: bytes, at: int, end: int, kind: int) -> int:

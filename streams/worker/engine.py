@@ -16,7 +16,7 @@ from schemas.errors import RecordError, SizeError, StateError
 from schemas.settings import Settings
 from streams.assembly import build_pipeline, versions
 from streams.crash import crash_point
-from streams.decode import decode_record
+from streams.decode import read_record
 from streams.logs import describe
 from streams.metrics import (
     WORKER_CHUNK_SECONDS,
@@ -190,8 +190,8 @@ class Engine:
             try:
                 if record.headers:
                     self._signer.check_record(record.value, record.headers, self._events, self.partition)
-                item = decode_record(record.value, record.headers)
-                good.append(Record(record.offset, item, record.value, record.timestamp))
+                item, raw = read_record(record.value, record.headers)
+                good.append(Record(record.offset, item, raw, record.timestamp))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad

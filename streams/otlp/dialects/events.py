@@ -20,6 +20,7 @@ from streams.otlp.content import (
     openai_message,
     role,
     spoken_text,
+    told,
     tool_calls,
 )
 from streams.otlp.limits import MAX_EVENTS
@@ -43,14 +44,15 @@ def read(happenings: Iterable[tuple[str, Any]]) -> Content:
         if len(out.messages) + len(choices) >= MAX_EVENTS:
             break
         if name in _ROLE_OF:
-            out.messages.append(_message(_ROLE_OF[name], _fields(body)))
+            out.messages.append(_message(_ROLE_OF[name], _fields(body, out)))
         elif name == _CHOICE:
-            choices.append(_choice(_fields(body), len(choices)))
+            choices.append(_choice(_fields(body, out), len(choices)))
         elif name == _PROMPT:
-            out.messages += _texts(_fields(body).get("gen_ai.prompt"))
+            out.messages += _texts(_fields(body, out).get("gen_ai.prompt"), out)
         elif name == _COMPLETION:
             choices += [
-                (n, choice(m["content"], None)) for n, m in enumerate(_texts(_fields(body).get("gen_ai.completion")))
+                (n, choice(m["content"], None))
+                for n, m in enumerate(_texts(_fields(body, out).get("gen_ai.completion"), out))
             ]
     if len(choices) > 1:
         choices.sort(key=lambda pair: pair[0])
@@ -58,13 +60,13 @@ def read(happenings: Iterable[tuple[str, Any]]) -> Content:
     return out
 
 
-def _fields(body: Any) -> Mapping[str, Any]:
+def _fields(body: Any, out: Content) -> Mapping[str, Any]:
     if not isinstance(body, dict):
-        found = decoded(body)
+        found = told(body, out)
         return found if isinstance(found, dict) else {"content": body}
     if "gen_ai.event.content" not in body:
         return body
-    inner = decoded(body["gen_ai.event.content"])
+    inner = told(body["gen_ai.event.content"], out)
     return inner if isinstance(inner, dict) else body
 
 
@@ -85,9 +87,9 @@ def _choice(fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, An
     return place, choice(spoken_text(inner.get("content")), fields.get("finish_reason"), calls)
 
 
-def _texts(said: Any) -> list[dict[str, Any]]:
+def _texts(said: Any, out: Content) -> list[dict[str, Any]]:
     return [
         openai_message(item) if isinstance(item, dict) else message("user", flat(item))
-        for item in bounded(decoded(said))
+        for item in bounded(told(said, out))
         if item
     ]

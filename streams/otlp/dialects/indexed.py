@@ -19,17 +19,17 @@ def read(found: Fields) -> Content:
     out = Content()
     for prefix in ("gen_ai.prompt.", "llm.prompts."):
         for row in found.rows(prefix):
-            out.messages += _messages(row)
+            out.messages += _messages(row, out)
     for prefix in ("gen_ai.completion.", "llm.completions."):
         for row in found.rows(prefix):
             out.choices.append(choice(spoken_text(row.get("content")), row.get("finish_reason"), _calls(row)))
     return out
 
 
-def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _messages(row: Mapping[str, Any], out: Content) -> list[dict[str, Any]]:
     if "role" not in row and "content" not in row:
         return []
-    parts = parts_of(row.get("content"))
+    parts = parts_of(row.get("content"), out)
     if isinstance(parts, list):
         return spoken({"role": row.get("role"), "parts": parts})
     text = parts if isinstance(parts, str) else flat(parts)

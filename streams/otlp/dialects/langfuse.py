@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from streams.otlp.content import Content, bounded, choice, decoded, flat, message, openai_message, tool_calls
+from streams.otlp.content import Content, bounded, choice, decoded, flat, message, openai_message, told, tool_calls
 from streams.otlp.fields import Fields
 
 INPUT: Final = "langfuse.observation.input"
@@ -27,12 +27,12 @@ _COUNTS: Final = {
 def read(found: Fields) -> Content:
     """Return what these attributes say; empty where they are missing."""
     out = Content()
-    asked = decoded(found.rest.get(INPUT))
+    asked = told(found.rest.get(INPUT), out)
     if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
         asked = asked["messages"]
     if asked:
         out.messages = [openai_message(m) if _spoken(m) else message("user", flat(m)) for m in bounded(asked)]
-    if answered := decoded(found.rest.get(OUTPUT)):
+    if answered := told(found.rest.get(OUTPUT), out):
         out.choices = [_choice(said) for said in bounded(answered)]
     return out
 

@@ -14,11 +14,11 @@ from streams.otlp.content import (
     bounded,
     choice,
     compact,
-    decoded,
     flat,
     message,
     openai_message,
     role,
+    told,
     tool_call,
     tool_calls,
 )
@@ -37,11 +37,11 @@ def read(attributes: Mapping[str, Any]) -> Content:
     out = Content()
     if attributes.keys().isdisjoint(_NAMES):
         return out
-    if system := decoded(attributes.get(SYSTEM)):
+    if system := told(attributes.get(SYSTEM), out):
         out.messages.append(message("system", flat(system)))
-    for said in bounded(decoded(attributes.get(INPUT)) or []):
+    for said in bounded(told(attributes.get(INPUT), out) or []):
         out.messages += spoken(said)
-    for said in bounded(decoded(attributes.get(OUTPUT)) or []):
+    for said in bounded(told(attributes.get(OUTPUT), out) or []):
         out.choices.append(_choice(said))
     return out
 
