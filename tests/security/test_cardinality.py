@@ -180,21 +180,21 @@ def label(of: dict[str, Any], n: int, **fields: Any) -> dict[str, Any]:
     return {**named, "kind": "feedback", "feedback_id": f"f{n}", "signal": "injection", "label": True, **fields}
 
 
-def test_what_labels_taught_survives_labels_of_invented_tenants() -> None:
+@pytest.mark.parametrize("source", ["annotator", "user"])
+def test_what_labels_taught_survives_labels_of_invented_tenants(source: str) -> None:
     stream = Stream()
     mine = victims(20)
     stream.send(mine)
     for n, event in enumerate(mine):
-        process(stream, label(event, n, user_id=f"annotator{n % 3}"), "feedback")
-    learner = agent(stream.pipeline, InjectionAgent).learner
-    moved = learner.moves.own[learner.moves.slot("victim")].copy()
-    assert moved.any()
+        process(stream, label(event, n, user_id=f"annotator{n % 3}", source=source), "feedback")
+    track = agent(stream.pipeline, InjectionAgent).learner.tracks.of(verified=source == "annotator")
+    assert track.moves.own[track.moves.slot("victim")].any()
     for n, event in enumerate(flood("tenant", 60, second=10)):
         process(stream, event)
-        process(stream, label(event, 100 + n, user_id=f"user{n}"), "feedback")
-    assert "victim" in learner.moves.names
-    assert learner.moves.own[learner.moves.slot("victim")].any()
-    known = {(tenant, name) for tenant, name in learner.labellers._known if tenant == "victim"}
+        process(stream, label(event, 100 + n, user_id=f"user{n}", source=source), "feedback")
+    assert "victim" in track.moves.names
+    assert track.moves.own[track.moves.slot("victim")].any()
+    known = {(tenant, name) for tenant, name in track.labellers._known if tenant == "victim"}
     assert known == {("victim", f"user annotator{n}") for n in range(3)}
 
 
