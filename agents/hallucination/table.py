@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy import int64, uint64
 
-from agents.chars import mix, step
+from agents.chars import mix
 
 _SEED = int64(12)
 _SMALLEST = 64
@@ -22,8 +22,9 @@ _SMALLEST = 64
 @njit(cache=True, nogil=True)
 def seed_of(codes, n, seed):  # type: ignore[no-untyped-def]
     """Return a seed that depends on every code of ``codes[:n, 0]`` and on the seed before."""
-    for k in range(n):
-        seed = step(seed, codes[k, 0])
+    # A sum of products, which a processor takes several of at once; a chain of steps took 1.5 us an event.
+    for k in range(uint64(n)):
+        seed += codes[k, 0] * (uint64(2) * uint64(k) + uint64(1))
     return mix(seed, _SEED)
 
 

@@ -86,13 +86,11 @@ def field_texts(events: Sequence[LLMEvent]) -> list[FieldText]:
 
 
 def _of_event(out: dict[Place, list[str]], event: LLMEvent) -> None:
-    for value in event.parameters.values():
-        if type(value) not in _PLAIN:
-            _put(out, Place.PARAMETER, leaves(event.parameters))
-            break
+    if not _PLAIN.issuperset(map(type, event.parameters.values())):
+        _put(out, Place.PARAMETER, leaves(event.parameters))
     for label in event.labels.values():
-        if len(label) >= _SHORTEST_WIDE:
-            _put(out, Place.LABEL, (label,))
+        if len(label) >= _SHORTEST_WIDE and _long(label):
+            out.setdefault(Place.LABEL, []).append(label)
     if event.groups:
         _put(out, Place.LABEL, event.groups.values())
     if event.error is not None or event.guardrails:
