@@ -19,6 +19,7 @@ from schemas.event import Choice, Document, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
+from streams.repair import repaired_unicode
 from streams.tuning import spare_collector, tune
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def _score_everything(settings: Settings) -> None:
     pipeline.process(records)
     # Disguises are rare: their decoders are first needed hours into a stream.
     decoded("".join(f"\\\\u{ord(letter):04x}" for letter in _ATTACK) + " 1gn0re рrevious", _EVERY_DISGUISE)
+    repaired_unicode(b'{"content": "\\ud83d"}')
     # A rate is first tuned after more events than these.
     RateCusum(RateConfig(reference_events=1)).update(("warm", "warm"), 0, 0, 0, "warm")
 
