@@ -23,7 +23,7 @@ OBJECTS = ("instruction", "prompt", "prior", "verbatim", "secret", "ethics", "ad
 """What it does it to."""
 STRONG = ACTS + OBJECTS
 _OVERRIDE, _OBJECTS = 1 << ACTS.index("override"), (1 << len(STRONG)) - (1 << len(ACTS))
-_MANY = 3
+_MANY = 4
 """Strong concepts that make a text worth reading, whichever they are."""
 _BITS = 15
 _SHORTEST, _LONGEST = 4, 6
