@@ -51,9 +51,23 @@ class DecodeError(RecordError):
 
 
 class ContractError(RecordError):
-    """The JSON is neither an event nor a feedback."""
+    """The JSON is neither an event nor a feedback.
+
+    Parameters
+    ----------
+    message
+        Names the field and the fix.
+    field
+        The field alone, dotted; empty where it is the whole.
+    missing
+        Fields of the record itself that it needs and has not.
+    """
 
     reason = "contract"
+
+    def __init__(self, message: str, field: str = "", missing: frozenset[str] = frozenset()) -> None:
+        super().__init__(message, field)
+        self.missing = missing
 
 
 class SignatureError(RecordError):

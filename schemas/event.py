@@ -86,7 +86,10 @@ class Choice(Contract):
     content: str = ""
     finish_reason: Name | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    logprobs: tuple[Finite, ...] | None = Field(None, description="natural-log probability of each token")
+    # One problem, not one for each of 200,000 tokens.
+    logprobs: Annotated[tuple[Finite, ...], Field(fail_fast=True)] | None = Field(
+        None, description="natural-log probability of each token"
+    )
 
 
 class Usage(Contract):

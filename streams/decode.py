@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from schemas.errors import ContractError, DecodeError, RecordError
+from schemas.errors import ContractError, DecodeError
 from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from streams.identifiers import validated
+from streams.problems import explain, listed
 from streams.record_batches import raise_refused
 from streams.repair import INVALID_UNICODE, repaired_unicode
 
@@ -29,7 +30,7 @@ _STRUCTURAL = re.compile(rb'[^"\[{,]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?[^"\[{,]*+)
 """All up to the next character outside of strings that begins a value. Possessive: a text is read once."""
 # With one literal in front, re looks for its byte by memchr: half of the time that `b"NaN" in raw` takes.
 _NAN, _INFINITY = re.compile(rb"N(?=aN)"), re.compile(rb"I(?=nfinity)")
-_FINITE = frozenset({str, int, bool, type(None)})
+_FINITE = frozenset({str, bool, type(None)})
 
 
 def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback | ModelCommand:
@@ -40,7 +41,7 @@ def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) 
     try:
         return ModelCommand.model_validate_json(raw or b"")
     except ValidationError as error:
-        raise explain(error) from error
+        raise explain(error.title, listed(error)) from error
 
 
 def read_record(
@@ -97,10 +98,7 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
     if _NAN.search(raw) or _INFINITY.search(raw):
         _strict(raw)
     item: LLMEvent | Feedback
-    try:
-        item = validated(Feedback, raw) if FEEDBACK_HEADER in headers else validated(LLMEvent, raw)
-    except ValidationError as error:
-        raise explain(error) from error
+    item = validated(Feedback, raw) if FEEDBACK_HEADER in headers else validated(LLMEvent, raw)
     for name, value in _free(item):
         if (where := _infinite(value)) is not None:
             field = name + where
@@ -149,8 +147,10 @@ def _free(item: LLMEvent | Feedback) -> Iterable[tuple[str, Any]]:
                 found.append((f"{name}.{n}", part.__pydantic_extra__))
     if item.usage is not None and item.usage.__pydantic_extra__:
         found.append(("usage", item.usage.__pydantic_extra__))
-    if item.error is not None and item.error.__pydantic_extra__:
-        found.append(("error", item.error.__pydantic_extra__))
+    if item.error is not None:
+        found.append(("error.status", item.error.status))
+        if item.error.__pydantic_extra__:
+            found.append(("error", item.error.__pydantic_extra__))
     return found + _free_of_calls("messages", item.messages) + _free_of_calls("choices", item.choices)
 
 
@@ -162,21 +162,22 @@ def _free_of_calls(name: str, said: Sequence[Message | Choice]) -> list[tuple[st
     return found
 
 
+def _fits(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
 def _infinite(value: Any) -> str | None:
-    """Return where in a value a number is beyond what a float holds (``1e999`` is JSON); None if nowhere."""
-    if type(value) is float:
-        return None if math.isfinite(value) else ""
+    """Return where in a value a number is beyond what a float holds (``1e999`` is JSON); None if nowhere.
+
+    An integer too: pydantic reads 400 digits, the sink's orjson does not.
+    """
+    if type(value) is float or type(value) is int:
+        return None if _fits(value) else ""
     if type(value) is dict or type(value) is list:
         for name, inner in value.items() if type(value) is dict else enumerate(value):
             if type(inner) not in _FINITE and (where := _infinite(inner)) is not None:
                 return f".{name}{where}"
     return None
-
-
-def explain(error: ValidationError) -> RecordError:
-    """Turn pydantic's error into ours: each field, what is wrong, the remedy."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)
-    fields = [".".join(map(str, e["loc"])) for e in first[:5]]
-    text = "; ".join(f"{field or 'value'}: {e['msg']}" for field, e in zip(fields, first[:5], strict=True))
-    kind = DecodeError if first[0]["type"] == "json_invalid" else ContractError
-    return kind(f"{text}; see the JSON Schema of {error.title} in docs/contracts", fields[0])

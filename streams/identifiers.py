@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.event import NAME_MAX, LLMEvent
 from schemas.feedback import Feedback
+from streams.problems import explain, listed
 
 Item = TypeVar("Item", LLMEvent, Feedback)
 
@@ -50,28 +51,29 @@ def validated(model: type[Item], raw: bytes) -> Item:
 
     Raises
     ------
-    ValidationError
-        If there is more that does not fit.
+    RecordError
+        If there is more that does not fit, or more than `streams.problems.MOST_LISTED` are too long.
     """
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
         first = error
-    value, codes = _loaded(raw), dict[str, None]()
-    problems = _problems(first)
+    found = listed(first)
+    problems = _problems(found)
+    value, codes = _loaded(raw) if problems else None, dict[str, None]()
     for _ in range(_ROUNDS):
         if not problems or not isinstance(value, dict):
             break
         try:
             codes |= {_shorten(value, problem): None for problem in problems}
-            found = model.model_validate_json(orjson.dumps(value))
+            item = model.model_validate_json(orjson.dumps(value))
         except ValidationError as error:
-            problems = _problems(error)
+            problems = _problems(listed(error))
         except (KeyError, IndexError, TypeError):  # a key twice: it cannot be told which was meant
             break
         else:
-            return found.with_issue(*codes) if isinstance(found, LLMEvent) else found
-    raise first
+            return item.with_issue(*codes) if isinstance(item, LLMEvent) else item
+    raise explain(first.title, found) from first
 
 
 def whole(item: LLMEvent | Feedback, field: str, value: str) -> str:
@@ -88,9 +90,8 @@ def _loaded(raw: bytes) -> Any:
         return None
 
 
-def _problems(error: ValidationError) -> Sequence[ErrorDetails]:
+def _problems(found: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:
     """Return what is too long, if that is all that is wrong: values, then keys, then maps and lists."""
-    found = error.errors(include_url=False, include_input=False)
     if any(one["type"] not in _ORDER or one["loc"][0] in _REFUSED for one in found):
         return ()
     return sorted(found, key=lambda one: (_ORDER[one["type"]], one["loc"][-1] == _KEY))

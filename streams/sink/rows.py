@@ -20,6 +20,7 @@ from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
 from streams.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
 from streams.identifiers import shortened, validated
+from streams.problems import listed
 from streams.record_batches import raise_refused
 from streams.sink.ranges import Seen
 
@@ -83,7 +84,7 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"value: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = listed(error)[0]
         raise ContractError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         # Of other errors the message may quote the value: a text.
