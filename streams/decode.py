@@ -114,9 +114,13 @@ def check_size(raw: bytes, most_bytes: int = MAX_RECORD_BYTES, most_values: int 
         raise ContractError(f"value: {len(raw)} bytes; at most {most_bytes} are read; truncate texts")
     # A count of bytes is a count of values only outside of strings, which costs ten times as much: prose has commas.
     if len(raw) > max(_COUNTED_FROM, most_values) and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > most_values:
-        values = sum(1 for _ in islice(_STRUCTURAL.finditer(raw), most_values + 1))
-        if values > most_values:
+        if values_of(raw, most_values) > most_values:
             raise ContractError(f"value: over {most_values} values in it; leave out what nobody looks at")
+
+
+def values_of(raw: bytes, most: int) -> int:
+    """Return about how many values a JSON text has, up to ``most`` + 1; what is in strings counts for none."""
+    return sum(1 for _ in islice(_STRUCTURAL.finditer(raw), most + 1))
 
 
 def _strict(raw: bytes) -> None:
