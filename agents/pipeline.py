@@ -57,12 +57,15 @@ class Record(NamedTuple):
         The bytes it was decoded from.
     timestamp_ms
         The broker's time of the record, in milliseconds since 1970; 0 where it is not known.
+    appended
+        True where that is the time at which the broker appended the record (LogAppendTime), which no producer chooses.
     """
 
     offset: int
     item: LLMEvent | Feedback | ModelCommand
     raw: bytes
     timestamp_ms: int = 0
+    appended: bool = True
 
 
 _Call: TypeAlias = "tuple[int, LLMEvent, bytes, int, int, int]"
@@ -231,16 +234,17 @@ class Pipeline:
 
     def _whole_calls(self, run: list[Record]) -> Iterator[_Call]:
         skew = self.allowed_skew_ms
-        for offset, item, raw, broker in run:
+        for offset, item, raw, broker, appended in run:
             if not isinstance(item, LLMEvent) or self.repeats.again(item, raw):
                 continue
-            when = stamp(milliseconds(item), broker, skew)
+            when = stamp(milliseconds(item), broker, skew, appended=appended)
             event = item.with_issue("time_skew") if not when.reach else item
             for released in self.joiner.add(event, when, len(raw)):
-                at, reach, taken = when if released is event else stamp(milliseconds(released), broker, skew)
+                own = released is event
+                at, reach, taken = when if own else stamp(milliseconds(released), broker, skew, appended=appended)
                 watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; joined halves and repaired events are written anew.
-                as_it_came = released is event and not item.input_issues
+                as_it_came = own and not item.input_issues
                 written = raw if as_it_came else released.model_dump_json(exclude_unset=True).encode()
                 call = priced(released, self._prices) if self._prices else released
                 written = written if call is released else _with_cost(written, call)

@@ -15,6 +15,8 @@ Scope: TypeAlias = "tuple[str, str]"
 """Tenant and app."""
 EARLIEST_MS = 31_536_000_000
 """1971, the first year that an event may have: a broker's time before it is none."""
+LATEST_MS = 7_258_118_400_000
+"""2200: a broker's time from then on is none either."""
 SCOPES_MAX = 16_384
 """Scopes per partition of which a stage keeps the time."""
 
@@ -37,26 +39,32 @@ class Stamp(NamedTuple):
     broker: int
 
 
-def stamp(event_ms: int, broker_ms: int, skew_ms: int) -> Stamp:
+def stamp(event_ms: int, broker_ms: int, skew_ms: int, *, appended: bool = True) -> Stamp:
     """Bound the time of an event by the broker's time of its record.
 
     An event cannot have happened after its record was written, so a watermark never passes the broker's time; an event
     that is ahead by no more than ``skew_ms`` (hosts' clocks differ) is still counted at its own time. The past is not
     bounded: replayed history is old. Without a broker's time (a file) the event's own time stands.
 
+    Where the producer dates records (``appended`` is False: CreateTime) the time bounds the event, but is no time of
+    the broker: it ends nothing of another scope.
+
     Examples
     --------
     >>> now = 1_700_000_000_000
+    >>> tuple(stamp(now - 9, now, 300, appended=False))
+    (1699999999991, 1699999999991, 0)
     >>> tuple(stamp(now - 9, now, 300)), tuple(stamp(now + 200, now, 300))
     ((1699999999991, 1699999999991, 1700000000000), (1700000000200, 1700000000000, 1700000000000))
     >>> tuple(stamp(now + 900, now, 300)), tuple(stamp(now + 900, 0, 300))
     ((1700000000000, 0, 1700000000000), (1700000000900, 1700000000900, 0))
     """
-    if broker_ms < EARLIEST_MS:
+    if not EARLIEST_MS <= broker_ms < LATEST_MS:
         return Stamp(event_ms, event_ms, 0)
+    broker = broker_ms if appended else 0
     if event_ms > broker_ms + skew_ms:
-        return Stamp(broker_ms, 0, broker_ms)
-    return Stamp(event_ms, min(event_ms, broker_ms), broker_ms)
+        return Stamp(broker_ms, 0, broker)
+    return Stamp(event_ms, min(event_ms, broker_ms), broker)
 
 
 class Watermarks:

@@ -112,11 +112,16 @@ def check_size(raw: bytes, most_bytes: int = MAX_RECORD_BYTES, most_values: int 
     """Raise `ContractError` if JSON is larger, or holds more values, than may be unpacked into objects."""
     if len(raw) > most_bytes:
         raise ContractError(f"value: {len(raw)} bytes; at most {most_bytes} are read; truncate texts")
+    if len(raw) > max(_COUNTED_FROM, most_values) and has_more_values(raw, most_values):
+        raise ContractError(f"value: over {most_values} values in it; leave out what nobody looks at")
+
+
+def has_more_values(raw: bytes, most: int) -> bool:
+    """Return whether a JSON text has more than about ``most`` values; what is in strings counts for none."""
     # A count of bytes is a count of values only outside of strings, which costs ten times as much: prose has commas.
-    if len(raw) > max(_COUNTED_FROM, most_values) and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > most_values:
-        values = sum(1 for _ in islice(_STRUCTURAL.finditer(raw), most_values + 1))
-        if values > most_values:
-            raise ContractError(f"value: over {most_values} values in it; leave out what nobody looks at")
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= most:
+        return False
+    return sum(1 for _ in islice(_STRUCTURAL.finditer(raw), most + 1)) > most
 
 
 def _strict(raw: bytes) -> None:

@@ -27,7 +27,7 @@ from streams.warm import warm
 
 _CHUNK = 256
 _TELLING = re.compile(rb'"(?:feedback|feedback_id|model)"')
-_STAMPED = re.compile(rb"(?:CreateTime|LogAppendTime):(\d{1,15})\t")
+_STAMPED = re.compile(rb"(CreateTime|LogAppendTime):(\d{1,15})\t")
 """What kafka-console-consumer puts in front of a value with print.timestamp=true."""
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 
@@ -163,7 +163,7 @@ def deal(
     pending: dict[int, list[Record]] = {}
     offsets: dict[int, int] = {}
     for path, number, text in ((file, *numbered) for file in files for numbered in numbered_lines(file)):
-        timestamp_ms, line = stamped(text)
+        timestamp_ms, appended, line = stamped(text)
         read.records += 1
         if read.records % _CHUNK == 0:
             progress(read.records)
@@ -179,7 +179,7 @@ def deal(
         partition = partition_for(item, log.partitions) if log.only is None else log.only
         offset = offsets.get(partition, 0) if log.only is None else number - 1
         offsets[partition] = offset + 1
-        pending.setdefault(partition, []).append(Record(offset, item, raw, timestamp_ms))
+        pending.setdefault(partition, []).append(Record(offset, item, raw, timestamp_ms, appended))
         if len(pending[partition]) >= _CHUNK:
             judge(partition, pending.pop(partition))
     for partition in sorted(pending):
@@ -244,16 +244,16 @@ class _Run:
             self._windows[window_key(row)] = orjson.dumps(row, option=_NUMERIC_KEYS)
 
 
-def stamped(line: bytes) -> tuple[int, bytes]:
-    r"""Return the broker's time of a record, 0 where the line does not have it, and the record.
+def stamped(line: bytes) -> tuple[int, bool, bytes]:
+    r"""Return the time of a record, 0 where the line does not have it, whether the broker chose it, and the record.
 
     Examples
     --------
     >>> stamped(b"LogAppendTime:1767225600000\t{}"), stamped(b"{}")
-    ((1767225600000, b'{}'), (0, b'{}'))
+    ((1767225600000, True, b'{}'), (0, True, b'{}'))
     """
     found = _STAMPED.match(line)
-    return (int(found[1]), line[found.end() :]) if found else (0, line)
+    return (int(found[2]), found[1] == b"LogAppendTime", line[found.end() :]) if found else (0, True, line)
 
 
 def headers_of(line: bytes) -> list[tuple[str, bytes]]:

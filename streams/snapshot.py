@@ -10,6 +10,7 @@ import json
 import math
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ import numpy as np
 import zstandard
 
 from schemas.errors import StateError
+from streams.decode import has_more_values
 
 _MAGIC = b"SGS1"
 _HEAD = struct.Struct("<4sIQ")
 BYTES_MAX = 256 << 20
 """Largest state, unpacked, unless a setting says otherwise (``worker.snapshot_bytes_max``)."""
-_VALUE_BYTES = 64
+_VALUE_BYTES = 32
 """Of memory that a value of the index takes at most, in the mean."""
 _DTYPE = re.compile(r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]U\d{1,4}|\|S\d{1,4}")
 _DIMENSIONS_MAX, _DIMENSION_END = 8, 1 << 31
@@ -40,8 +42,13 @@ class Snapshot:
     parts: Mapping[str, Mapping[str, Any]]
 
 
-def encode(snapshot: Snapshot) -> bytes:
+def encode(snapshot: Snapshot, most: int = sys.maxsize) -> bytes:
     """Serialise; the inverse of `decode`.
+
+    Raises
+    ------
+    StateError
+        If `decode` with the same ``most`` would refuse it for its size.
 
     Examples
     --------
@@ -60,6 +67,8 @@ def encode(snapshot: Snapshot) -> bytes:
         separators=(",", ":"),
     ).encode()
     body = struct.pack("<Q", len(index)) + index + b"".join(buffers.parts)
+    _check_size(len(body), most)
+    _check_values(index, most)
     packed = zstandard.ZstdCompressor(level=1).compress(body)
     return _HEAD.pack(_MAGIC, zlib.crc32(packed), len(body)) + packed
 
@@ -92,12 +101,6 @@ def decode(raw: bytes, most: int = BYTES_MAX) -> Snapshot:
         raise StateError(f"snapshot: {error!r}"[:500] + "; it is not used") from error
 
 
-def unpacked_size(raw: bytes) -> int:
-    """Return how many bytes a snapshot is that begins so."""
-    _, _, size = _HEAD.unpack_from(raw)
-    return int(size)
-
-
 def _checked_head(raw: bytes, most: int) -> tuple[bytes, int]:
     """Return what is packed and its size; the size is stated twice, and zstd allocates by its own statement."""
     if len(raw) < _HEAD.size or raw[:4] != _MAGIC:
@@ -110,13 +113,15 @@ def _checked_head(raw: bytes, most: int) -> tuple[bytes, int]:
         stated = zstandard.get_frame_parameters(packed).content_size
     except zstandard.ZstdError as error:
         raise StateError(f"snapshot: {error}; the partition starts cold") from error
-    if size > most or stated > most:
-        raise StateError(
-            f"snapshot: {max(size, stated)} bytes unpacked, at most worker.snapshot_bytes_max={most}", "size"
-        )
+    _check_size(max(size, stated), most)
     if stated != size:
         raise StateError(f"snapshot: {stated} bytes packed where {size} were said; the partition starts cold")
     return packed, size
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise StateError(f"snapshot: {size} bytes unpacked, at most worker.snapshot_bytes_max={most}", "size")
 
 
 def _parsed(body: bytes, length: int, most: int) -> Any:
@@ -124,10 +129,15 @@ def _parsed(body: bytes, length: int, most: int) -> Any:
     if not 0 < length <= len(body) - 8:
         raise ValueError(f"an index of {length} bytes in {len(body)}")
     index = body[8 : 8 + length]
-    values = sum(index.count(mark) for mark in (b",", b"[", b"{"))
-    if values * _VALUE_BYTES > most:
-        raise StateError(f"snapshot: about {values} values, at most {most // _VALUE_BYTES}", "size")
+    _check_values(index, most)
     return json.loads(index)
+
+
+def _check_values(index: bytes, most: int) -> None:
+    """Refuse an index of so many values that they would take more memory than a snapshot may."""
+    limit = most // _VALUE_BYTES
+    if has_more_values(index, limit):
+        raise StateError(f"snapshot: over {limit} values", "size")
 
 
 def _checked(snapshot: Snapshot) -> Snapshot:

@@ -29,7 +29,7 @@ from streams.metrics import (
 from streams.shadow.host import ShadowHost
 from streams.shadow.shadow import PART, Shadow
 from streams.signing import Signer
-from streams.snapshot import Snapshot, unpacked_size
+from streams.snapshot import Snapshot
 from streams.worker.chunks import cut
 from streams.worker.meters import Meters, timed
 from streams.worker.recovery import Fitted, recover
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 Commit = Callable[[int, int], Awaitable[None]]
 """Commits (source partition, next offset)."""
 
+_LOG_APPEND_TIME = 1
 _SNAPSHOT_SHARE = 0.05
 """Most of the time that snapshots may take: large states are written less often instead of stalling the stream."""
 
@@ -191,7 +192,8 @@ class Engine:
                 if record.headers:
                     self._signer.check_record(record.value, record.headers, self._events, self.partition)
                 item, raw = read_record(record.value, record.headers)
-                good.append(Record(record.offset, item, raw, record.timestamp))
+                appended = record.timestamp_type == _LOG_APPEND_TIME
+                good.append(Record(record.offset, item, raw, record.timestamp, appended))
             except RecordError as error:
                 bad.append((record, error))
         return good, bad
@@ -237,16 +239,15 @@ class Engine:
             more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
             snapshot = replace(snapshot, parts={**snapshot.parts, **more})
         topic, piece_bytes = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
-        records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, piece_bytes)
+        most = self._settings.worker.snapshot_bytes_max
+        try:
+            records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, piece_bytes, most)
+        except StateError as error:
+            # It would not be restored. The state before counts on, and what came since is read again after a crash.
+            log.error("partition %d: %s", self.partition, error)
+            WORKER_STATE_REJECTED.labels("size").inc()
+            return
         self._slot ^= 1
-        size, most = unpacked_size(records[0][1]), self._settings.worker.snapshot_bytes_max
-        if size > most:
-            log.error(
-                "partition %d: its state is %d bytes and would not be restored; raise worker.snapshot_bytes_max=%d",
-                self.partition,
-                size,
-                most,
-            )
         WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))
         # The order is the guarantee: outputs, then the state that includes them, then the commit.
         await self._writer.settled(self.partition)

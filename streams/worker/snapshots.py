@@ -63,14 +63,24 @@ class Stored:
         return snapshot
 
 
-def pieces(
-    snapshot: Snapshot, slot: int, signer: Signer = UNSIGNED, topic: str = "", piece_bytes: int = PIECE_BYTES
+def pieces(  # noqa: PLR0913, PLR0917 - what a snapshot is, where it goes and what it may take
+    snapshot: Snapshot,
+    slot: int,
+    signer: Signer = UNSIGNED,
+    topic: str = "",
+    piece_bytes: int = PIECE_BYTES,
+    most: int = sys.maxsize,
 ) -> list[tuple[bytes, bytes]]:
     """Return the records (key, value) of a snapshot, the manifest last.
 
     Two slots are used in turn, so that a writer killed half-way has not touched the pieces of the snapshot before.
+
+    Raises
+    ------
+    StateError
+        If it would not be restored, as it takes more than ``most`` bytes unpacked.
     """
-    raw = encode(snapshot)
+    raw = encode(snapshot, most)
     name = f"{snapshot.partition}/{slot}"
     cuts = [raw[at : at + piece_bytes] for at in range(0, len(raw), piece_bytes)]
     manifest: dict[str, Any] = {"offset": snapshot.offset, "slot": slot, "pieces": len(cuts), "crc": zlib.crc32(raw)}

@@ -162,7 +162,9 @@ async def same_state(tree: Settings) -> None:
     """The agents' last snapshots equal, bit for bit, the state of a run without interruption."""
     pipelines = {p: build_pipeline(p, tree) for p in range(tree.kafka.partitions)}
     for r in await read_all(tree, "events"):
-        pipelines[r.partition].process([Record(r.offset, decode_event(r.value), r.value, r.timestamp)])
+        pipelines[r.partition].process(
+            [Record(r.offset, decode_event(r.value), r.value, r.timestamp, r.timestamp_type == 1)]
+        )
     for partition, pipeline in pipelines.items():
         found = await load(tree, partition)
         if pipeline.offset < 0:

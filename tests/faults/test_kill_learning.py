@@ -129,7 +129,12 @@ async def same_weights(tree: Settings) -> None:
     learned = 0
     for partition, records in (await log_of(tree)).items():
         pipeline = build_pipeline(partition, tree)
-        pipeline.process([Record(r.offset, decode_record(r.value, r.headers), r.value, r.timestamp) for r in records])
+        pipeline.process(
+            [
+                Record(r.offset, decode_record(r.value, r.headers), r.value, r.timestamp, r.timestamp_type == 1)
+                for r in records
+            ]
+        )
         found = await load(tree, partition)
         if found is None:
             assert not records

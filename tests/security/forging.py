@@ -74,7 +74,7 @@ def signing(settings: MakeSettings, kafka: KafkaBroker, *names: str, partitions:
 async def log_of(tree: Settings) -> list[Record]:
     """The events of partition 0 with the broker's time of each."""
     log = sorted((r for r in await read_all(tree, "events") if r.partition == 0), key=lambda r: r.offset)
-    return [Record(r.offset, decode_event(r.value), r.value, r.timestamp) for r in log]
+    return [Record(r.offset, decode_event(r.value), r.value, r.timestamp, r.timestamp_type == 1) for r in log]
 
 
 async def judged_whole(tree: Settings, count: int) -> Any:

@@ -16,6 +16,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from agents.pipeline import Outputs, Pipeline, Record
+from agents.watermark import stamp
 from schemas.outputs import Scored
 from schemas.settings import Settings
 from streams.assembly import build_pipeline
@@ -233,3 +234,15 @@ def test_whatever_one_tenant_dates_how_another_sees_nothing_of_it(
     both = sorted([*ordinary, *evil], key=lambda item: item[1])
     alone = Run(tree, log(ordinary))
     assert seen(Run(tree, log(both), restart=len(both) // 2 if restart else None, size=17)) == seen(alone)
+
+
+def test_a_time_that_a_producer_chose_ends_nothing_of_another_tenant() -> None:
+    """Topics from before LogAppendTime keep the producer's time: 2198 closed everybody's windows."""
+    far = 7_200_000_000_000
+    assert stamp(far, far, 300_000, appended=False).broker == 0
+    assert stamp(far, far, 300_000).broker == far
+
+
+@pytest.mark.parametrize("broker", [0, 1, 7_258_118_400_000, 1 << 62])
+def test_a_time_of_the_broker_that_is_none_is_not_taken_for_one(broker: int) -> None:
+    assert stamp(1_700_000_000_000, broker, 300_000) == (1_700_000_000_000, 1_700_000_000_000, 0)
