@@ -8,9 +8,10 @@ written before the call begins, so they have come by then or were not recorded.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import State, milliseconds
@@ -18,7 +19,7 @@ from agents.fit import counts, strict_restore, text, texts, within
 from agents.tenant_map import TenantLru
 from agents.watermark import Scope, Stamp, Watermarks, stamp
 from schemas.errors import StateError
-from schemas.event import KEYS_MAX, LLMEvent, merged_issues
+from schemas.event import KEYS_MAX, SHORTENED, Contract, LLMEvent, merged_issues
 
 Key: TypeAlias = "tuple[str, str, str]"
 _LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
@@ -29,6 +30,11 @@ _UNITS = 16
 """Minimum weight of a half, in units of which there are `_UNITS * pending_max`: weights bound both number and bytes."""
 _WHOLE = frozenset({"span", "choices"})
 _DAY_MS = 86_400_000
+_OTHER_HALF = "other_half"
+"""Field of a joined event, unknown to the contract: what the halves said that another value stands in the place of."""
+_OTHER_MAX = 16
+_MAPS, _MODELS = ("parameters", "groups", "labels"), ("messages", "documents", "choices", "guardrails")
+_SINGLE = ("usage", "error")
 
 
 class Held(NamedTuple):
@@ -268,7 +274,8 @@ def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
     if latency is None:
         latency = max(0.0, (response.time - request.time).total_seconds() * 1000)
     # A day is the most that the contract allows: beyond it, one of the halves has the time of a wrong clock.
-    return LLMEvent.model_construct(**fields | {"latency_ms": latency if latency <= _DAY_MS else None})
+    fields["latency_ms"] = latency if latency <= _DAY_MS else None
+    return LLMEvent.model_construct(**_with_other_half(fields, request, response))
 
 
 def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
@@ -284,6 +291,7 @@ def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
     if held.guardrails or part.guardrails:
         fields["guardrails"] = (held.guardrails + part.guardrails)[:64]
     parts = tuple(name for name in ("span", "messages", "choices") if name in {*held.parts, *part.parts})
+    fields = _with_other_half(fields, first, second)
     return LLMEvent.model_construct(**fields | {"kind": "part", "parts": parts})
 
 
@@ -294,10 +302,67 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
     fields |= {**(second.model_extra or {}), **(first.model_extra or {})}
     if issues := merged_issues(first.input_issues, second.input_issues):
         fields["input_issues"] = issues
-    for name in ("parameters", "groups", "labels"):
+    if isinstance(fields.get(SHORTENED), dict):
+        fields[SHORTENED] = {**_shortened(second), **_shortened(first)}
+    for name in _MAPS:
         if both := {**getattr(first, name), **getattr(second, name), **getattr(first, name)}:
             fields[name] = dict(islice(both.items(), KEYS_MAX))
     return fields
+
+
+def _shortened(half: LLMEvent) -> dict[str, Any]:
+    kept = (half.model_extra or {}).get(SHORTENED)
+    return kept if isinstance(kept, dict) else {}
+
+
+def _with_other_half(fields: dict[str, Any], *halves: LLMEvent) -> dict[str, Any]:
+    """Return the fields of a joined event and, in one that the agents read and that is stored, what is not in them.
+
+    An attack must not vanish because the other half has a field of the same name. It holds `_OTHER_MAX` values at most;
+    of a call with more the event is marked.
+    """
+    before = [(half.model_extra or {}).get(_OTHER_HALF) for half in halves]
+    other = [one for kept in before if kept is not None for one in (kept if isinstance(kept, list) else [kept])]
+    other += [gone for half in halves if (gone := _replaced(fields, half))]
+    if other:
+        fields[_OTHER_HALF] = other[:_OTHER_MAX]
+    if len(other) > _OTHER_MAX:
+        fields["input_issues"] = merged_issues(fields.get("input_issues", ()), ("event_truncated",))
+    return fields
+
+
+def _replaced(fields: dict[str, Any], half: LLMEvent) -> dict[str, Any]:
+    """Return what a half said and the fields do not; identifiers, times and numbers aside."""
+    gone: dict[str, Any] = {}
+    for name in (*_MODELS, *_SINGLE):
+        said, kept = getattr(half, name), fields.get(name)
+        if said and said is not kept:
+            gone[name] = (
+                _not_among(said, kept or ()) if name in _MODELS else _not_among((said,), (kept,) if kept else ())
+            )
+    extra = dict(half.model_extra or {})
+    maps = {name: getattr(half, name) for name in _MAPS}
+    if isinstance(fields.get(SHORTENED), dict) and isinstance(extra.get(SHORTENED), dict):
+        maps[SHORTENED] = extra.pop(SHORTENED)
+    for name, said in maps.items():
+        kept = fields.get(name) or {}
+        gone[name] = {key: value for key, value in said.items() if key not in kept or kept[key] != value}
+    gone |= {name: value for name, value in extra.items() if name != _OTHER_HALF and fields[name] != value}
+    return {name: value for name, value in gone.items() if value}
+
+
+def _not_among(these: Sequence[Contract], those: Sequence[Contract]) -> list[dict[str, Any]]:
+    """Return those of these that are not among those, and say more than the one in their place.
+
+    A span's choice has only the reason that the log's has too.
+    """
+    known = {that.model_dump_json(exclude_unset=True) for that in those}
+    return [
+        one.model_dump(mode="json", exclude_unset=True)
+        for one, that in zip_longest(these, those[: len(these)])
+        if one.model_dump_json(exclude_unset=True) not in known
+        and not (that and all(getattr(that, name, None) == value for name, value in one if value))
+    ]
 
 
 def _key(value: Any) -> Key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +25,8 @@ Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 NAME_MAX, LABEL_MAX, KEYS_MAX = 256, 1024, 128
 """Maximum characters of an identifier and of the value of a label, maximum keys of a field that maps names. What is
 longer is shortened where a record is decoded (`streams.identifiers`); only a tenant's and an app's name are refused."""
+SHORTENED: Final = "shortened"
+"""Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
 Id = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Name = Annotated[str, Field(max_length=NAME_MAX)]
 Part = Literal["span", "messages", "choices"]

@@ -14,14 +14,12 @@ import orjson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.event import NAME_MAX, LLMEvent
+from schemas.event import NAME_MAX, SHORTENED, LLMEvent
 from schemas.feedback import Feedback
 from streams.problems import explain, listed
 
 Item = TypeVar("Item", LLMEvent, Feedback)
 
-SHORTENED: Final = "shortened"
-"""Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
 _HASH_CHARS: Final = 32
 _ROUNDS: Final = 3
 _KEY: Final = "[key]"

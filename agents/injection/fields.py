@@ -6,6 +6,8 @@ fields that an event does not set are not looked at.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeAlias
@@ -44,7 +46,13 @@ ROLE_OF = {
 """Whose weights and thresholds a text takes: tool definitions read like system prompts, all others like passages."""
 SHORTEST, _SHORTEST_WIDE = 16, 6
 """Characters of a text that can hold an order to a model: in ASCII, and in any script."""
-_MESSAGE, _CHOICE = frozenset({"role", "content", "tool_call_id"}), frozenset({"content", "finish_reason", "logprobs"})
+_LONG_KEY = 28
+"""Characters of a key that can hold one: `max_completion_tokens` and `app.kubernetes.io/instance` are names."""
+_generated = re.compile(
+    r"(?:[a-z]{1,8}[_-]|chatcmpl-tool-)?(?:[0-9a-f-]{16,36}|(?!.*[a-z]{6})(?=.*[0-9])[0-9A-Za-z]{8,40})"
+).fullmatch
+"""Match an id that a provider drew, as most are: no word of six letters is in it."""
+_MESSAGE, _CHOICE = frozenset({"role", "content"}), frozenset({"content", "finish_reason", "logprobs"})
 _DOCUMENT, _CALL = frozenset({"id", "text", "score"}), frozenset({"id", "name", "arguments"})
 _PLAIN = frozenset({int, float, bool, type(None)})
 
@@ -77,6 +85,8 @@ def field_texts(events: Sequence[LLMEvent]) -> list[FieldText]:
         for choice in event.choices:
             if _long(choice.content):
                 found.append((i, _RESPONSE, choice.content))
+            if (why := choice.finish_reason) and len(why) >= _SHORTEST_WIDE:
+                _put(out, Place.OTHER, (why,))
             if not choice.__pydantic_fields_set__ <= _CHOICE:
                 _of_choice(found, out, i, choice)
         _of_event(out, event)
@@ -87,18 +97,31 @@ def field_texts(events: Sequence[LLMEvent]) -> list[FieldText]:
 
 def _of_event(out: dict[Place, list[str]], event: LLMEvent) -> None:
     if not _PLAIN.issuperset(map(type, event.parameters.values())):
-        _put(out, Place.PARAMETER, leaves(event.parameters))
-    for label in event.labels.values():
-        if len(label) >= _SHORTEST_WIDE and _long(label):
-            out.setdefault(Place.LABEL, []).append(label)
+        _put(out, Place.PARAMETER, ("\n".join(leaves(event.parameters)),))
+    for name in event.parameters:
+        if len(name) >= _LONG_KEY or not name.isascii():
+            _put(out, Place.PARAMETER, (name,))
+    _of_tags(out, event.labels)
     if event.groups:
-        _put(out, Place.LABEL, event.groups.values())
+        _of_tags(out, event.groups)
     if event.error is not None or event.guardrails:
         _of_outcome(out, event)
     if event.__pydantic_extra__:
         _extra(out, event)
     if event.usage is not None and event.usage.__pydantic_extra__:
         _extra(out, event.usage)
+
+
+def _id(text: str | None) -> str | None:
+    return text if text and len(text) >= _SHORTEST_WIDE and not _generated(text) else None
+
+
+def _of_tags(out: dict[Place, list[str]], tags: Mapping[str, str]) -> None:
+    for name, tag in tags.items():
+        if len(name) >= _LONG_KEY or not name.isascii():
+            _put(out, Place.LABEL, (name,))
+        if len(tag) >= SHORTEST or not tag.isascii():
+            _put(out, Place.LABEL, (tag,))
 
 
 def _long(text: str) -> bool:
@@ -114,9 +137,9 @@ def _put(out: dict[Place, list[str]], place: Place, texts: Iterable[str | None])
 
 
 def _extra(out: dict[Place, list[str]], part: Contract) -> None:
-    """Add what a contract does not know."""
+    """Add what a contract does not know: as one text, for an order may be cut into short ones."""
     if part.__pydantic_extra__:
-        _put(out, Place.OTHER, leaves(part.__pydantic_extra__))
+        _put(out, Place.OTHER, ("\n".join(leaves(part.__pydantic_extra__)),))
 
 
 def _of_messages(found: list[FieldText], out: dict[Place, list[str]], i: int, messages: Sequence[Message]) -> None:
@@ -124,7 +147,7 @@ def _of_messages(found: list[FieldText], out: dict[Place, list[str]], i: int, me
         if message.role == "assistant" and _long(message.content):
             found.append((i, _ASSISTANT, message.content))
         if not message.__pydantic_fields_set__ <= _MESSAGE:
-            _put(out, Place.NAME, (message.name,))
+            _put(out, Place.NAME, (message.name, _id(message.tool_call_id)))
             _of_calls(found, out, i, message.tool_calls)
             _extra(out, message)
 
@@ -136,7 +159,7 @@ def _of_choice(found: list[FieldText], out: dict[Place, list[str]], i: int, choi
 
 def _of_calls(found: list[FieldText], out: dict[Place, list[str]], i: int, calls: Sequence[ToolCall]) -> None:
     for call in calls:
-        _put(out, Place.NAME, (call.name,))
+        _put(out, Place.NAME, (call.name, _id(call.id)))
         if _long(call.arguments) and _long(text := "\n".join(_arguments(call.arguments))):
             found.append((i, Place.TOOL_CALL, text))
         if not call.__pydantic_fields_set__ <= _CALL:
@@ -144,10 +167,14 @@ def _of_calls(found: list[FieldText], out: dict[Place, list[str]], i: int, calls
 
 
 def _arguments(text: str) -> Iterable[str]:
-    """Return the texts in a tool call's arguments; what is no JSON is one text."""
+    """Return the texts in a tool call's arguments; what is no JSON is one text.
+
+    Parsers differ in which value of a repeated key they take: all are returned.
+    """
     try:
-        return leaves(orjson.loads(text))
-    except orjson.JSONDecodeError:
+        orjson.loads(text)  # it is stricter: half of a surrogate pair would break what reads the texts
+        return leaves(json.loads(text, object_pairs_hook=_named, parse_int=float))
+    except (ValueError, RecursionError):
         return (text,)
 
 
@@ -156,7 +183,7 @@ def _of_outcome(out: dict[Place, list[str]], event: LLMEvent) -> None:
         _put(out, Place.ERROR, (event.error.type, event.error.message))
         _extra(out, event.error)
     for guardrail in event.guardrails:
-        _put(out, Place.OTHER, (guardrail.name, *guardrail.categories))
+        _put(out, Place.OTHER, (guardrail.name, guardrail.provider, *guardrail.categories))
         _extra(out, guardrail)
 
 
@@ -175,7 +202,7 @@ def leaves(value: Any) -> list[str]:
             if isinstance(one, str):
                 found.append(one)
             elif isinstance(one, Mapping):
-                left.append(_named(one))
+                left.append(iter(_named(one.items())))
                 break
             elif isinstance(one, list | tuple):
                 left.append(iter(one))
@@ -185,8 +212,6 @@ def leaves(value: Any) -> list[str]:
     return found
 
 
-def _named(fields: Mapping[str, Any]) -> Any:
-    for name, value in fields.items():
-        if len(name) >= SHORTEST:
-            yield name
-        yield value
+def _named(fields: Iterable[tuple[str, Any]]) -> list[Any]:
+    """Return the values of an object, each after its name where that is long enough to be a text."""
+    return [one for name, value in fields for one in ((name, value) if len(name) >= SHORTEST else (value,))]
