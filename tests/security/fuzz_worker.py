@@ -37,6 +37,8 @@ from tests.topics import values
 from tests.traffic import events
 
 HONEST = 20_000
+APPS = 20_000
+"""Apps of ordinary tenants: they fill the bounded maps, as the floods of hostile ones do."""
 MEMORY_RATIO = 1.5
 _STALL_S = 300.0
 _COUNTS = (
@@ -75,8 +77,8 @@ class Run:
 
 
 def ordinary(number: int) -> Iterator[Hostile]:
-    """Yield that many events of other tenants, as made by services that mean well."""
-    for event in events(number, seed=2, apps=20):
+    """Yield that many events of other tenants, as made by services that mean well, from as many apps as maps hold."""
+    for event in events(number, seed=2, apps=APPS):
         changed = event | {"tenant": f"other{int(event['call_id'][1:]) % 5}"}
         yield Hostile("ordinary", orjson.dumps(changed), f"{changed['tenant']}/{changed['app']}".encode())
 
