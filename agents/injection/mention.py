@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-LONGEST = 16_384
+LONGEST = 6_000
 """Characters of a text that is looked at: quotations in longer ones are left as they are."""
 MOST = 3.0
 """Log odds that a mention takes off at most."""
