@@ -147,6 +147,9 @@ class Pipeline:
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
+        for agent in self.agents:
+            if isinstance(agent, Learns):
+                agent.learner.follow(self.watermarks)
         self.offset = -1
         self.busy = ""
         self.learned = self.ignored = 0

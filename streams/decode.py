@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -31,6 +31,8 @@ _STRUCTURAL = re.compile(rb'[^"\[{,]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?[^"\[{,]*+)
 # With one literal in front, re looks for its byte by memchr: half of the time that `b"NaN" in raw` takes.
 _NAN, _INFINITY = re.compile(rb"N(?=aN)"), re.compile(rb"I(?=nfinity)")
 _FINITE = frozenset({str, bool, type(None)})
+_LARGEST = sys.float_info.max
+"""A whole number is compared with it exactly, and NaN with anything is False."""
 
 
 def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback | ModelCommand:
@@ -140,38 +142,31 @@ def _free(item: LLMEvent | Feedback) -> Iterable[tuple[str, Any]]:
         return found
     if item.parameters:
         found.append(("parameters", item.parameters))
-    parts: tuple[tuple[str, Sequence[Contract]], ...] = (
-        ("documents", item.documents),
-        ("guardrails", item.guardrails),
-        ("messages", item.messages),
-        ("choices", item.choices),
-    )
+    parts: tuple[tuple[str, Sequence[Contract]], ...] = (("documents", item.documents), ("guardrails", item.guardrails))
     for name, many in parts:
         for n, part in enumerate(many):
             if part.__pydantic_extra__:
                 found.append((f"{name}.{n}", part.__pydantic_extra__))
+    calls: list[tuple[str, Any]] = []
+    for name, turns in (("messages", item.messages), ("choices", item.choices)):
+        _free_of_turns(name, turns, found, calls)
     if item.usage is not None and item.usage.__pydantic_extra__:
         found.append(("usage", item.usage.__pydantic_extra__))
     if item.error is not None:
         found.append(("error.status", item.error.status))
         if item.error.__pydantic_extra__:
             found.append(("error", item.error.__pydantic_extra__))
-    return found + _free_of_calls("messages", item.messages) + _free_of_calls("choices", item.choices)
+    return found + calls
 
 
-def _free_of_calls(name: str, said: Sequence[Message | Choice]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for n, one in enumerate(said):
-        if one.tool_calls:
-            found += [(f"{name}.{n}.tool_calls.{k}", c.__pydantic_extra__) for k, c in enumerate(one.tool_calls)]
-    return found
-
-
-def _fits(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
+def _free_of_turns(
+    name: str, turns: Sequence[Message | Choice], found: list[tuple[str, Any]], calls: list[tuple[str, Any]]
+) -> None:
+    for n, turn in enumerate(turns):
+        if turn.__pydantic_extra__:
+            found.append((f"{name}.{n}", turn.__pydantic_extra__))
+        if turn.tool_calls:
+            calls += [(f"{name}.{n}.tool_calls.{k}", c.__pydantic_extra__) for k, c in enumerate(turn.tool_calls)]
 
 
 def _infinite(value: Any) -> str | None:
@@ -180,7 +175,7 @@ def _infinite(value: Any) -> str | None:
     An integer too: pydantic reads 400 digits, the sink's orjson does not.
     """
     if type(value) is float or type(value) is int:
-        return None if _fits(value) else ""
+        return None if -_LARGEST <= value <= _LARGEST else ""
     if type(value) is dict or type(value) is list:
         for name, inner in value.items() if type(value) is dict else enumerate(value):
             if type(inner) not in _FINITE and (where := _infinite(inner)) is not None:

@@ -82,7 +82,7 @@ class AlertEngine:
         out: list[Row] = []
         for i, (at, mark, broker) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
             self._now, self._broker = mark or at, broker
-            if self._active:
+            if self._active and (broker >= self._silent_at or chunk.places[i] in self._of_scope):
                 out += self._resolve_due(chunk.places[i], int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:

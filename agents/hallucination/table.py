@@ -57,39 +57,46 @@ def with_room(keys, most, more):  # type: ignore[no-untyped-def]
     if 4 * (held + more) <= size:  # a word that comes again takes no room
         return keys, held + more
     larger = table(2 * (held + more), keys[size])
-    last = uint64(len(larger) - 2)
     for k in range(size):
         if keys[k] != uint64(0):
-            slot = _place(larger, last, keys[k])
+            slot = _first_slot(larger, keys[k])
             while larger[slot] != uint64(0):
-                slot = (slot + uint64(1)) & last
+                slot = _next_slot(larger, slot)
             larger[slot] = keys[k]
     return larger, held + more
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _place(keys, last, key):  # type: ignore[no-untyped-def]
-    return key * keys[last + uint64(1)] >> uint64(32) & last  # the seed is odd
+def _first_slot(keys, key):  # type: ignore[no-untyped-def]
+    return key >> uint64(32) & uint64(len(keys) - 2)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _next_slot(keys, slot):  # type: ignore[no-untyped-def]
+    return (slot + uint64(1)) & uint64(len(keys) - 2)
 
 
 @njit(cache=True, nogil=True)
-def add(keys, last, code, salt):  # type: ignore[no-untyped-def]
-    """Put a code of one kind (``salt``) in a table of ``last + 1`` slots; returns its slot."""
-    key = mix(code, salt)
-    slot = _place(keys, last, key)
+def add(keys, seed, code, salt):  # type: ignore[no-untyped-def]
+    """Put a code of one kind (``salt``) in a table with this seed; returns its slot.
+
+    The seed is an argument: read from the table for each code it cost 1 us an event.
+    """
+    key = mix(code + seed, salt)
+    slot = _first_slot(keys, key)
     while keys[slot] != uint64(0) and keys[slot] != key:
-        slot = (slot + uint64(1)) & last
+        slot = _next_slot(keys, slot)
     keys[slot] = key
     return slot
 
 
 @njit(cache=True, nogil=True)
-def find(keys, last, code, salt):  # type: ignore[no-untyped-def]
+def find(keys, seed, code, salt):  # type: ignore[no-untyped-def]
     """Slot of a code, or -1."""
-    key = mix(code, salt)
-    slot = _place(keys, last, key)
+    key = mix(code + seed, salt)
+    slot = _first_slot(keys, key)
     while keys[slot] != uint64(0):
         if keys[slot] == key:
             return int64(slot)
-        slot = (slot + uint64(1)) & last
-    return -1
+        slot = _next_slot(keys, slot)
+    return int64(-1)

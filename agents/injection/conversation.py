@@ -264,6 +264,8 @@ class Conversations:
         near = [(k, usual.evidence(logit)) for k, logit in passages if logit >= self._planted_from]
         for _, logit in passages:
             usual.count(logit)
+        if not near:
+            return []
         planted = [(k, found) for k, found in near if found >= self.config.planted]
         return sorted(nlargest(PASSAGES_MAX, planted, key=itemgetter(1)))
 

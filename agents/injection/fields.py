@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from agents.base import Role
-from schemas.event import Choice, Contract, LLMEvent, Message, ToolCall
+from schemas.event import Contract, LLMEvent, ToolCall
 
 
 class Place(IntEnum):
@@ -59,11 +59,10 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 
 FieldText: TypeAlias = tuple[int, Place, str]
 """A text: of which event, where in it, itself. A plain tuple: there is one of each event at least."""
-_ASSISTANT, _RESPONSE = Place.ASSISTANT, Place.RESPONSE
 
 
 def field_texts(events: Sequence[LLMEvent]) -> list[FieldText]:
-    """Return the texts of some events beside their messages and documents, in event order.
+    """Return the texts of some events that `Chunk.texts` does not hold, in event order.
 
     Examples
     --------
@@ -75,33 +74,42 @@ def field_texts(events: Sequence[LLMEvent]) -> list[FieldText]:
     """
     found: list[FieldText] = []
     for i, event in enumerate(events):
-        # Of every event: so each part is asked first whether it has more than what every part of its kind has.
         out: dict[Place, list[str]] = {}
-        _of_messages(found, out, i, event.messages)
-        for document in event.documents:
-            if not document.__pydantic_fields_set__ <= _DOCUMENT or len(document.id) >= _SHORTEST_WIDE:
-                _put(out, Place.SOURCE, (document.source, document.id))
-                _extra(out, document)
-        for choice in event.choices:
-            if _long(choice.content):
-                found.append((i, _RESPONSE, choice.content))
-            if (why := choice.finish_reason) and len(why) >= _SHORTEST_WIDE:
-                _put(out, Place.OTHER, (why,))
-            if not choice.__pydantic_fields_set__ <= _CHOICE:
-                _of_choice(found, out, i, choice)
+        _of_parts(found, out, i, event)
         _of_event(out, event)
         if out:
             found += [(i, place, "\n".join(texts)) for place, texts in out.items()]
     return found
 
 
+# Of every event: so each part is asked first whether it has more than what every part of its kind has.
+
+
+def _of_parts(found: list[FieldText], out: dict[Place, list[str]], i: int, event: LLMEvent) -> None:
+    for message in event.messages:
+        if not message.__pydantic_fields_set__ <= _MESSAGE:
+            _put(out, Place.NAME, (message.name, _id(message.tool_call_id)))
+            _of_calls(found, out, i, message.tool_calls)
+            _extra(out, message)
+    for document in event.documents:
+        if not document.__pydantic_fields_set__ <= _DOCUMENT or len(document.id) >= _SHORTEST_WIDE:
+            _put(out, Place.SOURCE, (document.source, document.id))
+            _extra(out, document)
+    for n, choice in enumerate(event.choices):
+        if n and is_long(choice.content):
+            found.append((i, Place.RESPONSE, choice.content))
+        if (why := choice.finish_reason) and len(why) >= _SHORTEST_WIDE:
+            _put(out, Place.OTHER, (why,))
+        if not choice.__pydantic_fields_set__ <= _CHOICE:
+            _of_calls(found, out, i, choice.tool_calls)
+            _extra(out, choice)
+
+
 def _of_event(out: dict[Place, list[str]], event: LLMEvent) -> None:
-    if not _PLAIN.issuperset(map(type, event.parameters.values())):
-        _put(out, Place.PARAMETER, ("\n".join(leaves(event.parameters)),))
-    for name in event.parameters:
-        if len(name) >= _LONG_KEY or not name.isascii():
-            _put(out, Place.PARAMETER, (name,))
-    _of_tags(out, event.labels)
+    if event.parameters:
+        _of_parameters(out, event.parameters)
+    if event.labels:
+        _of_tags(out, event.labels)
     if event.groups:
         _of_tags(out, event.groups)
     if event.error is not None or event.guardrails:
@@ -110,6 +118,14 @@ def _of_event(out: dict[Place, list[str]], event: LLMEvent) -> None:
         _extra(out, event)
     if event.usage is not None and event.usage.__pydantic_extra__:
         _extra(out, event.usage)
+
+
+def _of_parameters(out: dict[Place, list[str]], parameters: Mapping[str, Any]) -> None:
+    if not _PLAIN.issuperset(map(type, parameters.values())):
+        _put(out, Place.PARAMETER, ("\n".join(leaves(parameters)),))
+    for name in parameters:
+        if len(name) >= _LONG_KEY or not name.isascii():
+            _put(out, Place.PARAMETER, (name,))
 
 
 def _id(text: str | None) -> str | None:
@@ -124,7 +140,7 @@ def _of_tags(out: dict[Place, list[str]], tags: Mapping[str, str]) -> None:
             _put(out, Place.LABEL, (tag,))
 
 
-def _long(text: str) -> bool:
+def is_long(text: str) -> bool:
     """Return whether a text is long enough to say something: Chinese says in six characters what English does in 16."""
     return len(text) >= SHORTEST or (len(text) >= _SHORTEST_WIDE and not text.isascii())
 
@@ -132,7 +148,7 @@ def _long(text: str) -> bool:
 def _put(out: dict[Place, list[str]], place: Place, texts: Iterable[str | None]) -> None:
     """Add texts that are long enough to say something."""
     for text in texts:
-        if text and _long(text):
+        if text and is_long(text):
             out.setdefault(place, []).append(text)
 
 
@@ -142,25 +158,10 @@ def _extra(out: dict[Place, list[str]], part: Contract) -> None:
         _put(out, Place.OTHER, ("\n".join(leaves(part.__pydantic_extra__)),))
 
 
-def _of_messages(found: list[FieldText], out: dict[Place, list[str]], i: int, messages: Sequence[Message]) -> None:
-    for message in messages:
-        if message.role == "assistant" and _long(message.content):
-            found.append((i, _ASSISTANT, message.content))
-        if not message.__pydantic_fields_set__ <= _MESSAGE:
-            _put(out, Place.NAME, (message.name, _id(message.tool_call_id)))
-            _of_calls(found, out, i, message.tool_calls)
-            _extra(out, message)
-
-
-def _of_choice(found: list[FieldText], out: dict[Place, list[str]], i: int, choice: Choice) -> None:
-    _of_calls(found, out, i, choice.tool_calls)
-    _extra(out, choice)
-
-
 def _of_calls(found: list[FieldText], out: dict[Place, list[str]], i: int, calls: Sequence[ToolCall]) -> None:
     for call in calls:
         _put(out, Place.NAME, (call.name, _id(call.id)))
-        if _long(call.arguments) and _long(text := "\n".join(_arguments(call.arguments))):
+        if is_long(call.arguments) and is_long(text := "\n".join(_arguments(call.arguments))):
             found.append((i, Place.TOOL_CALL, text))
         if not call.__pydantic_fields_set__ <= _CALL:
             _extra(out, call)

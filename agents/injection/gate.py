@@ -131,7 +131,7 @@ def worth_bits(bits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def worth_reading(buffer, start, keys, concepts, out):  # type: ignore[no-untyped-def]
-    """Write, for each text, whether `worth_bits` tells so."""
-    for k in range(len(start) - 1):
-        out[k] = worth_bits(int64(named(buffer, start[k], start[k + 1], keys, concepts)))
+def worth_reading(buffer, start, chosen, keys, concepts, out):  # type: ignore[no-untyped-def] # noqa: PLR0913, PLR0917 - columns
+    """Write, for each chosen text, whether `worth_bits` tells so."""
+    for k in range(len(chosen)):
+        out[k] = worth_bits(int64(named(buffer, start[chosen[k]], start[chosen[k] + 1], keys, concepts)))
