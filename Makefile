@@ -72,11 +72,11 @@ bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
 
 quality: setup  ## measure the agents on sources they never saw: make quality ARGS="--data ../shared/data"
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m evaluation $(ARGS)
 
 docs: setup  ## write the generated references (contracts, settings) anew
 	$(BIN)/python -m schemas.export
-	$(BIN)/python -m streams.store.reference
+	$(BIN)/python -m streams.connectors.clickhouse.table_reference
 
 lint: setup  ## format check, ruff, import-linter
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from schemas.settings import Settings
-from streams.gateway.server import Gateway
+from streams.ingest.server import Gateway
 from tests.waiting import until
 
 NDJSON, JSON, PROTOBUF = "application/x-ndjson", "application/json", "application/x-protobuf"

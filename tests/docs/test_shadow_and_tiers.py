@@ -13,9 +13,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import streams.metrics  # noqa: F401 - registers what the pages name
+import streams.runtime.metrics  # noqa: F401 - registers what the pages name
 from schemas.settings import Settings
-from streams.shadow.plan import plan_of
+from streams.shadow.config import plan_of
 from tests.docs.pages import BLOCK, REPOSITORY
 from tests.traffic import lines
 

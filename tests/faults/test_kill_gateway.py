@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from schemas.settings import Settings
-from streams.kafka import create_topics
+from streams.runtime.topics import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port

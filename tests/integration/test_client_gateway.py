@@ -13,7 +13,7 @@ from streamgauge import AsyncEventPublisher, send_feedback
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.settings import Settings
-from streams.gateway import new_key
+from streams.ingest import create_key
 from tests.conftest import MakeSettings
 from tests.gateway import Client, running
 from tests.topics import read_all
@@ -26,7 +26,7 @@ def tree(mock_kafka: str, settings: MakeSettings) -> Settings:
 
 def keyed(tree: Settings, folder: Path, **entry: Any) -> tuple[Settings, str]:
     """Return settings with a key file, and its only key."""
-    made = new_key.make("k", "acme", [], {})
+    made = create_key.make("k", "acme", [], {})
     path = folder / "keys.yaml"
     path.write_text(yaml.safe_dump([yaml.safe_load(made.entry)[0] | entry]))
     return tree.model_copy(update={"ingest": tree.ingest.model_copy(update={"keys_file": path})}), made.key

@@ -21,11 +21,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.gateway import new_key
-from streams.gateway.address import check_open
-from streams.gateway.server import Gateway
-from streams.keying import partition_of
-from streams.web import serve
+from streams.ingest import create_key
+from streams.ingest.auth_check import check_open
+from streams.ingest.server import Gateway
+from streams.runtime.health import serve
+from streams.runtime.partitioning import partition_of
 from tests import collector
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
@@ -45,7 +45,7 @@ def tree(mock_kafka: str, settings: MakeSettings) -> Settings:
 
 def keyed(tree: Settings, folder: Path, **entry: Any) -> tuple[Settings, dict[str, str]]:
     """Return settings with a key file, and the header that its only key goes in."""
-    made = new_key.make("k", "acme", [], {})
+    made = create_key.make("k", "acme", [], {})
     path = folder / "keys.yaml"
     path.write_text(yaml.safe_dump([yaml.safe_load(made.entry)[0] | entry]))
     ingest = tree.ingest.model_copy(update={"keys_file": path})

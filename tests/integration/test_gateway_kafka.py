@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from schemas.settings import Settings
-from streams.kafka import create_topics
+from streams.runtime.topics import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.gateway import JSON, PROTOBUF, running

@@ -20,9 +20,9 @@ from schemas.errors import SettingsError
 from schemas.feedback import Feedback
 from schemas.outputs import Verdict
 from schemas.settings import Settings
-from streams.kafka import create_topics
-from streams.tiers.runner import Runner
-from streams.tiers.service import build_tiers
+from streams.reviewers.runner import Runner
+from streams.reviewers.service import build_tiers
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
 from tests.judge_server import fails, says, serving

@@ -11,11 +11,11 @@ SCRIPT = """
 import sys
 import orjson
 from numba.core.dispatcher import Dispatcher
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event, FEEDBACK_HEADER
-from streams.warm import warm
+from streams.runtime.registry import build_pipeline
+from streams.runtime.decode import decode_event, FEEDBACK_HEADER
+from streams.worker.warmup import warm
 from tests.contract.story import hostile, story
 from tests.traffic import lines
 
@@ -55,11 +55,11 @@ def test_a_stream_compiles_nothing_after_warming() -> None:
 
 FIRST_START = """
 import logging
-from agents import hashing
-from streams import warm
+from agents.common import hashing
+from streams.worker import warmup
 
 logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s")
-with warm._first_start():
+with warmup._first_start():
     pass
 """
 
@@ -72,11 +72,11 @@ def logged(cache: Path) -> list[str]:
 
 
 def test_only_the_first_start_reports_the_compilation(tmp_path: Path) -> None:
-    assert logged(tmp_path) == ["streams.warm INFO", "streams.warm INFO"]
+    assert logged(tmp_path) == ["streams.worker.warmup INFO", "streams.worker.warmup INFO"]
     assert logged(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_reported_at_each_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for _ in range(2):
-        assert logged(tmp_path / "file")[-1] == "streams.warm WARNING"
+        assert logged(tmp_path / "file")[-1] == "streams.worker.warmup WARNING"

@@ -12,10 +12,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agents.injection import layers
-from agents.injection.gate import heads, named
-from agents.injection.obfuscation import decoded
-from agents.injection.suspects import suspects
+from agents.injection import nested_decoding
+from agents.injection.concept_prefilter import heads, named
+from agents.injection.deobfuscation import decoded
+from agents.injection.obfuscation_prefilter import suspects
 from tests.pathological import every
 from tests.security import disguises as d
 
@@ -29,7 +29,7 @@ def raw(text: str) -> NDArray[np.uint8]:
 
 def unescaped(text: str) -> str:
     out = np.empty(len(text.encode()), np.uint8)
-    size, _ = layers.unescape(raw(text), 0, len(out), out)
+    size, _ = nested_decoding.unescape(raw(text), 0, len(out), out)
     return out[:size].tobytes().decode()
 
 
@@ -58,7 +58,7 @@ def test_backslash_escapes_are_undone(text: str) -> None:
 @given(_TEXTS)
 @examples(max_examples=300, deadline=None)
 def test_rot13_is_that_of_the_codec(text: str) -> None:
-    assert layers.ROT13[raw(text)].tobytes().decode() == codecs.encode(text, "rot13")
+    assert nested_decoding.ROT13[raw(text)].tobytes().decode() == codecs.encode(text, "rot13")
 
 
 @given(_WORDS)
@@ -66,11 +66,11 @@ def test_rot13_is_that_of_the_codec(text: str) -> None:
 def test_codes_of_characters_spell_the_text(text: str) -> None:
     for base, coded in ((2, d.binary(text)), (16, d.hexadecimal_pairs(text)), (10, d.decimal_codes(text))):
         out = room(coded)
-        size = layers.from_codes(raw(coded), 0, len(coded), base, out)
+        size = nested_decoding.from_codes(raw(coded), 0, len(coded), base, out)
         assert out[:size].tobytes().decode() == f"{text}\n"
     hidden = d.variation_selectors(text)
     out = room(hidden)
-    size = layers.from_selectors(raw(hidden), 0, len(hidden.encode()), out)
+    size = nested_decoding.from_selectors(raw(hidden), 0, len(hidden.encode()), out)
     assert out[:size].tobytes().decode() == text
 
 
@@ -79,7 +79,7 @@ def test_codes_of_characters_spell_the_text(text: str) -> None:
 def test_base64_below_base64_is_undone(text: str) -> None:
     coded = d.base_64_twice(text)
     out = room(coded)
-    size = layers.base64_layers(raw(coded), 0, len(coded), out)
+    size = nested_decoding.base64_layers(raw(coded), 0, len(coded), out)
     assert out[:size].tobytes().decode() == f"{text}\n"
 
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agents.campaign import reference
-from agents.campaign.signature import LANES, nearest, sign, similarity
-from agents.hashing import FOLD, KIND
-from agents.hashing_reference import fold, grams, words
+from agents.campaign.minhash import LANES, nearest, sign, similarity
+from agents.common.hashing import FOLD, KIND
+from tests.oracles import campaign
+from tests.oracles.hashing import fold, grams, words
 
 _TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("aB 1\u200b\uff21\u4e2d\ud55c.\n"), max_size=80)
 
@@ -25,7 +25,7 @@ def kernel(text: str) -> tuple[NDArray[np.uint8], int]:
 def test_the_signature_is_the_reference(text: str) -> None:
     signature, features = kernel(text)
     folded = fold(text)
-    assert signature.tolist() == reference.sign(text)
+    assert signature.tolist() == campaign.sign(text)
     assert features == len(grams(folded)) + len(words(folded)[::2])
 
 
@@ -38,7 +38,7 @@ def test_the_signature_is_the_reference(text: str) -> None:
 def test_the_nearest_is_the_reference(rows: list[list[int]], tenants: list[int], tenant: int) -> None:
     table, whose = np.array(rows[1:], np.uint8).reshape(-1, LANES), np.array(tenants[: len(rows) - 1], np.uint64)
     found = nearest(np.array(rows[0], np.uint8), np.uint64(tenant), table, whose)
-    assert tuple(found) == reference.nearest(rows[0], tenant, rows[1:], tenants[: len(rows) - 1])
+    assert tuple(found) == campaign.nearest(rows[0], tenant, rows[1:], tenants[: len(rows) - 1])
 
 
 def test_agreement_estimates_the_share_of_features_in_common() -> None:

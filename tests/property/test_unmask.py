@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from agents.injection import unmask, unmask_reference
-from agents.injection.obfuscation import MOST, decoded
-from agents.injection.suspects import BASE64, HEX, HOMOGLYPH, LEETSPEAK, SPACED
+from agents.injection import decoders
+from agents.injection.deobfuscation import MOST, decoded
+from agents.injection.obfuscation_prefilter import BASE64, HEX, HOMOGLYPH, LEETSPEAK, SPACED
+from tests.oracles import decoders as reference
 from tests.pathological import every
 
 _PARTS = st.one_of(
@@ -35,21 +36,21 @@ HINTS = st.integers(0, BASE64 | HEX | LEETSPEAK | SPACED | HOMOGLYPH)
 def compiled(text: str, hints: int) -> tuple[list[tuple[int, int, str, str]], tuple[str, int, int]]:
     raw = np.frombuffer(text.encode(), np.uint8)
     out, rows = np.empty(2 * len(raw) + 2, np.uint8), np.empty((len(raw) // 4 + 1, 5), np.int64)
-    n = unmask.decode_runs(raw, 0, len(raw), hints, out, rows)
+    n = decoders.decode_runs(raw, 0, len(raw), hints, out, rows)
     place = [len(raw[:at].tobytes().decode("utf-8", "ignore")) for at in range(len(raw) + 1)]
     runs = [
-        (place[begin], place[end], unmask.KINDS[kind], out[into:until].tobytes().decode())
+        (place[begin], place[end], decoders.KINDS[kind], out[into:until].tobytes().decode())
         for kind, begin, end, into, until in rows[:n].tolist()
     ]
-    size, latin, leet = unmask.respell(raw, 0, len(raw), hints, rows[:n], out)
+    size, latin, leet = decoders.respell(raw, 0, len(raw), hints, rows[:n], out)
     return runs, (out[:size].tobytes().decode(), latin, leet)
 
 
 def equal(text: str, hints: int) -> None:
     runs, respelled = compiled(text, hints)
-    expected = unmask_reference.runs(text, hints)
+    expected = reference.runs(text, hints)
     assert runs == expected
-    assert respelled == unmask_reference.respelled(text, hints, expected)
+    assert respelled == reference.respelled(text, hints, expected)
 
 
 @given(TEXTS, HINTS)

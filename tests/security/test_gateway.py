@@ -14,9 +14,9 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from streams import web
-from streams.gateway import new_key, otlp
-from streams.otlp import normalise_spans
+from streams.connectors.otlp import normalise_spans
+from streams.ingest import create_key, otlp_api
+from streams.runtime import health
 from tests import collector
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
@@ -39,7 +39,7 @@ Open: TypeAlias = Callable[..., contextlib.AbstractAsyncContextManager[Client]]
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     """Three keys: ``good``, ``bad``, and ``poor`` of one event a second; their file is ``keys.yaml``."""
-    made = {name: new_key.make(name, "acme", [], {}) for name in ("good", "bad", "poor")}
+    made = {name: create_key.make(name, "acme", [], {}) for name in ("good", "bad", "poor")}
     entries = [yaml.safe_load(key.entry)[0] for key in made.values()]
     entries[2]["quota"] = {"events_per_s": 1, "burst_s": 3}
     (tmp_path / "keys.yaml").write_text(yaml.safe_dump(entries))
@@ -259,7 +259,7 @@ async def test_expensive_bodies_of_one_key_are_worked_on_one_at_a_time(
             working[0] -= 1
             ended[0] += 1
 
-    monkeypatch.setattr(otlp, "normalise_spans", counted)
+    monkeypatch.setattr(otlp_api, "normalise_spans", counted)
     body = collector.as_json(collector.spans(*range(300)))
     async with gateway() as client, peers(client.gateway.port, 8) as attackers:
         request = head(keys["bad"], f"Content-Length: {len(body)}", path="/v1/traces", content_type=JSON)
@@ -328,7 +328,7 @@ async def test_headers_that_do_not_end_are_not_waited_for(gateway: Open, keys: K
 async def test_a_handshake_of_tls_that_does_not_come_is_not_waited_for(
     gateway: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "_HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(health, "_HANDSHAKE_S", 0.3)
     cert, key = await asyncio.to_thread(make_certificate, tmp_path)
     tls = {"tls_cert_file": cert, "tls_key_file": key}
     async with gateway(ready=False, **tls) as client, peers(client.gateway.port, 3) as attackers:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.aggregates import IDLE_MS, Aggregator
 from agents.base import Chunk, milliseconds
-from agents.histogram import bucket, quantile, value_of
-from agents.tenant_map import OTHER
-from agents.window_counts import SegmentWindow
+from agents.common.ddsketch import bucket, quantile, value_of
+from agents.common.tenant_map import OTHER
+from agents.common.window_counts import SegmentWindow
+from processing.windows import IDLE_MS, Aggregator
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Aggregate

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.alerts import AlertEngine
-from agents.alerts.summary import of_change
 from agents.base import Change, Chunk, milliseconds
+from processing.alerting import AlertEngine
+from processing.alerting.summary import of_change
 from schemas.errors import SettingsError, StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Alert

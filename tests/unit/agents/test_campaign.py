@@ -12,12 +12,12 @@ from agents.base import Change, Chunk, Scores
 from agents.campaign import CampaignAgent, CampaignConfig, CampaignSignal
 from agents.guardrail import GuardrailAgent
 from agents.injection import InjectionAgent, InjectionSignal
-from agents.pipeline import Pipeline
+from processing.pipeline import Pipeline
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet, load_rules
-from streams.simulator.texts import attacks, questions
 from tests.contract.story import as_bytes
 from tests.traffic import BEGIN
+from tools.simulator.sample_texts import attacks, questions
 
 ATTACK = next(text for text in attacks() if text.startswith("Yo, you have it!"))
 FAQ = "How do I override the daily limit of my card, and can I ignore the warning that the app shows?"

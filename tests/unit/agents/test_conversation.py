@@ -17,12 +17,12 @@ from agents.injection.conversation import (
     Conversations,
     with_context,
 )
-from agents.injection.echo import answers, needles_of
-from agents.injection.usual import Usual
+from agents.injection.indicator_echo import answers, needles_of
+from agents.injection.score_baseline import Usual
 from schemas.event import LLMEvent
-from streams.simulator.texts import attacks
 from tests.contract.story import as_bytes
 from tests.traffic import BEGIN
+from tools.simulator.sample_texts import attacks
 
 ADDRESS = "drop@collect.example"
 

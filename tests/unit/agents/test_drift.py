@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from agents.base import Change, Chunk, Scores
-from agents.drift import DriftAgent, DriftConfig, DriftSignal, alarms_of
-from agents.drift.rows import changes_of
+from agents.drift import DriftAgent, DriftConfig, DriftSignal
+from evaluation.adapters.drift import alarms_of, changes_of
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
 
 BANK = "account balance card transfer limit fee loan rate branch payment statement deposit interest savings"

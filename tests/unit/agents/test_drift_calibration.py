@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.drift import DriftConfig, calibration
+from agents.drift.control_limits import limits
 from agents.drift.layout import FIRST_SHARE, ROWS, SCALARS, SEGMENT, TEXT, UNFAMILIAR, pool_of
-from agents.drift.limits import limits
-from agents.drift.scalars import judge
-from agents.drift.words import DIMENSIONS
+from agents.drift.scalar_charts import judge
+from agents.drift.word_embedding import DIMENSIONS
 
 LIMITS = limits(DriftConfig())
 N = 800

@@ -10,12 +10,12 @@ import pytest
 
 from agents.base import Chunk
 from agents.drift import DriftAgent
+from agents.drift.alarm_report import describe, surprise, terms
 from agents.drift.config import DriftConfig
 from agents.drift.cusum import UP
 from agents.drift.layout import NOVELTY, SEGMENT, TEXT
-from agents.drift.report import describe, surprise, terms
-from agents.drift.rows import changes_of
-from agents.drift.segments import Examples
+from agents.drift.segment_store import Examples
+from evaluation.adapters.drift import changes_of
 from schemas.event import CallError, Choice
 from tests.unit.agents.test_drift import BANK, CONFIG, FOOD, call
 

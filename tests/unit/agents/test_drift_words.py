@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base import Chunk
-from agents.drift import reference
 from agents.drift.columns import Columns, columns
-from agents.drift.languages import LANGUAGES
+from agents.drift.language_id import LANGUAGES
 from agents.drift.layout import CATEGORIES
-from agents.drift.rows import as_event
+from evaluation.adapters.drift import as_event
+from tests.oracles import drift
 
 PIECES = [
     "The bridge",
@@ -54,14 +54,14 @@ def test_kernel_equals_reference(texts: list[str]) -> None:
     found = read(*texts)
     for i, text in enumerate(texts):
         shown = text.encode("utf-8", "replace").decode()
-        assert found.vectors[i].tolist() == reference.embedding(shown)
-        assert language(found, i) == reference.language(shown)
-        assert found.first[i + 1] - found.first[i] == len(list(reference.words(shown)))
+        assert found.vectors[i].tolist() == drift.embedding(shown)
+        assert language(found, i) == drift.language(shown)
+        assert found.first[i + 1] - found.first[i] == len(list(drift.words(shown)))
 
 
 def test_a_text_is_read_up_to_its_bytes_and_no_character_is_cut() -> None:
-    assert read("관" * 5000).vectors[0].tolist() == reference.embedding("관" * (LIMIT // 3))
-    assert read("word " * 100_000).vectors[0].tolist() == reference.embedding(("word " * 1000)[:LIMIT])
+    assert read("관" * 5000).vectors[0].tolist() == drift.embedding("관" * (LIMIT // 3))
+    assert read("word " * 100_000).vectors[0].tolist() == drift.embedding(("word " * 1000)[:LIMIT])
 
 
 def test_terms_are_content_words() -> None:

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from agents.base import Chunk
-from agents.hallucination import GroundingSignal, HallucinationAgent, HallucinationConfig, score_rows
+from agents.common.flag_rate import RateConfig
+from agents.hallucination import GroundingSignal, HallucinationAgent, HallucinationConfig
 from agents.hallucination.features import (
     ABSOLUTES_ANY,
     DENIAL_NEW,
@@ -20,10 +21,9 @@ from agents.hallucination.features import (
     QUOTES_ANY,
     SOURCES_ANY,
 )
-from agents.hallucination.rows import feature_rows
-from agents.hallucination.sides import PIECES, sample
+from agents.hallucination.grounding_spans import PIECES, sample
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
-from agents.rate import RateConfig
+from evaluation.adapters.hallucination import feature_rows, score_rows
 from schemas.event import Choice, Document, LLMEvent, Message
 
 CONTEXT = (

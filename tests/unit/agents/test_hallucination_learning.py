@@ -9,8 +9,8 @@ import pytest
 
 from agents.base import Chunk, State
 from agents.hallucination import HallucinationAgent
-from agents.hallucination.rows import as_event
 from agents.learning import LearningConfig
+from evaluation.adapters.hallucination import as_event
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.rate import Grades, RateConfig, RateCusum
-from agents.run_length import rise_threshold, run_length
+from agents.common.flag_rate import Grades, RateConfig, RateCusum
+from agents.common.run_length import rise_threshold, run_length
 from schemas.errors import StateError
 
 KEY = ("acme", "triage")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agents.base import Chunk
 from agents.injection import InjectionAgent
-from agents.injection import known as known_module
+from agents.injection import system_prompt_cache as known_module
 from schemas.event import LLMEvent, Message
 
 Places: TypeAlias = "NDArray[np.int64]"

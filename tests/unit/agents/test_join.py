@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from agents.base import milliseconds
-from agents.join import Joiner
-from agents.watermark import Stamp, stamp
+from agents.common.watermark import Stamp, stamp
+from processing.join import Joiner
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.join import Joiner
+from processing.join import Joiner
 from schemas.event import LLMEvent
 
 SPAN: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.pipeline import Outputs, Pipeline, Record
-from agents.prices import Price
+from processing.pipeline import Outputs, Pipeline, Record
+from processing.pricing import Price
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.repeats import Repeats
+from processing.deduplicate import Repeats
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.injection.evidence import EVIDENCE, NODES, USER, weigh
-from benchmarks.boosting import Trees, boost
+from training.boosting import Trees, boost
 
 
 def odds(trees: Trees, row: NDArray[np.float64]) -> float:

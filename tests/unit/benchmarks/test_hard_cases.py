@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from benchmarks.hard_cases import cases, sentences
+from training.hard_cases import cases, sentences
 
 
 def test_rows_are_the_same_for_the_same_seed() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agents.base import Role
 from agents.injection.weights import GROUPS, SCRIPTS
-from benchmarks.train_injection import Features, Texts, thresholds_of
+from training.train_injection import Features, Texts, thresholds_of
 
 LATIN, CYRILLIC = SCRIPTS.index("latin"), SCRIPTS.index("cyrillic")
 PROMPTS, SYSTEM = GROUPS[Role.USER], GROUPS[Role.SYSTEM]

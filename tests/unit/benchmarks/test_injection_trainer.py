@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.base import Role
-from agents.hashing import SIZE
+from agents.common.hashing import SIZE
 from agents.injection.concepts import CONCEPT_SIZE
 from agents.injection.evidence import CONCEPTS_HERE, WORDS_HERE
 from agents.injection.weights import GROUPS, Shipped, shipped
-from benchmarks.hard_cases import cases
-from benchmarks.train_injection import Features, Model, Texts, all_windows, evidence_of, hashed, sums, train
+from training.hard_cases import cases
+from training.train_injection import Features, Model, Texts, all_windows, evidence_of, hashed, sums, train
 
 Rows = list[dict[str, Any]]
 EMPTY = {"text": " ", "label": 0, "src": "empty", "role": "user"}

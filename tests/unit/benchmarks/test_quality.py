@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.quality import composed, figures, render, targets, thresholds
-from benchmarks.quality.kinds import KINDS
-from benchmarks.quality.splits import Row
+from evaluation import composed, figures, render, targets, thresholds
+from evaluation.kinds import KINDS
+from evaluation.splits import Row
 
 HOST = "The first line is about one thing. The second about another.\nThe third line is the last of them all.\n" * 3
 

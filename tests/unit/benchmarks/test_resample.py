@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmarks.quality.hallucination import expected_calibration_error
-from benchmarks.quality.resample import Ranked, ranked_means, share
-from streams.evaluation.metrics import measure
+from evaluation.hallucination import expected_calibration_error
+from evaluation.resample import Ranked, ranked_means, share
+from tools.evaluation.ranking_metrics import measure
 
 SHIFT, SPREAD, SOURCES = 1.0, 0.4, 10
 

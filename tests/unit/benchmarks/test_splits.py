@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.quality.families import FAMILIES, NOT_TESTED, NOT_TRAINED, family_of
-from benchmarks.quality.near import ALIKE, jaccard, near_duplicates
-from benchmarks.quality.splits import deal, leave_family_out, leave_language_out, text_of
+from evaluation.families import FAMILIES, NOT_TESTED, NOT_TRAINED, family_of
+from evaluation.near import ALIKE, jaccard, near_duplicates
+from evaluation.splits import deal, leave_family_out, leave_language_out, text_of
 
 WORDS = ["".join(random.Random(i).choices("abcdefghijklmnopqrstuvwxyz", k=6)) for i in range(4000)]
 SOURCES = ("cyberseceval_pi", "cyberseceval_pi_multi", "deepset", "shire_llama3", "banking77", "bbh", "hh_harmless")

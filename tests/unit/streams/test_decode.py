@@ -6,7 +6,7 @@ import pytest
 from schemas.errors import ContractError, DecodeError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.decode import FEEDBACK_HEADER, decode_event
+from streams.runtime.decode import FEEDBACK_HEADER, decode_event
 
 GOOD = {"event_id": "e", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a"}
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from streams.demo.report import Sql, show_exports, show_ways_in
-from streams.terminal import Console
+from streams.runtime.terminal import Console
+from tools.demo.report import Sql, show_exports, show_ways_in
 
 SQL = Sql(8123, "streamgauge_reader", "a-Very-Long-Pass_word-0123")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from schemas.outputs import Alert
-from streams.demo.checks import Check
-from streams.demo.verdict import Verdict, judge
-from streams.simulator import AppTruth, Incident, Truth
+from tools.demo.exactness_checks import Check
+from tools.demo.scorecard import Verdict, judge
+from tools.simulator import AppTruth, Incident, Truth
 
 BEGIN = datetime(2026, 1, 1, 9, tzinfo=UTC)
 BEGIN_MS = round(BEGIN.timestamp() * 1000)

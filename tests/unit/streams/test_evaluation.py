@@ -14,17 +14,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from agents.base import Change, Chunk, Scores, State
-from agents.drift.rows import alarms_of
+from evaluation.adapters.drift import alarms_of
 from schemas.errors import SettingsError
 from schemas.feedback import Feedback
-from streams.cli import app
-from streams.evaluation import Detection, Drift, evaluate
-from streams.evaluation.baseline import keywords, missing_words
-from streams.evaluation.detection import evaluate_detection
-from streams.evaluation.drift import evaluate_drift
-from streams.evaluation.render import render
-from streams.evaluation.rows import Labelled, read_labelled, read_streams
-from streams.evaluation.scoring import Labels, draw, score_rows
+from tools.cli import app
+from tools.evaluation import Detection, Drift, evaluate
+from tools.evaluation.baseline import keywords, missing_words
+from tools.evaluation.detection import evaluate_detection
+from tools.evaluation.drift_detection import evaluate_drift
+from tools.evaluation.labelled_rows import Labelled, read_labelled, read_streams
+from tools.evaluation.report_tables import render
+from tools.evaluation.scoring import Labels, draw, score_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.evaluation.metrics import auc, average_precision, measure, rank, tpr_at_fpr
+from tools.evaluation.ranking_metrics import auc, average_precision, measure, rank, tpr_at_fpr
 
 # Few distinct scores, so that ties are the rule.
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60).filter(

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas.errors import RecordError, SettingsError
-from streams.evaluation.rows import ROLES, read_labelled, read_streams
+from tools.evaluation.labelled_rows import ROLES, read_labelled, read_streams
 
 GOOD: dict[str, dict[str, Any]] = {
     "injection": {"text": "hello", "label": 0},

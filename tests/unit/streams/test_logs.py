@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from streams.logs import EVERY_S, Throttle
+from streams.runtime.logs import EVERY_S, Throttle
 
 AWAY = "Failed fetch messages from %s: %s"
 

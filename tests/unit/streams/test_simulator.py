@@ -10,20 +10,20 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agents.join import Joiner
+from processing.join import Joiner
 from schemas.errors import RecordError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.embedded import PARTITIONS
-from streams.keying import partition_of
-from streams.simulator import Record, Traffic, simulate
-from streams.simulator.apps import APPS
-from streams.simulator.malformed import KINDS, spoil
-from streams.simulator.texts import INJECTION_MARKER, attacks, rows, whois
+from streams.runtime.decode import FEEDBACK_HEADER, decode_event
+from streams.runtime.partitioning import partition_of
+from tools.demo.mock_broker import PARTITIONS
+from tools.simulator import Record, Traffic, simulate
+from tools.simulator.apps import APPS
+from tools.simulator.malformed import KINDS, spoil
+from tools.simulator.sample_texts import INJECTION_MARKER, attacks, rows, whois
 
 BEGIN = datetime(2026, 1, 1, 9, tzinfo=UTC)
-SAMPLES = Path("streams/simulator/samples")
+SAMPLES = Path("tools/simulator/samples")
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sink.months import MONTHS_PER_INSERT, by_months, month
+from streams.sink.monthly_inserts import MONTHS_PER_INSERT, by_months, month
 
 NOW = datetime(2026, 6, 15, tzinfo=UTC)
 _LEAST, _MOST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in (1971, 2199))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sink.ranges import Mark, Step, decide, take
+from streams.sink.range_planner import Mark, Step, decide, take
 
 SETTLED = Mark(5)
 INTENT = Mark(5, end=9)

@@ -13,10 +13,10 @@ from aiokafka import TopicPartition
 from schemas.errors import RecordError, RowError, StoreError
 from schemas.outputs import DeadLetter
 from schemas.settings import ClickHouse, Settings
+from streams.connectors.clickhouse import connect, migrate
 from streams.sink.inserter import Bad, Inserter
-from streams.sink.kafka import dead_letter
-from streams.sink.rows import TABLES, Table, build_row
-from streams.store import connect, migrate
+from streams.sink.kafka_clients import dead_letter
+from streams.sink.table_rows import TABLES, Table, build_row
 
 TABLE = {table.topic: table for table in TABLES}
 NOW = 1_800_000_000_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import StateError
-from streams.snapshot import BYTES_MAX, Snapshot, decode, encode
-from streams.worker.snapshots import newest, pieces
+from streams.runtime.snapshot_codec import BYTES_MAX, Snapshot, decode, encode
+from streams.runtime.snapshot_store import newest, pieces
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),

@@ -14,11 +14,11 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas.errors import StoreError
 from schemas.settings import ClickHouse, Settings
-from streams.store import connect, migrate
-from streams.store.migrations import migration_files, statements, template_values
-from streams.store.reader import READER
-from streams.store.reference import PAGE, PERSONAL, tables_reference
-from streams.store.server import OWNER, StoreServer
+from streams.connectors.clickhouse import connect, migrate
+from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
+from streams.connectors.clickhouse.migrations import migration_files, statements, template_values
+from streams.connectors.clickhouse.reader_role import READER
+from streams.connectors.clickhouse.table_reference import PAGE, PERSONAL, tables_reference
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Any
 import lz4.block  # type: ignore[import-untyped]
 import pytest
 
-from streams.store.blocks import BLOCK_BYTES, compress
-from streams.store.city import city_hash_128
-from streams.store.embedded import open_handle
-from streams.store.native import NativeError, at_revision
+from streams.connectors.clickhouse.cityhash import city_hash_128
+from streams.connectors.clickhouse.compressed_blocks import BLOCK_BYTES, compress
+from streams.connectors.clickhouse.embedded import open_handle
+from streams.connectors.clickhouse.native_format import NativeError, at_revision
 
 VALUES = [
     "toInt8(number)", "toUInt256(number)", "toFloat32(number)", "number % 2 = 0", "toBFloat16(number)",

@@ -7,8 +7,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from schemas.errors import SettingsError
-from streams.cli import app
-from streams.tables import show
+from tools.cli import app
+from tools.print_table import show
 
 LONG = "4f9" + "0" * 40
 

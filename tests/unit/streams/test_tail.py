@@ -17,9 +17,9 @@ from rich.text import Text
 
 from schemas.outputs import Alert
 from schemas.settings import Kafka
-from streams.tables import show
-from streams.tail import line, tail
 from tests.waiting import until
+from tools.print_table import show
+from tools.tail_alerts import line, tail
 
 AT = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
@@ -92,7 +92,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence(mock_kafka: str) -> None:
     producer.produce("llm.alerts", said)
     assert producer.flush(10) == 0
     environment = os.environ | {"STREAMGAUGE_KAFKA__BROKERS": mock_kafka}
-    command = [sys.executable, "-m", "streams.cli", "alerts", "tail", "--from-start"]
+    command = [sys.executable, "-m", "tools.cli", "alerts", "tail", "--from-start"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 
-from streams.worker.transport import _Thread
+from streams.worker.rebalance_transport import _Thread
 
 TAKEN = {TopicPartition("events", 0): [SimpleNamespace(offset=7), SimpleNamespace(offset=8)]}
 

@@ -16,8 +16,8 @@ from aiokafka.consumer import fetcher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import record_batches, unpacking
-from streams.unpacking import MAX_UNPACKED_BYTES, UnpackError, gunzip, unlz4, unsnappy, unzstd
+from streams.runtime import record_batches, unpacking
+from streams.runtime.unpacking import MAX_UNPACKED_BYTES, UnpackError, gunzip, unlz4, unsnappy, unzstd
 
 REFUSED = (UnpackError, zlib.error, zstandard.ZstdError, cramjam.DecompressionError)
 TEXT = b"When may I take the tablets, and how many of them? " * 5_000
@@ -104,7 +104,7 @@ def test_noise_is_refused_or_unpacked_and_never_more(noise: bytes) -> None:
 
 
 def test_every_reader_of_aiokafka_unpacks_within_bounds() -> None:
-    """Compiled ones too; the guard is installed by whatever imports `streams.kafka`."""
+    """Compiled ones too; the guard is installed by whatever imports `streams.runtime.topics`."""
     assert record_batches.GuardedRecords is fetcher.MemoryRecords
     readers = ["default_records", "legacy_records", "_crecords.default_records", "_crecords.legacy_records"]
     for reader in [codec, *(import_module(f"aiokafka.record.{name}") for name in readers)]:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.variant import load_variant
+from streams.runtime.settings_override import load_variant
 
 
 def written(folder: Path, text: str) -> Path:

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.gateway.server import Gateway
-from streams.web import Readiness, serve
+from streams.ingest.server import Gateway
+from streams.runtime.health import Readiness, serve
 from streams.worker.app import Worker
 
 

@@ -11,11 +11,11 @@ import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from agents.pipeline import Outputs
+from processing.pipeline import Outputs
 from schemas.errors import DecodeError
 from schemas.settings import Settings
-from streams.batches import Sent
-from streams.worker.writer import Writer
+from streams.runtime.produce import Sent
+from streams.worker.output_producer import Writer
 
 RECORD = ConsumerRecord("events", 0, 7, 0, 0, None, b"{", None, 0, 1, ())
 WINDOW = dict.fromkeys(("window_start", "tenant", "app", "model", "prompt_version", "source_partition"), "")
@@ -44,7 +44,7 @@ class Full:
 
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    monkeypatch.setattr("streams.worker.writer.Producer", lambda *_: Full())
+    monkeypatch.setattr("streams.worker.output_producer.Producer", lambda *_: Full())
     return Writer(Settings())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.learning import LearningConfig
-from agents.learning.labellers import Labeller, Labellers
+from agents.learning.annotators import Labeller, Labellers
 
 ANN: Labeller = ("acme", "user ann")
 Says = Callable[[bool, np.random.Generator], bool]

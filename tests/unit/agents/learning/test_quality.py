@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.learning.quality import EVERYWHERE, Prequential
-from agents.learning.sampling import Sampler
+from agents.learning.active_sampling import Sampler
+from agents.learning.prequential import EVERYWHERE, Prequential
 from tests.learning import PLAIN, call, label, learner, show
 
 PLACE = ("acme", "a")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agents.learning import Learner
-from agents.learning.versions import SHIPPED, from_file, to_file
+from agents.learning.weight_versions import SHIPPED, from_file, to_file
 from schemas.errors import StateError
 from schemas.learning import ModelCommand, WeightsFile
 from tests.learning import PLAIN, bits, label, learner, margin, show

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RequestError
-from streams.gateway.body import PIECE_BYTES, Inflate
+from streams.ingest.request_body import PIECE_BYTES, Inflate
 
 
 def unpack(packed: bytes, cuts: list[int], most: int) -> bytes:

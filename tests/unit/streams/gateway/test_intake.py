@@ -9,8 +9,8 @@ import pytest
 
 from schemas.errors import ContractError, RecordError
 from schemas.outputs import DeadLetter
-from streams.gateway.intake import row, take
-from streams.gateway.keys import ANONYMOUS, Sender
+from streams.ingest.api_keys import ANONYMOUS, Sender
+from streams.ingest.validation import row, take
 
 GOOD: dict[str, Any] = {
     "event_id": "e",

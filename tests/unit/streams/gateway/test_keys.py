@@ -9,14 +9,14 @@ import yaml
 from typer.testing import CliRunner
 
 from schemas.errors import SettingsError
-from streams.cli import app
-from streams.gateway import new_key
-from streams.gateway.keys import ANONYMOUS, KeyRing, Sender, digest, read
+from streams.ingest import create_key
+from streams.ingest.api_keys import ANONYMOUS, KeyRing, Sender, digest, read
+from tools.cli import app
 
 
 def made(path: Path, name: str = "triage", tenant: str = "clinic", apps: tuple[str, ...] = ()) -> str:
-    key = new_key.make(name, tenant, list(apps), {})
-    new_key.append(path, name, key.entry)
+    key = create_key.make(name, tenant, list(apps), {})
+    create_key.append(path, name, key.entry)
     return key.key
 
 
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_key_is_known_by_its_hash_alone(path: Path) -> None:
     key = made(path, apps=("a", "b"))
     assert key not in path.read_text()
-    assert key.removeprefix(new_key.PREFIX) not in path.read_text()
+    assert key.removeprefix(create_key.PREFIX) not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert KeyRing(path).find(key) == Sender("triage", "clinic", frozenset({"a", "b"}))
 
@@ -47,7 +47,7 @@ def test_the_hash_of_a_key_is_no_key(path: Path) -> None:
 
 
 def test_keys_are_of_256_bits_and_no_two_alike() -> None:
-    keys = {new_key.make("n", "t", [], {}).key for _ in range(50)}
+    keys = {create_key.make("n", "t", [], {}).key for _ in range(50)}
     assert len(keys) == 50
     assert all(len(key) == len("sgk_") + 43 for key in keys)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RequestError
-from streams.gateway.keys import ANONYMOUS, Quota, Sender
-from streams.gateway.quota import Quotas
+from streams.ingest.api_keys import ANONYMOUS, Quota, Sender
+from streams.ingest.quota import Quotas
 
 
 class Clock:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from streams.decode import decode_event
-from streams.otlp.events import emit
-from streams.otlp.fit import fitted
-from streams.otlp.limits import MAX_BODY_BYTES, MAX_EVENTS_BYTES
-from streams.otlp.result import Normalised
-from streams.otlp.source import Source
+from streams.connectors.otlp.event_builder import emit
+from streams.connectors.otlp.export_result import Normalised
+from streams.connectors.otlp.request_limits import MAX_BODY_BYTES, MAX_EVENTS_BYTES
+from streams.connectors.otlp.resource_scope import Source
+from streams.connectors.otlp.truncation import fitted
+from streams.runtime.decode import decode_event
 
 IDENTITY = {"event_id": "e", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a"}
 

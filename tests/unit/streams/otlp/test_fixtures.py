@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.event import LLMEvent
-from streams.keying import event_key
-from streams.otlp import normalise_logs, normalise_spans
+from streams.connectors.otlp import normalise_logs, normalise_spans
+from streams.runtime.partitioning import event_key
 from tests.fixtures.otlp.provider import ANSWER, CALL
 from tests.otlp import FIXTURES, fixture
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.otlp.guardrails import verdict
+from streams.connectors.otlp.guardrail_results import verdict
 from tests.otlp import BEGIN, CALL, SPAN, call, span, told
 
 

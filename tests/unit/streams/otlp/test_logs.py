@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from schemas.feedback import Feedback
-from streams.decode import decode_event
-from streams.keying import event_key
-from streams.otlp import Normalised
+from streams.connectors.otlp import Normalised
+from streams.runtime.decode import decode_event
+from streams.runtime.partitioning import event_key
 from tests.otlp import BEGIN, CALL, SPAN, TRACE, calls, log, noted, span, told
 
 DETAILS = "gen_ai.client.inference.operation.details"

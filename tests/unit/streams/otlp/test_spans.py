@@ -9,8 +9,14 @@ import orjson
 import pytest
 
 from schemas.errors import ContractError, DecodeError
-from streams.otlp import normalise_spans
-from streams.otlp.limits import MAX_ATTRIBUTES, MAX_BODY_BYTES, MAX_PROBLEMS, MAX_SPANS, MAX_UNMAPPED_NAMES
+from streams.connectors.otlp import normalise_spans
+from streams.connectors.otlp.request_limits import (
+    MAX_ATTRIBUTES,
+    MAX_BODY_BYTES,
+    MAX_PROBLEMS,
+    MAX_SPANS,
+    MAX_UNMAPPED_NAMES,
+)
 from tests.otlp import BEGIN, CALL, SPAN, TRACE, as_proto, call, calls, span, told, traces
 
 ASKED = [{"role": "user", "parts": [{"type": "text", "content": "why?"}]}]

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 from schemas.errors import SettingsError
 from schemas.settings import Encoder
-from streams.tiers.encoder import EncoderTier
-from streams.tiers.tier import Opinion
+from streams.reviewers.encoder import EncoderTier
+from streams.reviewers.reviewer import Opinion
 from tests.onnx_model import make
 from tests.traffic import event
 

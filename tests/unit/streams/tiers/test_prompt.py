@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.event import LLMEvent, Message
-from streams.tiers.prompt import ANSWER_SCHEMA, Prompt, build, read
+from streams.reviewers.judge_prompt import ANSWER_SCHEMA, Prompt, build, read
 from tests.judge_server import document_of
 from tests.traffic import event
 

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.tiers.budget import HOUR_MS, HourlyBudget, share_of
-from streams.tiers.question import questions
-from streams.tiers.selection import Selection
+from streams.reviewers.review_budget import HOUR_MS, HourlyBudget, share_of
+from streams.reviewers.review_request import questions
+from streams.reviewers.selection import Selection
 
 EVENT = {"event_id": "e", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a"}
 
