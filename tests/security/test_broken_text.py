@@ -20,7 +20,7 @@ from streams.runtime.repair import completed_json, repaired_unicode
 from streams.runtime.topics import create_topics
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
-from tests.gateway import running
+from tests.ingest import running
 from tests.judging import judged
 from tests.kafka.broker import KafkaBroker
 from tests.otlp import CALL, as_proto, call, journal, log, span, traces

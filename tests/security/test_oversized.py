@@ -12,7 +12,7 @@ from streams.runtime.decode import MAX_RECORD_BYTES, MAX_VALUES
 from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.memory import forget_peak, peak, resident
-from tests.gateway import PROTOBUF, running
+from tests.ingest import PROTOBUF, running
 from tests.kafka.broker import KafkaBroker
 from tests.otlp import CALL, as_proto, span, traces
 from tests.security.processes import EXTRA_BYTES, event, judged_after, letters, produce, scored, worker_of

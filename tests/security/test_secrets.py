@@ -20,7 +20,7 @@ from streams.ingest import create_key
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
-from tests.gateway import answers
+from tests.ingest import answers
 from tests.security.http_attacks import Peer, head, peers, post
 from tests.traffic import lines
 from tools import cli

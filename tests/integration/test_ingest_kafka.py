@@ -12,7 +12,7 @@ from schemas.settings import Settings
 from streams.runtime.topics import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
-from tests.gateway import JSON, PROTOBUF, running
+from tests.ingest import JSON, PROTOBUF, running
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.topics import values

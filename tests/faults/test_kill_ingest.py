@@ -16,7 +16,7 @@ from streams.runtime.topics import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
-from tests.gateway import answers
+from tests.ingest import answers
 from tests.kafka.broker import KafkaBroker
 from tests.topics import values
 from tests.traffic import lines

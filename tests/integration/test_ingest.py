@@ -30,7 +30,7 @@ from tests import collector
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
-from tests.gateway import JSON, NDJSON, PROTOBUF, Answer, Client, answers, running
+from tests.ingest import JSON, NDJSON, PROTOBUF, Answer, Client, answers, running
 from tests.topics import read_all, values
 from tests.traffic import lines
 from tests.waiting import until

@@ -15,7 +15,7 @@ from schemas.feedback import Feedback
 from schemas.settings import Settings
 from streams.ingest import create_key
 from tests.conftest import MakeSettings
-from tests.gateway import Client, running
+from tests.ingest import Client, running
 from tests.topics import read_all
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.property.fuzz_gateway 100000``: broken bodies over HTTP, each answered, beside some without end."""
+"""``python -m tests.property.fuzz_ingest 100000``: broken bodies over HTTP, each answered, beside some without end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 from confluent_kafka import Producer
 
 from schemas.settings import Settings
-from tests.gateway import Answer, Client, running
+from tests.ingest import Answer, Client, running
 from tests.property.bodies import Request, request
 from tests.security.http_attacks import UNFINISHED, peers, unfinished
 from tests.traffic import lines

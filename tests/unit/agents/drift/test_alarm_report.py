@@ -17,7 +17,7 @@ from agents.drift.layout import NOVELTY, SEGMENT, TEXT
 from agents.drift.segment_store import Examples
 from evaluation.adapters.drift import changes_of
 from schemas.event import CallError, Choice
-from tests.unit.agents.test_drift import BANK, CONFIG, FOOD, call
+from tests.unit.agents.drift.test_agent import BANK, CONFIG, FOOD, call
 
 CONFIG_USERS = DriftConfig(reference_events=300)
 RUN = 5

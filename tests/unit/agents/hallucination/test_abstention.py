@@ -10,7 +10,7 @@ from agents.base import Chunk
 from agents.hallucination import HallucinationAgent
 from agents.hallucination.abstention import LONGEST, abstains
 from schemas.event import Choice, Message
-from tests.unit.agents.test_hallucination import event, judge
+from tests.unit.agents.hallucination.test_agent import event, judge
 
 NONE = [
     "I'm sorry, but I can't help with that.",

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tests.gateway import Answer, running
+from tests.ingest import Answer, running
 from tests.property.bodies import JSON, NDJSON, PROTOBUF, Request, request
-from tests.property.fuzz_gateway import check, fuzz, settings, still_well
+from tests.property.fuzz_ingest import check, fuzz, settings, still_well
 from tests.traffic import lines
 
 Post = Callable[[Request], Answer]

@@ -20,7 +20,7 @@ from streams.runtime import health
 from tests import collector
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
-from tests.gateway import JSON, Client, running
+from tests.ingest import JSON, Client, running
 from tests.security.http_attacks import CHUNKED, Peer, head, peers, post, unfinished
 from tests.traffic import lines
 from tests.waiting import until
