@@ -9,9 +9,9 @@ from numba import njit
 from numpy import int64
 
 from agents.hallucination.features import ALIGNED, DENIALS_ANY, OPPOSITES_ANY, ORDER
+from agents.hallucination.hash_set import add, find, table
 from agents.hallucination.lexicon import PAIRS_OF_OPPOSITES
-from agents.hallucination.scan import BITS, CONTENT, NEGATES, SENTENCE, SIDE, STEM
-from agents.hallucination.table import add, find, table
+from agents.hallucination.tokenizer import BITS, CONTENT, NEGATES, SENTENCE, SIDE, STEM
 
 MAX_SENTENCES = 62
 """Sentences of a response that are aligned: one bit each."""

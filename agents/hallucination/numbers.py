@@ -5,8 +5,8 @@ from __future__ import annotations
 from numba import njit
 from numpy import int64, uint64
 
-from agents.hallucination.scan import BITS, DIGITS, FIGURE, MONTHLY, POWER, SCALED, SHIFT, trim
-from agents.hallucination.table import add, find
+from agents.hallucination.hash_set import add, find
+from agents.hallucination.tokenizer import BITS, DIGITS, FIGURE, MONTHLY, POWER, SCALED, SHIFT, trim
 
 _PLAIN, _BARE, _WHOLE, _ROUND, _DECADE = map(int64, range(20, 25))
 """Without its unit; the same where no unit follows; with its unit; rounded; the tens of a year."""

@@ -11,9 +11,8 @@ import numpy as np
 from numba import njit
 from numpy import int64, uint64
 
-from agents.chars import step
+from agents.common.unicode_fold import step
 from agents.hallucination.align import align
-from agents.hallucination.doubt import sketch
 from agents.hallucination.features import (
     ABSOLUTES_ANY,
     ALIGNED,
@@ -35,8 +34,9 @@ from agents.hallucination.features import (
     WORDS,
     WORST,
 )
+from agents.hallucination.hash_set import add, find, seed_of, table, with_room
 from agents.hallucination.numbers import backed, enter
-from agents.hallucination.scan import (
+from agents.hallucination.tokenizer import (
     ABSOLUTELY,
     BEGIN,
     BITS,
@@ -57,7 +57,7 @@ from agents.hallucination.scan import (
     addresses,
     words,
 )
-from agents.hallucination.table import add, find, seed_of, table, with_room
+from agents.hallucination.uncertainty import sketch
 
 CONTEXT, QUESTION, RESPONSE = 0, 1, 2
 MAX_ADDRESSES = 256

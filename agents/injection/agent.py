@@ -13,23 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
-from agents.fit import strict_restore
+from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.logistic import probability
+from agents.common.refusal import is_refusal
+from agents.common.state_validation import strict_restore
+from agents.injection.attack_family import family_of
+from agents.injection.auxiliary_fields import ROLE_OF, FieldText, Place, field_texts, is_long
+from agents.injection.concept_prefilter import heads, worth_reading
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
-from agents.injection.fields import ROLE_OF, FieldText, Place, field_texts, is_long
-from agents.injection.gate import heads, worth_reading
-from agents.injection.known import Known
-from agents.injection.look import GROUP_OF, Candidates, Look, Unmasked, joined, laid_out, look_at
-from agents.injection.mention import MOST, rest_of
-from agents.injection.obfuscation import unmasked
-from agents.injection.scan import FIRST_CELL, WIDTH, worst_of
+from agents.injection.deobfuscation import unmasked
+from agents.injection.obfuscation_prefilter import suspects_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
-from agents.injection.suspects import suspects_of
-from agents.injection.tactics import family_of
+from agents.injection.system_prompt_cache import Known
+from agents.injection.text_scores import GROUP_OF, Candidates, Look, Unmasked, joined, laid_out, look_at
+from agents.injection.use_mention import MOST, rest_of
 from agents.injection.weights import Shipped, shipped
+from agents.injection.window_scan import FIRST_CELL, WIDTH, worst_of
 from agents.learning import Learner, LearningConfig, Scored, Space
-from agents.odds import probability
-from agents.rate import RateConfig, RateCusum
-from agents.refusal import is_refusal
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 

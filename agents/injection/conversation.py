@@ -37,11 +37,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.fit import array, counts, within
-from agents.injection.echo import BONUS, answers, echo_of, needles_of
+from agents.common.state_validation import array, counts, within
+from agents.common.tenant_map import TenantLru
+from agents.injection.indicator_echo import BONUS, answers, echo_of, needles_of
+from agents.injection.score_baseline import AT_THRESHOLD, SLOPE, Usual
 from agents.injection.signal import InjectionSignal
-from agents.injection.usual import AT_THRESHOLD, SLOPE, Usual
-from agents.tenant_map import TenantLru
 from schemas.event import LLMEvent
 
 Read: TypeAlias = Callable[[Sequence[str]], Sequence[float]]

@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts, time_ms
-from agents.fit import counts as whole
-from agents.learning.budget import DailyBudget
+from agents.common.state_validation import array, text, texts, time_ms
+from agents.common.state_validation import counts as whole
+from agents.common.tenant_map import TenantLru
+from agents.common.watermark import Watermarks
+from agents.learning.active_sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.annotators import Labeller, labeller
 from agents.learning.config import LearningConfig
-from agents.learning.events import CallKey, Events, Remembered
-from agents.learning.labellers import Labeller, labeller
-from agents.learning.lending import Lending
-from agents.learning.moves import NOTHING, Moves, Space
-from agents.learning.quality import EVERYWHERE, Prequential, Quality
-from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.deltas import NOTHING, Moves, Space
+from agents.learning.label_budget import DailyBudget
+from agents.learning.label_buffer import CallKey, Events, Remembered
+from agents.learning.prequential import EVERYWHERE, Prequential, Quality
+from agents.learning.shared_fraction import Lending
 from agents.learning.track import Track, Tracks, is_verified
-from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
-from agents.tenant_map import TenantLru
-from agents.watermark import Watermarks
+from agents.learning.weight_versions import SHIPPED, Version, Versions, from_file, name_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -75,7 +75,7 @@ class Scored(NamedTuple):
     which
         Indexes of the events in their chunk, ascending.
     rows
-        Features, as `agents.learning.moves.Space` takes them; they are kept, and must not be written to again.
+        Features, as `agents.learning.deltas.Space` takes them; they are kept, and must not be written to again.
     base
         Log odds by the weights that do not change, as they were trained: without a threshold taken off.
     odds
