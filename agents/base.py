@@ -86,18 +86,18 @@ class Timing(NamedTuple):
 
     Attributes
     ----------
-    at
+    times
         Where in time each event is counted: its own time, or the broker's where its own is skewed.
     watermarks
         Event time of the event's scope (`agents.common.watermark.Watermarks`), this event included; 0 while it
         has none.
-    broker
+    broker_times
         When the broker took the record that completed the event; 0 where that is not known.
     """
 
-    at: NDArray[np.int64]
+    times: NDArray[np.int64]
     watermarks: NDArray[np.int64]
-    broker: NDArray[np.int64]
+    broker_times: NDArray[np.int64]
 
 
 class Chunk:
@@ -115,7 +115,7 @@ class Chunk:
 
     Attributes
     ----------
-    said
+    signals
         Signals of the agents that judged this chunk before, by name; the pipeline fills it in.
     """
 
@@ -128,7 +128,7 @@ class Chunk:
         self.events = events
         self._timing = timing
         self.offsets = np.arange(len(events), dtype=np.int64) if offsets is None else offsets
-        self.said: dict[str, Sequence[Any]] = {}
+        self.signals: dict[str, Sequence[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.events)
@@ -139,7 +139,7 @@ class Chunk:
         return [Segment(e.tenant, e.app, e.response_model or e.request_model, e.prompt_version) for e in self.events]
 
     @cached_property
-    def places(self) -> list[tuple[str, str]]:
+    def scopes(self) -> list[tuple[str, str]]:
         """Tenant and app of each event, length n."""
         return [(e.tenant, e.app) for e in self.events]
 
@@ -148,18 +148,18 @@ class Chunk:
         """Times of the events, of their scopes and of the broker."""
         if self._timing is not None:
             return self._timing
-        times = np.fromiter(map(milliseconds, self.events), np.int64, len(self.events))
+        times = np.fromiter(map(event_time_ms, self.events), np.int64, len(self.events))
         return Timing(times, times, np.zeros(len(times), np.int64))
 
     @property
     def times(self) -> NDArray[np.int64]:
         """int64[n], where in time each event is counted, in milliseconds since 1970."""
-        return self.timing.at
+        return self.timing.times
 
     @cached_property
     def now(self) -> NDArray[np.int64]:
         """int64[n], event time of each event's scope: its watermark, the event's time while there is none."""
-        return np.where(self.timing.watermarks > 0, self.timing.watermarks, self.timing.at)
+        return np.where(self.timing.watermarks > 0, self.timing.watermarks, self.timing.times)
 
     @cached_property
     def texts(self) -> Texts:
@@ -198,13 +198,13 @@ class Chunk:
         return [is_refusal(e.choices[0].content) if e.choices else None for e in self.events]
 
 
-def milliseconds(event: LLMEvent) -> int:
+def event_time_ms(event: LLMEvent) -> int:
     """Return the time an event gives itself, in milliseconds since 1970."""
     return int(event.time.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangePoint:
     """A finding about a stream of events, not about one of them: a rate or a distribution moved.
 
     Attributes
@@ -254,7 +254,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class AgentOutput:
     """What an agent says of a chunk.
 
     Attributes
@@ -266,7 +266,7 @@ class Scores:
     """
 
     signals: Sequence[Any]
-    changes: Sequence[Change] = ()
+    changes: Sequence[ChangePoint] = ()
 
 
 class Agent(Protocol):
@@ -276,14 +276,14 @@ class Agent(Protocol):
     scored by the same instance (or before, or never, or twice: ignored and counted). ``state`` returns arrays that are
     copies; ``restore`` of it continues bit-equal. Memory is bounded for any stream.
 
-    An agent that reads what others said (``Chunk.said``) names them in a class attribute ``needs``: the pipeline
+    An agent that reads what others said (``Chunk.signals``) names them in a class attribute ``requires``: the pipeline
     refuses an order in which they come later.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Judge each event and advance the state by it."""
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
-from agents.base import Change, Chunk, Scores, State
+from agents.base import AgentOutput, ChangePoint, Chunk, State
 from agents.common.flag_rate import RateConfig, RateCusum
 from agents.common.state_validation import strict_restore
 from schemas.errors import StateError
@@ -70,23 +70,23 @@ class GuardrailAgent:
         """Apps whose rate was forgotten for others."""
         return self._rate.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Tell the gravest verdict on each event that has any; advance the rate by it."""
         # Most events have none: this line is what they cost.
         judged = [i for i, event in enumerate(chunk.events) if event.guardrails]
         signals: list[GuardrailSignal | None] = [None] * len(chunk)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         for i in judged:
             signal = signals[i] = gravest(chunk.events[i].guardrails)
             if signal.verdict != "error":
                 changes += self._watch(chunk, i, flag=signal.flag)
-        return Scores(signals, changes)
+        return AgentOutput(signals, changes)
 
-    def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
+    def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[ChangePoint]:
         event = chunk.events[i]
         key = (event.tenant, event.app)
         found = self._rate.update(key, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if found is None else (found.as_change(i, "guardrail.rate", key),)
+        return () if found is None else (found.as_change_point(i, "guardrail.rate", key),)
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - every agent has it
         """Return False: nothing here is learned from labels."""

@@ -14,10 +14,10 @@ from heapq import heapify, heappop, heappush
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
-from agents.base import State, milliseconds
+from agents.base import State, event_time_ms
 from agents.common.state_validation import counts, strict_restore, text, texts, within
 from agents.common.tenant_map import TenantLru
-from agents.common.watermark import Scope, Stamp, Watermarks, stamp
+from agents.common.watermark import EventTime, Scope, Watermarks, bounded_time
 from schemas.errors import StateError
 from schemas.event import KEYS_MAX, SHORTENED, Contract, LLMEvent, merged_issues
 
@@ -110,7 +110,7 @@ class Joiner:
         """Halves waiting now."""
         return len(self._waiting)
 
-    def add(self, event: LLMEvent, when: Stamp | None = None, size: int | None = None) -> list[LLMEvent]:
+    def add(self, event: LLMEvent, when: EventTime | None = None, size: int | None = None) -> list[LLMEvent]:
         """Take an event; return the calls that can now be scored, the given-up ones first.
 
         Parameters
@@ -120,14 +120,14 @@ class Joiner:
         size
             Bytes of its record; measured where not given.
         """
-        when = when or stamp(milliseconds(event), 0, 0)
+        when = when or bounded_time(event_time_ms(event), 0, 0)
         scope = (event.tenant, event.app)
-        now = self._times.advance(scope, when.reach) or when.at
-        out = self._expired(scope, now, when.broker) if self._waiting else []
+        now = self._times.advance(scope, when.watermark_ms) or when.time_ms
+        out = self._expired(scope, now, when.broker_ms) if self._waiting else []
         if event.kind == "call":
             out.append(event)
         else:
-            due = (now + self.timeout_ms, when.broker and when.broker + self.timeout_ms)
+            due = (now + self.timeout_ms, when.broker_ms and when.broker_ms + self.timeout_ms)
             half = Held(event, *due, _memory(event, size))
             out += self._part(half) if event.kind == "part" else self._half(half)
         return out

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import orjson
 
-from agents.base import Agent, Change, Chunk, Scores, State, Timing, milliseconds
+from agents.base import Agent, AgentOutput, ChangePoint, Chunk, State, Timing, event_time_ms
 from agents.commands import Commands
 from agents.common.tenant_map import OTHER
-from agents.common.watermark import Watermarks, stamp
+from agents.common.watermark import Watermarks, bounded_time
 from agents.common.window_counts import SegmentWindow
 from agents.learning.output_rows import Learns, quality_rows, request_rows
 from processing.alerting import AlertEngine
@@ -78,7 +78,7 @@ class Judged:
 
     chunk: Chunk
     signals: Mapping[str, Sequence[Any]]
-    changes: Sequence[Change]
+    changes: Sequence[ChangePoint]
 
 
 @dataclass(slots=True)
@@ -208,11 +208,11 @@ class Pipeline:
         offsets, events, raws, *times = zip(*calls, strict=True)
         timing = Timing(*(np.array(column, np.int64) for column in times))
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
-        scores: dict[str, Scores] = {}
+        scores: dict[str, AgentOutput] = {}
         for agent in self.agents:
             self.busy = agent.name
             scores[agent.name] = self._score(agent, chunk)
-            chunk.said[agent.name] = scores[agent.name].signals
+            chunk.signals[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
         asked: dict[int, dict[str, float]] = {}
@@ -231,7 +231,7 @@ class Pipeline:
         out.alerts += self.alert_engine.process(chunk, signals, changes)
         out.steps.append(Judged(chunk, signals, changes))
 
-    def _score(self, agent: Agent, chunk: Chunk) -> Scores:
+    def _score(self, agent: Agent, chunk: Chunk) -> AgentOutput:
         with self._timed(agent.name):
             return agent.score(chunk)
 
@@ -240,11 +240,13 @@ class Pipeline:
         for offset, item, raw, broker, appended in run:
             if not isinstance(item, LLMEvent) or self.repeats.again(item, raw):
                 continue
-            when = stamp(milliseconds(item), broker, skew, appended=appended)
-            event = item.with_issue("time_skew") if not when.reach else item
+            when = bounded_time(event_time_ms(item), broker, skew, appended=appended)
+            event = item.with_issue("time_skew") if not when.watermark_ms else item
             for released in self.joiner.add(event, when, len(raw)):
                 own = released is event
-                at, reach, taken = when if own else stamp(milliseconds(released), broker, skew, appended=appended)
+                at, reach, taken = (
+                    when if own else bounded_time(event_time_ms(released), broker, skew, appended=appended)
+                )
                 watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; joined halves and repaired events are written anew.
                 as_it_came = own and not item.input_issues
@@ -315,7 +317,7 @@ def _known_issues(codes: Sequence[str]) -> Sequence[str]:
 def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:
     before: set[str] = set()
     for agent in agents:
-        if missing := {*getattr(agent, "needs", ())} - before:
+        if missing := {*getattr(agent, "requires", ())} - before:
             raise ValueError(f"{agent.name} reads the signals of {sorted(missing)}; put them before it")
         before.add(agent.name)
     return tuple(agents)

@@ -123,7 +123,7 @@ class Aggregator:
         times = [column.tolist() for column in chunk.timing]
         edge = self.lateness_ms + WINDOW_MS
         for event, at, mark, broker, segment, place, offset, refusal, *said in zip(
-            chunk.events, *times, chunk.segments, chunk.places, chunk.offsets.tolist(), chunk.refusals, injection,
+            chunk.events, *times, chunk.segments, chunk.scopes, chunk.offsets.tolist(), chunk.refusals, injection,
             grounding, strict=True,
         ):  # fmt: skip
             if broker >= self._idle_at:

@@ -74,7 +74,7 @@ def _of_agent(agent: Agent, said: InjectionSignal | None = None) -> Reader:
     def reader(text: str) -> Run:
         chunk = Chunk([everywhere(text)])
         _ = chunk.texts, chunk.refusals  # shared by all agents
-        chunk.said["injection"] = [said]
+        chunk.signals["injection"] = [said]
         return lambda: agent.score(chunk)
 
     return reader
@@ -154,7 +154,7 @@ def shape_seconds(agents: Callable[[], Sequence[Agent]], n: int, rounds: int) ->
             _ = chunk.texts, chunk.refusals
             for agent in agents():
                 begin = time.thread_time()
-                chunk.said[agent.name] = agent.score(chunk).signals
+                chunk.signals[agent.name] = agent.score(chunk).signals
                 took = time.thread_time() - begin
                 found[name, agent.name] = min(found.get((name, agent.name), took), took)
     return found

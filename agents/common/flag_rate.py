@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.base import Change, State
+from agents.base import ChangePoint, State
 from agents.common.run_length import rise_threshold, wald_threshold
 from agents.common.state_validation import array, strict_restore, texts, within
 from agents.common.tenant_map import TenantLru
@@ -83,7 +83,7 @@ class RateConfig:
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """A rise of the rate, with its estimated begin; the fields are those of `agents.base.Change`."""
+    """A rise of the rate, with its estimated begin; the fields are those of `agents.base.ChangePoint`."""
 
     since_offset: int
     since_time_ms: int
@@ -92,9 +92,9 @@ class RateChange:
     score: float
     event_ids: tuple[str, ...]
 
-    def as_change(self, index: int, signal: str, key: tuple[str, str]) -> Change:
+    def as_change_point(self, index: int, signal: str, key: tuple[str, str]) -> ChangePoint:
         """Name the signal and the segment it was found in."""
-        return Change(
+        return ChangePoint(
             index,
             signal,
             {"tenant": key[0], "app": key[1]},

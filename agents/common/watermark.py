@@ -21,25 +21,25 @@ SCOPES_MAX = 16_384
 """Scopes per partition of which a stage keeps the time."""
 
 
-class Stamp(NamedTuple):
+class EventTime(NamedTuple):
     """Time of one event, in milliseconds since 1970.
 
     Attributes
     ----------
-    at
-        Where in time the event is counted: its own time, or the broker's where its own is skewed.
-    reach
-        How far it may move the watermark of its scope; 0 where its time is skewed.
-    broker
-        When the broker took its record; 0 where that is not known.
+    time_ms
+        Time at which the event is counted: its own time, or the broker's time if its own is skewed.
+    watermark_ms
+        Time to which the event may advance the watermark of its scope; 0 if its own time is skewed.
+    broker_ms
+        Time at which the broker appended the record; 0 if unknown.
     """
 
-    at: int
-    reach: int
-    broker: int
+    time_ms: int
+    watermark_ms: int
+    broker_ms: int
 
 
-def stamp(event_ms: int, broker_ms: int, skew_ms: int, *, appended: bool = True) -> Stamp:
+def bounded_time(event_ms: int, broker_ms: int, skew_ms: int, *, appended: bool = True) -> EventTime:
     """Bound the time of an event by the broker's time of its record.
 
     An event cannot have happened after its record was written, so a watermark never passes the broker's time; an event
@@ -52,19 +52,19 @@ def stamp(event_ms: int, broker_ms: int, skew_ms: int, *, appended: bool = True)
     Examples
     --------
     >>> now = 1_700_000_000_000
-    >>> tuple(stamp(now - 9, now, 300, appended=False))
+    >>> tuple(bounded_time(now - 9, now, 300, appended=False))
     (1699999999991, 1699999999991, 0)
-    >>> tuple(stamp(now - 9, now, 300)), tuple(stamp(now + 200, now, 300))
+    >>> tuple(bounded_time(now - 9, now, 300)), tuple(bounded_time(now + 200, now, 300))
     ((1699999999991, 1699999999991, 1700000000000), (1700000000200, 1700000000000, 1700000000000))
-    >>> tuple(stamp(now + 900, now, 300)), tuple(stamp(now + 900, 0, 300))
+    >>> tuple(bounded_time(now + 900, now, 300)), tuple(bounded_time(now + 900, 0, 300))
     ((1700000000000, 0, 1700000000000), (1700000000900, 1700000000900, 0))
     """
     if not EARLIEST_MS <= broker_ms < LATEST_MS:
-        return Stamp(event_ms, event_ms, 0)
+        return EventTime(event_ms, event_ms, 0)
     broker = broker_ms if appended else 0
     if event_ms > broker_ms + skew_ms:
-        return Stamp(broker_ms, 0, broker)
-    return Stamp(event_ms, min(event_ms, broker_ms), broker)
+        return EventTime(broker_ms, 0, broker)
+    return EventTime(event_ms, min(event_ms, broker_ms), broker)
 
 
 class Watermarks:

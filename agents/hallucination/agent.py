@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Scores, State, Texts
+from agents.base import AgentOutput, ChangePoint, Chunk, State, Texts
 from agents.common.flag_rate import RateConfig, RateCusum
 from agents.common.logistic import probability
 from agents.common.state_validation import strict_restore
@@ -123,7 +123,7 @@ class HallucinationAgent:
         """Apps whose rate or threshold was forgotten for others."""
         return self._rate.evicted + self._thresholds.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Judge each event; remember its features for a label to come."""
         found = features(chunk.texts, len(chunk), self.config)
         signals = [_UNSCORED[why] for why in found.sides.found.tolist()]
@@ -132,7 +132,7 @@ class HallucinationAgent:
             if found.judged[k] and abstains(chunk.events[i].choices[0].content):
                 found.judged[k], signals[i] = False, ABSTENTION
         doubts = self._doubts(chunk, found)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         fixed = np.empty(len(which))
         margins(self._weights, found.rows, fixed)
         odds = fixed.copy()
@@ -144,14 +144,14 @@ class HallucinationAgent:
         for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
                 continue
-            limit = self._thresholds.pass_on(chunk.places[i], sure[k])
+            limit = self._thresholds.pass_on(chunk.scopes[i], sure[k])
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)
             judged.append(k)
             changes += self._watch(chunk, i, offsets[i], times[i], flag=signal.flag)
         index = [which[k] for k in judged]
         flags = [signals[i].flag for i in index]
         self.learner.scored(chunk, Scored(index, found.rows[judged], fixed[judged], odds[judged], flags))
-        return Scores(signals, changes)
+        return AgentOutput(signals, changes)
 
     def _doubts(self, chunk: Chunk, found: Measured) -> list[_Doubt | None]:
         """Return the doubt of each answer, None of one that is not judged."""
@@ -200,11 +200,11 @@ class HallucinationAgent:
         unsupported = tuple(dict.fromkeys(strings))
         return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst, *told)
 
-    def _watch(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[Change]:
-        key, event = chunk.places[i], chunk.events[i]
+    def _watch(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[ChangePoint]:
+        key, event = chunk.scopes[i], chunk.events[i]
         found = self._rate.update(key, flag, offset, time_ms, event.event_id)
         news = self.learner.changes(i, event, offset, time_ms)
-        return news if found is None else (found.as_change(i, "hallucination.rate", key), *news)
+        return news if found is None else (found.as_change_point(i, "hallucination.rate", key), *news)
 
     def learn(self, feedback: Feedback) -> bool:
         """Take in a label of a remembered event, see `Learner`."""

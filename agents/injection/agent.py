@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Role, Scores, State, Texts
+from agents.base import AgentOutput, ChangePoint, Chunk, Role, State, Texts
 from agents.common.flag_rate import RateConfig, RateCusum
 from agents.common.logistic import probability
 from agents.common.refusal import is_refusal
@@ -124,7 +124,7 @@ class InjectionAgent:
         """Apps whose rate, or usual logits, were forgotten for others."""
         return self._rate.evicted + self._conversations.evicted_apps
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Judge each event; remember its worst window for a label to come."""
         look = self.look(chunk.texts)
         others = self._look_at_fields(chunk)
@@ -150,7 +150,7 @@ class InjectionAgent:
         index = read.tolist()
         rows, flags = np.ascontiguousarray(every.rows[worst, FIRST_CELL:]), [signals[i].flag for i in index]
         self.learner.scored(chunk, Scored(index, rows, every.odds[worst], logits[worst], flags))
-        return Scores(signals, self._watch(chunk, signals))
+        return AgentOutput(signals, self._watch(chunk, signals))
 
     def look(self, texts: Texts) -> Look:
         """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change."""
@@ -281,13 +281,13 @@ class InjectionAgent:
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
         return InjectionSignal(score, True, role, trick_or_none, at, family, index)
 
-    def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[Change]:
-        changes: list[Change] = []
-        columns = zip(chunk.events, chunk.places, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
+    def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[ChangePoint]:
+        changes: list[ChangePoint] = []
+        columns = zip(chunk.events, chunk.scopes, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
         for i, (event, key, offset, time_ms, signal) in enumerate(columns):
             found = self._rate.update(key, signal.grade, offset, time_ms, event.event_id)
             if found is not None:
-                changes.append(found.as_change(i, "injection.rate", key))
+                changes.append(found.as_change_point(i, "injection.rate", key))
             changes += self.learner.changes(i, event, offset, time_ms)
         return changes
 

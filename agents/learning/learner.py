@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.common.state_validation import array, text, texts, time_ms
 from agents.common.state_validation import counts as whole
 from agents.common.tenant_map import TenantLru
@@ -182,7 +182,7 @@ class Learner:
 
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
-        events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
+        events, places = [chunk.events[i] for i in said.which], [chunk.scopes[i] for i in said.which]
         times = chunk.timing.watermarks[said.which]
         if not self._follows:
             for place, mark in zip(places, times.tolist(), strict=True):
@@ -209,7 +209,7 @@ class Learner:
                 reason = "new" if novelties[k] > 2.0 * uncertainty(odds) else "uncertain"
                 self.requests.append(Request(said.which[k], odds, said.flags[k], chance, reason))
 
-    def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
+    def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[ChangePoint]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""
         if not self._news:
             return ()
@@ -220,7 +220,7 @@ class Learner:
         self._told.put(event.tenant, place, news)
         segment = {"tenant": event.tenant, "app": event.app}
         return [
-            Change(index, f"{self.signal}.{what}", segment, offset, time_ms, old, new, 1.0)
+            ChangePoint(index, f"{self.signal}.{what}", segment, offset, time_ms, old, new, 1.0)
             for what, old, new in zip(_TOLD, before, news, strict=True)
             if new >= 0.0
         ]

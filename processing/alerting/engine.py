@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agents.base import Change, Chunk, State
+from agents.base import ChangePoint, Chunk, State
 from agents.common.state_validation import strict_restore, texts
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import Scope
@@ -71,19 +71,19 @@ class AlertEngine:
         # The earliest time of the broker at which an alert of a silent scope may be due.
         self._silent_at = math.inf
 
-    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:
+    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[ChangePoint]) -> list[Row]:
         """Take a chunk; return the changes of state it caused, in event order."""
         columns = {r.name: column(r.metric, chunk, signals) for r in [*self._events, *self._windowed]}
         hits = self._hits(columns)
         windowed = [(r, columns[r.name]) for r in self._windowed]
-        by_index: dict[int, list[Change]] = {}
+        by_index: dict[int, list[ChangePoint]] = {}
         for change in changes:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
         for i, (at, mark, broker) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
             self._now, self._broker = mark or at, broker
-            if self._active and (broker >= self._silent_at or chunk.places[i] in self._of_scope):
-                out += self._resolve_due(chunk.places[i], int(chunk.offsets[i]))
+            if self._active and (broker >= self._silent_at or chunk.scopes[i] in self._of_scope):
+                out += self._resolve_due(chunk.scopes[i], int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
                     # What is ahead of its scope must not push the others out of the window.
@@ -142,7 +142,7 @@ class AlertEngine:
             return []
         return [self._resolve(active, int(chunk.offsets[i]), self._now)]
 
-    def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
+    def _in_change(self, chunk: Chunk, change: ChangePoint) -> list[Row]:
         out: list[Row] = []
         for rule in self._changes:
             in_app = _applies(rule, change.segment.get("app"))
@@ -330,7 +330,7 @@ def _applies(rule: Rule, app: str | None) -> bool:
     return own == "*" or own == app  # noqa: PLR1714 -- of every event and rule: a set is slower than two comparisons
 
 
-def _passes(rule: Rule, change: Change) -> bool:
+def _passes(rule: Rule, change: ChangePoint) -> bool:
     return change.score > rule.above and (rule.below is None or change.after < rule.below)
 
 

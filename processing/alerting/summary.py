@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.base import Change
+from agents.base import ChangePoint
 from agents.drift.layout import FLAGS, USUAL
 from schemas.rules import Rule
 
@@ -29,7 +29,7 @@ def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> st
     return f"{where}: {value:g} times {rule.metric} in {window}, above {rule.above:g}"
 
 
-def of_change(change: Change) -> str:
+def of_change(change: ChangePoint) -> str:
     """Say what moved, from where to where, in which words and slices."""
     where = "/".join(change.segment.values())
     if change.summary:
@@ -58,7 +58,7 @@ def of_resolved(rule: Rule, summary: str) -> str:
     return summary
 
 
-def details(change: Change) -> dict[str, object]:
+def details(change: ChangePoint) -> dict[str, object]:
     """Return what a change alert carries beside its sentence."""
     return {
         "before": change.before,

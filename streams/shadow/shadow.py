@@ -133,7 +133,7 @@ class Shadow:
     def _judge(self, step: Judged, found: list[Row]) -> list[Row]:
         chunk, signals, scores = copy(step.chunk), dict(step.signals), {}
         # What agents say to those behind them stands on the chunk: the shadow's has a slate of its own.
-        vars(chunk)["said"] = signals
+        vars(chunk)["signals"] = signals
         for agent in self._agents:
             scores[agent.name] = agent.score(chunk)
             signals[agent.name] = scores[agent.name].signals

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from agents.base import Chunk, Scores
+from agents.base import AgentOutput, Chunk
 from agents.drift import DriftAgent
 from processing.pipeline import Outputs, Pipeline, Record
 from schemas.errors import SettingsError
@@ -134,7 +134,7 @@ def test_a_shadow_that_fails_ends_alone_and_is_counted(
     shadow = shadow_of(pipeline, plan)
     (second,) = shadow._agents
 
-    def fails(chunk: Chunk) -> Scores:
+    def fails(chunk: Chunk) -> AgentOutput:
         raise RuntimeError("a defect of the second version")
 
     monkeypatch.setattr(second, "score", fails)

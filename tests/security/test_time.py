@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from agents.common.watermark import stamp
+from agents.common.watermark import bounded_time
 from processing.pipeline import Outputs, Pipeline, Record
 from schemas.outputs import Scored
 from schemas.settings import Settings
@@ -239,10 +239,10 @@ def test_whatever_one_tenant_dates_how_another_sees_nothing_of_it(
 def test_a_time_that_a_producer_chose_ends_nothing_of_another_tenant() -> None:
     """Topics from before LogAppendTime keep the producer's time: 2198 closed everybody's windows."""
     far = 7_200_000_000_000
-    assert stamp(far, far, 300_000, appended=False).broker == 0
-    assert stamp(far, far, 300_000).broker == far
+    assert bounded_time(far, far, 300_000, appended=False).broker_ms == 0
+    assert bounded_time(far, far, 300_000).broker_ms == far
 
 
 @pytest.mark.parametrize("broker", [0, 1, 7_258_118_400_000, 1 << 62])
 def test_a_time_of_the_broker_that_is_none_is_not_taken_for_one(broker: int) -> None:
-    assert stamp(1_700_000_000_000, broker, 300_000) == (1_700_000_000_000, 1_700_000_000_000, 0)
+    assert bounded_time(1_700_000_000_000, broker, 300_000) == (1_700_000_000_000, 1_700_000_000_000, 0)

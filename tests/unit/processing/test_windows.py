@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.base import Chunk, milliseconds
+from agents.base import Chunk, event_time_ms
 from agents.common.ddsketch import bucket, quantile, value_of
 from agents.common.tenant_map import OTHER
 from agents.common.window_counts import SegmentWindow
@@ -75,7 +75,7 @@ def test_an_event_from_the_far_future_is_counted_at_the_brokers_time_and_closes_
     far = LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})
     calls = [*[event(5)] * 40, *[far] * 500][:: -1 if first else 1]
     # History that is replayed: the broker's time is an hour later.
-    broker = [milliseconds(event(3605))] * len(calls)
+    broker = [event_time_ms(event(3605))] * len(calls)
     assert aggregator.add(timed.chunk(calls, broker), {}) == []
     aggregator.add(timed.chunk([event(7)], broker[:1]), {})
     assert aggregator.late == 0
@@ -91,7 +91,7 @@ def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int, app: str, ah
     for k in range(300):
         wrong = [event(ahead_s + k, app=app)] * in_a_row if k and k % in_a_row == 0 else []
         calls = [*wrong, *[event(k)] * 3]
-        aggregator.add(timed.chunk(calls, [milliseconds(event(k))] * len(calls) if app == "a" else None), {})
+        aggregator.add(timed.chunk(calls, [event_time_ms(event(k))] * len(calls) if app == "a" else None), {})
     assert aggregator.late == 0
 
 
@@ -105,7 +105,7 @@ def test_a_stream_that_goes_on_after_a_pause_is_followed(pause_s: int) -> None:
 
 def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
     aggregator, timed = Aggregator(60_000, 0), Timed()
-    broker = milliseconds(moved(event(0), 30 * 86_400))
+    broker = event_time_ms(moved(event(0), 30 * 86_400))
     for k in range(0, 3600, 60):
         live = moved(event(k, app="live"), 30 * 86_400)
         aggregator.add(timed.chunk([live, event(k)], [broker + 1000 * k] * 2), {})
@@ -149,7 +149,7 @@ def test_scopes_beyond_those_that_may_begin_in_a_minute_are_counted_as_other() -
 
 
 def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes() -> None:
-    aggregator, timed, begin = Aggregator(60_000, 0), Timed(), milliseconds(event(0))
+    aggregator, timed, begin = Aggregator(60_000, 0), Timed(), event_time_ms(event(0))
     aggregator.add(timed.chunk([event(5), event(65)], [begin, begin]), {})
     other = [event(5, app="other")]
     assert aggregator.add(timed.chunk(other, [begin + IDLE_MS - 1]), {}) == []

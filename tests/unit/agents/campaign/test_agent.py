@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.base import Change, Chunk, Scores
+from agents.base import AgentOutput, ChangePoint, Chunk
 from agents.campaign import CampaignAgent, CampaignConfig, CampaignSignal
 from agents.guardrail import GuardrailAgent
 from agents.injection import InjectionAgent, InjectionSignal
@@ -40,13 +40,13 @@ def event(n: int, text: str, *, at: int | None = None, **parts: Any) -> LLMEvent
 
 def place(
     agent: CampaignAgent, events: Sequence[LLMEvent], said: InjectionSignal | Iterable[InjectionSignal] = FLAGGED
-) -> Scores:
+) -> AgentOutput:
     chunk = Chunk(events)
-    chunk.said["injection"] = [said] * len(events) if isinstance(said, InjectionSignal) else [*said]
+    chunk.signals["injection"] = [said] * len(events) if isinstance(said, InjectionSignal) else [*said]
     return agent.score(chunk)
 
 
-def last(scores: Scores) -> CampaignSignal:
+def last(scores: AgentOutput) -> CampaignSignal:
     signal = scores.signals[-1]
     assert isinstance(signal, CampaignSignal)
     return signal
@@ -183,7 +183,7 @@ def test_a_text_that_says_too_little_is_like_no_other() -> None:
 # What is told
 
 
-def campaign() -> Change:
+def campaign() -> ChangePoint:
     return place(
         CampaignAgent(), [event(n, f"I am patient {name}. {ATTACK}") for n, name in enumerate(_NAMES)]
     ).changes[-1]

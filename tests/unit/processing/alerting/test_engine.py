@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.base import Change, Chunk, milliseconds
+from agents.base import ChangePoint, Chunk, event_time_ms
 from processing.alerting import AlertEngine
 from processing.alerting.summary import of_change
 from schemas.errors import SettingsError, StateError
@@ -64,7 +64,7 @@ def test_an_alert_ends_though_the_stream_paused_for_days() -> None:
 
 def test_an_alert_of_a_silent_scope_ends_by_the_brokers_time_and_by_nothing_that_others_say() -> None:
     engine = AlertEngine(rules(over="event", metric="injection.score", above=0.9, window_s=60), 0)
-    timed, begin = Timed(), milliseconds(event(0))
+    timed, begin = Timed(), event_time_ms(event(0))
     said = {"injection": [Said(0.95)]}
     assert states(engine.process(timed.chunk([event(0)], [begin + 500]), said, [])) == [("firing", "00:00:00")]
     others = [event(k, app="other").model_copy(update={"event_id": f"o{k}"}) for k in (3600, 7200)]
@@ -74,7 +74,7 @@ def test_an_alert_of_a_silent_scope_ends_by_the_brokers_time_and_by_nothing_that
 
 def test_what_is_dated_ahead_pushes_nothing_out_of_a_window() -> None:
     engine = AlertEngine(rules(over="count", metric="error", above=3, window_s=60, min_events=1), 0)
-    timed, begin = Timed(), milliseconds(event(0))
+    timed, begin = Timed(), event_time_ms(event(0))
     failed = [event(s, error={"type": "x"}) for s in (0, 299, 1, 2)]
     rows = engine.process(timed.chunk(failed, [begin + 5_000] * 4), {}, [])
     assert [row["state"] for row in rows] == ["firing"]
@@ -116,7 +116,7 @@ def test_a_count_counts_in_its_window_only() -> None:
 
 def test_a_change_fires_with_its_evidence() -> None:
     engine = AlertEngine(rules(over="change", metric="drift.*"), 2)
-    change = Change(
+    change = ChangePoint(
         0, "drift.latency_ms", {"tenant": "t", "app": "a"}, 5, 10**12, 100.0, 900.0, 2.0, slices={"v=2": (0.0, 1.0)}
     )
     chunk = Chunk([event(9)], np.array([77]))
@@ -135,7 +135,7 @@ def test_a_change_fires_with_its_evidence() -> None:
 
 def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
     engine = AlertEngine(rules(over="change", metric="*", window_s=60), 0)
-    change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
+    change = ChangePoint(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
     (fired,) = engine.process(Chunk([event(0)]), {}, [change])
     (ended,) = engine.process(Chunk([event(70)]), {}, [])
     assert fired["summary"] == "t/a: injection.rate moved from 0.0% to 30.0%"
@@ -150,7 +150,7 @@ def test_while_a_risen_rate_fires_flagged_events_are_its_evidence(levels: tuple[
 
     ruled = rules(over="change", metric="injection.rate", window_s=300)
     engine = AlertEngine(ruled, 0)
-    change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 0, 10**12, *levels, 2.0, event_ids=("e0",))
+    change = ChangePoint(0, "injection.rate", {"tenant": "t", "app": "a"}, 0, 10**12, *levels, 2.0, event_ids=("e0",))
     engine.process(*calls(0, 1), [change])
     engine.process(*calls(1, 4), [])
     other = AlertEngine(ruled, 0)
@@ -169,7 +169,7 @@ def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
     moved: tuple[float, float], causes: tuple[str, ...]
 ) -> None:
     facts: dict[str, Any] = {"slices": {"language=en": moved}, "causes": causes}
-    change = Change(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
+    change = ChangePoint(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
     assert "went from" not in of_change(change)
 
 
@@ -221,7 +221,7 @@ def test_a_state_that_does_not_fit_is_an_error() -> None:
 def test_a_change_to_below_a_level_fires_one_that_stays_above_does_not() -> None:
     engine = AlertEngine(rules(over="change", metric="injection.precision", below=0.7), 0)
     segment = {"tenant": "t", "app": "a"}
-    levels = [Change(0, "injection.precision", segment, 0, 0, 0.9, after, 1.0) for after in (0.8, 0.65)]
+    levels = [ChangePoint(0, "injection.precision", segment, 0, 0, 0.9, after, 1.0) for after in (0.8, 0.65)]
     assert engine.process(Chunk([event(0)]), {}, levels[:1]) == []
     (row,) = engine.process(Chunk([event(1)]), {}, levels[1:])
     assert (row["state"], row["value"], row["threshold"]) == ("firing", 0.65, 0.7)
