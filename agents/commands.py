@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from agents.base import State
-from agents.common.state_validation import strict_restore, text, time_ms, within
+from agents.common.state_validation import expect_at_most, expect_text, expect_times_ms, strict_restore
 from schemas.learning import ModelCommand
 
 REMEMBERED = 256
@@ -54,7 +54,7 @@ class Commands:
     def restore(self, state: State) -> None:
         """Continue from a state."""
         known, oldest = list(state["known"]), int(state["oldest_ms"])  # type: ignore[arg-type] # the decorator's matter
-        within(known, self.size, "commands")
-        time_ms(*(at for _, at in known))
-        self._known = OrderedDict((text(name), at) for name, at in known)
+        expect_at_most(known, self.size, "commands")
+        expect_times_ms(*(at for _, at in known))
+        self._known = OrderedDict((expect_text(name), at) for name, at in known)
         self._oldest_ms = oldest

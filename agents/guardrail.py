@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
 from agents.base import AgentOutput, ChangePoint, Chunk, State
-from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
 from agents.common.state_validation import strict_restore
 from schemas.errors import StateError
 from schemas.event import GuardVerdict
@@ -59,11 +59,11 @@ class GuardrailAgent:
     """
 
     name: ClassVar[str] = "guardrail"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, cusum: RateConfig | None = None) -> None:
         self.cusum = cusum or RateConfig()
-        self._rate = RateCusum(self.cusum)
+        self._rate = FlagRateMonitor(self.cusum)
 
     @property
     def evicted(self) -> int:
@@ -99,7 +99,7 @@ class GuardrailAgent:
     @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = RateCusum(self.cusum)
+        fresh = FlagRateMonitor(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
                 raise ValueError("made by another version or with other settings")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.base import State
-from agents.common.state_validation import counts, strict_restore
+from agents.common.state_validation import expect_counts, strict_restore
 from agents.common.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -75,7 +75,7 @@ class Repeats:
     @strict_restore
     def _restore(self, state: Mapping[str, Any]) -> None:
         names, dropped = state["names"], int(state["dropped"])
-        counts(dropped)
+        expect_counts(dropped)
         if len(np.unique(names)) != len(names):
             raise ValueError("an identity twice")
         self._known.restore(state["tenants"], names.tolist(), [True] * len(names))

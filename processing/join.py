@@ -15,7 +15,7 @@ from itertools import islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
 from agents.base import State, event_time_ms
-from agents.common.state_validation import counts, strict_restore, text, texts, within
+from agents.common.state_validation import expect_at_most, expect_counts, expect_text, expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import EventTime, Scope, Watermarks, bounded_time
 from schemas.errors import StateError
@@ -243,16 +243,16 @@ class Joiner:
         values: Any = state
         times = Watermarks()
         try:
-            within(values["waiting"], self.pending_max, "halves")
+            expect_at_most(values["waiting"], self.pending_max, "halves")
             for raw, *numbers in values["waiting"]:
-                event = LLMEvent.model_validate_json(text(raw))
-                counts(*numbers)
+                event = LLMEvent.model_validate_json(expect_text(raw))
+                expect_counts(*numbers)
                 waiting[event.tenant, event.app, event.call_id] = Held(event, *numbers)
             keys, order = list(waiting), values["order"]
             self._room.restore(values["tenants"], (keys[k] for k, _ in order), (weight for _, weight in order))
             for name, kept in (("given_up", self._given_up), ("done", self._done)):
                 kept.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
-            counts(*values["counts"])
+            expect_counts(*values["counts"])
             of_halves = JoinCounts(*values["counts"])
             times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
@@ -367,7 +367,7 @@ def _not_among(these: Sequence[Contract], those: Sequence[Contract]) -> list[dic
 
 
 def _key(value: Any) -> Key:
-    tenant, app, call = texts(value, 3)
+    tenant, app, call = expect_texts(value, 3)
     return tenant, app, call
 
 

@@ -20,7 +20,7 @@ from agents.base import Agent, AgentOutput, ChangePoint, Chunk, State, Timing, e
 from agents.commands import Commands
 from agents.common.tenant_map import OTHER
 from agents.common.watermark import Watermarks, bounded_time
-from agents.common.window_counts import SegmentWindow
+from agents.common.window_counts import WindowRow
 from agents.learning.output_rows import Learns, quality_rows, request_rows
 from processing.alerting import AlertEngine
 from processing.deduplicate import Repeats
@@ -87,7 +87,7 @@ class Outputs:
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    aggregates: list[SegmentWindow] = field(default_factory=list)
+    aggregates: list[WindowRow] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     label_requests: list[dict[str, Any]] = field(default_factory=list)
     steps: list[Judged | Feedback] = field(default_factory=list)

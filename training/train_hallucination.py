@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.common.logistic import probability
+from agents.common.logistic import sigmoid
 from agents.hallucination.agent import HallucinationAgent, space_of
 from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
 from agents.hallucination.logistic_model import margins
@@ -189,7 +189,7 @@ def balance(data: Labelled) -> NDArray[np.float64]:
 def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     odds = np.empty(len(x))
     margins(weights, x, odds)
-    return np.array([probability(v) for v in odds.tolist()])
+    return np.array([sigmoid(v) for v in odds.tolist()])
 
 
 def auc(y: NDArray[np.int64], score: NDArray[np.float64]) -> float:

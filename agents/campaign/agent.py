@@ -16,7 +16,7 @@ from agents.campaign.config import CampaignConfig
 from agents.campaign.minhash import LANES, nearest, sign, similarity
 from agents.campaign.signal import CampaignSignal
 from agents.common.hashing import FOLD, KIND
-from agents.common.state_validation import counts, strict_restore, within
+from agents.common.state_validation import expect_at_most, expect_counts, strict_restore
 from agents.common.tenant_map import TenantLru
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -176,8 +176,8 @@ class CampaignAgent:
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:
-        counts(state["evicted"])
-        within(state["clusters"], self.config.max_clusters, "clusters")
+        expect_counts(state["evicted"])
+        expect_at_most(state["clusters"], self.config.max_clusters, "clusters")
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
         for name in ("signatures", "tenants"):

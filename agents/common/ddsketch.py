@@ -28,7 +28,7 @@ def bucket(value: float) -> int:
     return 0 if value <= 1.0 else math.ceil(math.log(value) * _PER_LOG)
 
 
-def value_of(k: int) -> float:
+def bucket_value(k: int) -> float:
     """Return the value that stands for a bucket: at most 2 % from any value in it."""
     return 2 * GAMMA**k / (GAMMA + 1)
 
@@ -49,11 +49,11 @@ def quantile(counts: Mapping[int, int], q: float) -> float:
     for k in sorted(counts):
         below += counts[k]
         if below > rank:
-            return value_of(k)
-    return value_of(max(counts))
+            return bucket_value(k)
+    return bucket_value(max(counts))
 
 
-class Tally:
+class CompactCounter:
     """Counts of small whole numbers, in a few bytes each while there are few.
 
     What is new is kept as it came and counted when 64 have come: a dictionary of an almost empty window would take half
@@ -66,9 +66,9 @@ class Tally:
 
     Examples
     --------
-    >>> tally = Tally({7: 2})
-    >>> tally.add(7); tally.add(3)
-    >>> tally.counts()
+    >>> counter = CompactCounter({7: 2})
+    >>> counter.add(7); counter.add(3)
+    >>> counter.counts()
     {3: 1, 7: 3}
     """
 

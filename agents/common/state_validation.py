@@ -125,20 +125,20 @@ def _kind_of(value: Any) -> str:
     return type(value.item() if isinstance(value, np.generic) else value).__name__
 
 
-def within(values: Sequence[Any] | Mapping[Any, Any], most: int, what: str) -> None:
+def expect_at_most(values: Sequence[Any] | Mapping[Any, Any], most: int, what: str) -> None:
     """Raise ValueError for more values than a map may hold."""
     if len(values) > most:
         raise ValueError(f"{len(values)} {what}, at most {most}")
 
 
-def counts(*values: int) -> None:
+def expect_counts(*values: int) -> None:
     """Raise ValueError unless each value is a whole number, not negative, that can go on counting in 64 bits."""
     for value in values:
         if type(value) is not int or not 0 <= value < _COUNT_END:
             raise ValueError(f"a count was expected, not {value!r}"[:200])
 
 
-def time_ms(*values: int) -> None:
+def expect_times_ms(*values: int) -> None:
     """Raise ValueError unless each value is a time that can be written: milliseconds since 1970, before year 10000."""
     for value in values:
         if type(value) is not int or not 0 <= value < _YEAR_10000_MS:
@@ -148,12 +148,12 @@ def time_ms(*values: int) -> None:
 _YEAR_10000_MS = 253_402_300_800_000
 
 
-def array(value: Any, dtype: DTypeLike, *shape: int | None) -> NDArray[Any]:
+def expect_array(value: Any, dtype: DTypeLike, *shape: int | None) -> NDArray[Any]:
     """Return a copy of an array of just this type and shape (None: any length); raise ValueError otherwise.
 
     Examples
     --------
-    >>> array(np.zeros(3, np.int32), np.int32, None).shape
+    >>> expect_array(np.zeros(3, np.int32), np.int32, None).shape
     (3,)
     """
     if not isinstance(value, np.ndarray) or value.dtype != np.dtype(dtype) or value.ndim != len(shape):
@@ -165,16 +165,16 @@ def array(value: Any, dtype: DTypeLike, *shape: int | None) -> NDArray[Any]:
     return value.copy()
 
 
-def text(value: Any) -> str:
+def expect_text(value: Any) -> str:
     """Return a string; raise ValueError for anything else."""
     if not isinstance(value, str):
         raise ValueError(f"a string was expected, not {value!r}")
     return value
 
 
-def texts(value: Any, length: int | None = None) -> tuple[str, ...]:
+def expect_texts(value: Any, length: int | None = None) -> tuple[str, ...]:
     """Return a tuple of strings, of this length if one is given."""
-    found = tuple(text(v) for v in value)
+    found = tuple(expect_text(v) for v in value)
     if length is not None and len(found) != length:
         raise ValueError(f"{length} strings were expected, not {len(found)}")
     return found

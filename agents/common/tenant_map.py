@@ -107,19 +107,19 @@ class TenantLru(Generic[K, V]):
         own = self._tenants.get(tenant)
         return None if own is None else own.get(key)
 
-    def established(self, tenant: str) -> bool:
+    def is_established(self, tenant: str) -> bool:
         """Return True for a tenant that has a share of its own."""
         own = self._tenants.get(tenant)
         return own is not None and own.uses >= ESTABLISHED
 
-    def touch(self, tenant: str, key: K, fresh: Callable[[], V]) -> V:
+    def get_or_create(self, tenant: str, key: K, fresh: Callable[[], V]) -> V:
         """Return the value of a key, now the most recently used; a fresh value for a new key.
 
         Examples
         --------
         >>> kept = TenantLru[str, list[int]](2)
-        >>> kept.touch("t", "a", list).append(1)
-        >>> kept.touch("t", "a", list), kept.touch("t", "b", list)
+        >>> kept.get_or_create("t", "a", list).append(1)
+        >>> kept.get_or_create("t", "a", list), kept.get_or_create("t", "b", list)
         ([1], [])
         """
         value = self.get(tenant, key)

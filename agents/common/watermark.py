@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from agents.common.state_validation import array, strict_restore, texts, time_ms, within
+from agents.common.state_validation import expect_array, expect_at_most, expect_texts, expect_times_ms, strict_restore
 from agents.common.tenant_map import TenantLru
 from schemas.errors import StateError
 
@@ -80,7 +80,7 @@ class Watermarks:
     >>> marks = Watermarks()
     >>> marks.advance(("acme", "chat"), 5), marks.advance(("acme", "chat"), 3), marks.advance(("other", "chat"), 1)
     (5, 5, 1)
-    >>> marks.of(("acme", "chat")), marks.of(("nobody", ""))
+    >>> marks.get(("acme", "chat")), marks.get(("nobody", ""))
     (5, 0)
     """
 
@@ -99,7 +99,7 @@ class Watermarks:
             return reach
         return known
 
-    def of(self, scope: Scope) -> int:
+    def get(self, scope: Scope) -> int:
         """Return the watermark of a scope; 0 if there is none."""
         return self._marks.peek(scope[0], scope) or 0
 
@@ -115,10 +115,10 @@ class Watermarks:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raise `StateError` if it does not fit."""
         try:
-            scopes = [texts(scope, 2) for scope in state["scopes"]]
-            within(scopes, self._marks.capacity, "scopes")
-            marks = array(state["marks"], np.int64, len(scopes)).tolist()
-            time_ms(*marks)
+            scopes = [expect_texts(scope, 2) for scope in state["scopes"]]
+            expect_at_most(scopes, self._marks.capacity, "scopes")
+            marks = expect_array(state["marks"], np.int64, len(scopes)).tolist()
+            expect_times_ms(*marks)
             self._marks.restore(state["tenants"], ((tenant, app) for tenant, app in scopes), marks)
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"watermarks: {error}; they start cold") from error

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import AgentOutput, ChangePoint, Chunk, State, Texts
-from agents.common.flag_rate import RateConfig, RateCusum
-from agents.common.logistic import probability
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
+from agents.common.logistic import sigmoid
 from agents.common.state_validation import strict_restore
 from agents.hallucination.abstention import abstains
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
@@ -116,7 +116,7 @@ class HallucinationAgent:
         self.learner = Learner("hallucination", space_of(self._weights, learning), _digest(self._weights), learning)
         self._thresholds = Thresholds(self.threshold, self.config.adapt)
         self._answers = Answers(self.config.questions)
-        self._rate = RateCusum(self.config.cusum)
+        self._rate = FlagRateMonitor(self.config.cusum)
 
     @property
     def evicted(self) -> int:
@@ -187,7 +187,7 @@ class HallucinationAgent:
     def _signal(  # noqa: PLR0913, PLR0917 -- all there is to say of an event
         texts: Texts, found: Measured, k: int, log_odds: float, limit: float, doubt: _Doubt
     ) -> GroundingSignal:
-        score = round(probability(log_odds), 6)
+        score = round(sigmoid(log_odds), 6)
         told = (doubt.disagreement, doubt.mean_logprob, doubt.worst_logprob)
         if log_odds < limit:
             return GroundingSignal(score, False, round(1.0 - score, 6), None, (), None, *told)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import AgentOutput, ChangePoint, Chunk, Role, State, Texts
-from agents.common.flag_rate import RateConfig, RateCusum
-from agents.common.logistic import probability
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
+from agents.common.logistic import sigmoid
 from agents.common.refusal import is_refusal
 from agents.common.state_validation import strict_restore
 from agents.injection.attack_family import family_of
@@ -115,7 +115,7 @@ class InjectionAgent:
         self.config = config or InjectionConfig()
         self._base = base or shipped()
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
-        self._rate = RateCusum(self.config.cusum, GRADES)
+        self._rate = FlagRateMonitor(self.config.cusum, GRADES)
         self._conversations = Conversations(self.config.conversation)
         self._known, self._known_fields = Known(), Known()
 
@@ -262,7 +262,7 @@ class InjectionAgent:
         return logits
 
     def _signal(self, look: Look, k: int, logit: float) -> InjectionSignal:
-        score = round(probability(logit), 6)
+        score = round(sigmoid(logit), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
         texts, chosen, tricks, found, fields = look

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
 from agents.learning.coordinate_descent import neighbours
 
@@ -123,11 +123,11 @@ class Sampler:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys = [texts(key, 2) for key in state["keys"]]
-        rows = array(state["places"], np.float64, len(keys), 4)
+        keys = [expect_texts(key, 2) for key in state["keys"]]
+        rows = expect_array(state["places"], np.float64, len(keys), 4)
         if len(keys) > self.places:
             raise ValueError(f"{len(keys)} places, at most {self.places}")
-        self._seen = np.unpackbits(array(state["seen"], np.uint8, _SKETCH // 8))
+        self._seen = np.unpackbits(expect_array(state["seen"], np.uint8, _SKETCH // 8))
         self._fill = int(self._seen.sum())
         self._lines.restore(state["tenants"], ((tenant, app) for tenant, app in keys), range(len(keys)))
         self._unused = list(range(len(keys), self.places))[::-1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import array, texts, within
+from agents.common.state_validation import expect_array, expect_at_most, expect_texts
 from agents.common.tenant_map import TenantLru
 from agents.learning.config import LearningConfig
 from schemas.feedback import Feedback
@@ -123,9 +123,9 @@ class Labellers:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        names = [texts(who, 2) for who in state["names"]]
-        within(names, self._config.labellers, "labellers")
-        found = array(state["numbers"], np.float64, len(names), _NUMBERS)
+        names = [expect_texts(who, 2) for who in state["names"]]
+        expect_at_most(names, self._config.labellers, "labellers")
+        found = expect_array(state["numbers"], np.float64, len(names), _NUMBERS)
         if (found[:, [_COUNT, _FALSES, _FALSES + 2, _TRUES, _TRUES + 2]] < 0.0).any():
             raise ValueError("a labeller's numbers that cannot be")
         self._known.restore(state["tenants"], ((tenant, name) for tenant, name in names), found.tolist())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
 from agents.learning.annotators import Labeller
 from agents.learning.label_buffer import CallKey
@@ -98,11 +98,14 @@ class Ballots:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys, seen = [texts(k, 3) for k in state["keys"]], texts(state["seen"])
-        labellers = [texts(w, 2) for w in state["labellers"]]
-        kept, counts = array(state["kept"], np.int64, len(keys)), array(state["counts"], np.int64, len(keys))
-        held = array(state["said"], np.float64, len(keys), 2).tolist()
-        votes = array(state["votes"], np.float64, len(labellers), 2).tolist()
+        keys, seen = [expect_texts(k, 3) for k in state["keys"]], expect_texts(state["seen"])
+        labellers = [expect_texts(w, 2) for w in state["labellers"]]
+        kept, counts = (
+            expect_array(state["kept"], np.int64, len(keys)),
+            expect_array(state["counts"], np.int64, len(keys)),
+        )
+        held = expect_array(state["said"], np.float64, len(keys), 2).tolist()
+        votes = expect_array(state["votes"], np.float64, len(labellers), 2).tolist()
         if max(len(keys), len(seen)) > self.size or counts.sum() != len(labellers):
             raise ValueError(f"{len(keys)} ballots, {len(seen)} ids, at most {self.size}; {len(labellers)} votes")
         if len(counts) and not 0 <= counts.min() <= counts.max() <= VOTES_MAX:

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
-from agents.common.state_validation import counts as whole
+from agents.common.state_validation import expect_array, expect_counts, expect_texts
 from agents.common.tenant_map import ESTABLISHED, TenantLru
 from agents.learning.coordinate_descent import moved_by_ids, moved_by_values, put, revisit
 
@@ -253,8 +252,11 @@ class Moves:
 
         Raises ValueError, and changes nothing, if they do not fit.
         """
-        tenants, counts = texts(weights["tenants"]), array(weights["counts"], np.int64, None)
-        features, moves = array(weights["features"], np.int32, None), array(weights["moves"], np.int32, None)
+        tenants, counts = expect_texts(weights["tenants"]), expect_array(weights["counts"], np.int64, None)
+        features, moves = (
+            expect_array(weights["features"], np.int32, None),
+            expect_array(weights["moves"], np.int32, None),
+        )
         if len(set(tenants)) != len(tenants) or len(tenants) > self.tenants or len(counts) != len(tenants) + 1:
             raise ValueError(f"{len(counts)} tables for {len(tenants)} tenants, at most {self.tenants}")
         if counts.min() < 0 or not counts.sum() == len(features) == len(moves):
@@ -293,15 +295,15 @@ class Moves:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         kept, cursor, following = state["kept"], int(state["cursor"]), int(state["next"])
-        whole(cursor, following)
-        counts = array(kept["counts"], np.int64, None)
+        expect_counts(cursor, following)
+        counts = expect_array(kept["counts"], np.int64, None)
         n, total = len(counts), int(counts.sum())
         if n > self.labelled or (n and not 0 < counts.min() <= counts.max() <= self.space.kept + 1):
             raise ValueError(f"{n} labels of up to {counts.max(initial=0)} features")
-        ids, values = array(kept["ids"], np.int32, total), array(kept["values"], np.float32, total)
+        ids, values = expect_array(kept["ids"], np.int32, total), expect_array(kept["values"], np.float32, total)
         if total and not 0 <= ids.min() <= ids.max() <= self.space.size:
             raise ValueError(f"features up to {ids.max()} of {self.space.size}")
-        columns = {c: array(kept[c.removeprefix("_")], getattr(self, c).dtype, n) for c in _COLUMNS[3:]}
+        columns = {c: expect_array(kept[c.removeprefix("_")], getattr(self, c).dtype, n) for c in _COLUMNS[3:]}
         slots = columns["_slot"]
         if n and not 0 < slots.min() <= slots.max() <= len(state["weights"]["tenants"]):
             raise ValueError(f"labels of {slots.max()} tenants")

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import array, texts, within
-from agents.common.state_validation import counts as whole
+from agents.common.state_validation import expect_array, expect_at_most, expect_counts, expect_texts
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import SCOPES_MAX, Scope
 from agents.learning.annotators import DAY_MS
@@ -56,8 +55,8 @@ class DailyBudget:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        scopes = [texts(scope, 2) for scope in state["scopes"]]
-        within(scopes, self.scopes_max, "scopes")
-        numbers = array(state["numbers"], np.int64, len(scopes), 2).tolist()
-        whole(*(n for row in numbers for n in row))
+        scopes = [expect_texts(scope, 2) for scope in state["scopes"]]
+        expect_at_most(scopes, self.scopes_max, "scopes")
+        numbers = expect_array(state["numbers"], np.int64, len(scopes), 2).tolist()
+        expect_counts(*(n for row in numbers for n in row))
         self._spent.restore(state["tenants"], ((s[0], s[1]) for s in scopes), ((day, n) for day, n in numbers))

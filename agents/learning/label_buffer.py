@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
 
 CallKey = tuple[str, str, str]
@@ -95,11 +95,11 @@ class Events:
         self._kinds = tuple(self._kind(state[n], size) for n, size in zip(_KINDS, self._sizes, strict=True))
 
     def _kind(self, state: Mapping[str, Any], size: int) -> TenantLru[CallKey, Remembered]:
-        keys = [texts(key, 3) for key in state["keys"]]
+        keys = [expect_texts(key, 3) for key in state["keys"]]
         if len(keys) > size:
             raise ValueError(f"{len(keys)} events, at most {size}")
-        rows = array(state["rows"], self.dtype, len(keys), self.width)
-        numbers = array(state["numbers"], np.float64, len(keys), 4).tolist()
+        rows = expect_array(state["rows"], self.dtype, len(keys), self.width)
+        numbers = expect_array(state["numbers"], np.float64, len(keys), 4).tolist()
         kept = TenantLru[CallKey, Remembered](size)
         events = [
             Remembered(row, base, margin, bool(flag), chance)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import ChangePoint, Chunk
-from agents.common.state_validation import array, text, texts, time_ms
-from agents.common.state_validation import counts as whole
+from agents.common.state_validation import expect_array, expect_counts, expect_text, expect_texts, expect_times_ms
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import Watermarks
 from agents.learning.active_sampling import HOUR_MS, Sampler, uncertainty
@@ -244,7 +243,7 @@ class Learner:
         if track.ballots.again(feedback.tenant, feedback.feedback_id):
             self.counts.repeated += 1
             return False
-        mark = self._times.of(key[:2])
+        mark = self._times.get(key[:2])
         if not verified and not self.budget.spend(key[:2], mark):
             self.counts.over_budget += 1
             return False
@@ -368,17 +367,17 @@ class Learner:
 
     def restore(self, state: Any) -> None:
         """Continue from `state`; raises ValueError, KeyError or TypeError, and may be left half restored."""
-        if text(state["base"]) != self.base:
+        if expect_text(state["base"]) != self.base:
             raise ValueError("learned beside other weights")
-        version_name = text(state["version_name"])
+        version_name = expect_text(state["version_name"])
         counts = {f.name: int(state["counts"][f.name]) for f in fields(LabelCounts)}
         for part in ("tracks", "budget", "events", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
-        self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
+        self._since_version, self._now = expect_array(state["numbers"], np.int64, 2).tolist()
         if not self._follows:
             self._times.restore(state["times"])
-        time_ms(self._now)
-        whole(self._since_version, *counts.values())
+        expect_times_ms(self._now)
+        expect_counts(self._since_version, *counts.values())
         self._lending.restore(state["lent"])
         for kept, given in ((self._told, state["told"]), (self._news, state["news"])):
             _fill(kept, given)
@@ -398,6 +397,6 @@ def _places(told: TenantLru[tuple[str, str], tuple[float, ...]]) -> dict[str, An
 
 
 def _fill(told: TenantLru[tuple[str, str], tuple[float, ...]], state: Mapping[str, Any]) -> None:
-    places = [texts(place, 2) for place in state["places"]]
-    values = array(state["values"], np.float64, len(places), len(_TOLD)).tolist()
+    places = [expect_texts(place, 2) for place in state["places"]]
+    values = expect_array(state["values"], np.float64, len(places), len(_TOLD)).tolist()
     told.restore(state["tenants"], ((tenant, app) for tenant, app in places), map(tuple, values))

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
 
 Place = tuple[str, str]
@@ -134,7 +134,7 @@ class Prequential:
                 self._tally((*where, basis)).add(margin, weight, self.fading, flag=flag, label=label)
 
     def _tally(self, key: tuple[str, str, str]) -> Tally:
-        return self._tallies.touch(key[0], key, Tally)
+        return self._tallies.get_or_create(key[0], key, Tally)
 
     def of(self, place: Place = EVERYWHERE) -> list[Quality]:
         """Return the quality at a place, by basis; of those that have labels."""
@@ -154,10 +154,13 @@ class Prequential:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
-        keys = [texts(key, 3) for key in state["keys"]]
+        keys = [expect_texts(key, 3) for key in state["keys"]]
         n = len(keys)
-        bins, flags = array(state["bins"], np.float64, n, BINS, 3), array(state["flags"], np.float64, n, 3)
-        counts = array(state["counts"], np.int64, n, 2).tolist()
+        bins, flags = (
+            expect_array(state["bins"], np.float64, n, BINS, 3),
+            expect_array(state["flags"], np.float64, n, 3),
+        )
+        counts = expect_array(state["counts"], np.int64, n, 2).tolist()
         if (bins < 0.0).any() or (flags < 0.0).any() or any(n < 0 for row in counts for n in row):
             raise ValueError("a count is negative")
         tallies = [Tally() for _ in keys]

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import array
-from agents.common.state_validation import counts as whole
+from agents.common.state_validation import expect_array, expect_counts
 from agents.common.tenant_map import TenantLru
 
 
@@ -46,6 +45,6 @@ class Lending:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; raises ValueError if it does not fit."""
         tenants = state["tenants"]
-        labels = array(state["labels"], np.int64, len(tenants)).tolist()
-        whole(*labels)
+        labels = expect_array(state["labels"], np.int64, len(tenants)).tolist()
+        expect_counts(*labels)
         self._given.restore(tenants, [tenant for tenant, *_ in tenants], labels)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import counts, text, texts, time_ms
+from agents.common.state_validation import expect_counts, expect_text, expect_texts, expect_times_ms
 from schemas.errors import StateError
 from schemas.learning import Signal, WeightsFile
 
@@ -108,10 +108,10 @@ class Versions:
             quality = [dict(q) for q in row["quality"]]
             weights = {"tenants": list(row["weights"]["tenants"]), **{n: np.array(row["weights"][n]) for n in _ARRAYS}}
             created, labels = int(row["created_ms"]), int(row["labels"])
-            time_ms(created)
-            counts(labels)
-            texts(q["basis"] for q in quality)
-            self.keep(Version(name_of(weights), created, labels, text(row["reason"]), quality, weights))
+            expect_times_ms(created)
+            expect_counts(labels)
+            expect_texts(q["basis"] for q in quality)
+            self.keep(Version(name_of(weights), created, labels, expect_text(row["reason"]), quality, weights))
 
 
 def to_file(version: Version, signal: Signal, base: str) -> WeightsFile:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agents.base import ChangePoint, Chunk, State
-from agents.common.state_validation import strict_restore, texts
+from agents.common.state_validation import expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import Scope
 from processing.alerting.firing import Active, alert_id, as_row, fingerprint, from_row
@@ -283,12 +283,12 @@ class AlertEngine:
         for name, _, _, steps in state["windows"]:
             windows.append(window := _new_window(self.rules[name]))
             window.restore(steps)
-        keys = [texts(key, 3) for *key, _ in state["windows"]]
+        keys = [expect_texts(key, 3) for *key, _ in state["windows"]]
         self._windows.restore(state["window_tenants"], ((rule, tenant, app) for rule, tenant, app in keys), windows)
         active = [from_row(_copied(row)) for row in state["active"]]
         self._active.restore(state["active_tenants"], (a.fingerprint for a in active), active)
         self._active.evicted = int(state["overflow"])
-        marks = texts(mark for mark, _ in state["quiet"])
+        marks = expect_texts(mark for mark, _ in state["quiet"])
         self._quiet_until.restore(state["quiet_tenants"], marks, (int(until) for _, until in state["quiet"]))
         self._firing, self._risen, self._of_scope, self._silent_at = {}, {}, {}, math.inf
         for alert in active:

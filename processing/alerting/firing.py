@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.common.state_validation import text, texts, time_ms, within
+from agents.common.state_validation import expect_at_most, expect_text, expect_texts, expect_times_ms
 from agents.common.watermark import Scope
 from processing.alerting.summary import of_resolved
 from schemas.rules import Rule
@@ -56,11 +56,11 @@ def from_row(row: list[Any]) -> Active:
     """Return the alert of a row of state; raise TypeError or ValueError for values that cannot be written."""
     active = Active(*row)
     for name in ("rule", "fingerprint", "alert_id", "signal", "summary"):
-        text(getattr(active, name))
-    texts([*active.segment, *active.segment.values(), *active.details])
-    texts(active.evidence)
-    within(active.evidence, EVIDENCE_MAX, "events as evidence")
-    time_ms(active.started, active.due, active.silent_at, *([] if active.since is None else [active.since]))
+        expect_text(getattr(active, name))
+    expect_texts([*active.segment, *active.segment.values(), *active.details])
+    expect_texts(active.evidence)
+    expect_at_most(active.evidence, EVIDENCE_MAX, "events as evidence")
+    expect_times_ms(active.started, active.due, active.silent_at, *([] if active.since is None else [active.since]))
     if type(active.value) is not float or not all(isinstance(part, dict) for part in (active.segment, active.details)):
         raise ValueError("an alert's value, segment or details are of another type")
     return active

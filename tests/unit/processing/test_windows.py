@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.base import Chunk, event_time_ms
-from agents.common.ddsketch import bucket, quantile, value_of
+from agents.common.ddsketch import bucket, bucket_value, quantile
 from agents.common.tenant_map import OTHER
-from agents.common.window_counts import SegmentWindow
+from agents.common.window_counts import WindowRow
 from processing.windows import IDLE_MS, Aggregator
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -55,7 +55,7 @@ def test_a_window_counts_what_fell_into_it() -> None:
     assert list(aggregator.dirty()) == []
 
 
-def starts(closed: list[SegmentWindow]) -> list[str]:
+def starts(closed: list[WindowRow]) -> list[str]:
     return [window.row()["window_start"][11:16] for window in closed]
 
 
@@ -112,7 +112,7 @@ def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
     assert aggregator.late == 0
 
 
-def counted(aggregator: Aggregator, closed: list[SegmentWindow]) -> list[dict[str, Any]]:
+def counted(aggregator: Aggregator, closed: list[WindowRow]) -> list[dict[str, Any]]:
     return [window.row() for window in closed] + list(aggregator.dirty(force=True))
 
 
@@ -177,7 +177,7 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
     whole = Aggregator(30_000, 0)
     expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.dirty(force=True))
     pieces = Aggregator(30_000, 0)
-    got: list[tuple[SegmentWindow, dict[str, Any]]] = []
+    got: list[tuple[WindowRow, dict[str, Any]]] = []
     at, turn = 0, 0
     while at < len(calls):
         size = cuts[turn % len(cuts)]
@@ -198,7 +198,7 @@ def test_a_state_that_does_not_fit_is_an_error() -> None:
 
 @given(st.floats(1.0001, 1e12))
 def test_a_bucket_stands_for_its_values_within_two_percent(value: float) -> None:
-    assert abs(value_of(bucket(value)) - value) <= 0.0201 * value
+    assert abs(bucket_value(bucket(value)) - value) <= 0.0201 * value
 
 
 @given(st.lists(st.floats(2, 1e6), min_size=1), st.floats(0, 1))
