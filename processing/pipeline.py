@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 
 from agents.base import Agent, AgentOutput, ChangePoint, Chunk, State, Timing, event_time_ms
-from agents.commands import Commands
+from agents.commands import CommandDeduplicator
 from agents.common.tenant_map import OTHER
 from agents.common.watermark import Watermarks, bounded_time
 from agents.common.window_counts import WindowRow
@@ -143,7 +143,7 @@ class Pipeline:
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.repeats = Repeats(repeats_remembered)
-        self.commands = Commands()
+        self.commands = CommandDeduplicator()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
@@ -185,7 +185,7 @@ class Pipeline:
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
-        new = isinstance(item, ModelCommand) and self.commands.first_time(item)
+        new = isinstance(item, ModelCommand) and self.commands.is_new(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue

@@ -1,4 +1,4 @@
-"""Log odds and probabilities."""
+"""Conversion of log odds to probabilities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def sigmoid(log_odds: float) -> float:
-    """Logistic function, of any size of odds.
+    """Return the logistic function of ``log_odds`` without overflow.
 
     Examples
     --------

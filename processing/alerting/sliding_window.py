@@ -83,7 +83,7 @@ class SlidingWindow:
             self.hits_below -= counts[place * _COUNTS + 2]
             counts[place * _COUNTS : (place + 1) * _COUNTS] = _NONE
         if self._histogram is not None:
-            self._histogram.drop(lambda key: key & 15 in gone)
+            self._histogram.discard(lambda key: key & 15 in gone)
         self._newest = number
 
     def state(self) -> list[Any]:
