@@ -33,7 +33,9 @@ def rise_threshold(rates: Sequence[float], flags: Sequence[int], events: int) ->
 
 
 def run_length(rates: Sequence[float], flags: Sequence[int], threshold: int) -> float:
-    """Return the average run length, from zero to ``threshold``, of a sum that adds a grade's flag value or subtracts one.
+    """Return the average run length of a CUSUM from zero to ``threshold``.
+
+    Each step adds the flag value of a grade or subtracts one.
 
     The run lengths ``E(i)`` from each state ``i`` satisfy ``E(i) = 1 + q E(max(i - 1, 0)) + sum of p_g E(i + flag_g)``
     over the grades ``g``. From the top state down, each ``E(i)`` is a linear function of the topmost one. The equation

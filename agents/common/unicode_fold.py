@@ -57,7 +57,10 @@ def is_word(char):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def is_wide(char):  # type: ignore[no-untyped-def]
-    """Return True for Hangul, kana, Han and similar scripts: two characters carry as much as four or five Latin letters."""
+    """Return True for Hangul, kana, Han and similar scripts.
+
+    Two characters of these scripts carry as much information as four or five Latin letters.
+    """
     return char >= 0x1100 and not 0x1E00 <= char < 0x2000
 
 

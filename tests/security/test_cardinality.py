@@ -56,11 +56,11 @@ def kept(pipeline: Pipeline) -> dict[str, list[Any]]:
         "injection.rate": injection._rate._segments,
         "injection.usual": injection._conversations._usual,
         "injection.sampler": injection.learner.sampler._lines,
-        "injection.times": injection.learner._times._marks,
+        "injection.times": injection.learner._times._times,
         "grounding.rate": grounding._rate._segments,
         "grounding.thresholds": grounding._thresholds._segments,
         "alerts.windows": pipeline.alert_engine._windows,
-        "watermarks": pipeline.watermarks._marks,
+        "watermarks": pipeline.watermarks._times,
         "scopes": pipeline.aggregator._room,
     }
     return {name: [key for tenant, key, _ in found.items() if tenant == "victim"] for name, found in maps.items()}

@@ -154,7 +154,7 @@ def test_a_state_that_cannot_be_is_refused(column: str, value: float) -> None:
     alarms(cusum, 0.01, range(900))
     state: dict[str, Any] = dict(cusum.state())
     state[column] = np.full_like(state[column], value)
-    with pytest.raises(StateError, match="start cold"):
+    with pytest.raises(StateError, match="starts cold"):
         cusum.restore(state)
 
 
