@@ -130,5 +130,5 @@ def _signal(name: str | None) -> Signal | None:
     from streams import models
 
     if name is not None and name not in models.signals():
-        raise SettingsError(f"--signal {name}: choose one of {', '.join(models.signals())}")
+        raise SettingsError(f"--signal {name}: choose one of {', '.join(models.signals())}", "--signal", "unknown")
     return cast("Signal | None", name)
