@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -207,7 +208,7 @@ def test_the_exit_code_tells_a_difference_from_none_and_from_an_error(history: P
     assert said["rules"]["slow"]["vanished"] == len(said["vanished"]) > 0
     same = command(history, "--diff", old, old)
     assert same.returncode == 0, same.stderr
-    assert "the same alerts" in same.stdout
+    assert "slow" not in same.stdout
     assert command(history, "--diff", old, tmp_path / "none.yaml").returncode == 2
     assert command(history).returncode == 2
 
@@ -216,5 +217,5 @@ def test_the_table_names_each_alert_that_differs(history: Path, tmp_path: Path) 
     said = command(
         history, "--diff", rules(tmp_path, "old", ATTEMPT), rules(tmp_path, "new", ATTEMPT | {"severity": "info"})
     )
-    assert "warning ->" in said.stdout
+    assert re.search(r"warning\W+info", said.stdout)
     assert "injection" in said.stdout

@@ -226,7 +226,7 @@ def test_tables_fit_into_eighty_columns_with_whole_figures(tmp_path: Path, feedb
     figures = [line for line in lines if "20,00" in line]
     assert figures
     assert not any(re.search(r"\d…", line) for line in figures)
-    assert "against benign" in out.getvalue()
+    assert "attacks" in out.getvalue()
 
 
 def test_drift_tables_name_streams_and_alarms(tmp_path: Path) -> None:
