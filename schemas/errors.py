@@ -117,6 +117,8 @@ class ContractError(RecordError):
         The field alone, dotted; empty where it is the whole.
     missing
         Fields of the record itself that it needs and has not.
+    fields
+        Every field that the message names, ``field`` first.
     code, line
         As of `RecordError`.
     """
@@ -129,11 +131,13 @@ class ContractError(RecordError):
         field: str = "",
         missing: frozenset[str] = frozenset(),
         *,
+        fields: tuple[str, ...] = (),
         code: ContentCode = "invalid",
         line: int = 0,
     ) -> None:
         super().__init__(message, field, code, line=line)
         self.missing = missing
+        self.fields = fields or (field,)
 
 
 class SignatureError(RecordError):

@@ -36,4 +36,4 @@ def explain(title: str, found: Sequence[ErrorDetails]) -> ContractError | Decode
     if found[0]["type"] == "json_invalid":
         return DecodeError(text, fields[0])
     missing = frozenset(str(e["loc"][0]) for e in found if e["type"] == "missing" and len(e["loc"]) == 1)
-    return ContractError(text, fields[0], missing)
+    return ContractError(text, fields[0], missing, fields=tuple(fields))

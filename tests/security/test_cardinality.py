@@ -282,7 +282,7 @@ def test_a_long_name_of_a_tenant_or_an_app_is_refused(field: str) -> None:
 def test_what_is_wrong_besides_is_told() -> None:
     with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(call(1, 1, conversation_id=LONG, latency_ms=-1)))
-    assert raised.value.field == "latency_ms"
+    assert "latency_ms" in raised.value.fields
 
 
 def test_nested_names_and_keys_are_bounded_and_nothing_is_kept_from_the_agents() -> None:
