@@ -125,7 +125,7 @@ class ContractError(RecordError):
 
     reason = "contract"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is given by name
         self,
         message: str,
         field: str = "",

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from schemas.errors import SettingsError
 from schemas.outputs import DeadLetter
 from schemas.settings import Settings
-from streams.cli import app
-from streams.replay import replay
 from tests.traffic import BEGIN, lines
+from tools.cli import app
+from tools.replay import replay
 
 
 def printed(said: str) -> Counter[int]:
