@@ -292,7 +292,7 @@ class Pipeline:
         for name, home in homes.items():
             try:
                 if name not in parts:
-                    raise StateError(f"{name}: the snapshot has no such part")
+                    raise StateError(f"{name}: the snapshot has no such part", part=name)
                 home.restore(parts[name])
             except StateError:
                 cold.append(name)

@@ -31,7 +31,9 @@ def build_tiers(settings: Settings) -> list[Tier]:
     if settings.tiers.judge.url:
         tiers.append(JudgeTier(settings.tiers.judge))
     if not tiers:
-        raise SettingsError("tiers: none is on; set tiers.encoder.model_file or tiers.judge.url (docs/tiers.md)")
+        raise SettingsError(
+            "tiers: none is on; set tiers.encoder.model_file or tiers.judge.url (docs/tiers.md)", "tiers", "missing"
+        )
     return tiers
 
 
