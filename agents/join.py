@@ -33,7 +33,7 @@ _DAY_MS = 86_400_000
 _OTHER_HALF = "other_half"
 """Field of a joined event, unknown to the contract: what the halves said that another value stands in the place of."""
 _OTHER_MAX = 16
-_MAPS, _MODELS = ("parameters", "groups", "labels"), ("messages", "documents", "choices", "guardrails")
+_MAPS, _MODELS = ("parameters", "groups", "tags"), ("messages", "documents", "choices", "guardrails")
 _SINGLE = ("usage", "error")
 
 
@@ -377,7 +377,7 @@ def _memory(event: LLMEvent, size: int | None) -> int:
     calls = [message.tool_calls for message in event.messages] + [choice.tool_calls for choice in event.choices]
     objects = len(calls) + len(event.documents) + len(event.guardrails) + sum(map(len, calls))
     values = sum(len(choice.logprobs) for choice in event.choices if choice.logprobs)
-    values += sum(map(_values, (event.parameters, event.groups, event.labels, event.model_extra)))
+    values += sum(map(_values, (event.parameters, event.groups, event.tags, event.model_extra)))
     return _OVERHEAD_BYTES + size + _OBJECT_BYTES * objects + _VALUE_BYTES * values
 
 

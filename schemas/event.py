@@ -22,8 +22,8 @@ Time = Annotated[AwareDatetime, AfterValidator(_in_store_range)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
-NAME_MAX, LABEL_MAX, KEYS_MAX = 256, 1024, 128
-"""Maximum characters of an identifier and of the value of a label, maximum keys of a field that maps names. What is
+NAME_MAX, TAG_MAX, KEYS_MAX = 256, 1024, 128
+"""Maximum characters of an identifier and of the value of a tag, maximum keys of a field that maps names. What is
 longer is shortened where a record is decoded (`streams.identifiers`); only a tenant's and an app's name are refused."""
 SHORTENED: Final = "shortened"
 """Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
@@ -35,9 +35,9 @@ InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 INPUT_ISSUES: dict[str, str] = {
     "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
     "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
-    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a label's value: {LABEL_MAX}): its "
+    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a tag's value: {TAG_MAX}): its "
     "end is a hash now; the whole is in the field `shortened`",
-    "keys_left_out": f"labels, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
+    "keys_left_out": f"tags, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
     "`shortened`",
     "invalid_unicode": "a text of it was no valid Unicode (half of a surrogate pair, bytes that are no UTF-8); what "
     "was none is U+FFFD now",
@@ -171,7 +171,7 @@ class LLMEvent(Contract):
     groups: dict[Name, Name] = Field(
         default_factory=dict, max_length=KEYS_MAX, description="declared groups, for disparity checks"
     )
-    labels: dict[Name, Annotated[str, Field(max_length=LABEL_MAX)]] = Field(
+    tags: dict[Name, Annotated[str, Field(max_length=TAG_MAX)]] = Field(
         default_factory=dict, max_length=KEYS_MAX, description="the service's own tags"
     )
     input_issues: tuple[InputIssue, ...] = Field(

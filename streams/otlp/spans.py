@@ -15,7 +15,7 @@ from streams.otlp.feedback import About, label
 from streams.otlp.fields import Fields, count_unmapped, sort
 from streams.otlp.guardrails import Verdicts, of_call
 from streams.otlp.kinds import Kind, kind_of
-from streams.otlp.limits import MAX_DOCUMENTS, MAX_LABEL_CHARS
+from streams.otlp.limits import MAX_DOCUMENTS, MAX_TAG_CHARS
 from streams.otlp.nesting import once
 from streams.otlp.result import Normalised
 from streams.otlp.retrieval import RESULTS, Retrievals, split
@@ -96,7 +96,7 @@ class Trace:
             told, nameless = split(self.retrievals.before(span))
             content.documents = told
             if nameless:
-                found.labels["retrieval.document_ids"] = ",".join(nameless)[:MAX_LABEL_CHARS]
+                found.tags["retrieval.document_ids"] = ",".join(nameless)[:MAX_TAG_CHARS]
         if len(content.documents) > MAX_DOCUMENTS:
             content.documents = content.documents[:MAX_DOCUMENTS]
 

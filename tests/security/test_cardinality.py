@@ -125,9 +125,9 @@ def test_halves_are_counted_with_their_tool_arguments_and_all_else() -> None:
     mine: dict[str, Any] = {"tenant": "victim", "choices": [], "latency_ms": None, "kind": "request"}
     stream.send([call(n, n, **mine, call_id=f"mine{n}") for n in range(10)])
     heavy = "x" * (1 << 20)
-    for n, where in enumerate(("arguments", "parameters", "labels", "novel") * 30):
+    for n, where in enumerate(("arguments", "parameters", "tags", "novel") * 30):
         call_ = {"role": "assistant", "tool_calls": [{"name": "t", "arguments": heavy if where == "arguments" else ""}]}
-        more = {where: {"k": heavy[:1000] if where == "labels" else heavy}} if where in {"parameters", "novel"} else {}
+        more = {where: {"k": heavy[:1000] if where == "tags" else heavy}} if where in {"parameters", "novel"} else {}
         stream.send([call(n, 12, **mine | {"tenant": "attacker"}, call_id=f"a{n}") | {"messages": [call_]} | more])
     held = sum(half.size for half in stream.pipeline.joiner._waiting.values())
     assert held <= stream.pipeline.joiner.pending_bytes
@@ -289,13 +289,13 @@ def test_nested_names_and_keys_are_bounded_and_nothing_is_kept_from_the_agents()
         1, 1,
         messages=[{"role": "assistant", "name": LONG, "tool_calls": [tool]}], documents=[{"id": LONG, "text": "t"}],
         choices=[{"content": "c", "finish_reason": LONG}], error={"type": LONG},
-        labels={LONG: "v", **{f"k{n}": "v" for n in range(500)}}, groups={"g": LONG}, parameters={LONG: 1, "p": LONG},
+        tags={LONG: "v", **{f"k{n}": "v" for n in range(500)}}, groups={"g": LONG}, parameters={LONG: 1, "p": LONG},
         guardrails=[{"name": "g" * 250, "verdict": "pass", "provider": LONG, "categories": [LONG] * 70}],
     )))  # fmt: skip
     assert isinstance(event, LLMEvent)
     assert event.input_issues == ("identifier_shortened", "keys_left_out")
-    assert max(map(len, [*event.labels, *event.groups.values(), *event.parameters])) <= NAME_MAX
-    assert (len(event.labels), event.parameters["p"]) == (KEYS_MAX, LONG)
+    assert max(map(len, [*event.tags, *event.groups.values(), *event.parameters])) <= NAME_MAX
+    assert (len(event.tags), event.parameters["p"]) == (KEYS_MAX, LONG)
     said = event.messages[0]
     assert (
         len(said.name or "") == len(said.tool_calls[0].name) == len(event.error.type if event.error else "") == NAME_MAX

@@ -60,7 +60,7 @@ def test_an_attack_under_a_repeated_key_of_arguments_is_flagged(arguments: str) 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"labels": {_ATTACK: "x"}},
+        {"tags": {_ATTACK: "x"}},
         {"groups": {_ATTACK: "x"}},
         {"parameters": {_ATTACK: 1}},
         {"parameters": {"stop": _PIECES}},
@@ -80,13 +80,13 @@ def test_an_attack_in_a_key_an_identifier_or_pieces_is_flagged(fields: dict[str,
 @pytest.mark.parametrize(
     ("plain", "attack"),
     [
-        ({"shortened": {"user_id": "u" * 300}}, {"shortened": {"labels.note": _ATTACK}}),
+        ({"shortened": {"user_id": "u" * 300}}, {"shortened": {"tags.note": _ATTACK}}),
         ({"shortened": {"user_id": "u" * 300}}, {"shortened": {"user_id": _ATTACK}}),
         ({"shortened": "x"}, {"shortened": {"user_id": _ATTACK}}),
         ({"messages": [_ASKED]}, {"messages": [_ASKED | {"content": _ATTACK}]}),
         ({"documents": [{"text": "Parcels take two days."}]}, {"documents": [{"text": _ATTACK}]}),
-        ({"labels": {"note": "x"}}, {"labels": {"note": _ATTACK}}),
-        ({"labels": {f"k{i}": "x" for i in range(128)}}, {"labels": {"note": _ATTACK}}),
+        ({"tags": {"note": "x"}}, {"labels": {"note": _ATTACK}}),
+        ({"tags": {f"k{i}": "x" for i in range(128)}}, {"labels": {"note": _ATTACK}}),
         ({"metadata": "x"}, {"metadata": _ATTACK}),
         ({"guardrails": [{"name": "g", "verdict": "pass"}]}, {"guardrails": [{"name": _ATTACK, "verdict": "pass"}]}),
         ({"error": {"type": "t"}}, {"error": {"type": "t", "message": _ATTACK}}),
@@ -126,7 +126,7 @@ def test_an_id_that_a_provider_drew_is_no_text(drawn: str, texts: int) -> None:
 
 
 def test_halves_that_agree_are_joined_without_another_field() -> None:
-    half = {"messages": [_ASKED], "documents": [{"text": "d"}], "labels": {"a": "b"}, "shortened": {"user_id": "u"}}
+    half = {"messages": [_ASKED], "documents": [{"text": "d"}], "tags": {"a": "b"}, "shortened": {"user_id": "u"}}
     assert joined(half, half | {"choices": [{"content": "r"}]}).model_extra == {"shortened": {"user_id": "u"}}
     span = {"parts": ["span"], "choices": [{"finish_reason": "stop"}]}
     logs = {"parts": ["choices"], "choices": [{"content": "r", "finish_reason": "stop"}]}

@@ -16,7 +16,7 @@ SPAN: dict[str, Any] = {
     "usage": {"input_tokens": 7},
     "latency_ms": 800,
     "choices": [{"finish_reason": "stop"}],
-    "labels": {"region": "eu"},
+    "tags": {"region": "eu"},
 }
 MESSAGES: dict[str, Any] = {"parts": ["messages"], "messages": [{"role": "user", "content": "q"}]}
 CHOICES: dict[str, Any] = {"parts": ["choices"], "choices": [{"content": "r", "finish_reason": "stop"}]}

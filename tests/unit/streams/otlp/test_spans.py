@@ -116,7 +116,7 @@ def test_parameters_labels_cost_conversation_and_user() -> None:
     (only,) = calls(found)
     assert only["parameters"] == {"temperature": 0.2, "stop": ["END"], "n": 2}
     assert (only["cost_usd"], only["ttft_ms"], only["system_fingerprint"]) == (0.0031, 250.0, "fp_1")
-    assert (only["conversation_id"], only["user_id"], only["labels"]) == ("c-1", "u-9", {"ward": "a"})
+    assert (only["conversation_id"], only["user_id"], only["tags"]) == ("c-1", "u-9", {"ward": "a"})
     assert found.events[0][0] == b"clinic/triage"
 
 
