@@ -29,7 +29,7 @@ SHORTENED: Final = "shortened"
 """Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
 Id = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Name = Annotated[str, Field(max_length=NAME_MAX)]
-Part = Literal["span", "messages", "choices"]
+Fragment = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
@@ -126,9 +126,9 @@ class CallError(Contract):
 
 
 class LLMEvent(Contract):
-    """An LLM call (``kind=call``), one half of it (``request``, ``response``), or some of its OpenTelemetry parts.
+    """An LLM call (``kind=call``), one half of it (``request``, ``response``), or some of its OpenTelemetry fragments.
 
-    A ``part`` says in ``parts`` what it brings: the span, the messages, the choices. Parts of one call come in any
+    A ``fragment`` names in ``fragments`` what it brings: the span, the messages, the choices. They come in any
     order; the call is whole when its span and its choices are there.
 
     Examples
@@ -140,8 +140,8 @@ class LLMEvent(Contract):
     """
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
-    kind: Literal["call", "request", "response", "part"] = "call"
-    parts: tuple[Part, ...] = Field((), max_length=3, description="kind=part: what of the call this brings")
+    kind: Literal["call", "request", "response", "fragment"] = "call"
+    fragments: tuple[Fragment, ...] = Field((), max_length=3, description="kind=fragment: what of the call this brings")
     event_id: Id
     call_id: Id
     time: Time = Field(description="when the call began (request, call) or ended (response)")
@@ -182,8 +182,8 @@ class LLMEvent(Contract):
     def _halves_carry_their_half(self) -> LLMEvent:
         if self.kind == "request" and self.choices:
             raise ValueError("choices: a request half has none; publish kind=call or a response half")
-        if (self.kind == "part") != bool(self.parts):
-            raise ValueError("parts: goes with kind=part, and kind=part needs it, for example parts: [span]")
+        if (self.kind == "fragment") != bool(self.fragments):
+            raise ValueError("fragments: goes with kind=fragment, and kind=fragment needs it, for example fragments: [span]")
         return self
 
     def with_issue(self, *codes: str) -> LLMEvent:

@@ -23,7 +23,7 @@ from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 2, "commands": 1, "watermarks": 1}
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 5, "repeats": 2, "commands": 1, "watermarks": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""

@@ -250,8 +250,8 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
         f"{report.dead_letters:,} bad lines, {report.events_per_second:,.0f} events/s, in {out}",
         soft_wrap=True,
     )
-    if report.parts:
-        console.print(f"other halves, or further parts, of these calls: {report.parts:,}")
+    if report.joined:
+        console.print(f"other halves, or further fragments, of these calls: {report.joined:,}")
     if report.repeats:
         console.print(f"events that came before, and are judged once: {report.repeats:,}")
     if report.labels:

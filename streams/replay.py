@@ -64,8 +64,8 @@ class Report:
     seconds: float
 
     @property
-    def parts(self) -> int:
-        """Lines that gave a call its other half, or further parts of it."""
+    def joined(self) -> int:
+        """Lines that gave a call its other half, or further fragments of it."""
         others = self.dead_letters + self.labels + self.commands + self.repeats + self.waiting
         return self.records - self.scored - others
 

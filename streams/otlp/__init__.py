@@ -40,7 +40,7 @@ def normalise_spans(
     tenant
         The sender's, where it is known otherwise; it goes before what the telemetry says.
     logs_follow
-        Whether messages and answers may come as log records (`normalise_logs`): calls are then parts, whole as soon
+        Whether messages and answers may come as log records (`normalise_logs`): calls are then fragments, whole as soon
         as their span and their answer are there.
 
     Raises
@@ -55,7 +55,7 @@ def normalise_spans(
 
 
 def normalise_logs(raw: bytes | None, encoding: Encoding, *, tenant: str | None = None) -> Normalised:
-    """Return the parts of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
+    """Return the fragments of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
     out = Normalised()
     body, reader = _checked(raw, encoding)
     Journal(Sources(tenant), out).read(reader.logs(body, out))

@@ -87,7 +87,7 @@ class Trace:
         if said:
             event["guardrails"] = said
         if self.logs_follow:
-            event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)
+            event["kind"], event["fragments"] = "fragment", _fragments(content, failed="error" in event)
         emit(event, source, span.where, self.out)
         count_unmapped(found.rest, self.out)
 
@@ -101,7 +101,7 @@ class Trace:
             content.documents = content.documents[:MAX_DOCUMENTS]
 
 
-def _parts(content: Content, *, failed: bool) -> list[str]:
+def _fragments(content: Content, *, failed: bool) -> list[str]:
     """Return what of the call its span brings; one that failed has no answer to wait for."""
     answered = content.choices or failed
     return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]

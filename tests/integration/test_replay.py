@@ -67,7 +67,7 @@ def test_what_became_of_each_line_is_told(tmp_path: Path) -> None:
     source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, stranger, command))]))
     said = run(source, tmp_path / "out")
     assert f"304 lines: {300 - halves} calls scored" in said
-    assert f"other halves, or further parts, of these calls: {halves}" in said
+    assert f"other halves, or further fragments, of these calls: {halves}" in said
     assert "events that came before, and are judged once: 1" in said
     assert "labels: 2, of which repeated, or of no event that is remembered: 1" in said
     assert "commands to models: 1" in said

@@ -135,8 +135,8 @@ def test_messages_in_log_records_are_parts_of_the_calls_of_the_spans(name: str) 
     assert {each["call_id"] for each in logs} == {each["call_id"] for each in spans}
     by_call: dict[str, Any] = {each["call_id"]: each for each in logs}
     first, second, third = (by_call[each["call_id"]] for each in spans)
-    assert first["parts"] == second["parts"] == ["messages", "choices"]
-    assert third["parts"] == ["messages"]
+    assert first["fragments"] == second["fragments"] == ["messages", "choices"]
+    assert third["fragments"] == ["messages"]
     assert second["choices"][0]["content"] == ANSWER
     assert [m["role"] for m in second["messages"]] == ["system", "user", "assistant", "tool"]
     assert not any(each.get("messages") for each in spans)
