@@ -290,7 +290,9 @@ def merge_fragment(held: LLMEvent, fragment: LLMEvent) -> LLMEvent:
             fields[name] = said
     if held.guardrails or fragment.guardrails:
         fields["guardrails"] = (held.guardrails + fragment.guardrails)[:64]
-    fragments = tuple(name for name in ("span", "messages", "choices") if name in {*held.fragments, *fragment.fragments})
+    fragments = tuple(
+        name for name in ("span", "messages", "choices") if name in {*held.fragments, *fragment.fragments}
+    )
     fields = _with_other_half(fields, first, second)
     return LLMEvent.model_construct(**fields | {"kind": "fragment", "fragments": fragments})
 

@@ -27,7 +27,11 @@ def test_records_of_one_call_are_one_part() -> None:
         log("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "so."}}),
     )
     (part,) = calls(found)
-    assert (part["kind"], part["fragments"], part["call_id"]) == ("fragment", ["messages", "choices"], f"{TRACE}-{SPAN}")
+    assert (part["kind"], part["fragments"], part["call_id"]) == (
+        "fragment",
+        ["messages", "choices"],
+        f"{TRACE}-{SPAN}",
+    )
     assert [m["role"] for m in part["messages"]] == ["system", "user"]
     assert part["choices"] == [{"content": "so.", "finish_reason": "stop"}]
     assert part["provider"] == "openai"
