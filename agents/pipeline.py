@@ -212,16 +212,16 @@ class Pipeline:
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
-        asked: dict[int, dict[str, float]] = {}
+        requested: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
                 self.busy = agent.name
                 for request in agent.learner.requests:
-                    asked.setdefault(request.index, {})[agent.name] = request.probability
+                    requested.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
         issues = [event.input_issues and _known_issues(event.input_issues) for event in events]
         self.input_issues.update(chain.from_iterable(issues))
-        out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
+        out.scored += self._scored_rows(offsets, raws, signals, requested, issues)
         self.busy = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
         self.busy = "alerts"
@@ -255,7 +255,7 @@ class Pipeline:
         offsets: Sequence[int],
         raws: Sequence[bytes],
         signals: Mapping[str, Sequence[Any]],
-        asked: Mapping[int, Mapping[str, float]],
+        requested: Mapping[int, Mapping[str, float]],
         issues: Sequence[Sequence[str]],
     ) -> Iterator[bytes]:
         names = tuple(signals)
@@ -264,7 +264,7 @@ class Pipeline:
             seq = seq + 1 if offset == previous else 0
             previous = offset
             said = orjson.dumps(dict(zip(names, each, strict=True)))
-            more = b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
+            more = b',"label_request_probability":' + orjson.dumps(requested[i]) if i in requested else b""
             if issues[i]:
                 more += b',"input_issues":' + orjson.dumps(issues[i])
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)

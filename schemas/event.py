@@ -183,9 +183,7 @@ class LLMEvent(Contract):
         if self.kind == "request" and self.choices:
             raise ValueError("choices: a request half has none; publish kind=call or a response half")
         if (self.kind == "fragment") != bool(self.fragments):
-            raise ValueError(
-                "fragments: goes with kind=fragment, which needs it, for example fragments: [span]"
-            )
+            raise ValueError("fragments: goes with kind=fragment, which needs it, for example fragments: [span]")
         return self
 
     def with_issue(self, *codes: str) -> LLMEvent:

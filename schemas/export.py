@@ -30,7 +30,7 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
     "aggregates": (Aggregate, "send", "key: window and segment"),
     "shadow": (ShadowFinding, "send", "key: fingerprint of the alert, or call_id"),
     "verdicts": (Verdict, "send", "key: that of the event"),
-    "quality": (QualityRow, "send", "key: signal, tenant, app, basis, hour, source partition"),
+    "quality": (QualityRow, "send", "key: signal, tenant, app, estimator, hour, source partition"),
     "label_requests": (LabelRequest, "send", "key: signal and call"),
     "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),
 }

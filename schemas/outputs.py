@@ -18,8 +18,8 @@ class Scored(Contract):
 
     event: dict[str, Any] = Field(description="the LLMEvent as judged; halves joined")
     signals: dict[str, dict[str, Any] | None] = Field(description="by agent: what it said, null if nothing")
-    asked: dict[str, float] = Field(
-        default_factory=dict, description="by agent that asks for this event's label: with which probability it did"
+    label_request_probability: dict[str, float] = Field(
+        default_factory=dict, description="by agent that requested this event's label: probability of the request"
     )
     input_issues: tuple[str, ...] = Field(
         (), description="codes of what was repaired, shortened or out of range in the event; schemas/event.py"

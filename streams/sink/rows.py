@@ -268,7 +268,7 @@ def _feedback(value: bytes) -> Built:
 
 
 _QUALITY_COLUMNS = (
-    "hour", "signal", "tenant", "app", "basis", "source_partition", "version", "weights", "labels", "positives",
+    "hour", "signal", "tenant", "app", "estimator", "source_partition", "version", "weights", "labels", "positives",
     "precision", "recall", "auc", "calibration_error",
 )  # fmt: skip
 

@@ -61,7 +61,7 @@ class Selection:
                 continue
             if said.get("flag") or score >= self.min_score:
                 yield signal, "suspicious", 1.0
-            elif self.requested and (probability := (row.get("asked") or {}).get(signal)):
+            elif self.requested and (probability := (row.get("label_request_probability") or {}).get(signal)):
                 yield signal, "requested", probability
             elif self.share and self._drawn(row["event"], signal):
                 yield signal, "sampled", self.share

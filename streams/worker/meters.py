@@ -95,7 +95,7 @@ class Meters:
         """Show rows of live quality, of `PLACES_MAX` tenants and apps, with a fair share for each tenant."""
         for row in rows:
             place = (row["tenant"], row["app"])
-            if row["basis"] != "all":
+            if row["estimator"] != "observed":
                 continue
             if place != EVERYWHERE:
                 for _, gone, _ in self._places.put(place[0], place, True):

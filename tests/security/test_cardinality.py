@@ -339,7 +339,7 @@ def test_labels_of_metrics_are_bounded_whatever_senders_write() -> None:
     assert {s.labels["issue"] for s in samples("input_issues_total")} <= {*INPUT_ISSUES, OTHER}
     counted = {s.labels["what"]: s.value for s in samples("scopes_overflow_total")}
     assert counted["drift"] > 0
-    row = {"basis": "all", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
+    row = {"estimator": "observed", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
     for n in range(3 * PLACES_MAX):
         mine = {"tenant": "victim", "app": "shop"} if n % 100 == 0 or n < 10 else {"tenant": f"t{n}", "app": "a"}
         meters.quality([row | {"signal": "injection"} | mine], 7)

@@ -52,11 +52,11 @@ def test_the_sampled_share_is_drawn_alike_at_every_time_and_near_its_size() -> N
 
 
 def test_what_the_agents_ask_a_label_of_is_asked_about_where_the_tier_may() -> None:
-    said = row({"score": 0.1, "flag": False}) | {"asked": {"injection": 0.07}}
+    said = row({"score": 0.1, "flag": False}) | {"label_request_probability": {"injection": 0.07}}
     may = Selection("judge", ("injection",), 0.35, 0.0, requested=True)
     assert list(may.of(said)) == [("injection", "requested", 0.07)]
     assert list(selection().of(said)) == []
-    assert list(may.of(row({"score": 0.9, "flag": True}) | {"asked": {"injection": 0.07}})) == [
+    assert list(may.of(row({"score": 0.9, "flag": True}) | {"label_request_probability": {"injection": 0.07}})) == [
         ("injection", "suspicious", 1.0)
     ]
 
