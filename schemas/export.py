@@ -32,7 +32,7 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
     "verdicts": (Verdict, "send", "key: that of the event"),
     "quality": (QualityRow, "send", "key: signal, tenant, app, estimator, hour, source partition"),
     "label_requests": (LabelRequest, "send", "key: signal and call"),
-    "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),
+    "dead_letters": (DeadLetter, "send", "key: source topic, partition and offset"),
 }
 
 

@@ -127,7 +127,7 @@ class Aggregate(Contract):
 
 
 class DeadLetter(Contract):
-    """A record that could not be scored or stored, with the reason and where it came from (topic ``llm.deadletter``).
+    """A record that could not be scored or stored, with the reason and where it came from (topic ``llm.dead_letters``).
 
     Of a record of more than 512 KiB the first 512 KiB are kept, and less where the topic takes less: ``raw_bytes`` and
     ``raw_sha256`` are always of the whole.

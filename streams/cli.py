@@ -210,7 +210,7 @@ def sql(
 def replay(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSONL, may be gzipped")],
     out: Annotated[
-        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, deadletter.jsonl")
+        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, dead_letters.jsonl")
     ] = None,
     versions: Annotated[
         tuple[Path, Path] | None,
@@ -265,7 +265,7 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
     if report.late:
         console.print(f"{report.late:,} events are in no aggregate: their minute was closed (aggregates.lateness_s)")
     if report.first_bad:
-        where = f"bad, with the reasons in {out / 'deadletter.jsonl'}; the first: {report.first_bad}"
+        where = f"bad, with the reasons in {out / 'dead_letters.jsonl'}; the first: {report.first_bad}"
         console.print(escape(where), highlight=False, soft_wrap=True)
     if report.dead_letters == report.records:
         raise SettingsError(

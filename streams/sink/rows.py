@@ -293,7 +293,7 @@ TABLES = (
         _aggregate,
         "window_start",
     ),
-    Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
+    Table("dead_letters", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
     Table("quality", "quality", _QUALITY_COLUMNS, _quality, "hour"),
     Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback, "time"),
 )

@@ -98,7 +98,7 @@ async def test_a_bad_event_among_good_ones_is_told_and_dead_lettered_and_the_oth
     told = [(p["index"], p["reason"], p["field"]) for p in answer.told["problems"]]
     assert told == [(1, "contract", "event_id"), (2, "decode", ""), (4, "contract", "latency_ms")]
     assert sorted(r.value for r in await read_all(tree, "events")) == sorted(RAWS[:2])
-    letters = await values(tree, "deadletter")
+    letters = await values(tree, "dead_letters")
     assert sorted(base64.b64decode(x["raw"]) for x in letters) == sorted(bad)
     assert {(x["source_topic"], x["key"]) for x in letters} == {("http/v1/events", "anonymous")}
 
@@ -107,7 +107,7 @@ async def test_a_body_of_nothing_but_bad_events_is_refused_and_nothing_of_it_is_
     async with running(tree) as client:
         answer = await client.post("/v1/events", b'{"a": 1}\nx')
     assert (answer.status, answer.told["rejected"]) == (400, 2)
-    assert await read_all(tree, "deadletter") == []
+    assert await read_all(tree, "dead_letters") == []
 
 
 async def test_labels_go_to_their_topic_under_the_key_of_their_event(tree: Settings) -> None:

@@ -30,7 +30,7 @@ def test_a_bad_line_is_told_with_its_place_and_kept_with_its_reason(tmp_path: Pa
     assert f"{len(calls)} calls scored" in said
     assert "2 bad lines" in said
     assert f"the first: {source}:5: " in said
-    rows = (tmp_path / "out" / "deadletter.jsonl").read_bytes().splitlines()
+    rows = (tmp_path / "out" / "dead_letters.jsonl").read_bytes().splitlines()
     letters = [DeadLetter.model_validate_json(row) for row in rows]
     assert [(d.source_topic, d.source_offset, d.reason) for d in letters] == [
         (str(source), 5, "decode"),

@@ -127,7 +127,7 @@ async def test_bombs_on_every_topic_cost_a_sink_little_and_one_dead_letter_each(
         before = resident(sink.pid)
         for topic, raw in zip(topics, bombs.values(), strict=True):
             await bomb(tree, raw, 0, topic)
-        await bomb(tree, bombs["gzip"], 0, "deadletter")  # of which there is no dead letter
+        await bomb(tree, bombs["gzip"], 0, "dead_letters")  # of which there is no dead letter
         await produce(tree, row, 0, "scored")
         await _all_stored(tree)
         assert peak(sink.pid) - before < EXTRA_BYTES

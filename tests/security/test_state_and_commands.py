@@ -282,7 +282,7 @@ async def test_with_a_key_a_forged_moved_or_replayed_command_is_not_obeyed(
     obeyed = [learner_of(worker, p).counts.obeyed for p in (0, 1)]
     refused = learner_of(worker).counts.refused
     await worker.stop()
-    letters = [letter["reason"] for letter in await values(tree, "deadletter")]
+    letters = [letter["reason"] for letter in await values(tree, "dead_letters")]
     assert (obeyed, refused) == ([1, 0], 1)
     assert letters == ["signature"] * 6
     # A replay of the log of a partition obeys what its worker obeyed.
@@ -315,7 +315,7 @@ async def test_with_a_key_labels_count_only_by_way_of_the_topic_of_feedback(
     await until(lambda: judged(worker) == len(FEW) + 2)
     assert learner_of(worker).counts.learned == 1
     await worker.stop()
-    assert [letter["reason"] for letter in await values(tree, "deadletter")] == ["signature"]
+    assert [letter["reason"] for letter in await values(tree, "dead_letters")] == ["signature"]
 
 
 async def test_a_label_is_not_taken_for_a_command_whatever_its_headers_say(
@@ -329,7 +329,7 @@ async def test_a_label_is_not_taken_for_a_command_whatever_its_headers_say(
     worker = await run(tree, 1)
     assert await counts(worker, 1) == (0, 0)
     await worker.stop()
-    assert [letter["reason"] for letter in await values(tree, "deadletter")] == ["contract"]
+    assert [letter["reason"] for letter in await values(tree, "dead_letters")] == ["contract"]
 
 
 @pytest.mark.parametrize("keys", [{"a b": "x" * 32}, {"k": "short"}, {"": "x" * 32}])

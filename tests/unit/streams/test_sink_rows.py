@@ -120,7 +120,7 @@ def inserter(settings: Settings, store: Any) -> Iterator[Inserter]:
     [
         ("alerts", ALERT),
         ("aggregates", WINDOW),
-        ("deadletter", LETTER),
+        ("dead_letters", LETTER),
         ("feedback", FEEDBACK),
         ("quality", QUALITY),
         ("scored", None),
