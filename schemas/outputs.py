@@ -44,7 +44,7 @@ class Alert(Contract):
     threshold: float
     started_at: Time = Field(description="event time at which it fired")
     changed_at: Time = Field(description="event time of this state")
-    since: Time | None = Field(None, description="estimated begin of the change, where the signal gives one")
+    change_started_at: Time | None = Field(None, description="estimated start of the change, where the signal has one")
     evidence: tuple[str, ...] = Field((), description="event ids")
     details: dict[str, Any] = Field(default_factory=dict, description="drift: before, after, terms, slices")
     source_partition: int

@@ -156,7 +156,7 @@ class AlertEngine:
                     value=change.after,
                     summary=of_change(change),
                     evidence=change.event_ids,
-                    since=change.since_time_ms,
+                    change_started_at=change.since_time_ms,
                     more=details(change),
                     grows=bool(change.facts),
                 )
@@ -173,7 +173,7 @@ class AlertEngine:
         value: float,
         summary: str,
         evidence: Iterable[str],
-        since: int | None = None,
+        change_started_at: int | None = None,
         more: dict[str, Any] | None = None,
         grows: bool = False,
     ) -> list[Row]:
@@ -189,7 +189,9 @@ class AlertEngine:
             return []
         offset, event = int(chunk.offsets[i]), chunk.events[i]
         name = alert_id(mark, offset, event.event_id)
-        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, since)
+        active = Active(
+            rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, change_started_at
+        )
         active.details = more or {}
         active.keep(due, silent_at, evidence)
         self._watch(active)

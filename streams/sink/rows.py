@@ -195,7 +195,8 @@ def _scored(value: bytes) -> Built:
 
 _ALERT_COLUMNS = (
     "alert_id", "fingerprint", "state", "rule", "severity", "signal", "segment", "tenant", "app", "summary", "value",
-    "threshold", "started_at", "changed_at", "since", "evidence", "details", "source_partition", "source_offset",
+    "threshold", "started_at", "changed_at", "change_started_at", "evidence", "details", "source_partition",
+    "source_offset",
 )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def _alert(value: bytes) -> Built:
         "tenant": alert.segment.get("tenant", ""), "app": alert.segment.get("app", ""),
         "value": _number(alert.value), "threshold": _number(alert.threshold),
         "started_at": _in_range(alert.started_at), "changed_at": _in_range(alert.changed_at),
-        "since": None if alert.since is None else _in_range(alert.since),
+        "change_started_at": None if alert.change_started_at is None else _in_range(alert.change_started_at),
         "evidence": list(alert.evidence), "details": orjson.dumps(alert.details).decode(),
         "source_partition": _count(alert.source_partition), "source_offset": _count(alert.source_offset, 2**63),
     }  # fmt: skip

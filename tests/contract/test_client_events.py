@@ -145,7 +145,7 @@ ALERTS = st.builds(
     threshold=FINITE,
     started_at=TIMES,
     changed_at=TIMES,
-    since=st.none() | TIMES,
+    change_started_at=st.none() | TIMES,
     details=st.dictionaries(st.text(), st.integers(-(2**63), 2**63) | st.text()),
 )
 
