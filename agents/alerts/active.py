@@ -92,7 +92,7 @@ def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
         "segment": active.segment,
         "summary": of_resolved(rule, active.summary) if state == "resolved" else active.summary,
         "value": active.value,
-        "threshold": rule.above if rule.below is None else rule.below,
+        "threshold": rule.threshold if rule.below is None else rule.below,
         "started_at": iso(active.started),
         "changed_at": iso(at),
         "change_started_at": None if active.change_started_at is None else iso(active.change_started_at),

@@ -24,8 +24,8 @@ from tests.traffic import lines
 
 RULES = """
 rules:
-  - {name: injection-attempt, over: event, metric: injection.score, above: 0.99, cooldown_s: 60}
-  - {name: any-flag, over: event, metric: injection.flag, above: 0.5}
+  - {name: injection-attempt, type: event, metric: injection.score, threshold: 0.99, cooldown_s: 60}
+  - {name: any-flag, type: event, metric: injection.flag, threshold: 0.5}
 """
 DRIFT = "drift: {events_per_false_alarm: 100, reference_events: 50}"
 
@@ -202,7 +202,7 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
             break
     assert "injection-attempt" in firing
     default = Path("schemas/default_rules.yaml").read_text()
-    more = planned(tmp_path, default + "  - {name: any-flag, over: event, metric: injection.flag, above: 0.5}\n")
+    more = planned(tmp_path, default + "  - {name: any-flag, type: event, metric: injection.flag, threshold: 0.5}\n")
     shadow = shadow_of(pipeline, more)
     shadow.restore({"mark": "another", "snapshot": b""}, pipeline.alert_engine.state())
     assert shadow.running

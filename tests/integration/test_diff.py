@@ -26,9 +26,9 @@ from streams.replay import replay
 from streams.variant import load_variant
 from tests.traffic import lines
 
-ATTEMPT: dict[str, Any] = {"name": "attempt", "over": "event", "metric": "injection.score", "above": 0.9}
+ATTEMPT: dict[str, Any] = {"name": "attempt", "type": "event", "metric": "injection.score", "threshold": 0.9}
 SLOW: dict[str, Any] = {
-    "name": "slow", "over": "quantile", "metric": "latency_ms", "q": 0.9, "above": 900, "window_s": 20,
+    "name": "slow", "type": "quantile", "metric": "latency_ms", "q": 0.9, "threshold": 900, "window_s": 20,
 }  # fmt: skip
 
 

@@ -156,7 +156,7 @@ def test_a_conversation_goes_on_after_a_flood_of_conversations() -> None:
 
 
 RULES = """rules:
-- {name: any-call, over: event, metric: latency_ms, above: 1, window_s: 3600, cooldown_s: 0}
+- {name: any-call, type: event, metric: latency_ms, threshold: 1, window_s: 3600, cooldown_s: 0}
 """
 
 

@@ -14,11 +14,17 @@ from schemas.rules import load_rules
     ("text", "told"),
     [
         (
-            "rules: [{name: attacks, over: event, metric: injection.score, abov: 0.9}]",
-            "rule attacks: abov: there is no such field; did you mean above?",
+            "rules: [{name: attacks, type: event, metric: injection.score, threshol: 0.9}]",
+            "rule attacks: threshol: there is no such field; did you mean threshold?",
         ),
-        ("rules: [{over: event, metric: error}]", "rule 1: name: Field required"),
-        ("rules: [{name: slow, over: quantile, metric: latency_ms}]", "rule slow: Value error, q goes with"),
+        ("rules: [{name: slow, over: event, metric: latency_ms}]", "rule slow: over: renamed to type; "),
+        ("rules: [{name: slow, type: event, metric: error, above: 2}]", "rule slow: above: renamed to threshold;"),
+        (
+            "rules: [{name: slow, type: event, metric: error, exclude: [a]}]",
+            "rule slow: Value error, exclude goes with",
+        ),
+        ("rules: [{type: event, metric: error}]", "rule 1: name: Field required"),
+        ("rules: [{name: slow, type: quantile, metric: latency_ms}]", "rule slow: Value error, q goes with"),
         ("rules: [slow]", "rules.0: "),
         ("rules: slow", "rules: "),
         ("- slow", "the file: "),
