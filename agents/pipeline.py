@@ -104,7 +104,7 @@ class Pipeline:
         Fresh agents; this pipeline owns them.
     rules
         Alert rules.
-    lateness_ms, allowed_skew_ms, join_pending_max, join_timeout_ms, repeats_remembered
+    lateness_ms, allowed_skew_ms, join_pending_max, join_timeout_ms, dedup_window
         See `schemas.settings`.
     prices
         By model: what a call costs that does not say so itself.
@@ -133,7 +133,7 @@ class Pipeline:
         allowed_skew_ms: int = 300_000,
         join_pending_max: int = 10_000,
         join_timeout_ms: int = 600_000,
-        repeats_remembered: int = 50_000,
+        dedup_window: int = 50_000,
         prices: Mapping[str, Price] | None = None,
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
@@ -142,7 +142,7 @@ class Pipeline:
         self.aggregator = Aggregator(lateness_ms, partition)
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
-        self.repeats = Repeats(repeats_remembered)
+        self.repeats = Repeats(dedup_window)
         self.commands = Commands()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.

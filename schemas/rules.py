@@ -30,7 +30,7 @@ class Rule(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="small letters, digits, - and _; each its own")
     severity: Severity = Field("warning", description="info, warning or critical")
     description: str = Field("", description="for whoever reads the alert")
-    over: Literal["event", "count", "rate", "quantile", "change"] = Field(
+    type: Literal["event", "count", "rate", "quantile", "change"] = Field(
         description="event: one event's value; count, rate: events of a window with a value above 0, their share; "
         "quantile: of a window; change: what an agent found moved"
     )
@@ -41,7 +41,7 @@ class Rule(BaseModel):
         "campaign.prompts, "
         "injection.precision (recall, auc, calibration; of labels)"
     )
-    above: float = Field(0.0, description="fires when the value is greater")
+    threshold: float = Field(0.0, description="fires when the value is greater")
     below: float | None = Field(None, description="type: change only; fires when the level after the change is less")
     resolve_threshold: float | None = Field(
         None, description="hysteresis: resolves when not greater; default 0.8 * threshold"

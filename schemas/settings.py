@@ -48,7 +48,7 @@ class Kafka(_Part):
     otlp_encoding: Literal["auto", "proto", "json"] = Field(
         "auto", description="otlp_proto or otlp_json of the Collector; auto: JSON where the first byte is a brace"
     )
-    otlp_logs_follow: bool = Field(
+    otlp_wait_for_logs: bool = Field(
         False, description="messages and answers come as log records: a span waits for them (worker.join_timeout_s)"
     )
 
@@ -78,7 +78,7 @@ class Worker(_Part):
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 6066
     drain_timeout_s: Annotated[float, Field(gt=0)] = 10.0
-    repeats_remembered: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+    dedup_window: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         50_000, description="events per partition among which one that comes again is judged once; 0: never looked"
     )
     snapshot_bytes_max: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = Field(
@@ -133,7 +133,7 @@ class Ingest(_Part):
         1024.0, description="slowest that a body may arrive, in bytes per second, but for pauses of body_stall_s; 408"
     )
     body_stall_s: Annotated[float, Field(gt=0)] = Field(10.0, description="longest pause in a body; 408")
-    otlp_logs_follow: bool = Field(False, description="as kafka.otlp_logs_follow, of what comes over HTTP")
+    otlp_wait_for_logs: bool = Field(False, description="as kafka.otlp_wait_for_logs, of what comes over HTTP")
     read_timeout_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="longest the header of a request, or its body, may take to arrive"
     )
@@ -188,7 +188,7 @@ class Drift(_Part):
 
     events_per_false_alarm: Annotated[int, Field(ge=100)] = 10_000
     reference_events: Annotated[int, Field(ge=50)] = 300
-    least_users: Annotated[int, Field(ge=2, le=12)] = Field(
+    min_users: Annotated[int, Field(ge=2, le=12)] = Field(
         5,
         description="distinct users, or conversations where no user is given, who must have written a word before an "
         "alert may name it; words of calls with neither are not named",
@@ -283,7 +283,7 @@ class Learning(_Part):
     judge: _Weight = 0.7
     thumbs: _Weight = 0.5
     user: _Weight = 0.5
-    events_remembered: Annotated[int, Field(ge=1, le=100_000)] = Field(
+    label_window_events: Annotated[int, Field(ge=1, le=100_000)] = Field(
         2048, description="per partition and agent, latest events that can be labelled; half as many flagged, and asked"
     )
     labels_a_day: Annotated[int, Field(ge=1)] = Field(
@@ -320,8 +320,8 @@ class Campaign(_Part):
     window_s: Annotated[int, Field(ge=60, le=604_800)] = Field(
         3600, description="event time within which the users must come"
     )
-    least_users: Annotated[int, Field(ge=2, le=256)] = Field(5, description="users from which it is a campaign")
-    least_score: Annotated[float, Field(gt=0, lt=1)] = Field(
+    min_users: Annotated[int, Field(ge=2, le=256)] = Field(5, description="users from which it is a campaign")
+    min_score: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="injection score from which a prompt is looked at; .5 looks at flagged ones only"
     )
     max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(1024, description="wordings kept, per partition")

@@ -27,7 +27,7 @@ __all__ = ["Encoding", "Normalised", "Problem", "normalise_logs", "normalise_spa
 
 
 def normalise_spans(
-    raw: bytes | None, encoding: Encoding, *, tenant: str | None = None, logs_follow: bool = False
+    raw: bytes | None, encoding: Encoding, *, tenant: str | None = None, wait_for_logs: bool = False
 ) -> Normalised:
     """Return the calls and labels of an ``ExportTraceServiceRequest``.
 
@@ -39,7 +39,7 @@ def normalise_spans(
         ``proto`` (otlp_proto), ``json`` (otlp_json), or ``auto`` to tell by the first byte.
     tenant
         The sender's, where it is known otherwise; it goes before what the telemetry says.
-    logs_follow
+    wait_for_logs
         Whether messages and answers may come as log records (`normalise_logs`): calls are then fragments, whole as soon
         as their span and their answer are there.
 
@@ -50,7 +50,7 @@ def normalise_spans(
     """
     out = Normalised()
     body, reader = _checked(raw, encoding)
-    Trace(Sources(tenant), out, logs_follow).read(reader.spans(body, out))
+    Trace(Sources(tenant), out, wait_for_logs).read(reader.spans(body, out))
     return out
 
 

@@ -30,7 +30,7 @@ class Trace:
 
     sources: Sources
     out: Normalised
-    logs_follow: bool
+    wait_for_logs: bool
     calls: list[tuple[SpanView, Fields]] = field(default_factory=list)
     retrievals: Retrievals = field(default_factory=Retrievals)
     verdicts: Verdicts = field(default_factory=Verdicts)
@@ -86,7 +86,7 @@ class Trace:
             said += self.verdicts.of(span)
         if said:
             event["guardrails"] = said
-        if self.logs_follow:
+        if self.wait_for_logs:
             event["kind"], event["fragments"] = "fragment", _fragments(content, failed="error" in event)
         emit(event, source, span.where, self.out)
         count_unmapped(found.rest, self.out)

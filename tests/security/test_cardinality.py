@@ -138,7 +138,7 @@ def test_halves_are_counted_with_their_tool_arguments_and_all_else() -> None:
 
 
 def test_an_event_that_comes_again_after_a_flood_is_dropped() -> None:
-    stream = Stream(Settings.model_validate({"worker": {"repeats_remembered": 2000}}))
+    stream = Stream(Settings.model_validate({"worker": {"dedup_window": 2000}}))
     mine = victims(50)
     stream.send(mine)
     stream.send(flood("app", 3000, second=10))

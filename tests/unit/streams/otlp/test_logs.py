@@ -108,7 +108,7 @@ def test_all_that_is_said_of_a_call_meets_though_only_its_span_tells_the_convers
         None,
         {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"},
     )
-    spans = told(span(CALL | {"gen_ai.conversation.id": "c-1"}), logs_follow=True)
+    spans = told(span(CALL | {"gen_ai.conversation.id": "c-1"}), wait_for_logs=True)
     logs = noted(log("gen_ai.user.message", {"content": "hi"}), log("gen_ai.choice", {"message": "ho"}), judged)
     events = [(key, decode_event(raw)) for key, raw in (*spans.events, *logs.events)]
     ((label_key, label),) = logs.feedback

@@ -203,11 +203,11 @@ def test_each_dialects_retrievals_are_read(attributes: dict[str, Any], events: l
 
 
 def test_with_logs_to_follow_calls_are_parts() -> None:
-    assert call(span(CALL), logs_follow=True)["fragments"] == ["span"]
+    assert call(span(CALL), wait_for_logs=True)["fragments"] == ["span"]
     whole = {"gen_ai.input.messages": ASKED, "gen_ai.output.messages": ANSWERED}
-    assert call(span(CALL | whole), logs_follow=True)["fragments"] == ["span", "messages", "choices"]
+    assert call(span(CALL | whole), wait_for_logs=True)["fragments"] == ["span", "messages", "choices"]
     # One that failed has no answer to wait for.
-    assert call(span(CALL, status={"code": 2}), logs_follow=True)["fragments"] == ["span", "choices"]
+    assert call(span(CALL, status={"code": 2}), wait_for_logs=True)["fragments"] == ["span", "choices"]
 
 
 @pytest.mark.parametrize(
