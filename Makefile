@@ -142,7 +142,7 @@ lock: $(VENV)/.uv  ## pin again after pyproject.toml changed; UPGRADE=1 takes th
 	$(COMPILE) requirements-bench.in --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
 	$(COMPILE) pyproject.toml --constraint requirements.lock --output-file docker/requirements.lock
-	$(COMPILE) pyproject.toml --constraint requirements.lock --extra tiers --output-file docker/requirements-tiers.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --extra reviewers --output-file docker/requirements-reviewers.lock
 	$(COMPILE) --group build --constraint requirements.lock --output-file docker/requirements-build.lock
 	for of in client torch otel; do \
 	  $(COMPILE) client/requirements-$$of.in $(LEFT_OUT:%=--no-emit-package %) --output-file client/requirements-$$of.lock || exit 1; \

@@ -76,14 +76,14 @@ class ShadowFinding(Contract):
 
 
 class Verdict(Contract):
-    """What a tier said of one event (topic ``llm.verdicts``). It may come more than once, with the same id."""
+    """What a reviewer said of one event (topic ``llm.verdicts``). It may come more than once, with the same id."""
 
-    verdict_id: str = Field(description="hash of tier, model, signal, tenant and event")
-    tier: Literal["encoder", "judge"]
+    verdict_id: str = Field(description="hash of reviewer, model, signal, tenant and event")
+    reviewer: Literal["encoder", "judge"]
     model: str
     signal: str
     label: bool
-    score: float | None = Field(None, description="probability, where the tier gives one")
+    score: float | None = Field(None, description="probability, where the reviewer gives one")
     why: Literal["suspicious", "requested", "sampled"] = Field(description="why it was asked")
     probability: float = Field(description="with which an event like this is asked about, the budget aside")
     event_id: str

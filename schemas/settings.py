@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from schemas.errors import SettingsError
 from schemas.files import read_yaml
+from schemas.renamed import ENV_PREFIX, new_setting, renamed_variables
 from schemas.urls import check_url
 
 
@@ -198,7 +199,7 @@ class Drift(_Part):
 class Encoder(_Part):
     """A text classifier of the user's, for what the injection agent finds suspicious; off without ``model_file``."""
 
-    model_file: Path | None = Field(None, description="ONNX; None: off. Needs the extra `tiers`")
+    model_file: Path | None = Field(None, description="ONNX; None: off. Needs the extra `reviewers`")
     tokenizer_file: Path | None = Field(None, description="tokenizer.json of the model")
     config_file: Path | None = Field(None, description="config.json of the model; names its labels")
     label: str = Field("1", description="the output that means injection: its index, or its name in config_file")
@@ -256,16 +257,18 @@ class Judge(_Part):
     def _url_may_have_the_key(self) -> Judge:
         key = self.key.get_secret_value() if self.key else ""
         if self.url:
-            check_url(self.url, "tiers.judge.url", key=bool(key))
+            check_url(self.url, "reviewers.judge.url", key=bool(key))
         if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
-            raise ValueError("tiers.judge.key: holds a space, a line end or other characters that no header may have")
+            raise ValueError(
+                "reviewers.judge.key: holds a space, a line end or other characters that no header may have"
+            )
         return self
 
 
-class Tiers(_Part):
+class Reviewers(_Part):
     """Slower second opinions on few events, in a process of their own; all off by default."""
 
-    group: str = Field("streamgauge-tiers", description="each tier's group is this with its name")
+    group: str = Field("streamgauge-reviewers", description="each reviewer's group is this with its name")
     encoder: Encoder = Encoder()
     judge: Judge = Judge()
     health_host: str = "127.0.0.1"
@@ -352,7 +355,7 @@ class Price(_Part):
 class Settings(BaseSettings):
     """The tree."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="STREAMGAUGE_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
     kafka: Kafka = Kafka()
     worker: Worker = Worker()
@@ -362,7 +365,7 @@ class Settings(BaseSettings):
     aggregates: Aggregates = Aggregates()
     alerts: Alerts = Alerts()
     drift: Drift = Drift()
-    tiers: Tiers = Tiers()
+    reviewers: Reviewers = Reviewers()
     learning: Learning = Learning()
     campaign: Campaign = Campaign()
     security: Security = Security()
@@ -404,6 +407,10 @@ def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; raise `SettingsError` naming the field and the remedy."""
+    # pydantic-settings ignores a variable whose first name is no field: one of a renamed part would have no effect.
+    if renamed := renamed_variables(os.environ):
+        told = "; ".join(f"{old}: renamed to {new}" for old, new in sorted(renamed.items()))
+        raise SettingsError(f"settings: {told}")
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -417,6 +424,8 @@ def _told(error: ErrorDetails) -> str:
     where = ".".join(map(str, error["loc"]))
     known = {".".join(path): field for path, field in leaves(Settings)}
     if error["type"] == "extra_forbidden":
+        if new := new_setting(where):
+            return f"{where}: renamed to {new}"
         near = get_close_matches(where, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"

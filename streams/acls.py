@@ -70,7 +70,7 @@ def roles(settings: Settings) -> tuple[Role, ...]:
             groups=(settings.sink.group,),
         ),
         Role("ingest", write=("events", "feedback", "dead_letters")),
-        Role("tiers", read=("scored",), write=("verdicts", "feedback"), groups=(f"{settings.tiers.group}-*",)),
+        Role("reviewers", read=("scored",), write=("verdicts", "feedback"), groups=(f"{settings.reviewers.group}-*",)),
         Role("services", read=("alerts",), write=("events", "feedback", *otlp), groups=("alerts-*",)),
     )
 

@@ -120,11 +120,11 @@ def ingest() -> None:
 
 
 @app.command()
-def tiers() -> None:
+def reviewers() -> None:
     """Ask an encoder or a judge about suspicious or sampled events; their verdicts become labels. Off by default."""
-    from streams.tiers.service import run_tiers
+    from streams.tiers.service import run_reviewers
 
-    asyncio.run(run_tiers(load_settings()))
+    asyncio.run(run_reviewers(load_settings()))
 
 
 @keys_app.command("create")

@@ -47,7 +47,7 @@ TOPICS = (
     Topic("label_requests", "events whose labels are worth having"),
     Topic("snapshots", "state of the workers", _COMPACT),
     Topic("shadow", "what a second version would have said", needed=False),
-    Topic("verdicts", "what the tiers said", needed=False),
+    Topic("verdicts", "what the reviewers said", needed=False),
 )
 
 

@@ -87,20 +87,24 @@ SHADOW_FLAGS = Counter(
 SHADOW_SECONDS = Counter("shadow_seconds_total", "Time that the second version took of the worker")
 SHADOW_DROPPED = Counter("shadow_dropped_total", "Findings that found no room or no broker")
 
-# The tiers
-TIERS_CHOSEN = Counter(
-    "tiers_chosen_total", "Questions put to a tier; why is suspicious, requested or sampled", ["tier", "why"]
+# The reviewers
+REVIEWERS_CHOSEN = Counter(
+    "reviewers_chosen_total",
+    "Questions put to a reviewer; why is suspicious, requested or sampled",
+    ["reviewer", "why"],
 )
-TIERS_OVER_BUDGET = Counter("tiers_over_budget_total", "Questions not put: the hour's budget was spent", ["tier"])
-TIERS_OUTCOMES = Counter(
-    "tiers_outcomes_total",
+REVIEWERS_OVER_BUDGET = Counter(
+    "reviewers_over_budget_total", "Questions not put: the hour's budget was spent", ["reviewer"]
+)
+REVIEWERS_OUTCOMES = Counter(
+    "reviewers_outcomes_total",
     "What came of a question: yes, no, unsure, unread (nothing to read), unparsed, addressed (the text spoke to the "
     "judge), refused (an HTTP error), away (no answer after all tries), failed",
-    ["tier", "outcome"],
+    ["reviewer", "outcome"],
 )
-TIERS_TRIES = Counter("tiers_tries_total", "Requests to the judge", ["status"])
-TIERS_SECONDS = Histogram("tiers_seconds", "From a question to what came of it", ["tier"], buckets=_SECONDS)
-TIERS_LAG = Gauge("tiers_lag", "Scored events that a tier has not looked at yet", ["tier", "partition"])
+REVIEWERS_TRIES = Counter("reviewers_tries_total", "Requests to the judge", ["status"])
+REVIEWERS_SECONDS = Histogram("reviewers_seconds", "From a question to what came of it", ["reviewer"], buckets=_SECONDS)
+REVIEWERS_LAG = Gauge("reviewers_lag", "Scored events that a reviewer has not looked at yet", ["reviewer", "partition"])
 
 # The sink
 SINK_ROWS = Counter("sink_rows_total", "Rows inserted into ClickHouse", ["table"])

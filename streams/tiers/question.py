@@ -17,7 +17,7 @@ from streams.tiers.selection import Selection, Why
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One event about which a tier is asked.
+    """One event about which a reviewer is asked.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ PAGE = REPOSITORY / "docs" / "security.md"
 TEXT = PAGE.read_text()
 
 
-@pytest.mark.parametrize("name", ["worker", "sink", "ingest", "tiers", "services"])
+@pytest.mark.parametrize("name", ["worker", "sink", "ingest", "reviewers", "services"])
 def test_the_table_is_what_is_granted(name: str) -> None:
     role = next(role for role in roles(Settings()) if role.name == name)
     row = next(line for line in TEXT.splitlines() if line.startswith(f"| `{role.user}` |"))

@@ -229,15 +229,15 @@ def run(command: str, **env: str) -> subprocess.CompletedProcess[str]:
         {"kafka": {"password": {"value": CANARY}}},
         {"kafka": {"passwort": CANARY}},
         {"clickhouse": {"password": [CANARY]}},
-        {"tiers": {"judge": {"key": {CANARY: 1}}}},
-        {"tiers": {"judge": {"url": f"https://u:{CANARY}@host/v1", "model": "m"}}},
-        {"tiers": {"judge": CANARY}},
+        {"reviewers": {"judge": {"key": {CANARY: 1}}}},
+        {"reviewers": {"judge": {"url": f"https://u:{CANARY}@host/v1", "model": "m"}}},
+        {"reviewers": {"judge": CANARY}},
         [CANARY],
     ],
 )
 def test_a_secret_in_the_wrong_place_of_the_settings_is_not_shown(tmp_path: Path, written: object) -> None:
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(written))
-    for command in ("doctor", "tiers"):
+    for command in ("doctor", "reviewers"):
         ended = run(command, STREAMGAUGE_CONFIG=str(tmp_path / "settings.yaml"))
         assert ended.returncode == 2, ended
         assert CANARY not in ended.stdout + ended.stderr

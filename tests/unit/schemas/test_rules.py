@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.rules import load_rules
+from schemas.renamed import RULE_FIELDS
+from schemas.rules import Rule, load_rules
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,16 @@ def test_a_wrong_rule_is_told_by_its_name_and_field(tmp_path: Path, text: str, t
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file or directory; correct the path"):
         load_rules(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(("old", "new"), RULE_FIELDS.items())
+def test_an_old_field_is_an_error_that_names_the_new_one(tmp_path: Path, old: str, new: str) -> None:
+    assert new in Rule.model_fields
+    assert old not in Rule.model_fields
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"rules: [{{name: slow, type: event, metric: latency_ms, {old}: 1}}]")
+    with pytest.raises(SettingsError) as error:
+        load_rules(path)
+    assert str(error.value).startswith(
+        f"rules file {path} (alerts.rules_file): rule slow: {old}: renamed to {new}; docs"
+    )
