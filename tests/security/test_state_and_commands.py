@@ -236,7 +236,7 @@ def command(number: int, partition: int = 0) -> ModelCommand:
 async def counts(worker: Worker, done: int) -> tuple[int, int]:
     await until(lambda: judged(worker) == done)
     found = learner_of(worker).counts
-    return found.obeyed, found.refused
+    return found.command_applied, found.command_rejected
 
 
 async def test_without_a_key_commands_are_obeyed_as_before_and_none_twice(
@@ -279,8 +279,8 @@ async def test_with_a_key_a_forged_moved_or_replayed_command_is_not_obeyed(
     await publish(tree, FEW[:20])
     await publish(tree, FEW[:20], partition=1)
     worker = await run(tree)
-    obeyed = [learner_of(worker, p).counts.obeyed for p in (0, 1)]
-    refused = learner_of(worker).counts.refused
+    obeyed = [learner_of(worker, p).counts.command_applied for p in (0, 1)]
+    refused = learner_of(worker).counts.command_rejected
     await worker.stop()
     letters = [letter["reason"] for letter in await values(tree, "dead_letters")]
     assert (obeyed, refused) == ([1, 0], 1)
