@@ -74,9 +74,10 @@ bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams
 quality: setup  ## measure the agents on sources they never saw: make quality ARGS="--data ../shared/data"
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
 
-docs: setup  ## write the generated references (contracts, settings) anew
+docs: setup  ## write the generated references: contracts, settings, tables, metrics
 	$(BIN)/python -m schemas.export
 	$(BIN)/python -m streams.store.reference
+	$(BIN)/python -m streams.metrics
 
 lint: setup  ## format check, ruff, import-linter
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ class Opinion:
     Attributes
     ----------
     outcome
-        See the metric ``reviewers_outcomes_total``.
+        See the metric ``streamgauge_reviewers_outcomes_total``.
     label
         Whether the signal holds; None where there is no verdict.
     score

@@ -18,6 +18,7 @@ from schemas.learning import Signal
 from streams.metrics import (
     AGENT_SECONDS,
     AGGREGATES_LATE,
+    DUPLICATES_DROPPED,
     FEEDBACK,
     INPUT_ISSUES,
     JOIN_LATE,
@@ -25,7 +26,6 @@ from streams.metrics import (
     JOIN_PENDING,
     LABELS,
     QUALITY,
-    REPEATS,
     SCOPES_OVERFLOW,
 )
 
@@ -66,7 +66,7 @@ class Meters:
         """Add what was counted since the last call."""
         now = _counts(pipeline)
         learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
-        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, REPEATS)
+        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, DUPLICATES_DROPPED)
         for metric, before, after in zip(metrics, self._last, now, strict=True):
             metric.inc(after - before)
         self._last = now

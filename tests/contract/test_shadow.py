@@ -138,14 +138,14 @@ def test_a_shadow_that_fails_ends_alone_and_is_counted(
         raise RuntimeError("a defect of the second version")
 
     monkeypatch.setattr(second, "score", fails)
-    before = REGISTRY.get_sample_value("shadow_errors_total", {"what": "judge"}) or 0
+    before = REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "judge"}) or 0
     outs = []
     for at in range(0, len(records), 256):
         outs.append(pipeline.process(records[at : at + 256]))
         assert shadow.follow(outs[-1].steps, outs[-1].alerts) == []
     assert not shadow.running
-    assert REGISTRY.get_sample_value("shadow_errors_total", {"what": "judge"}) == before + 1
-    assert REGISTRY.get_sample_value("shadow_running", {"partition": "0"}) == 0
+    assert REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "judge"}) == before + 1
+    assert REGISTRY.get_sample_value("streamgauge_shadow_running", {"partition": "0"}) == 0
     assert shadow.packed(shadow.state(), 0) == {}
     assert rows(outs) == rows(alone(records))
 

@@ -51,6 +51,8 @@ def test_the_service_that_is_shown_has_options_of_its_client() -> None:
 
 def test_metrics_and_links_exist() -> None:
     known = {name for metric in REGISTRY.collect() for name in (metric.name, f"{metric.name}_total")}
-    assert set(re.findall(r"`(\w+_total)", TEXT)) <= known
+    named = set(re.findall(r"`(\w+_total)", TEXT))
+    assert named
+    assert named <= known
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert (PAGE.parent / target).exists(), target

@@ -58,7 +58,7 @@ def test_the_reviewers_settings_are_settings() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_metrics_that_are_named_exist(page: str) -> None:
     known = {name for metric in REGISTRY.collect() for name in (metric.name, f"{metric.name}_total")}
-    named = set(re.findall(r"`((?:shadow|reviewers)_[a-z_]+?)(?:\{[a-z,]+\})?`", PAGES[page])) - {"shadow_file"}
+    named = set(re.findall(r"`(streamgauge_(?:shadow|reviewers)_[a-z_]+?)(?:\{[a-z,]+\})?`", PAGES[page]))
     assert len(named) >= 6
     assert named <= known
 

@@ -404,8 +404,8 @@ async def test_its_pages_show_its_metrics(tree: Settings) -> None:
             text = await (await http.get("/metrics")).text()
             assert (await http.get("/ready")).status == 200
         await runner.cleanup()
-    assert 'ingest_requests_total{path="/v1/events",status="202"}' in text
-    assert 'ingest_records_total{outcome="accepted",path="/v1/events"}' in text
+    assert 'streamgauge_ingest_requests_total{path="/v1/events",status="202"}' in text
+    assert 'streamgauge_ingest_records_total{outcome="accepted",path="/v1/events"}' in text
 
 
 @pytest.fixture

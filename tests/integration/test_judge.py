@@ -198,9 +198,9 @@ async def test_an_event_with_nothing_to_judge_is_not_sent() -> None:
 
 
 async def test_tries_are_counted_by_what_came_of_them() -> None:
-    before = REGISTRY.get_sample_value("reviewers_tries_total", {"status": "503"}) or 0
+    before = REGISTRY.get_sample_value("streamgauge_reviewers_tries_total", {"status": "503"}) or 0
     await asked(fails(503), says("no"))
-    assert REGISTRY.get_sample_value("reviewers_tries_total", {"status": "503"}) == before + 1
+    assert REGISTRY.get_sample_value("streamgauge_reviewers_tries_total", {"status": "503"}) == before + 1
 
 
 def test_a_judge_without_a_model_is_a_wrong_setting() -> None:

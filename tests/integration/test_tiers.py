@@ -148,7 +148,7 @@ async def test_an_hour_costs_its_budget_whoever_asks_and_what_is_left_out_is_cou
     async with serving(says("no")) as server:
         tree = with_judge(settings, kafka.brokers, server.url, budget_per_hour=12)
         await create_topics(tree.kafka)
-        before = REGISTRY.get_sample_value("reviewers_over_budget_total", {"reviewer": "judge"}) or 0
+        before = REGISTRY.get_sample_value("streamgauge_reviewers_over_budget_total", {"reviewer": "judge"}) or 0
         async with running(tree) as runners:
             await publish(tree, [scored(i, 0.9) for i in range(2)])
             await until(lambda: settled(runners, 2))
@@ -156,7 +156,7 @@ async def test_an_hour_costs_its_budget_whoever_asks_and_what_is_left_out_is_cou
             await publish(tree, [scored(i, 0.9, minute=10) for i in range(2, 10)])
             await until(lambda: settled(runners, 10))
     assert len(server.bodies) == 3  # a quarter of the budget: one of four partitions
-    assert REGISTRY.get_sample_value("reviewers_over_budget_total", {"reviewer": "judge"}) == before + 7
+    assert REGISTRY.get_sample_value("streamgauge_reviewers_over_budget_total", {"reviewer": "judge"}) == before + 7
     assert [f["call_id"] for f in await values(tree, "feedback")] == ["c0", "c1", "c2"]
 
 

@@ -336,13 +336,15 @@ def test_labels_of_metrics_are_bounded_whatever_senders_write() -> None:
     meters = Meters(stream.pipeline)
     stream.send({**event, "input_issues": [f"made up {n}"]} for n, event in enumerate(flood("app", 12_000)))
     meters.publish(stream.pipeline)
-    assert {s.labels["issue"] for s in samples("input_issues_total")} <= {*INPUT_ISSUES, OTHER}
-    counted = {s.labels["what"]: s.value for s in samples("scopes_overflow_total")}
+    assert {s.labels["issue"] for s in samples("streamgauge_input_issues_total")} <= {*INPUT_ISSUES, OTHER}
+    counted = {s.labels["what"]: s.value for s in samples("streamgauge_scopes_overflow_total")}
     assert counted["drift"] > 0
     row = {"estimator": "observed", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
     for n in range(3 * PLACES_MAX):
         mine = {"tenant": "victim", "app": "shop"} if n % 100 == 0 or n < 10 else {"tenant": f"t{n}", "app": "a"}
         meters.quality([row | {"signal": "injection"} | mine], 7)
-    shown = {(s.labels["tenant"], s.labels["app"]) for s in samples("quality") if s.labels["partition"] == "7"}
+    shown = {
+        (s.labels["tenant"], s.labels["app"]) for s in samples("streamgauge_quality") if s.labels["partition"] == "7"
+    }
     assert len(shown) <= PLACES_MAX
     assert ("victim", "shop") in shown

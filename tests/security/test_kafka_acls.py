@@ -188,11 +188,11 @@ def logs(folder: Path) -> str:
 
 
 def _scored(port: int) -> float:
-    return _metric(port, rb"worker_events_total")
+    return _metric(port, rb"streamgauge_worker_events_total")
 
 
 def _inserted(port: int) -> float:
-    return _metric(port, rb'sink_rows_total\{table="events"\}')
+    return _metric(port, rb'streamgauge_sink_rows_total\{table="events"\}')
 
 
 def _metric(port: int, name: bytes) -> float:

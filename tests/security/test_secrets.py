@@ -140,7 +140,7 @@ async def test_a_key_in_any_shape_is_in_no_log_no_metric_and_no_answer(process: 
         for part in (secret, secret[4:12], secret[-8:]):
             assert part.encode() not in told
     assert b"Traceback" not in process.log.read_bytes()
-    assert b"http_errors_total" in (await process.metrics()).encode()
+    assert b"streamgauge_http_errors_total" in (await process.metrics()).encode()
 
 
 async def test_what_a_body_holds_is_in_no_log_and_no_metric(process: Process) -> None:

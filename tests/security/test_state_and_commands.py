@@ -106,7 +106,7 @@ async def test_a_worker_starts_cold_where_state_is_forged_and_loses_no_event(
     assert shown["rejected"] == {str(p): [kind] for p, kind in enumerate(kinds)}
     assert set(shown["cold"]) == set(map(str, range(len(kinds))))
     for kind in set(kinds):
-        assert f'worker_state_rejected_total{{reason="{kind}"}}' in counted
+        assert f'streamgauge_worker_state_rejected_total{{reason="{kind}"}}' in counted
     assert peak < 1_200_000  # the bomb alone is 2 GB
 
 
