@@ -57,9 +57,10 @@ def tables_reference(client: Client, database: str) -> str:
         if name in RETENTION:
             rows += ["", f"Sorted by `{order}`; kept for `clickhouse.{RETENTION[name]}`."]
         rows += ["", "| column | | type | what |", "|---|---|---|---|"]
-        table = _TABLE_OF.get(name, name)
-        for column, kind, said in client.query(_COLUMNS, parameters={"d": database, "t": name}).result_rows:
-            what = about.setdefault((table, column), said or _OF_VIEWS.get(column, "")).replace("|", r"\|")
+        table = _TABLE_OF.get(str(name), str(name))
+        for column, kind, described in client.query(_COLUMNS, parameters={"d": database, "t": name}).result_rows:
+            said = str(described) or _OF_VIEWS.get(str(column), "")
+            what = about.setdefault((table, str(column)), said).replace("|", r"\|")
             rows.append(f"| {column} | {'P' if column in PERSONAL.get(table, ()) else ''} | `{kind}` | {what} |")
     return "\n".join(rows) + "\n"
 
