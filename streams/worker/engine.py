@@ -136,9 +136,8 @@ class Engine:
         start = self.pipeline.offset + 1
         if start == 0 or start >= end:
             return
-        async with reader(self._settings.kafka) as consumer:
-            tp = TopicPartition(self._events, self.partition)
-            consumer.assign([tp])
+        tp = TopicPartition(self._events, self.partition)
+        async with reader(self._settings.kafka, tp) as consumer:
             async for batch in read(consumer, tp, start, end):
                 for run in cut(batch, self._settings.worker.chunk_records):
                     await self._judge(run.value)

@@ -57,14 +57,12 @@ async def recover(settings: Settings, partition: int, after: int, fit: Callable[
     fit
         Restores a snapshot into a fresh pipeline; raises `StateError` if nothing of it fits.
     """
-    events = TopicPartition(settings.kafka.topic("events"), partition)
+    events, snapshots = (TopicPartition(settings.kafka.topic(name), partition) for name in ("events", "snapshots"))
     found = Recovery()
-    async with reader(settings.kafka) as consumer:
-        begin, last = await bounds(consumer, TopicPartition(settings.kafka.topic("snapshots"), partition))
-        if begin == last:
-            return (
-                found  # a new partition: nothing needs the end of the log, which takes a tenth of a second to ask for
-            )
+    async with reader(settings.kafka, snapshots, events) as consumer:
+        first, last = await bounds(consumer, snapshots)
+        if first == last:
+            return found
         _, end = await bounds(consumer, events)
         async for assembly in looks(consumer, settings, partition, Signer.of(settings), end):
             found.refused = list(assembly.refused)

@@ -226,7 +226,7 @@ async def load(settings: Settings, partition: int) -> Snapshot | None:
         If there are snapshots but none can be read.
     """
     refused: StateError | None = None
-    async with reader(settings.kafka) as consumer:
+    async with reader(settings.kafka, TopicPartition(settings.kafka.topic("snapshots"), partition)) as consumer:
         async for assembly in looks(consumer, settings, partition, Signer.of(settings)):
             try:
                 if (found := _first(assembly)) is not None:
@@ -246,7 +246,6 @@ async def looks(
     The whole topic is read only where compaction, or somebody who fills it, left nothing of use at its end.
     """
     tp = TopicPartition(settings.kafka.topic("snapshots"), partition)
-    consumer.assign([tp])
     begin, end = await bounds(consumer, tp)
     look = _FIRST_LOOK
     while end > begin:
@@ -267,17 +266,25 @@ async def bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, i
 
 
 @asynccontextmanager
-async def reader(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
-    """Connect a consumer of no group, which reads what it is told to."""
+async def reader(kafka: Kafka, tp: TopicPartition, *others: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    """Connect a consumer without a group that reads one partition and knows the offsets of others.
+
+    All of them are assigned: aiokafka loads the metadata of assigned topics only, and a question for the offsets of
+    another topic waits 0.1 s for it. The others are paused, so no record of them is fetched.
+    """
     # "earliest", though every read seeks: a reset to the default, latest, may win over a seek that follows an assign.
     consumer = AIOKafkaConsumer(
         **client_options(kafka),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=16 << 20,
+        # A question for offsets waits behind the fetch of an empty partition, by default for 0.5 s.
+        fetch_max_wait_ms=20,
     )
     try:
         await consumer.start()
+        consumer.assign([tp, *others])
+        consumer.pause(*others)
         yield consumer
     finally:
         await consumer.stop()
