@@ -5,8 +5,8 @@ import json
 from schemas.event import LLMEvent
 from schemas.export import FOLDER, documents, stale
 from schemas.settings import Settings, leaves
-from streams import metrics
-from streams.store.reference import PAGE
+from streams.connectors.clickhouse.table_reference import PAGE
+from streams.runtime import metrics
 
 
 def test_the_documents_are_those_of_the_models() -> None:
