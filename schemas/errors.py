@@ -23,7 +23,16 @@ from pathlib import Path
 from typing import Literal
 
 SettingsCode = Literal[
-    "invalid", "unknown", "missing", "conflict", "duplicate", "ambiguous", "unreadable", "malformed", "unavailable"
+    "invalid",
+    "unknown",
+    "renamed",
+    "missing",
+    "conflict",
+    "duplicate",
+    "ambiguous",
+    "unreadable",
+    "malformed",
+    "unavailable",
 ]
 ContentCode = Literal["invalid", "syntax", "null", "too_large", "too_many_values", "too_many_problems", "not_permitted"]
 StateCode = Literal["damaged", "checksum", "settings"]
@@ -45,14 +54,14 @@ class SettingsError(StreamgaugeError):
     field
         The setting, dotted (``kafka.brokers``), or the option of the command (``--out``); empty where it is the whole.
     code
-        ``invalid``: the value is not allowed. ``unknown``: there is no such setting, choice or version. ``missing``:
-        needed, but not set. ``conflict``: excludes another setting. ``duplicate``: present already. ``ambiguous``: fits
+        ``invalid``: the value is not allowed. ``unknown``: there is no such setting, choice or version.
+        ``renamed``: the setting has another name now, see ``suggestion``. ``missing``: needed, but not set. ``conflict``: excludes another setting. ``duplicate``: present already. ``ambiguous``: fits
         several. ``unreadable``: the file cannot be opened or made. ``malformed``: the file's content does not fit.
         ``unavailable``: an address or a library cannot be used here.
     path
         The file at fault; None where there is none.
     suggestion
-        The name that was probably meant; empty where none is near.
+        The new name of a renamed setting, or the name that was probably meant; empty where none is near.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ _CHARS_PER_TOKEN = 8
 _KNOWN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
-class EncoderTier:
+class EncoderReviewer:
     """Reads the texts that a model is given, window by window; an event is as bad as its worst window.
 
     Parameters
@@ -51,14 +51,14 @@ class EncoderTier:
         if settings.model_file is None or settings.tokenizer_file is None:
             unset = "model_file" if settings.model_file is None else "tokenizer_file"
             raise SettingsError(
-                "tiers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)",
-                f"tiers.encoder.{unset}",
+                "reviewers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)",
+                f"reviewers.encoder.{unset}",
                 "missing",
             )
         if settings.overlap_tokens * 2 > settings.max_tokens:
             raise SettingsError(
-                "tiers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on",
-                "tiers.encoder.overlap_tokens",
+                "reviewers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on",
+                "reviewers.encoder.overlap_tokens",
             )
         self._settings = settings
         self._classify = _Classifier(settings, settings.model_file, settings.tokenizer_file)
@@ -68,7 +68,7 @@ class EncoderTier:
         self.teaches = settings.feedback
 
     async def ask(self, event: LLMEvent, signal: str) -> Opinion:  # noqa: ARG002 - it knows one signal
-        """Ask about one event; see `streams.reviewers.reviewer.Tier`."""
+        """Ask about one event; see `streams.reviewers.reviewer.Reviewer`."""
         texts = [m.content for m in event.messages if m.role in _ROLES and m.content]
         texts += [d.text for d in event.documents if d.text]
         # In a thread: onnxruntime lets go of the interpreter, and the consumer keeps its heartbeats.
@@ -89,28 +89,30 @@ class _Classifier:
             from tokenizers import Tokenizer  # noqa: PLC0415 - the same
         except ImportError as error:
             raise SettingsError(
-                f"tiers.encoder: {error}; pip install 'streamgauge-monitor[tiers]'", "tiers.encoder", "unavailable"
+                f"reviewers.encoder: {error}; pip install 'streamgauge-monitor[reviewers]'",
+                "reviewers.encoder",
+                "unavailable",
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-        named = f"tiers.encoder.model_file={model}, tiers.encoder.tokenizer_file={tokenizer}"
-        check_file(model, f"tiers.encoder.model_file={model}")
-        check_file(tokenizer, f"tiers.encoder.tokenizer_file={tokenizer}")
+        named = f"reviewers.encoder.model_file={model}, reviewers.encoder.tokenizer_file={tokenizer}"
+        check_file(model, f"reviewers.encoder.model_file={model}")
+        check_file(tokenizer, f"reviewers.encoder.tokenizer_file={tokenizer}")
         try:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # both libraries raise bare exceptions of their own
             raise SettingsError(
                 f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json",
-                "tiers.encoder.model_file",
+                "reviewers.encoder.model_file",
                 "malformed",
                 path=model,
             ) from error
         self._inputs = [i.name for i in self._session.get_inputs()]
         if unknown := sorted(set(self._inputs) - _KNOWN):
             raise SettingsError(
-                f"tiers.encoder.model_file={model}: it wants {unknown}; export a text classifier",
-                "tiers.encoder.model_file",
+                f"reviewers.encoder.model_file={model}: it wants {unknown}; export a text classifier",
+                "reviewers.encoder.model_file",
                 "malformed",
                 path=model,
             )
@@ -126,15 +128,15 @@ class _Classifier:
             logits = self._logits([self._tokenizer.encode("a").ids or [0]])
         except Exception as error:  # onnxruntime's own
             raise SettingsError(
-                f"tiers.encoder.model_file={self._settings.model_file}: {_line(error)}",
-                "tiers.encoder.model_file",
+                f"reviewers.encoder.model_file={self._settings.model_file}: {_line(error)}",
+                "reviewers.encoder.model_file",
                 "malformed",
                 path=self._settings.model_file,
             ) from error
         if logits.ndim != 2 or not self._label < max(2, logits.shape[1]):
             raise SettingsError(
-                f"tiers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}",
-                "tiers.encoder.label",
+                f"reviewers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}",
+                "reviewers.encoder.label",
             )
 
     def worst(self, texts: Sequence[str]) -> float | None:
@@ -175,7 +177,7 @@ def _label(settings: Encoder) -> int:
         return int(settings.label)
     names: dict[str, int] = {}
     if settings.config_file is not None:
-        name = f"tiers.encoder.config_file={settings.config_file}"
+        name = f"reviewers.encoder.config_file={settings.config_file}"
         text = read_file(settings.config_file, name)
         try:
             config = json.loads(text)
@@ -183,15 +185,15 @@ def _label(settings: Encoder) -> int:
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise SettingsError(
                 f"{name}: no id2label in it; give the config.json of the model",
-                "tiers.encoder.config_file",
+                "reviewers.encoder.config_file",
                 "malformed",
                 path=settings.config_file,
             ) from error
     if settings.label not in names:
         known = ", ".join(names) or "none: give config_file"
         raise SettingsError(
-            f"tiers.encoder.label={settings.label}: not a number, and of names there are {known}",
-            "tiers.encoder.label",
+            f"reviewers.encoder.label={settings.label}: not a number, and of names there are {known}",
+            "reviewers.encoder.label",
             "unknown",
         )
     return names[settings.label]

@@ -38,7 +38,7 @@ def test_a_bad_line_is_told_with_its_place_and_kept_with_its_reason(tmp_path: Pa
     said = run(source, tmp_path / "out")
     assert printed(said) >= Counter([len(calls) + 2, len(calls), 2])
     assert f"{source}:5" in said
-    rows = (tmp_path / "out" / "deadletter.jsonl").read_bytes().splitlines()
+    rows = (tmp_path / "out" / "dead_letters.jsonl").read_bytes().splitlines()
     letters = [DeadLetter.model_validate_json(row) for row in rows]
     assert [(d.source_topic, d.source_offset, d.reason) for d in letters] == [
         (str(source), 5, "decode"),
@@ -73,7 +73,7 @@ def test_what_became_of_each_line_is_told(tmp_path: Path) -> None:
     source = tmp_path / "events.jsonl"
     source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, stranger, command))]))
     report = replay([source], tmp_path / "report", Settings())
-    assert (report.records, report.scored, report.parts, report.repeats) == (304, 300 - halves, halves, 1)
+    assert (report.records, report.scored, report.joined, report.repeats) == (304, 300 - halves, halves, 1)
     assert (report.labels, report.unknown, report.commands) == (2, 1, 1)
     said = run(source, tmp_path / "out")
     assert printed(said) >= Counter([304, 300 - halves, halves, 1, 2, 1, 1])
