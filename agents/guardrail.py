@@ -102,10 +102,11 @@ class GuardrailAgent:
         restored = FlagRateMonitor(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
-                raise ValueError("the state was written by another version or with other settings")
+                raise StateError("the state was written by another version or with other settings", code="settings")
             restored.restore(state["rate"])  # type: ignore[arg-type] # restore checks it
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"guardrail agent: {error!r}; the agent starts cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"guardrail agent: {error!r}; it starts cold", part="guardrail", code=code) from error
         self._rate = restored
 
 

@@ -56,8 +56,8 @@ def quantile(counts: Mapping[int, int], q: float) -> float:
 class CompactCounter:
     """Counter of small integers that takes a few bytes per entry while it has few entries.
 
-    New integers are appended to an array and counted into a dictionary once 64 have accumulated. A dictionary takes half
-    a kilobyte even for an almost empty window, and each of 10,000 segments has several windows.
+    New integers are appended to an array and counted into a dictionary once 64 have accumulated. A dictionary takes
+    half a kilobyte even for an almost empty window, and each of 10,000 segments has several windows.
 
     Parameters
     ----------

@@ -38,9 +38,9 @@ class TenantLru(Generic[K, V]):
     holds no more than an equal share of the 7/8 loses nothing, however many entries other tenants add. A single tenant
     may fill the map.
 
-    Tenant names can be invented. A tenant used fewer than `ESTABLISHED` times therefore has no share of its entries: all
+    Tenant names can be invented. A tenant used fewer than `ESTABLISHED` times therefore has no share of its own: all
     such newcomers together count as one tenant, and the least recently used newcomer is evicted first. 100,000 tenants
-    with one event each take no more than one tenant's share.
+    with one event each take no more than the share of one tenant.
 
     Every operation takes constant time on average. The map depends only on the sequence of operations.
 

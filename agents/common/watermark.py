@@ -125,4 +125,4 @@ class Watermarks:
             expect_times_ms(*times)
             self._times.restore(state["tenants"], ((tenant, app) for tenant, app in scopes), times)
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"watermarks: {error}; the watermarks start cold") from error
+            raise StateError(f"watermarks: {error}; the watermarks start cold", part="watermarks") from error
