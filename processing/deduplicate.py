@@ -15,7 +15,7 @@ from schemas.errors import StateError
 from schemas.event import LLMEvent
 
 
-class Repeats:
+class Deduplicator:
     """Knows the last ``size`` events of a partition, with a fair share for each tenant.
 
     No sender can promise to send once: a client whose answer got lost sends again, and so does a forwarder that was
@@ -36,8 +36,8 @@ class Repeats:
     Examples
     --------
     >>> event = LLMEvent(event_id="e", call_id="c", time="2026-01-01T00:00:00Z", tenant="t", app="a")
-    >>> repeats = Repeats(10)
-    >>> repeats.again(event, b"{}"), repeats.again(event, b"{}"), repeats.dropped
+    >>> repeats = Deduplicator(10)
+    >>> repeats.is_duplicate(event, b"{}"), repeats.is_duplicate(event, b"{}"), repeats.dropped
     (False, True, 1)
     """
 
@@ -46,7 +46,7 @@ class Repeats:
         self.dropped = 0
         self._known = TenantLru[int, bool](size)
 
-    def again(self, event: LLMEvent, raw: bytes) -> bool:
+    def is_duplicate(self, event: LLMEvent, raw: bytes) -> bool:
         """Say whether an event came before; remember it, and forget the oldest for it."""
         if self.size == 0:
             return False

@@ -59,7 +59,7 @@ class JoinCounts:
     """What became of halves."""
 
     joined: int = 0
-    orphans: int = 0
+    unmatched: int = 0
     late: int = 0
     duplicates: int = 0
 
@@ -207,7 +207,7 @@ class Joiner:
 
     def _give_up(self, key: Key) -> LLMEvent:
         event = self._forget(key)
-        self.counts.orphans += 1
+        self.counts.unmatched += 1
         self._given_up.put(key[0], key, True)
         return event
 
@@ -233,7 +233,7 @@ class Joiner:
             "done": [list(key) for key in self._done],
             "done_tenants": self._done.tenants(),
             "times": self._times.state(),
-            "counts": [c.joined, c.orphans, c.late, c.duplicates],
+            "counts": [c.joined, c.unmatched, c.late, c.duplicates],
         }
 
     @strict_restore

@@ -189,7 +189,7 @@ class Aggregator:
         window = scope.windows[key] = Window()
         return window
 
-    def dirty(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
+    def updated_windows(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
         """Yield absolute values of the open windows that changed since they were last yielded (all, if forced).
 
         One at a time: of thousands of segments, all rows at once would be most of the memory they need.

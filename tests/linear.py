@@ -13,7 +13,7 @@ from agents.base import Agent, Chunk
 from agents.common.refusal import is_refusal
 from agents.hallucination.abstention import abstains
 from agents.injection import InjectionSignal
-from processing.pipeline import Pipeline, Record
+from processing.pipeline import PartitionPipeline, Record
 from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message, ToolCall
 from schemas.settings import Settings
 from streams.runtime.registry import build_agents, build_pipeline
@@ -80,7 +80,7 @@ def _of_agent(agent: Agent, said: InjectionSignal | None = None) -> Reader:
     return reader
 
 
-def _of_pipeline(pipeline: Pipeline) -> Reader:
+def _of_pipeline(pipeline: PartitionPipeline) -> Reader:
     def reader(text: str) -> Run:
         n = pipeline.offset + 1
         records = [Record(n, everywhere(text, n), b"{}")]

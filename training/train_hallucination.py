@@ -26,7 +26,7 @@ from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPP
 from agents.hallucination.logistic_model import margins
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.learning import LearningConfig
-from agents.learning.deltas import Held, Moves
+from agents.learning.deltas import WeightDeltas, WeightedLabel
 from evaluation.adapters.hallucination import as_event, feature_rows
 from tools.evaluation import ranking_metrics
 from training.hallucination_edits import edited
@@ -250,9 +250,9 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         if len(order) < 2 * LABELS:
             continue
-        moves = Moves(space_of(weights), c.shared, c.own, c.labelled, c.tenants, c.noise)
+        moves = WeightDeltas(space_of(weights), c.shared_weight, c.tenant_weight, c.labels_kept, c.tenants, c.noise)
         for i in order[:LABELS]:
-            moves.add(data.x[i], float(base[i]), Held("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
+            moves.add(data.x[i], float(base[i]), WeightedLabel("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
         rest = order[LABELS:]
         before, after = base[rest], base[rest].copy()
         moves.apply(data.x[rest], np.full(len(rest), moves.slot("")), after)

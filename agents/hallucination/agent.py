@@ -22,7 +22,7 @@ from agents.hallucination.overlap import measure
 from agents.hallucination.signal import ABSTENTION, NO_CONTEXT, NO_RESPONSE, GroundingSignal
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.hallucination.uncertainty import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -150,7 +150,7 @@ class HallucinationAgent:
             changes += self._watch(chunk, i, offsets[i], times[i], flag=signal.flag)
         index = [which[k] for k in judged]
         flags = [signals[i].flag for i in index]
-        self.learner.scored(chunk, Scored(index, found.rows[judged], fixed[judged], odds[judged], flags))
+        self.learner.observe(chunk, ScoredEvents(index, found.rows[judged], fixed[judged], odds[judged], flags))
         return AgentOutput(signals, changes)
 
     def _doubts(self, chunk: Chunk, found: Measured) -> list[_Doubt | None]:
@@ -203,7 +203,7 @@ class HallucinationAgent:
     def _watch(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[ChangePoint]:
         key, event = chunk.scopes[i], chunk.events[i]
         found = self._rate.update(key, flag, offset, time_ms, event.event_id)
-        news = self.learner.changes(i, event, offset, time_ms)
+        news = self.learner.quality_changes(i, event, offset, time_ms)
         return news if found is None else (found.as_change_point(i, "hallucination.rate", key), *news)
 
     def learn(self, feedback: Feedback) -> bool:
@@ -264,10 +264,10 @@ def _digest(weights: NDArray[np.float64]) -> str:
     return hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
 
 
-def space_of(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> Space:
+def space_of(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> FeatureSpec:
     """Return the features as labels may move their weights: not across zero."""
     limit = (learning or LearningConfig()).limit
     low, high = np.full(len(weights), -limit), np.full(len(weights), limit)
     high[:SUPPORT] = np.minimum(limit, -weights[:SUPPORT])
     low[SUPPORT:-1] = np.maximum(-limit, -weights[SUPPORT:-1])
-    return Space(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)
+    return FeatureSpec(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)

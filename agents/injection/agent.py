@@ -29,7 +29,7 @@ from agents.injection.text_scores import GROUP_OF, Candidates, Look, Unmasked, j
 from agents.injection.use_mention import MOST, rest_of
 from agents.injection.weights import Shipped, shipped
 from agents.injection.window_scan import FIRST_CELL, WIDTH, worst_of
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -149,7 +149,7 @@ class InjectionAgent:
             signals[i] = with_context(signals[i], told)
         index = read.tolist()
         rows, flags = np.ascontiguousarray(every.rows[worst, FIRST_CELL:]), [signals[i].flag for i in index]
-        self.learner.scored(chunk, Scored(index, rows, every.odds[worst], logits[worst], flags))
+        self.learner.observe(chunk, ScoredEvents(index, rows, every.odds[worst], logits[worst], flags))
         return AgentOutput(signals, self._watch(chunk, signals))
 
     def look(self, texts: Texts) -> Look:
@@ -288,7 +288,7 @@ class InjectionAgent:
             found = self._rate.update(key, signal.grade, offset, time_ms, event.event_id)
             if found is not None:
                 changes.append(found.as_change_point(i, "injection.rate", key))
-            changes += self.learner.changes(i, event, offset, time_ms)
+            changes += self.learner.quality_changes(i, event, offset, time_ms)
         return changes
 
     def learn(self, feedback: Feedback) -> bool:
@@ -328,10 +328,10 @@ def _digest(base: Shipped) -> str:
     return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).hexdigest()
 
 
-def _space(learning: LearningConfig | None) -> Space:
+def _space(learning: LearningConfig | None) -> FeatureSpec:
     """Return words, word pairs and concepts of the worst window as features to learn from."""
     limit = np.array([(learning or LearningConfig()).limit])
-    return Space(_LEARNED_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
+    return FeatureSpec(_LEARNED_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
 
 
 def _answers(texts: Texts) -> list[FieldText]:

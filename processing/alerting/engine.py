@@ -19,7 +19,7 @@ from agents.common.watermark import Scope
 from processing.alerting.firing import Active, alert_id, as_row, fingerprint, from_row
 from processing.alerting.signal_values import Column, check_metric, column
 from processing.alerting.sliding_window import SlidingWindow
-from processing.alerting.summary import RATE, details, of_change, of_value
+from processing.alerting.summary import RATE, details, summarise_change, summarise_value
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
@@ -115,7 +115,7 @@ class AlertEngine:
         if not _applies(rule, event.app):
             return []
         segment = {"tenant": event.tenant, "app": event.app}
-        text = of_value(rule, segment, value, 1)
+        text = summarise_value(rule, segment, value, 1)
         return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=text, evidence=[event.event_id])
 
     def _in_window(self, rule: Rule, chunk: Chunk, i: int, at: int, value: float) -> list[Row]:
@@ -131,7 +131,7 @@ class AlertEngine:
             return []
         segment = {"tenant": event.tenant, "app": event.app}
         measured = _measure(rule, window)
-        text = of_value(rule, segment, measured, window.n)
+        text = summarise_value(rule, segment, measured, window.n)
         return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
 
     def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, active: Active) -> list[Row]:
@@ -154,7 +154,7 @@ class AlertEngine:
                     chunk,
                     change.index,
                     value=change.after,
-                    summary=of_change(change),
+                    summary=summarise_change(change),
                     evidence=change.event_ids,
                     change_started_at=change.since_time_ms,
                     more=details(change),
@@ -275,7 +275,7 @@ class AlertEngine:
     def restore(self, state: State) -> None:
         """Continue from a state; what belongs to rules that are no more is left out."""
         try:
-            self._restore(with_rules(state, self.rules))
+            self._restore(restrict_to_rules(state, self.rules))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise StateError(f"alerts: {error!r}; they start cold", part="alerts") from error
 
@@ -297,7 +297,7 @@ class AlertEngine:
             self._watch(alert)
 
 
-def with_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+def restrict_to_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
     """Return of the state of an `AlertEngine` what belongs to these rules."""
     windows, active = ([row for row in state[part] if row[0] in names] for part in ("windows", "active"))
     kept: dict[str, Any] = {**state, "windows": windows, "active": active}

@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.common.state_validation import expect_at_most, expect_text, expect_texts, expect_times_ms
 from agents.common.watermark import Scope
-from processing.alerting.summary import of_resolved
+from processing.alerting.summary import summarise_resolved
 from schemas.rules import Rule
 
 EVIDENCE_MAX = 20
@@ -90,7 +90,7 @@ def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
         "severity": rule.severity,
         "signal": active.signal,
         "segment": active.segment,
-        "summary": of_resolved(rule, active.summary) if state == "resolved" else active.summary,
+        "summary": summarise_resolved(rule, active.summary) if state == "resolved" else active.summary,
         "value": active.value,
         "threshold": rule.threshold if rule.below is None else rule.below,
         "started_at": iso(active.started),

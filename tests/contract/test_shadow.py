@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from agents.base import AgentOutput, Chunk
 from agents.drift import DriftAgent
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.errors import SettingsError
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
@@ -43,7 +43,7 @@ def planned(folder: Path, text: str) -> Plan:
     return plan
 
 
-def shadow_of(pipeline: Pipeline, plan: Plan) -> Shadow:
+def shadow_of(pipeline: PartitionPipeline, plan: Plan) -> Shadow:
     return Shadow(pipeline.partition, plan, pipeline.alert_engine.rules)
 
 

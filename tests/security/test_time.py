@@ -16,7 +16,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from agents.common.watermark import bounded_time
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.outputs import Scored
 from schemas.settings import Settings
 from streams.runtime.decode import FEEDBACK_HEADER, decode_event
@@ -58,10 +58,10 @@ class Run:
         cut = len(records) if restart is None else restart
         self._all(records[:cut], size)
         if restart is not None:
-            self.learned = self.pipeline.learned
+            self.learned = self.pipeline.labels_learned
             self.pipeline = restored(self.pipeline, tree)
             self._all(records[cut:], size)
-        self.learned += self.pipeline.learned
+        self.learned += self.pipeline.labels_learned
         self._keep(self.pipeline.open_aggregates(force=True))
 
     def _all(self, records: Sequence[Record], size: int) -> None:
@@ -91,7 +91,7 @@ class Run:
         return Counter(chain.from_iterable(row.get("input_issues", ()) for row in self.scored))
 
 
-def restored(pipeline: Pipeline, tree: Settings) -> Pipeline:
+def restored(pipeline: PartitionPipeline, tree: Settings) -> PartitionPipeline:
     """Return another pipeline that continues from the snapshot of one, through its bytes."""
     snapshot = decode(encode(Snapshot(0, pipeline.offset, {}, pipeline.state())))
     again = build_pipeline(0, tree)

@@ -46,7 +46,7 @@ def test_a_half_whose_other_half_does_not_come_is_given_up_in_event_time() -> No
     assert joiner.add(half("call", "other", 59)) == [half("call", "other", 59)]
     given_up, whole = joiner.add(half("call", "other", 60))
     assert (given_up.kind, given_up.call_id, whole.call_id) == ("request", "c", "other")
-    assert joiner.counts.orphans == 1
+    assert joiner.counts.unmatched == 1
     assert [e.kind for e in joiner.add(half("response", "c", 61, **RESPONSE))] == ["response"]
     assert joiner.counts.late == 1
 

@@ -46,13 +46,13 @@ def test_a_window_counts_what_fell_into_it() -> None:
         "hallucination": [Said(True, 0.99), Said(False)],
     }
     assert aggregator.add(chunk, signals) == []
-    (row,) = aggregator.dirty()
+    (row,) = aggregator.updated_windows()
     window = Aggregate.model_validate_json(Aggregate.model_validate(row).model_dump_json())
     assert (window.events, window.errors, window.refusals, window.version, window.source_partition) == (2, 1, 1, 9, 3)
     assert (window.input_tokens, window.cached_tokens, window.cost_nanousd) == (10, 2, 300_000_000)
     assert (window.injection_flags, window.hallucination_flags, window.grounded) == (1, 1, 1)
     assert (window.latency_ms, window.grounding) == ({bucket(100): 2}, {19: 1})
-    assert list(aggregator.dirty()) == []
+    assert list(aggregator.updated_windows()) == []
 
 
 def starts(closed: list[WindowRow]) -> list[str]:
@@ -79,7 +79,7 @@ def test_an_event_from_the_far_future_is_counted_at_the_brokers_time_and_closes_
     assert aggregator.add(timed.chunk(calls, broker), {}) == []
     aggregator.add(timed.chunk([event(7)], broker[:1]), {})
     assert aggregator.late == 0
-    counted = {row["window_start"][11:16]: row["events"] for row in aggregator.dirty()}
+    counted = {row["window_start"][11:16]: row["events"] for row in aggregator.updated_windows()}
     assert counted == {"00:00": 41, "01:00": 500}
 
 
@@ -113,7 +113,7 @@ def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
 
 
 def counted(aggregator: Aggregator, closed: list[WindowRow]) -> list[dict[str, Any]]:
-    return [window.row() for window in closed] + list(aggregator.dirty(force=True))
+    return [window.row() for window in closed] + list(aggregator.updated_windows(force=True))
 
 
 def test_open_windows_are_bounded_and_every_event_is_counted_once() -> None:
@@ -159,7 +159,9 @@ def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes()
     for each in (aggregator, restored):
         # It sends what it could not send meanwhile.
         each.add(timed.chunk([event(k) for k in (66, 125, 185)], [begin + 2 * IDLE_MS] * 3), {})
-        mine = {row["window_start"][11:16]: row["events"] for row in each.dirty(force=True) if row["app"] == "a"}
+        mine = {
+            row["window_start"][11:16]: row["events"] for row in each.updated_windows(force=True) if row["app"] == "a"
+        }
         assert (each.late, mine) == (1, {"00:02": 1, "00:03": 1})
 
 
@@ -175,7 +177,7 @@ def test_scopes_are_bounded_and_what_was_closed_stays_closed() -> None:
 def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> None:
     calls = [LLMEvent.model_validate(e | {"kind": "call"}) for e in events(200, step_ms=2000)]
     whole = Aggregator(30_000, 0)
-    expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.dirty(force=True))
+    expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.updated_windows(force=True))
     pieces = Aggregator(30_000, 0)
     got: list[tuple[WindowRow, dict[str, Any]]] = []
     at, turn = 0, 0
@@ -187,7 +189,7 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
         if turn == restart:
             state, pieces = pieces.state(), Aggregator(30_000, 0)
             pieces.restore(state)
-    assert [row for _, row in got] + list(pieces.dirty(force=True)) == expected
+    assert [row for _, row in got] + list(pieces.updated_windows(force=True)) == expected
     assert all(window.row() == row for window, row in got)
 
 

@@ -13,7 +13,7 @@ from agents.base import AgentOutput, ChangePoint, Chunk
 from agents.campaign import CampaignAgent, CampaignConfig, CampaignSignal
 from agents.guardrail import GuardrailAgent
 from agents.injection import InjectionAgent, InjectionSignal
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet, load_rules
 from tests.contract.story import as_bytes
@@ -63,8 +63,8 @@ def test_what_is_only_near_the_threshold_is_no_campaign() -> None:
 
 def test_an_order_of_agents_in_which_it_would_see_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="injection"):
-        Pipeline(0, [CampaignAgent(), InjectionAgent()], RuleSet())
-    Pipeline(0, [InjectionAgent(), GuardrailAgent(), CampaignAgent()], load_rules())
+        PartitionPipeline(0, [CampaignAgent(), InjectionAgent()], RuleSet())
+    PartitionPipeline(0, [InjectionAgent(), GuardrailAgent(), CampaignAgent()], load_rules())
 
 
 # Who counts

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from agents.base import ChangePoint, Chunk, event_time_ms
 from processing.alerting import AlertEngine
-from processing.alerting.summary import of_change
+from processing.alerting.summary import summarise_change
 from schemas.errors import SettingsError, StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Alert
@@ -173,7 +173,7 @@ def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
 ) -> None:
     facts: dict[str, Any] = {"slices": {"language=en": moved}, "causes": causes}
     change = ChangePoint(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
-    assert "language=en" not in of_change(change)
+    assert "language=en" not in summarise_change(change)
 
 
 def test_a_rule_for_one_app_leaves_the_others_alone() -> None:
