@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
 from agents.base import Change, Chunk, Scores, State
-from agents.fit import strict_restore
-from agents.rate import RateConfig, RateCusum
+from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.state_validation import strict_restore
 from schemas.errors import StateError
 from schemas.event import GuardVerdict
 from schemas.feedback import Feedback

@@ -10,13 +10,13 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.shadow.plan import plan_of
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
+from streams.shadow.config import plan_of
 from streams.shadow.shadow import Shadow
-from streams.warm import warm
+from streams.worker.warmup import warm
 from tests.traffic import lines
 
 EVENTS, CHUNK, ROUNDS = 10_000, 256, 5

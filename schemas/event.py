@@ -24,7 +24,8 @@ Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 NAME_MAX, LABEL_MAX, KEYS_MAX = 256, 1024, 128
 """Maximum characters of an identifier and of the value of a label, maximum keys of a field that maps names. What is
-longer is shortened where a record is decoded (`streams.identifiers`); only a tenant's and an app's name are refused."""
+longer is shortened where a record is decoded (`streams.runtime.identifiers`); only a tenant's and an app's name are
+refused."""
 SHORTENED: Final = "shortened"
 """Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
 Id = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]

@@ -10,13 +10,13 @@ from typing import TypeAlias
 from streamgauge.redaction import redact
 
 from agents.base import Agent, Chunk
+from agents.common.refusal import is_refusal
 from agents.hallucination.abstention import abstains
 from agents.injection import InjectionSignal
-from agents.pipeline import Pipeline, Record
-from agents.refusal import is_refusal
+from processing.pipeline import Pipeline, Record
 from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message, ToolCall
 from schemas.settings import Settings
-from streams.assembly import build_agents, build_pipeline
+from streams.runtime.registry import build_agents, build_pipeline
 from tests.pathological import ordinary
 from tests.traffic import BEGIN
 

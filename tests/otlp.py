@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from streams.otlp import Normalised, normalise_logs, normalise_spans
+from streams.connectors.otlp import Normalised, normalise_logs, normalise_spans
 
 FIXTURES = Path(__file__).with_name("fixtures") / "otlp"
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

@@ -10,8 +10,8 @@ import orjson
 from schemas.errors import RecordError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.otlp import Normalised, normalise_logs, normalise_spans
-from streams.otlp.limits import MAX_PROBLEMS, MAX_UNMAPPED_NAMES
+from streams.connectors.otlp import Normalised, normalise_logs, normalise_spans
+from streams.connectors.otlp.request_limits import MAX_PROBLEMS, MAX_UNMAPPED_NAMES
 from tests.otlp import BEGIN, CALL, FIXTURES, SPAN, as_proto, journal, log, span, traces
 
 

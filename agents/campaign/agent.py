@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from agents.base import Change, Chunk, Role, Scores, State
 from agents.campaign.cluster import Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
+from agents.campaign.minhash import LANES, nearest, sign, similarity
 from agents.campaign.signal import CampaignSignal
-from agents.campaign.signature import LANES, nearest, sign, similarity
-from agents.fit import counts, strict_restore, within
-from agents.hashing import FOLD, KIND
+from agents.common.hashing import FOLD, KIND
+from agents.common.state_validation import counts, strict_restore, within
+from agents.common.tenant_map import TenantLru
 from agents.injection import InjectionSignal
-from agents.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
-from agents.fit import strict_restore
+from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.logistic import probability
+from agents.common.state_validation import strict_restore
 from agents.hallucination.abstention import abstains
-from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
-from agents.hallucination.model import margins, shipped
+from agents.hallucination.grounding_spans import Sides, split
+from agents.hallucination.logistic_model import margins, shipped
 from agents.hallucination.overlap import measure
-from agents.hallucination.sides import Sides, split
 from agents.hallucination.signal import ABSTENTION, NO_CONTEXT, NO_RESPONSE, GroundingSignal
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.hallucination.uncertainty import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.learning import Learner, LearningConfig, Scored, Space
-from agents.odds import probability
-from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback

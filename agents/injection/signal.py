@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from agents.rate import Grades
+from agents.common.flag_rate import Grades
 
 GRADE_FROM = (0.73, 0.95)
 """Scores from which a flag is of the second and of the third grade."""

@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts, time_ms
-from agents.fit import counts as whole
-from agents.learning.budget import DailyBudget
+from agents.common.state_validation import array, text, texts, time_ms
+from agents.common.state_validation import counts as whole
+from agents.common.tenant_map import TenantLru
+from agents.common.watermark import Watermarks
+from agents.learning.active_sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.annotators import Labeller, labeller
 from agents.learning.config import LearningConfig
-from agents.learning.events import CallKey, Events, Remembered
-from agents.learning.labellers import Labeller, labeller
-from agents.learning.lending import Lending
-from agents.learning.moves import NOTHING, Moves, Space
-from agents.learning.quality import EVERYWHERE, Prequential, Quality
-from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.deltas import NOTHING, Moves, Space
+from agents.learning.label_budget import DailyBudget
+from agents.learning.label_buffer import CallKey, Events, Remembered
+from agents.learning.prequential import EVERYWHERE, Prequential, Quality
+from agents.learning.shared_fraction import Lending
 from agents.learning.track import Track, Tracks, is_verified
-from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
-from agents.tenant_map import TenantLru
-from agents.watermark import Watermarks
+from agents.learning.weight_versions import SHIPPED, Version, Versions, from_file, name_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -75,7 +75,7 @@ class Scored(NamedTuple):
     which
         Indexes of the events in their chunk, ascending.
     rows
-        Features, as `agents.learning.moves.Space` takes them; they are kept, and must not be written to again.
+        Features, as `agents.learning.deltas.Space` takes them; they are kept, and must not be written to again.
     base
         Log odds by the weights that do not change, as they were trained: without a threshold taken off.
     odds
@@ -145,7 +145,7 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._times = Watermarks()
+        self._times, self._follows = Watermarks(), False
         # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
@@ -176,12 +176,17 @@ class Learner:
             margins += unverified
         return unverified
 
+    def follow(self, watermarks: Watermarks) -> None:
+        """Take the time of each scope from watermarks that somebody else advances before each chunk."""
+        self._times, self._follows = watermarks, True
+
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
         events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
         times = chunk.timing.watermarks[said.which]
-        for place, mark in zip(places, times.tolist(), strict=True):
-            self._times.advance(place, mark)
+        if not self._follows:
+            for place, mark in zip(places, times.tolist(), strict=True):
+                self._times.advance(place, mark)
         if events:
             self._now = int(chunk.now[said.which[-1]])
         chances = [0.0] * len(events)
@@ -206,8 +211,10 @@ class Learner:
 
     def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""
+        if not self._news:
+            return ()
         place = (event.tenant, event.app)
-        if not self._news or (news := self._news.pop(event.tenant, place)) is None:
+        if (news := self._news.pop(event.tenant, place)) is None:
             return ()
         before = self._told.peek(event.tenant, place) or news
         self._told.put(event.tenant, place, news)
@@ -353,7 +360,7 @@ class Learner:
             "sampler": self.sampler.state(),
             "versions": self.versions.state(),
             "numbers": np.array([self._since_version, self._now], np.int64),
-            "times": self._times.state(),
+            "times": (Watermarks() if self._follows else self._times).state(),
             "lent": self._lending.state(),
             "told": _places(self._told),
             "news": _places(self._news),
@@ -368,7 +375,8 @@ class Learner:
         for part in ("tracks", "budget", "events", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
         self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
-        self._times.restore(state["times"])
+        if not self._follows:
+            self._times.restore(state["times"])
         time_ms(self._now)
         whole(self._since_version, *counts.values())
         self._lending.restore(state["lent"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agents.learning.annotators import Labeller, Labellers
 from agents.learning.config import LearningConfig
-from agents.learning.events import CallKey, Remembered
-from agents.learning.labellers import Labeller, Labellers
-from agents.learning.moves import NOTHING, Held, Moves, Space
-from agents.learning.votes import NOT_KEPT, VOTES_MAX, Ballot, Ballots
+from agents.learning.consensus import NOT_KEPT, VOTES_MAX, Ballot, Ballots
+from agents.learning.deltas import NOTHING, Held, Moves, Space
+from agents.learning.label_buffer import CallKey, Remembered
 from schemas.feedback import UNVERIFIED
 
 

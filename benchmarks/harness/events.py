@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from streams.simulator.texts import attacks, questions
+from tools.simulator.sample_texts import attacks, questions
 
 APPS = ("triage", "advisor", "soc-copilot")
 MODELS = ("gpt-4o", "claude-sonnet")

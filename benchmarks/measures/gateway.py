@@ -68,7 +68,7 @@ class _Gateway:
             "STREAMGAUGE_INGEST__PORT": str(self._port),
             "STREAMGAUGE_INGEST__HEALTH_PORT": "0",
         }
-        self._process = bed.start("-m", "streams.cli", "ingest", env=env)
+        self._process = bed.start("-m", "tools.cli", "ingest", env=env)
 
     def __enter__(self) -> _Gateway:
         self.take(_requests(1, packed=False), 1, 1, patience_s=60)

@@ -81,7 +81,7 @@ def measure(bed: Bed, seconds: int, say: Callable[[str], None]) -> list[Row]:
         "STREAMGAUGE_ALERTS__RULES_FILE": str(rules),
         "STREAMGAUGE_WORKER__HEALTH_PORT": "0",
     }
-    worker = bed.start("-m", "streams.cli", "worker", env=env)
+    worker = bed.start("-m", "tools.cli", "worker", env=env)
     try:
         publisher = Publisher(bed.broker.brokers, seconds * RATE)
         listener = Consumer({"bootstrap.servers": bed.broker.brokers, "group.id": "bench", "fetch.wait.max.ms": 5})

@@ -16,18 +16,18 @@ from faust.types import TP, StreamT
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
-from streams.kafka import check_topics
-from streams.logs import describe
-from streams.metrics import WORKER_RECORDS
-from streams.record_batches import RefusedBatch
+from streams.runtime.logs import describe
+from streams.runtime.metrics import WORKER_RECORDS
+from streams.runtime.record_batches import RefusedBatch
+from streams.runtime.topics import check_topics
+from streams.shadow.config import plan_of
 from streams.shadow.host import ShadowHost
-from streams.shadow.plan import plan_of
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
 from streams.worker.credentials import credentials
-from streams.worker.engine import Engine
-from streams.worker.otlp import OtlpForwarder
-from streams.worker.transport import WorkerTransport
-from streams.worker.writer import Writer
+from streams.worker.otlp_input import OtlpForwarder
+from streams.worker.output_producer import Writer
+from streams.worker.partition_runner import Engine
+from streams.worker.rebalance_transport import WorkerTransport
 
 log = logging.getLogger(__name__)
 

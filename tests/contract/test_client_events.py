@@ -22,8 +22,8 @@ from streamgauge.testing import Recorder
 from schemas import outputs
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.decode import decode_event
-from streams.keying import event_key
+from streams.runtime.decode import decode_event
+from streams.runtime.partitioning import event_key
 
 MODES = get_args(ContentMode)
 SCALARS = (

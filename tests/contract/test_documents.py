@@ -4,7 +4,7 @@ import json
 
 from schemas.event import LLMEvent
 from schemas.export import FOLDER, documents, stale
-from streams.store.reference import PAGE
+from streams.connectors.clickhouse.table_reference import PAGE
 
 
 def test_the_documents_are_those_of_the_models() -> None:

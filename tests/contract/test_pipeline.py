@@ -8,11 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from agents.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, Pipeline, Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.snapshot import Snapshot, decode, encode
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
+from streams.runtime.snapshot_codec import Snapshot, decode, encode
 from tests.traffic import lines
 
 PARTS = ("aggregates", "alerts", "join")

@@ -11,15 +11,15 @@ from prometheus_client import REGISTRY
 
 from agents.base import Chunk, Scores
 from agents.drift import DriftAgent
-from agents.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, Pipeline, Record
 from schemas.errors import SettingsError
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.shadow.plan import Plan, plan_of
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
+from streams.runtime.snapshot_codec import Snapshot, decode, encode
+from streams.shadow.config import Plan, plan_of
 from streams.shadow.shadow import PART, Shadow
-from streams.snapshot import Snapshot, decode, encode
 from tests.traffic import lines
 
 RULES = """

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import streams.metrics  # noqa: F401 - registers what the page names
+import streams.runtime.metrics  # noqa: F401 - registers what the page names
 from schemas.settings import Settings
-from streams.acls import roles
-from streams.signing import Signer
+from streams.runtime.acls import roles
+from streams.runtime.signing import Signer
 from tests.docs.pages import REPOSITORY, blocks_of
 
 PAGE = REPOSITORY / "docs" / "security.md"

@@ -10,8 +10,8 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer
 
 from schemas.settings import Settings
-from streams.kafka import create_topics
-from streams.store import connect, migrate
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.clickhouse import ClickHouseProcess
 from tests.faults.processes import Service, free_port

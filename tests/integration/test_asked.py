@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import orjson
 
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.outputs import Scored
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.tiers.question import questions
-from streams.tiers.selection import Selection
+from streams.reviewers.review_request import questions
+from streams.reviewers.selection import Selection
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
 from tests.traffic import lines
 
 

@@ -14,17 +14,17 @@ import yaml
 
 from agents.base import Chunk
 from agents.injection import InjectionAgent
-from agents.learning.versions import to_file
+from agents.learning.weight_versions import to_file
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.settings import Settings
-from streams.assembly import build_agents
-from streams.diff import diff
-from streams.diff.episodes import Episode, Episodes, changes, match
-from streams.replay import replay
-from streams.variant import load_variant
+from streams.runtime.registry import build_agents
+from streams.runtime.settings_override import load_variant
 from tests.traffic import lines
+from tools.diff import diff
+from tools.diff.episodes import Episode, Episodes, changes, match
+from tools.replay import replay
 
 ATTEMPT: dict[str, Any] = {"name": "attempt", "over": "event", "metric": "injection.score", "above": 0.9}
 SLOW: dict[str, Any] = {
@@ -188,7 +188,7 @@ def test_an_episode_has_the_evidence_of_its_end() -> None:
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "streams.cli", "replay", *map(str, arguments)],
+        [sys.executable, "-m", "tools.cli", "replay", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

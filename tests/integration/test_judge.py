@@ -15,8 +15,8 @@ from prometheus_client import REGISTRY
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.settings import Judge
-from streams.tiers.judge import JudgeTier
-from streams.tiers.tier import Opinion
+from streams.reviewers.judge import JudgeTier
+from streams.reviewers.reviewer import Opinion
 from tests.judge_server import Answer, JudgeServer, code_of, completion, document_of, fails, says, serving, writes
 from tests.traffic import event
 from tests.waiting import until

@@ -9,16 +9,16 @@ import pytest
 
 from agents.base import Chunk
 from agents.injection import InjectionAgent
-from agents.injection.rows import as_event
-from agents.pipeline import Record
+from evaluation.adapters.injection import as_event
+from processing.pipeline import Record
 from schemas.errors import SettingsError
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import COMMAND_HEADER, decode_record
-from streams.models import Found, describe, export, import_commands, pick, read, rollback_commands, summary
-from streams.replay import headers_of
+from streams.runtime.decode import COMMAND_HEADER, decode_record
+from streams.runtime.registry import build_pipeline
+from tools.model_registry import Found, describe, export, import_commands, pick, read, rollback_commands, summary
+from tools.replay import headers_of
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.otlp import normalise_logs, normalise_spans
+from streams.connectors.otlp import normalise_logs, normalise_spans
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
 from tests.fixtures.otlp.provider import ANSWER
 from tests.otlp import FIXTURES
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from schemas.errors import SettingsError
 from schemas.outputs import DeadLetter
-from streams.cli import app
 from tests.traffic import BEGIN, lines
+from tools.cli import app
 
 
 def run(source: Path, out: Path) -> str:

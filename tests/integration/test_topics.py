@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from schemas.errors import BrokerError
 from schemas.settings import Kafka, Settings
-from streams import kafka as topics
-from streams.cli import app
-from streams.doctor import Finding, examine
+from streams.runtime import topics
 from tests.conftest import MakeSettings, MakeTopics
 from tests.kafka.broker import KafkaBroker
+from tools.cli import app
+from tools.doctor import Finding, examine
 
 
 @pytest.fixture(name="make_topics")

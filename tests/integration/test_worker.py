@@ -14,12 +14,12 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from confluent_kafka import Producer
 
-from agents.pipeline import Pipeline
+from processing.pipeline import Pipeline
 from schemas.errors import BrokerError, RecordError
 from schemas.settings import Settings
-from streams.cli import until_signalled
-from streams.decode import decode_event
-from streams.kafka import TOPICS, create_topics
+from streams.runtime.decode import decode_event
+from streams.runtime.lifecycle import until_signalled
+from streams.runtime.topics import TOPICS, create_topics
 from streams.worker.app import Worker
 from streams.worker.chunks import ByteBudget
 from tests.conftest import MakeSettings, MakeTopics

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.otlp import normalise_logs, normalise_spans
-from streams.otlp.names import FIELDS, LABELS, PARAMETERS, PLACED
-from streams.otlp.values import from_json, pairs_from_json
-from streams.otlp.wire import submessages
+from streams.connectors.otlp import normalise_logs, normalise_spans
+from streams.connectors.otlp.any_value import from_json, pairs_from_json
+from streams.connectors.otlp.attribute_names import FIELDS, LABELS, PARAMETERS, PLACED
+from streams.connectors.otlp.protobuf_wire import submessages
 from tests.mutations import bombs, mutated
 from tests.otlp import CALL, as_proto, calls, journal, log, span, traces
 from tests.otlp_answers import answered, bodies, check

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.tenant_map import ESTABLISHED, TenantLru, fair_share
+from agents.common.tenant_map import ESTABLISHED, TenantLru, fair_share
 
 Op = tuple[str, str, int]
 OPS = st.lists(st.tuples(st.sampled_from("gppr"), st.sampled_from("tuvw"), st.integers(0, 30)), max_size=300)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from streams.otlp import normalise_spans
+from streams.connectors.otlp import normalise_spans
 from tests import collector
 
 BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)

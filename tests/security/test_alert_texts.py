@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 import pytest
 
-from agents.pipeline import Outputs, Record
+from processing.pipeline import Outputs, Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import FEEDBACK_HEADER, decode_record
+from streams.runtime.decode import FEEDBACK_HEADER, decode_record
+from streams.runtime.registry import build_pipeline
 from tests.security.labelling import ATTACKS
 
 BANK = ["account", "balance", "card", "transfer", "limit", "loan", "rate", "branch", "payment", "statement", "deposit"]

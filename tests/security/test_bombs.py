@@ -14,14 +14,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from schemas.settings import Settings
-from streams import record_batches
-from streams.kafka import create_topics
-from streams.models import wanted
-from streams.sink.rows import TABLES
-from streams.snapshot import Snapshot
-from streams.store import connect, migrate
-from streams.tail import tail
-from streams.worker.snapshots import load, pieces
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime import record_batches
+from streams.runtime.snapshot_codec import Snapshot
+from streams.runtime.snapshot_store import load, pieces
+from streams.runtime.topics import create_topics
+from streams.sink.table_rows import TABLES
 from tests import raw_batches
 from tests.conftest import MakeSettings
 from tests.faults.memory import forget_peak, peak, resident
@@ -41,6 +39,8 @@ from tests.security.processes import (
     worker_of,
 )
 from tests.waiting import until
+from tools.model_registry import wanted
+from tools.tail_alerts import tail
 
 ALERT = {
     "alert_id": "a", "fingerprint": "f", "state": "firing", "rule": "r", "severity": "info", "signal": "injection",

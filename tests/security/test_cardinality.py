@@ -11,17 +11,17 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
+from agents.common.tenant_map import OTHER, TenantLru
 from agents.drift import DriftAgent
 from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
-from agents.pipeline import Outputs, Pipeline, Record
-from agents.tenant_map import OTHER, TenantLru
+from processing.pipeline import Outputs, Pipeline, Record
 from schemas.errors import ContractError
 from schemas.event import INPUT_ISSUES, KEYS_MAX, NAME_MAX, LLMEvent
 from schemas.settings import Settings
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.sink.rows import TABLES, build_row
-from streams.worker.meters import PLACES_MAX, Meters
+from streams.runtime.decode import FEEDBACK_HEADER, decode_event
+from streams.sink.table_rows import TABLES, build_row
+from streams.worker.pipeline_metrics import PLACES_MAX, Meters
 from tests.security.flood import DIMENSIONS, Stream, call, flood
 
 MANY = 25_000

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from schemas.settings import Settings, leaves
-from streams.cli import main
 from tests.certificates import make_certificate
 from tests.onnx_model import make as make_model
+from tools.cli import main
 
 FOLDERS = {"clickhouse.path"}
 JUDGE = {"tiers.judge.url": "http://127.0.0.1:1/v1", "tiers.judge.model": "m"}
@@ -97,7 +97,7 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
 def run(command: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *command.split()],
+        [sys.executable, "-m", "tools.cli", *command.split()],
         env=environment(settings),
         capture_output=True,
         text=True,

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.settings import Judge, load_settings
-from streams.tiers.judge import JudgeTier
-from streams.tiers.tier import Opinion
+from streams.reviewers.judge import JudgeTier
+from streams.reviewers.reviewer import Opinion
 from tests.certificates import make_certificate
 from tests.judge_server import Answer, JudgeServer, fails, says, serving
 from tests.traffic import event

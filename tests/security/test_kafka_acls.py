@@ -17,9 +17,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
-from streams.acls import create_acls, roles
-from streams.kafka import TOPICS
-from streams.store import connect, migrate
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.acls import create_acls, roles
+from streams.runtime.topics import TOPICS
 from tests.faults.processes import Service, environment, free_port
 from tests.kafka.broker import KafkaBroker
 from tests.traffic import lines
@@ -117,7 +117,7 @@ def initialised(broker: KafkaBroker) -> KafkaBroker:
     assert name == "streamgauge"
     assert SERVICES["init"]["environment"]["STREAMGAUGE_KAFKA__USERNAME"] == "admin"
     env = os.environ | environment(tree(broker, "admin"))
-    subprocess.run([sys.executable, "-m", "streams.cli", *arguments], env=env, check=True)
+    subprocess.run([sys.executable, "-m", "tools.cli", *arguments], env=env, check=True)
     return broker
 
 

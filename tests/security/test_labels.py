@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.settings import Settings
-from streams.decode import FEEDBACK_HEADER
-from streams.kafka import create_topics
+from streams.runtime.decode import FEEDBACK_HEADER
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker

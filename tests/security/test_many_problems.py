@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from schemas.errors import ContractError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.gateway.intake import row, take
-from streams.gateway.keys import ANONYMOUS, Sender
-from streams.kafka import create_topics
-from streams.problems import MOST_LISTED, listed
+from streams.ingest.api_keys import ANONYMOUS, Sender
+from streams.ingest.validation import row, take
+from streams.runtime.decode import FEEDBACK_HEADER, decode_event
+from streams.runtime.problems import MOST_LISTED, listed
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker

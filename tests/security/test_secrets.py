@@ -16,14 +16,14 @@ import orjson
 import pytest
 import yaml
 
-from streams import cli
-from streams.gateway import new_key
+from streams.ingest import create_key
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
-from tests.gateway import answers
+from tests.ingest import answers
 from tests.security.http_attacks import Peer, head, peers, post
 from tests.traffic import lines
+from tools import cli
 
 CANARY = "sgk_CANARY-7f3a9"
 RAW = lines(1)[0]
@@ -66,7 +66,7 @@ async def first(peer: Peer) -> bytes:
 
 @pytest.fixture
 async def process(mock_kafka: str, settings: MakeSettings, tmp_path: Path) -> AsyncIterator[Process]:
-    made = new_key.make("k", "acme", [], {})
+    made = create_key.make("k", "acme", [], {})
     (tmp_path / "keys.yaml").write_text(made.entry)
     port, health_port = free_port(), free_port()
     own = {"port": port, "health_port": health_port, "keys_file": tmp_path / "keys.yaml", "read_timeout_s": 2}
@@ -212,7 +212,7 @@ def run(command: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with no other settings than these."""
     whole = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")} | env
     return subprocess.run(
-        [sys.executable, "-m", "streams.cli", command],
+        [sys.executable, "-m", "tools.cli", command],
         env=whole,
         capture_output=True,
         text=True,

@@ -16,11 +16,11 @@ from confluent_kafka.admin._resource import ResourceType
 from schemas.errors import DecodeError
 from schemas.event import INPUT_ISSUES
 from schemas.settings import Settings
-from streams.deadletters import Origin, letter, post
-from streams.kafka import TOPICS, create_topics
-from streams.producer import Producer, message_limits
+from streams.runtime.dead_letters import Origin, letter, post
+from streams.runtime.producer import Producer, message_limits
+from streams.runtime.topics import TOPICS, create_topics
 from tests.conftest import MakeSettings
-from tests.gateway import running
+from tests.ingest import running
 from tests.kafka.broker import KafkaBroker
 from tests.security.processes import event, eventually, judged_after, letters, produce, scored, worker_of
 from tests.topics import read_all, values

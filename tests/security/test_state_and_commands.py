@@ -19,15 +19,13 @@ from pydantic import SecretStr
 from schemas.errors import SettingsError
 from schemas.learning import ModelCommand
 from schemas.settings import Settings, load_settings
-from streams.assembly import build_pipeline, versions
-from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER
-from streams.kafka import create_topics
-from streams.models import rollback_commands, send
-from streams.replay import replay
-from streams.signing import Signer
-from streams.snapshot import Snapshot, decode, encode
+from streams.runtime.decode import COMMAND_HEADER, FEEDBACK_HEADER
+from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.signing import Signer
+from streams.runtime.snapshot_codec import Snapshot, decode, encode
+from streams.runtime.snapshot_store import Assembly, load, pieces
+from streams.runtime.topics import create_topics
 from streams.worker.app import Worker
-from streams.worker.snapshots import Assembly, load, pieces
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
 from tests.judging import judged
@@ -50,6 +48,8 @@ from tests.security.forging import (
 from tests.security.test_state_fuzz import forged_sizes
 from tests.topics import read_all, values
 from tests.waiting import until
+from tools.model_registry import rollback_commands, send
+from tools.replay import replay
 
 
 def ready(port: int) -> dict[str, Any]:

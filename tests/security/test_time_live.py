@@ -12,21 +12,21 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.settings import ClickHouse, Settings
-from streams.decode import FEEDBACK_HEADER
-from streams.kafka import create_topics
-from streams.keying import window_key
-from streams.replay import replay as replay_files
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.decode import FEEDBACK_HEADER
+from streams.runtime.partitioning import window_key
+from streams.runtime.snapshot_codec import decode
+from streams.runtime.snapshot_store import pieces
+from streams.runtime.topics import create_topics
 from streams.sink.inserter import Inserter
-from streams.sink.rows import TABLES
-from streams.snapshot import decode
-from streams.store import connect, migrate
-from streams.worker.snapshots import pieces
+from streams.sink.table_rows import TABLES
 from tests.conftest import MakeSettings
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.security.dated import ATTACKS, EXACT, FAR, RULES, STATES, calls, story
 from tests.topics import read_all, values
 from tests.waiting import until
+from tools.replay import replay as replay_files
 
 PARTITION = 1
 FAR_MS = 7_258_118_399_000

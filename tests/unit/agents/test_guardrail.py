@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.alerts import AlertEngine
 from agents.base import Chunk
+from agents.common.flag_rate import RateConfig
 from agents.guardrail import GuardrailAgent, GuardrailSignal, gravest
-from agents.rate import RateConfig
+from processing.alerting import AlertEngine
 from schemas.event import GuardVerdict, LLMEvent
 from schemas.rules import Rule, RuleSet, load_rules
 from tests.contract.story import as_bytes

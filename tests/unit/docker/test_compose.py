@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from schemas.settings import Settings, load_settings
-from streams.gateway.address import check_open
-from streams.gateway.keys import read
+from streams.ingest.api_keys import read
+from streams.ingest.auth_check import check_open
 
 ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
 LOG_FILE = DOCKER / "clickhouse" / "system_logs.xml"
 USERS_FILE = DOCKER / "clickhouse" / "users.xml"
-ROLES_FILE = ROOT / "streams" / "store" / "access" / "users.d" / "roles.xml"
+ROLES_FILE = ROOT / "streams" / "connectors" / "clickhouse" / "access" / "users.d" / "roles.xml"
 UNBOUNDED = [
     "asynchronous_metric_log",
     "error_log",

@@ -10,8 +10,8 @@ import pytest
 from schemas.errors import SettingsError
 from schemas.rules import load_rules
 from schemas.settings import Settings
-from streams.gateway.keys import read
-from streams.variant import load_variant
+from streams.ingest.api_keys import read
+from streams.runtime.settings_override import load_variant
 
 READERS: list[Callable[[Path], object]] = [load_rules, read, lambda path: load_variant(path, Settings())]
 

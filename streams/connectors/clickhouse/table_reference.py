@@ -1,0 +1,66 @@
+"""``docs/contracts/tables.md``: every table, view and column, asked of the engine itself after the migrations.
+
+``python -m streams.connectors.clickhouse.table_reference`` writes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from clickhouse_connect.driver.client import Client
+
+from schemas.settings import ClickHouse, Settings
+from streams.connectors.clickhouse.connection import connect
+from streams.connectors.clickhouse.migrations import RETENTION, migrate
+
+PAGE = Path(__file__).parents[3] / "docs" / "contracts" / "tables.md"
+PERSONAL = {
+    "events": ("conversation_id", "user_id", "event", "signals"),
+    "alerts": ("summary", "details"),
+    "dead_letters": ("key", "raw"),
+    "feedback": ("conversation_id", "user_id", "comment"),
+}
+"""Columns in which there may be who somebody is, or what they wrote."""
+
+_TABLES = """SELECT name, engine, comment, sorting_key FROM system.tables WHERE database = {d:String}
+ORDER BY name = 'schema_migrations', engine = 'View', name"""
+_COLUMNS = """SELECT name, type, comment FROM system.columns WHERE database = {d:String} AND table = {t:String}
+ORDER BY position"""
+
+
+def tables_reference(client: Client, database: str) -> str:
+    """Return the page, of a database that `migrate` brought up to date."""
+    rows = [
+        "# Tables in ClickHouse",
+        "",
+        "Made by `streamgauge db migrate` in the database `clickhouse.database`; what to ask: [sql.md](../sql.md).",
+        "Times are UTC. **P**: may hold who somebody is, or what they wrote. Views come after tables.",
+    ]
+    about: dict[tuple[str, str], str] = {}
+    for name, engine, comment, order in client.query(_TABLES, parameters={"d": database}).result_rows:
+        rows += ["", f"## {name}", "", f"{'View' if engine == 'View' else 'Table'}: {comment}."]
+        if name in RETENTION:
+            rows += ["", f"Sorted by `{order}`; kept for `clickhouse.{RETENTION[name]}`."]
+        rows += ["", "| column | | type | what |", "|---|---|---|---|"]
+        table = name.partition("_")[0] if engine == "View" else name
+        for column, kind, said in client.query(_COLUMNS, parameters={"d": database, "t": name}).result_rows:
+            what = about.setdefault((table, column), said).replace("|", r"\|")
+            rows.append(f"| {column} | {'P' if column in PERSONAL.get(table, ()) else ''} | `{kind}` | {what} |")
+    return "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    """Write it, from an empty store."""
+    with TemporaryDirectory() as folder:
+        store = ClickHouse(path=Path(folder) / "store")
+        client = connect(store)
+        try:
+            migrate(client, Settings(clickhouse=store))
+            PAGE.write_text(tables_reference(client, store.database))
+        finally:
+            client.close()
+
+
+if __name__ == "__main__":
+    main()
