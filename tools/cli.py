@@ -91,11 +91,11 @@ def ingest() -> None:
 
 
 @app.command()
-def tiers() -> None:
+def reviewers() -> None:
     """Ask an encoder or a judge about suspicious or sampled events; their verdicts become labels. Off by default."""
-    from streams.reviewers.service import run_tiers
+    from streams.reviewers.service import run_reviewers
 
-    asyncio.run(run_tiers(load_settings()))
+    asyncio.run(run_reviewers(load_settings()))
 
 
 @keys_app.command("create")
@@ -181,7 +181,7 @@ def sql(
 def replay(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSONL, may be gzipped")],
     out: Annotated[
-        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, deadletter.jsonl")
+        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, dead_letters.jsonl")
     ] = None,
     versions: Annotated[
         tuple[Path, Path] | None,
@@ -221,8 +221,8 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
         f"{report.dead_letters:,} bad lines, {report.events_per_second:,.0f} events/s, in {out}",
         soft_wrap=True,
     )
-    if report.parts:
-        console.print(f"other halves, or further parts, of these calls: {report.parts:,}")
+    if report.joined:
+        console.print(f"other halves, or further fragments, of these calls: {report.joined:,}")
     if report.repeats:
         console.print(f"events that came before, and are judged once: {report.repeats:,}")
     if report.labels:
@@ -236,7 +236,7 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
     if report.late:
         console.print(f"{report.late:,} events are in no aggregate: their minute was closed (aggregates.lateness_s)")
     if report.first_bad:
-        where = f"bad, with the reasons in {out / 'deadletter.jsonl'}; the first: {report.first_bad}"
+        where = f"bad, with the reasons in {out / 'dead_letters.jsonl'}; the first: {report.first_bad}"
         console.print(escape(where), highlight=False, soft_wrap=True)
     if report.dead_letters == report.records:
         raise SettingsError(

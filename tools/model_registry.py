@@ -96,7 +96,7 @@ def pick(found: Iterable[Found], name: str, partition: int | None) -> list[Found
 def summary(found: Found) -> dict[str, Any]:
     """Return a version as a row of ``model list``."""
     version = found.version
-    quality = next((q for q in version.quality if q["basis"] == "all"), {})
+    quality = next((q for q in version.quality if q["estimator"] == "observed"), {})
     measures = ("precision", "recall", "auc", "calibration_error")
     return {
         "partition": found.partition,
@@ -111,7 +111,7 @@ def summary(found: Found) -> dict[str, Any]:
 
 
 def describe(found: Found) -> dict[str, Any]:
-    """Return a version in full, for ``model show``: how much moved, for whom, and the quality by basis."""
+    """Return a version in full, for ``model show``: how much moved, for whom, and the quality by estimator."""
     weights = found.version.weights
     ends = np.cumsum(weights["counts"])
     owners = ["(all)", *weights["tenants"]]

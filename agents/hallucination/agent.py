@@ -106,7 +106,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()

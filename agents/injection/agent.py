@@ -103,7 +103,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     threshold: ClassVar[float] = 0.5
 
     def __init__(

@@ -58,19 +58,19 @@ def roles(settings: Settings) -> tuple[Role, ...]:
             "worker",
             read=("events", "feedback", "snapshots", "alerts", "label_requests", "shadow", *otlp),
             write=(
-                *("events", "feedback", "scored", "alerts", "aggregates", "deadletter", "quality"),
+                *("events", "feedback", "scored", "alerts", "aggregates", "dead_letters", "quality"),
                 *("label_requests", "snapshots", "shadow"),
             ),
             groups=(settings.worker.group,),
         ),
         Role(
             "sink",
-            read=("scored", "alerts", "aggregates", "deadletter", "quality", "feedback"),
-            write=("deadletter",),
+            read=("scored", "alerts", "aggregates", "dead_letters", "quality", "feedback"),
+            write=("dead_letters",),
             groups=(settings.sink.group,),
         ),
-        Role("ingest", write=("events", "feedback", "deadletter")),
-        Role("tiers", read=("scored",), write=("verdicts", "feedback"), groups=(f"{settings.tiers.group}-*",)),
+        Role("ingest", write=("events", "feedback", "dead_letters")),
+        Role("reviewers", read=("scored",), write=("verdicts", "feedback"), groups=(f"{settings.reviewers.group}-*",)),
         Role("services", read=("alerts",), write=("events", "feedback", *otlp), groups=("alerts-*",)),
     )
 

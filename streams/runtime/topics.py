@@ -42,12 +42,12 @@ TOPICS = (
     Topic("scored", "events with their signals"),
     Topic("alerts", "changes of state of alerts", _COMPACT),
     Topic("aggregates", "one-minute windows"),
-    Topic("deadletter", "records that could not be judged"),
+    Topic("dead_letters", "records that could not be judged"),
     Topic("quality", "live quality of the agents, by labels"),
     Topic("label_requests", "events whose labels are worth having"),
     Topic("snapshots", "state of the workers", _COMPACT),
     Topic("shadow", "what a second version would have said", needed=False),
-    Topic("verdicts", "what the tiers said", needed=False),
+    Topic("verdicts", "what the reviewers said", needed=False),
 )
 
 

@@ -23,7 +23,7 @@ AWAY_S = 60
 RATE = 250
 EVENTS = RATE * (AWAY_S + 20)
 # Two in a hundred calls are that slow, and ten seconds of event time pass in a sixth of a second: alerts all the time.
-RULES = "rules: [{name: slow-call, over: event, metric: latency_ms, above: 1500, window_s: 10, cooldown_s: 0}]"
+RULES = "rules: [{name: slow-call, type: event, metric: latency_ms, threshold: 1500, window_s: 10, cooldown_s: 0}]"
 
 
 async def note_alerts(settings: Settings, arrivals: list[float]) -> None:

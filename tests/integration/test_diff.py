@@ -26,9 +26,9 @@ from tools.diff import diff
 from tools.diff.episodes import Episode, Episodes, changes, match
 from tools.replay import replay
 
-ATTEMPT: dict[str, Any] = {"name": "attempt", "over": "event", "metric": "injection.score", "above": 0.9}
+ATTEMPT: dict[str, Any] = {"name": "attempt", "type": "event", "metric": "injection.score", "threshold": 0.9}
 SLOW: dict[str, Any] = {
-    "name": "slow", "over": "quantile", "metric": "latency_ms", "q": 0.9, "above": 900, "window_s": 20,
+    "name": "slow", "type": "quantile", "metric": "latency_ms", "q": 0.9, "threshold": 900, "window_s": 20,
 }  # fmt: skip
 
 

@@ -98,7 +98,7 @@ async def test_a_bad_event_among_good_ones_is_told_and_dead_lettered_and_the_oth
     told = [(p["index"], p["reason"], p["field"]) for p in answer.told["problems"]]
     assert told == [(1, "contract", "event_id"), (2, "decode", ""), (4, "contract", "latency_ms")]
     assert sorted(r.value for r in await read_all(tree, "events")) == sorted(RAWS[:2])
-    letters = await values(tree, "deadletter")
+    letters = await values(tree, "dead_letters")
     assert sorted(base64.b64decode(x["raw"]) for x in letters) == sorted(bad)
     assert {(x["source_topic"], x["key"]) for x in letters} == {("http/v1/events", "anonymous")}
 
@@ -107,7 +107,7 @@ async def test_a_body_of_nothing_but_bad_events_is_refused_and_nothing_of_it_is_
     async with running(tree) as client:
         answer = await client.post("/v1/events", b'{"a": 1}\nx')
     assert (answer.status, answer.told["rejected"]) == (400, 2)
-    assert await read_all(tree, "deadletter") == []
+    assert await read_all(tree, "dead_letters") == []
 
 
 async def test_labels_go_to_their_topic_under_the_key_of_their_event(tree: Settings) -> None:
@@ -404,8 +404,8 @@ async def test_its_pages_show_its_metrics(tree: Settings) -> None:
             text = await (await http.get("/metrics")).text()
             assert (await http.get("/ready")).status == 200
         await runner.cleanup()
-    assert 'ingest_requests_total{path="/v1/events",status="202"}' in text
-    assert 'ingest_records_total{outcome="accepted",path="/v1/events"}' in text
+    assert 'streamgauge_ingest_requests_total{path="/v1/events",status="202"}' in text
+    assert 'streamgauge_ingest_records_total{outcome="accepted",path="/v1/events"}' in text
 
 
 @pytest.fixture

@@ -90,5 +90,5 @@ def test_a_command_in_the_log_is_obeyed_at_its_place() -> None:
     pipeline = build_pipeline(0, Settings())
     pipeline.process([Record(0, item, line)])
     learner = next(a.learner for a in pipeline.agents if isinstance(a, InjectionAgent))
-    assert learner.counts.obeyed == 1
+    assert learner.counts.command_applied == 1
     assert pipeline.offset == 0

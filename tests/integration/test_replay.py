@@ -30,7 +30,7 @@ def test_a_bad_line_is_told_with_its_place_and_kept_with_its_reason(tmp_path: Pa
     assert f"{len(calls)} calls scored" in said
     assert "2 bad lines" in said
     assert f"the first: {source}:5: " in said
-    rows = (tmp_path / "out" / "deadletter.jsonl").read_bytes().splitlines()
+    rows = (tmp_path / "out" / "dead_letters.jsonl").read_bytes().splitlines()
     letters = [DeadLetter.model_validate_json(row) for row in rows]
     assert [(d.source_topic, d.source_offset, d.reason) for d in letters] == [
         (str(source), 5, "decode"),
@@ -67,7 +67,7 @@ def test_what_became_of_each_line_is_told(tmp_path: Path) -> None:
     source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, stranger, command))]))
     said = run(source, tmp_path / "out")
     assert f"304 lines: {300 - halves} calls scored" in said
-    assert f"other halves, or further parts, of these calls: {halves}" in said
+    assert f"other halves, or further fragments, of these calls: {halves}" in said
     assert "events that came before, and are judged once: 1" in said
     assert "labels: 2, of which repeated, or of no event that is remembered: 1" in said
     assert "commands to models: 1" in said

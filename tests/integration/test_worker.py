@@ -103,7 +103,7 @@ async def test_whatever_codec_a_producer_has_its_events_are_judged(
     await until(lambda: judged(worker) == 200)
     await worker.stop()
     assert await read_all(tree, "scored")
-    assert await read_all(tree, "deadletter") == []
+    assert await read_all(tree, "dead_letters") == []
 
 
 async def test_a_worker_whose_consumer_fails_says_so(kafka: KafkaBroker, settings: MakeSettings) -> None:
@@ -168,7 +168,7 @@ async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
     await until(lambda: judged(worker) == len(mixed), 90)
     assert worker.error is None
     await worker.stop()
-    letters = [_value(r) for r in await read_all(tree, "deadletter")]
+    letters = [_value(r) for r in await read_all(tree, "dead_letters")]
     origins = {(d["source_topic"], d["source_partition"], d["source_offset"]) for d in letters}
     assert len(origins) == 10_000
     assert {base64.b64decode(str(d["raw"])) for d in letters} == set(bad)

@@ -27,7 +27,7 @@ __all__ = ["Encoding", "Normalised", "Problem", "normalise_logs", "normalise_spa
 
 
 def normalise_spans(
-    raw: bytes | None, encoding: Encoding, *, tenant: str | None = None, logs_follow: bool = False
+    raw: bytes | None, encoding: Encoding, *, tenant: str | None = None, wait_for_logs: bool = False
 ) -> Normalised:
     """Return the calls and labels of an ``ExportTraceServiceRequest``.
 
@@ -39,8 +39,8 @@ def normalise_spans(
         ``proto`` (otlp_proto), ``json`` (otlp_json), or ``auto`` to tell by the first byte.
     tenant
         The sender's, where it is known otherwise; it goes before what the telemetry says.
-    logs_follow
-        Whether messages and answers may come as log records (`normalise_logs`): calls are then parts, whole as soon
+    wait_for_logs
+        Whether messages and answers may come as log records (`normalise_logs`): calls are then fragments, whole as soon
         as their span and their answer are there.
 
     Raises
@@ -50,12 +50,12 @@ def normalise_spans(
     """
     out = Normalised()
     body, reader = _checked(raw, encoding)
-    Trace(Sources(tenant), out, logs_follow).read(reader.spans(body, out))
+    Trace(Sources(tenant), out, wait_for_logs).read(reader.spans(body, out))
     return out
 
 
 def normalise_logs(raw: bytes | None, encoding: Encoding, *, tenant: str | None = None) -> Normalised:
-    """Return the parts of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
+    """Return the fragments of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
     out = Normalised()
     body, reader = _checked(raw, encoding)
     Journal(Sources(tenant), out).read(reader.logs(body, out))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.settings import load_settings
+from schemas.renamed import SETTINGS
+from schemas.settings import Settings, leaves, load_settings
 
 
 def said() -> str:
@@ -77,3 +78,35 @@ def test_an_environment_variable_that_is_no_json_is_named(monkeypatch: pytest.Mo
     monkeypatch.setenv("STREAMGAUGE_PRICES", "{bad")
     assert '"prices"' in said()
     assert "JSON" in said()
+
+
+def test_every_new_name_of_a_setting_is_a_setting_and_no_old_one_is() -> None:
+    known = {".".join(path) for path, _ in leaves(Settings)} | set(Settings.model_fields)
+    assert set(SETTINGS.values()) <= known
+    assert not set(SETTINGS) & known
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "new"),
+    [
+        ("STREAMGAUGE_WORKER__REPEATS_REMEMBERED", "1", "STREAMGAUGE_WORKER__DEDUP_WINDOW"),
+        ("STREAMGAUGE_TIERS__JUDGE__URL", "http://127.0.0.1/v1", "STREAMGAUGE_REVIEWERS__JUDGE__URL"),
+        ("streamgauge_tiers", '{"group": "g"}', "STREAMGAUGE_REVIEWERS"),
+    ],
+)
+def test_a_variable_of_an_old_name_is_an_error_that_names_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, new: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert said() == f"settings: {variable}: renamed to {new}"
+
+
+@pytest.mark.parametrize(("old", "new"), SETTINGS.items())
+def test_an_old_name_in_a_file_is_an_error_that_names_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    path = tmp_path / "settings.yaml"
+    part, _, name = old.partition(".")
+    path.write_text(f"{part}: {{{name}: 1}}" if name else f"{part}: {{group: g}}")
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(path))
+    assert said() == f"settings: {old}: renamed to {new}"

@@ -33,9 +33,9 @@ def test_an_event_goes_on_as_it_was_sent_under_its_key() -> None:
 
 
 def test_a_tenant_that_is_left_out_is_the_keys() -> None:
-    key, value = row(raw(tenant=None, labels={"tenant": "x"}), CLINIC)
+    key, value = row(raw(tenant=None, tags={"tenant": "x"}), CLINIC)
     assert (key, orjson.loads(value)["tenant"]) == (b"clinic/triage", "clinic")
-    assert orjson.loads(value) == GOOD | {"labels": {"tenant": "x"}}
+    assert orjson.loads(value) == GOOD | {"tags": {"tenant": "x"}}
 
 
 @pytest.mark.parametrize(("change", "field"), [({"tenant": "bank"}, "tenant"), ({"app": "advisor"}, "app")])

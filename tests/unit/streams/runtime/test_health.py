@@ -57,7 +57,7 @@ async def test_the_pages_answer() -> None:
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
             assert (await http.get("/health")).status == 200
             assert (await (await http.get("/ready")).json())["ready"] is True
-            assert "worker_events_total" in await (await http.get("/metrics")).text()
+            assert "streamgauge_worker_events_total" in await (await http.get("/metrics")).text()
             alive = False
             assert (await http.get("/health")).status == 503
     finally:
