@@ -39,6 +39,7 @@ CHECKED = [
     "docs/models/campaign.md",
     "docs/models/conversation.md",
     "docs/models/guardrail.md",
+    "docs/models/hallucination.md",
     "docs/operations.md",
     "docs/otlp.md",
     "docs/reviewers.md",
