@@ -45,8 +45,8 @@ HEAD = """# Model card: hallucination
 
 Written by `training/train_hallucination.py`; change it there.
 
-**Model.** Logistic regression with sign constraints over {features} lexical features of a response against its documents
-and tool results (`agents/hallucination/features.py` names them), updated online from feedback. The shipped weights are
+**Model.** Logistic regression with sign constraints over {features} lexical features of a response against its
+documents and tool results (`agents/hallucination/features.py` names them), updated online from feedback. The shipped weights are
 trained on `hallucination_train` (permissive licences) and on small edits of its supported answers
 (`training/hallucination_edits.py`). `hallucination_eval` is used for measurement only.
 
@@ -60,8 +60,8 @@ and a free paraphrase is scored as unsupported. Use the flag to rank events and 
 **Targets.** Mean AUC of .78 over unseen sources, no source under .60. Reached: {reached:.3f}; under .60: {under}.
 
 **Threshold.** {threshold}: the lowest with at most {limit:.0%} false positives on sources unseen in training, averaged
-over sources. An application whose scores exceed it in more than {share:.0%} of events gets a higher threshold, raised by
-at most {rise} in log odds (`agents/hallucination/thresholds.py`); its effect is measured below. The score is a
+over sources. An application whose scores exceed it in more than {share:.0%} of events gets a higher threshold, raised
+by at most {rise} in log odds (`agents/hallucination/thresholds.py`); its effect is measured below. The score is a
 probability where supported and unsupported answers are equally frequent; elsewhere it is a ranking.
 
 **Uncertainty.** The signal also reports the disagreement between the choices of a call, or with the previous answer to
@@ -69,8 +69,8 @@ the same question and context, and the log-probability of the tokens. No labelle
 ship as 0, and labels of the stream can only raise them. No training row has an unsupported URL, e-mail address or
 citation mark; these have the weight of an unsupported name (set by hand).
 
-**Abstention.** An answer of up to 400 characters that only states that it has no answer, or where to ask ("The passages
-do not say. Please ask our staff."), makes no claim. It has no score, with the reason `abstention`
+**Abstention.** An answer of up to 400 characters that only states that it has no answer, or where to ask
+("The passages do not say. Please ask our staff."), makes no claim. It has no score, with the reason `abstention`
 (`agents/hallucination/abstention.py` lists the forms: English, and a few refusals in nine other languages; other forms
 are scored). Before, all of them were flagged at .735, and a service that abstains correctly raised hallucination-burst.
 No set here has such answers; of its 24,244 other answers one is classified as an abstention.
@@ -91,8 +91,8 @@ Leave-source-out over `hallucination_train` unless stated otherwise, with a prot
   between two matching words, hedges: among the candidates of the first item, which were worse together.
 - Character n-grams, a feature before: weight 0 once the edits are trained on, and 14 of 83 us.
 - Upper bound of the features: models fitted inside each of the 16 sources by cross-validation (logistic regression over
-  all candidates) have AUC .57 on bump, .61 on covidfact, .62 on ab_expertqa, .65 on fool_me_twice, .68 on climate_fever.
-  Exceeding these needs a model that reads meaning, not a faster one (see [reviewers](../reviewers.md)).
+  all candidates) have AUC .57 on bump, .61 on covidfact, .62 on ab_expertqa, .65 on fool_me_twice, .68 on
+  climate_fever. Exceeding these needs a model that reads meaning, not a faster one (see [reviewers](../reviewers.md)).
 
 ## Limits
 
@@ -266,7 +266,7 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
 def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
     """Recall and false positives in the second half of each source, at the shipped and at its own threshold."""
     lines = [
-        "| source | recall | false positives | recall, application threshold | false positives, application threshold |"
+        "| source | recall | false positives | recall, adapted | false positives, adapted |"
     ]
     lines.append("|---|---|---|---|---|")
     for source in np.unique(data.source):
