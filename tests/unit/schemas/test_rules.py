@@ -45,11 +45,11 @@ def test_a_wrong_rule_is_told_by_its_name_and_field(
 
 def test_a_misspelt_field_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
-    path.write_text("rules: [{name: attacks, over: event, metric: injection.score, abov: 0.9}]")
+    path.write_text("rules: [{name: attacks, type: event, metric: injection.score, threshol: 0.9}]")
     with pytest.raises(SettingsError) as error:
         load_rules(path)
-    assert error.value.suggestion == "above"
-    assert "above" in str(error.value)
+    assert error.value.suggestion == "threshold"
+    assert "threshold" in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
