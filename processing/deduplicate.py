@@ -69,7 +69,7 @@ class Repeats:
             if len(names) > self.size:
                 state = _latest(state, self.size)
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"repeats: {error}; it starts cold") from error
+            raise StateError(f"repeats: {error}; it starts cold", part="repeats") from error
         self._restore(state)
 
     @strict_restore

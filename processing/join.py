@@ -256,7 +256,7 @@ class Joiner:
             of_halves = JoinCounts(*values["counts"])
             times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"join: {error}; it starts cold") from error
+            raise StateError(f"join: {error}; it starts cold", part="join") from error
         self._waiting, self.counts, self._times = waiting, of_halves, times
         self._queues, self._silent = {}, []
         for key in waiting:

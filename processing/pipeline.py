@@ -147,9 +147,7 @@ class Pipeline:
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
-        for agent in self.agents:
-            if isinstance(agent, Learns):
-                agent.learner.follow(self.watermarks)
+        self._share_watermarks()
         self.offset = -1
         self.busy = ""
         self.learned = self.ignored = 0
@@ -294,12 +292,19 @@ class Pipeline:
         for name, home in homes.items():
             try:
                 if name not in parts:
-                    raise StateError(f"{name}: the snapshot has no such part")
+                    raise StateError(f"{name}: the snapshot has no such part", part=name)
                 home.restore(parts[name])
             except StateError:
                 cold.append(name)
+        # An agent that continues from a state has another learner.
+        self._share_watermarks()
         self.offset = offset
         return cold
+
+    def _share_watermarks(self) -> None:
+        for agent in self.agents:
+            if isinstance(agent, Learns):
+                agent.learner.follow(self.watermarks)
 
 
 def _with_cost(raw: bytes, call: LLMEvent) -> bytes:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from schemas.errors import SettingsError
+from schemas.errors import SettingsCode, SettingsError
 from schemas.files import read_yaml
 from schemas.renamed import RULE_FIELDS
 
@@ -100,7 +100,22 @@ def load_rules(path: Path = DEFAULT_RULES) -> RuleSet:
     except ValidationError as error:
         unknown_first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         told = "; ".join(_told(e, found) for e in unknown_first)
-        raise SettingsError(f"{name}: {told}; docs/contracts/rules.md has all fields") from error
+        field, code, suggestion = _at_fault(unknown_first[0])
+        raise SettingsError(
+            f"{name}: {told}; docs/contracts/rules.md has all fields", field, code, path=path, suggestion=suggestion
+        ) from error
+
+
+def _at_fault(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
+    """Return field, code and suggestion of what is wrong with a rule."""
+    field = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        if name in RULE_FIELDS:
+            return field, "renamed", RULE_FIELDS[name]
+        near = get_close_matches(name, Rule.model_fields, n=1)
+        return field, "unknown", near[0] if near else ""
+    return field, "missing" if error["type"] == "missing" else "invalid", ""
 
 
 def _told(error: ErrorDetails, found: Any) -> str:

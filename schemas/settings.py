@@ -6,6 +6,7 @@ A YAML file (named by ``STREAMGAUGE_CONFIG``), then the environment (``STREAMGAU
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from schemas.errors import SettingsError
+from schemas.errors import SettingsCode, SettingsError
 from schemas.files import read_yaml
 from schemas.renamed import ENV_PREFIX, new_setting, renamed_variables
 from schemas.urls import check_url
@@ -444,7 +445,12 @@ class Settings(BaseSettings):
             name = f"STREAMGAUGE_CONFIG={path}"
             found = read_yaml(Path(path), name)
             if not isinstance(found, dict | None):
-                raise SettingsError(f"{name}: holds no settings; write them as `kafka: {{brokers: ...}}`")
+                raise SettingsError(
+                    f"{name}: holds no settings; write them as `kafka: {{brokers: ...}}`",
+                    "STREAMGAUGE_CONFIG",
+                    "malformed",
+                    path=Path(path),
+                )
             sources.append(InitSettingsSource(settings_cls, found or {}))
         return tuple(sources)
 
@@ -464,13 +470,32 @@ def load_settings(**overrides: object) -> Settings:
     # pydantic-settings ignores a variable whose first name is no field: one of a renamed part would have no effect.
     if renamed := renamed_variables(os.environ):
         told = "; ".join(f"{old}: renamed to {new}" for old, new in sorted(renamed.items()))
-        raise SettingsError(f"settings: {told}")
+        first = min(renamed)
+        raise SettingsError(f"settings: {told}", first, "renamed", suggestion=renamed[first])
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("settings: " + "; ".join(map(_told, error.errors()))) from error
+        field, code, suggestion = _at_fault(error.errors()[0])
+        told = "; ".join(map(_told, error.errors()))
+        raise SettingsError(f"settings: {told}", field, code, suggestion=suggestion) from error
     except SourceError as error:
-        raise SettingsError(f"settings: {error}; in the environment its value is JSON") from error
+        named = re.search(r'field "(\w+)"', str(error))
+        field = named[1] if named else ""
+        raise SettingsError(f"settings: {error}; in the environment its value is JSON", field, "malformed") from error
+
+
+def _at_fault(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
+    """Return field, code and suggestion of what is wrong with a setting."""
+    field = ".".join(map(str, error["loc"]))
+    known = [".".join(path) for path, _ in leaves(Settings)]
+    if error["type"] == "extra_forbidden":
+        if new := new_setting(field):
+            return field, "renamed", new
+        near = get_close_matches(field, known, n=1)
+        return field, "unknown", near[0] if near else ""
+    # A validator of a whole part names the setting itself, first of all.
+    named = error["msg"].removeprefix("Value error, ").partition(":")[0]
+    return named if named in known else field, "missing" if error["type"] == "missing" else "invalid", ""
 
 
 def _told(error: ErrorDetails) -> str:

@@ -167,13 +167,15 @@ def sql(
     from streams.connectors.clickhouse import connect
 
     if re.search(r"\bFORMAT\s+(?!ASC\b|DESC\b)[A-Z]\w+\s*;?\s*$", query):  # a column may be called format
-        raise SettingsError("query: leave FORMAT out; a terminal gets a table, a pipe tab-separated values")
+        raise SettingsError(
+            "query: leave FORMAT out; a terminal gets a table, a pipe tab-separated values", "query", "conflict"
+        )
     settings = load_settings().clickhouse
     client = connect(settings, settings.database)
     try:
         result = client.query(query)
     except ClickHouseError as error:
-        raise SettingsError(f"query: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"query: {str(error).splitlines()[0]}", "query") from error
     show(result.column_names, result.result_rows, console)
 
 
@@ -204,7 +206,7 @@ def replay(
     any part of the settings; it lies over the settings at hand. Exit code 4 if any alert differs, 0 if none does.
     """
     if (out is None) == (versions is None):
-        raise SettingsError("replay: give either --out FOLDER or --diff OLD NEW")
+        raise SettingsError("replay: give either --out FOLDER or --diff OLD NEW", "--out", "conflict")
     if out is not None:
         _replay(files, out, partition)
     elif versions is not None:
@@ -240,7 +242,9 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
         console.print(escape(where), highlight=False, soft_wrap=True)
     if report.dead_letters == report.records:
         raise SettingsError(
-            f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md"
+            f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md",
+            code="malformed",
+            path=files[0],
         )
 
 

@@ -95,11 +95,18 @@ def replay(
     a scope that falls silent stays as it is.
     """
     if partition is not None and len(files) != 1:
-        raise SettingsError(f"replay: --partition {partition} goes with one file: what that partition held")
+        raise SettingsError(
+            f"replay: --partition {partition} goes with one file: what that partition held", "--partition", "conflict"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--out {out}: {error.strerror}; name a folder that can be made or is there") from error
+        raise SettingsError(
+            f"--out {out}: {error.strerror}; name a folder that can be made or is there",
+            "--out",
+            "unreadable",
+            path=out,
+        ) from error
     warm(settings)
     begin = time.perf_counter()
     with (

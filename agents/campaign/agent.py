@@ -169,10 +169,14 @@ class CampaignAgent:
         fresh = CampaignAgent(self.config)
         try:
             if (state["version"], state["config"]) != (self.version, asdict(self.config)):
-                raise ValueError("made by another version or with other settings")
+                raise StateError(
+                    "campaign: made by another version or with other settings; start cold",
+                    part="campaign",
+                    code="settings",
+                )
             fresh._fill(state)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StateError(f"campaign: {error!r}; start cold") from error
+            raise StateError(f"campaign: {error!r}; start cold", part="campaign") from error
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:

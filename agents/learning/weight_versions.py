@@ -145,7 +145,7 @@ def from_file(file: WeightsFile) -> dict[str, Any]:
     except binascii.Error as error:
         raise StateError(f"weights {file.version}: {error}; export them again") from error
     if hashlib.sha256(features + moves).hexdigest() != file.sha256 or len(features) % 4 or len(moves) % 4:
-        raise StateError(f"weights {file.version}: the checksum differs; export them again")
+        raise StateError(f"weights {file.version}: the checksum differs; export them again", code="checksum")
     weights = {
         "tenants": list(file.tenants),
         "counts": np.array(file.counts, np.int64),

@@ -277,7 +277,7 @@ class AlertEngine:
         try:
             self._restore(with_rules(state, self.rules))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise StateError(f"alerts: {error!r}; they start cold") from error
+            raise StateError(f"alerts: {error!r}; they start cold", part="alerts") from error
 
     @strict_restore
     def _restore(self, state: Mapping[str, Any]) -> None:

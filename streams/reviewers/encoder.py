@@ -49,10 +49,16 @@ class EncoderReviewer:
 
     def __init__(self, settings: Encoder) -> None:
         if settings.model_file is None or settings.tokenizer_file is None:
-            raise SettingsError("reviewers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)")
+            unset = "model_file" if settings.model_file is None else "tokenizer_file"
+            raise SettingsError(
+                "reviewers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)",
+                f"reviewers.encoder.{unset}",
+                "missing",
+            )
         if settings.overlap_tokens * 2 > settings.max_tokens:
             raise SettingsError(
-                "reviewers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on"
+                "reviewers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on",
+                "reviewers.encoder.overlap_tokens",
             )
         self._settings = settings
         self._classify = _Classifier(settings, settings.model_file, settings.tokenizer_file)
@@ -82,7 +88,11 @@ class _Classifier:
             import onnxruntime  # noqa: PLC0415 - an optional dependency
             from tokenizers import Tokenizer  # noqa: PLC0415 - the same
         except ImportError as error:
-            raise SettingsError(f"reviewers.encoder: {error}; pip install 'streamgauge-monitor[reviewers]'") from error
+            raise SettingsError(
+                f"reviewers.encoder: {error}; pip install 'streamgauge-monitor[reviewers]'",
+                "reviewers.encoder",
+                "unavailable",
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
         named = f"reviewers.encoder.model_file={model}, reviewers.encoder.tokenizer_file={tokenizer}"
@@ -92,10 +102,20 @@ class _Classifier:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # both libraries raise bare exceptions of their own
-            raise SettingsError(f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json") from error
+            raise SettingsError(
+                f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json",
+                "reviewers.encoder.model_file",
+                "malformed",
+                path=model,
+            ) from error
         self._inputs = [i.name for i in self._session.get_inputs()]
         if unknown := sorted(set(self._inputs) - _KNOWN):
-            raise SettingsError(f"reviewers.encoder.model_file={model}: it wants {unknown}; export a text classifier")
+            raise SettingsError(
+                f"reviewers.encoder.model_file={model}: it wants {unknown}; export a text classifier",
+                "reviewers.encoder.model_file",
+                "malformed",
+                path=model,
+            )
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_tokens, stride=settings.overlap_tokens)
         self._settings = settings
@@ -107,9 +127,17 @@ class _Classifier:
         try:
             logits = self._logits([self._tokenizer.encode("a").ids or [0]])
         except Exception as error:  # onnxruntime's own
-            raise SettingsError(f"reviewers.encoder.model_file={self._settings.model_file}: {_line(error)}") from error
+            raise SettingsError(
+                f"reviewers.encoder.model_file={self._settings.model_file}: {_line(error)}",
+                "reviewers.encoder.model_file",
+                "malformed",
+                path=self._settings.model_file,
+            ) from error
         if logits.ndim != 2 or not self._label < max(2, logits.shape[1]):
-            raise SettingsError(f"reviewers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}")
+            raise SettingsError(
+                f"reviewers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}",
+                "reviewers.encoder.label",
+            )
 
     def worst(self, texts: Sequence[str]) -> float | None:
         """Return the highest probability over the windows of some texts; None where there is nothing to read."""
@@ -155,10 +183,19 @@ def _label(settings: Encoder) -> int:
             config = json.loads(text)
             names = {str(name): int(index) for index, name in config["id2label"].items()}
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            raise SettingsError(f"{name}: no id2label in it; give the config.json of the model") from error
+            raise SettingsError(
+                f"{name}: no id2label in it; give the config.json of the model",
+                "reviewers.encoder.config_file",
+                "malformed",
+                path=settings.config_file,
+            ) from error
     if settings.label not in names:
         known = ", ".join(names) or "none: give config_file"
-        raise SettingsError(f"reviewers.encoder.label={settings.label}: not a number, and of names there are {known}")
+        raise SettingsError(
+            f"reviewers.encoder.label={settings.label}: not a number, and of names there are {known}",
+            "reviewers.encoder.label",
+            "unknown",
+        )
     return names[settings.label]
 
 

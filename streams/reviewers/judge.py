@@ -61,7 +61,7 @@ class JudgeReviewer:
 
     def __init__(self, settings: Judge) -> None:
         if not settings.url or not settings.model:
-            raise SettingsError("reviewers.judge: give url (https://host/v1) and model")
+            raise SettingsError("reviewers.judge: give url (https://host/v1) and model", "reviewers.judge", "missing")
         self._settings = settings
         self._url = settings.url.rstrip("/") + "/chat/completions"
         key = settings.key.get_secret_value() if settings.key else ""

@@ -91,7 +91,9 @@ def create_acls(settings: Settings) -> int:
             granted.result(_WAIT_S)
     except (KafkaException, TimeoutError) as error:
         raise BrokerError(
-            f"kafka.brokers={kafka.brokers}: {error}; ACLs are made by a super user, where an authorizer is configured"
+            f"kafka.brokers={kafka.brokers}: {error}; ACLs are made by a super user, where an authorizer is configured",
+            "kafka.brokers",
+            "not_granted",
         ) from error
     return len(wanted)
 

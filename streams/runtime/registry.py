@@ -17,7 +17,7 @@ from agents.learning import LearningConfig
 from processing.pipeline import Pipeline
 from processing.pricing import Price
 from schemas.errors import SettingsError
-from schemas.files import read_json
+from schemas.files import read_json, setting_of
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
@@ -99,7 +99,12 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
         weights=file,
     )
     if not agent.learner.command(command):
-        raise SettingsError(f"{setting}: damaged, or of another agent or release; export it anew")
+        raise SettingsError(
+            f"{setting}: damaged, or of another agent or release; export it anew",
+            setting_of(setting),
+            "malformed",
+            path=path,
+        )
     return agent
 
 

@@ -214,8 +214,9 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
 
 @pytest.mark.parametrize("text", ["kafka: {brokers: 'elsewhere:9092'}", "worker: {join_timeout_s: 5}"])
 def test_a_shadow_may_not_have_other_events_than_the_first(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError, match="replay --diff"):
+    with pytest.raises(SettingsError) as raised:
         planned(tmp_path, text)
+    assert (raised.value.field, raised.value.code) == ("worker.shadow_file", "conflict")
 
 
 def test_without_a_file_there_is_no_shadow() -> None:

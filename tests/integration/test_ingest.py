@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import re
 import signal
 import ssl
 import zlib
@@ -145,7 +146,7 @@ async def test_a_body_that_is_refused_says_why(  # noqa: PLR0917 - the columns o
     async with running(tree.model_copy(update={"ingest": small})) as client:
         answer = await client.post("/v1/events", body, content_type, **headers)
         assert (answer.status, answer.told["reason"]) == (status, reason)
-        assert "; " in answer.told["error"] or ": " in answer.told["error"]
+        assert answer.told["error"]
         assert client.gateway.door.room.used == 0
 
 
@@ -245,8 +246,9 @@ async def test_a_key_is_taken_away_without_a_restart(tree: Settings, tmp_path: P
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.example"])
 def test_without_keys_only_this_machine_is_served(settings: MakeSettings, host: str) -> None:
-    with pytest.raises(SettingsError, match=r"ingest\.keys_file"):
+    with pytest.raises(SettingsError) as raised:
         check_open(settings("127.0.0.1:1", ingest={"host": host}).ingest)
+    assert (raised.value.field, raised.value.code) == ("ingest.keys_file", "missing")
     check_open(settings("127.0.0.1:1", ingest={"host": host, "allow_anonymous": True}).ingest)
     check_open(settings("127.0.0.1:1", ingest={"host": host, "keys_file": "keys.yaml"}).ingest)
 
@@ -271,7 +273,7 @@ async def test_the_command_reads_its_keys_again_when_it_is_told_and_ends_when_it
             assert sent.status == 202
         await asyncio.to_thread(service.stop)
     assert service.exits == [0]
-    assert "1 keys" in (tmp_path / "log").read_text()
+    assert re.search(r" INFO .*keys\.yaml.*\b1\b", (tmp_path / "log").read_text())
 
 
 # OTLP
@@ -427,5 +429,6 @@ async def test_it_speaks_tls(tree: Settings, certificate: tuple[Path, Path]) -> 
 
 def test_a_certificate_that_is_not_there_is_a_setting_that_is_wrong(tree: Settings, tmp_path: Path) -> None:
     ingest = tree.ingest.model_copy(update={"tls_cert_file": tmp_path / "none.pem"})
-    with pytest.raises(SettingsError, match="tls_cert_file"):
+    with pytest.raises(SettingsError) as raised:
         Gateway(tree.model_copy(update={"ingest": ingest}))
+    assert (raised.value.field, raised.value.code) == ("ingest.tls_cert_file", "unreadable")

@@ -204,5 +204,6 @@ async def test_tries_are_counted_by_what_came_of_them() -> None:
 
 
 def test_a_judge_without_a_model_is_a_wrong_setting() -> None:
-    with pytest.raises(SettingsError, match=r"reviewers\.judge"):
+    with pytest.raises(SettingsError) as raised:
         JudgeReviewer(Judge(url="http://127.0.0.1/v1"))
+    assert (raised.value.field, raised.value.code) == ("reviewers.judge", "missing")

@@ -274,13 +274,15 @@ def test_a_long_identifier_costs_no_event_and_is_marked(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["tenant", "app"])
 def test_a_long_name_of_a_tenant_or_an_app_is_refused(field: str) -> None:
-    with pytest.raises(ContractError, match=field):
+    with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(call(1, 1) | {field: LONG}))
+    assert raised.value.field == field
 
 
 def test_what_is_wrong_besides_is_told() -> None:
-    with pytest.raises(ContractError, match="latency_ms"):
+    with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(call(1, 1, conversation_id=LONG, latency_ms=-1)))
+    assert "latency_ms" in raised.value.fields
 
 
 def test_nested_names_and_keys_are_bounded_and_nothing_is_kept_from_the_agents() -> None:

@@ -67,8 +67,9 @@ def test_a_key_is_not_sent_without_encryption(url: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("STREAMGAUGE_REVIEWERS__JUDGE__URL", url)
     assert load_settings().reviewers.judge.url == url  # without a key
     monkeypatch.setenv("STREAMGAUGE_REVIEWERS__JUDGE__KEY", KEY)
-    with pytest.raises(SettingsError, match=r"reviewers\.judge\.url.*https://") as error:
+    with pytest.raises(SettingsError) as error:
         load_settings()
+    assert error.value.field == "reviewers.judge.url"
     assert KEY not in str(error.value)
 
 
@@ -88,8 +89,9 @@ def test_a_key_is_sent_to_this_machine_or_encrypted(url: str) -> None:
 )
 def test_what_is_no_plain_address_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMGAUGE_REVIEWERS__JUDGE__URL", url)
-    with pytest.raises(SettingsError, match=r"reviewers\.judge\.url") as error:
+    with pytest.raises(SettingsError) as error:
         load_settings()
+    assert error.value.field == "reviewers.judge.url"
     assert "CANARY" not in str(error.value)
 
 

@@ -64,9 +64,11 @@ def normalise_logs(raw: bytes | None, encoding: Encoding, *, tenant: str | None 
 
 def _checked(raw: bytes | None, encoding: Encoding) -> tuple[bytes, ModuleType]:
     if raw is None:
-        raise DecodeError("value: null; send an OTLP export request")
+        raise DecodeError("value: null; send an OTLP export request", code="null")
     if len(raw) > MAX_BODY_BYTES:
-        raise ContractError(f"body: {len(raw)} bytes; at most {MAX_BODY_BYTES} are read; send smaller batches")
+        raise ContractError(
+            f"body: {len(raw)} bytes; at most {MAX_BODY_BYTES} are read; send smaller batches", code="too_large"
+        )
     # An export request in protobuf never begins with a brace: it would be a field 15 that no signal has.
     is_json = raw[:1] == b"{" if encoding == "auto" else encoding == "json"
     return raw, otlp_json if is_json else otlp_proto

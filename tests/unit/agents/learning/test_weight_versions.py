@@ -126,5 +126,5 @@ def test_weights_of_a_larger_table_are_refused() -> None:
     target = taught(0, 12)
     weights = dict(target.moves.weights())
     weights["features"] = weights["features"] + 10_000
-    with pytest.raises(ValueError, match="features up to"):
+    with pytest.raises(ValueError, match=str(weights["features"].max())):
         target.moves.load(weights)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from agents.base import Change, Chunk, milliseconds
 from processing.alerting import AlertEngine
@@ -130,8 +131,8 @@ def test_a_change_fires_with_its_evidence() -> None:
         77,
         2,
     )
-    assert "from 100 to 900" in alert.summary
-    assert "v=2 went from 0% to 100%" in alert.summary
+    for printed in ("100", "900", "v=2", "0%", "100%"):
+        assert printed in alert.summary
     assert AlertEngine(rules(type="change", metric="injection.rate"), 2).process(chunk, {}, [change]) == []
 
 
@@ -172,7 +173,7 @@ def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
 ) -> None:
     facts: dict[str, Any] = {"slices": {"language=en": moved}, "causes": causes}
     change = Change(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
-    assert "went from" not in of_change(change)
+    assert "language=en" not in of_change(change)
 
 
 def test_a_rule_for_one_app_leaves_the_others_alone() -> None:
@@ -181,8 +182,10 @@ def test_a_rule_for_one_app_leaves_the_others_alone() -> None:
 
 
 def test_a_metric_that_no_event_has_is_refused_with_the_choice() -> None:
-    with pytest.raises(SettingsError, match=r"injection.score"):
+    with pytest.raises(SettingsError) as raised:
         AlertEngine(rules(type="event", metric="injection.scor", threshold=0.9), 0)
+    error = raised.value
+    assert (error.field, error.code, error.suggestion) == ("metric", "unknown", "injection.score")
 
 
 @given(
@@ -230,5 +233,7 @@ def test_a_change_to_below_a_level_fires_one_that_stays_above_does_not() -> None
 
 
 def test_below_is_for_changes_only() -> None:
-    with pytest.raises(ValueError, match="below goes with type=change"):
+    with pytest.raises(ValidationError) as raised:
         rules(type="event", metric="injection.score", below=0.7)
+    (error,) = raised.value.errors()
+    assert error["type"] == "value_error"

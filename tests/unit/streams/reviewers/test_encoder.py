@@ -114,26 +114,31 @@ def test_the_models_name_follows_its_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "named"),
+    ("parts", "field", "code", "printed"),
     [
-        ({"label": "JAILBREAK"}, "SAFE, INJECTION"),
-        ({"label": "7"}, "label=7"),
-        ({"label": "INJECTION", "config_file": None}, "config_file"),
-        ({"tokenizer_file": None}, "tokenizer_file"),
-        ({"tokenizer_file": Path("none.json")}, "tokenizer_file=none.json"),
-        ({"overlap_tokens": 300, "max_tokens": 512}, "overlap_tokens"),
+        ({"label": "JAILBREAK"}, "label", "unknown", "INJECTION"),
+        ({"label": "7"}, "label", "invalid", "label=7"),
+        ({"label": "INJECTION", "config_file": None}, "label", "unknown", "config_file"),
+        ({"tokenizer_file": None}, "tokenizer_file", "missing", "tokenizer_file"),
+        ({"tokenizer_file": Path("none.json")}, "tokenizer_file", "unreadable", "none.json"),
+        ({"overlap_tokens": 300, "max_tokens": 512}, "overlap_tokens", "invalid", "max_tokens"),
     ],
 )
-def test_what_does_not_fit_is_said_at_the_start(tmp_path: Path, parts: dict[str, Any], named: str) -> None:
-    with pytest.raises(SettingsError, match=named):
+def test_what_does_not_fit_is_said_at_the_start(
+    tmp_path: Path, parts: dict[str, Any], field: str, code: str, printed: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
         reviewer(tmp_path, **parts)
+    assert (raised.value.field, raised.value.code) == (f"reviewers.encoder.{field}", code)
+    assert printed in str(raised.value)
 
 
 def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"not a model")
-    with pytest.raises(SettingsError, match=r"bad\.onnx"):
+    with pytest.raises(SettingsError) as raised:
         reviewer(tmp_path, model_file=bad)
+    assert (raised.value.code, raised.value.path) == ("malformed", bad)
 
 
 def test_a_model_that_wants_something_else_is_said(tmp_path: Path) -> None:
@@ -142,11 +147,14 @@ def test_a_model_that_wants_something_else_is_said(tmp_path: Path) -> None:
     graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["y"])], "g", info, out)
     path = tmp_path / "pixels.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    with pytest.raises(SettingsError, match="pixels"):
+    with pytest.raises(SettingsError) as raised:
         reviewer(tmp_path, model_file=path)
+    assert (raised.value.code, raised.value.path) == ("malformed", path)
+    assert "['pixels']" in str(raised.value)
 
 
 def test_without_the_extra_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(SettingsError, match=r"streamgauge-monitor\[reviewers\]"):
+    with pytest.raises(SettingsError) as raised:
         reviewer(tmp_path)
+    assert (raised.value.field, raised.value.code) == ("reviewers.encoder", "unavailable")

@@ -81,8 +81,9 @@ def test_a_file_changed_after_it_was_applied_is_an_error(store: ClickHouse) -> N
         client.insert(
             "schema_migrations", [[1, "0001_events.sql", "other"]], ["number", "name", "checksum"], "streamgauge"
         )
-        with pytest.raises(StoreError, match="put changes into a new file"):
+        with pytest.raises(StoreError) as raised:
             migrate(client, Settings(clickhouse=store))
+        assert (raised.value.reason, raised.value.migration) == ("changed_migration", "0001_events.sql")
     finally:
         client.close()
 
@@ -100,9 +101,12 @@ def test_every_column_has_a_comment(store: ClickHouse) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
 def test_a_server_that_does_not_answer_is_named_by_its_settings(host: str) -> None:
-    wanted = rf"clickhouse\.host={host}, clickhouse\.port=1: no answer \(\[Errno -?\d+\] [\w ]+\); is it running\?$"
-    with pytest.raises(StoreError, match=wanted):
+    with pytest.raises(StoreError) as raised:
         connect(ClickHouse(host=host, port=1))
+    assert raised.value.reason == "unreachable"
+    for printed in (f"clickhouse.host={host}", "clickhouse.port=1", "[Errno "):
+        assert printed in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_page_of_tables_is_what_the_engine_says(store: ClickHouse) -> None:
