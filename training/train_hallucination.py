@@ -46,8 +46,8 @@ HEAD = """# Model card: hallucination
 Written by `training/train_hallucination.py`; change it there.
 
 **Model.** Logistic regression with sign constraints over {features} lexical features of a response against its
-documents and tool results (`agents/hallucination/features.py` names them), updated online from feedback. The shipped weights are
-trained on `hallucination_train` (permissive licences) and on small edits of its supported answers
+documents and tool results (`agents/hallucination/features.py` names them), updated online from feedback. The shipped
+weights are trained on `hallucination_train` (permissive licences) and on small edits of its supported answers
 (`training/hallucination_edits.py`). `hallucination_eval` is used for measurement only.
 
 **Purpose.** Detect answers with words, numbers, names, quotations or sources that the context lacks, and track their
@@ -265,9 +265,7 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
 
 def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
     """Recall and false positives in the second half of each source, at the shipped and at its own threshold."""
-    lines = [
-        "| source | recall | false positives | recall, adapted | false positives, adapted |"
-    ]
+    lines = ["| source | recall | false positives | recall, adapted | false positives, adapted |"]
     lines.append("|---|---|---|---|---|")
     for source in np.unique(data.source):
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
