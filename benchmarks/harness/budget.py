@@ -37,8 +37,8 @@ Memory per segment is the resident memory with 10,000 apps minus the resident me
 difference: the drift record, about four open one-minute windows, two alert windows of five minutes, keys, and allocator
 overhead.
 
-At a steady 1,000 events/s a fetch returns one or two records, so the fixed cost of a chunk dominates: about 1 ms, mostly
-the wait for the previous batch of outputs. Records that arrive meanwhile join the waiting chunk
+At a steady 1,000 events/s a fetch returns one or two records, so the fixed cost of a chunk dominates: about 1 ms,
+mostly the wait for the previous batch of outputs. Records that arrive meanwhile join the waiting chunk
 (`streams/worker/chunks.py`).
 """
 
