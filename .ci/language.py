@@ -38,6 +38,7 @@ CHECKED = [
     "docs/models/",
     "docs/operations.md",
     "docs/otlp.md",
+    "docs/quality.md",
     "docs/reviewers.md",
     "docs/security.md",
     "docs/shadow.md",
