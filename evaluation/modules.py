@@ -17,7 +17,8 @@ def drift_matched(f: Mapping[str, Any]) -> list[str]:
     lines = [
         (
             f"Each method at its most sensitive setting with at most one false alarm in {asked} events "
-            f"without a change. Median delay in events over {f['runs']} runs; in brackets the runs that missed the change."
+            f"without a change. Median delay in events over {f['runs']} runs; in brackets "
+            "the runs that missed the change."
         )
     ]
     for kind, methods in f["kinds"].items():

@@ -13,7 +13,8 @@ from evaluation.markdown import interval, number, prose, table
 WORST = 8
 COMPOSED = (
     "Public sets have no attacks in system prompts and few in tool results. Therefore short attacks of held-out",
-    "sources are also inserted into held-out host texts, and ranked among the same hosts without the attacks (`composed`).",
+    "sources are also inserted into held-out host texts, and ranked among the same hosts without the attacks",
+    "(`composed`).",
 )
 
 
