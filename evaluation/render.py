@@ -19,7 +19,8 @@ Every figure is measured on sources that were held out of training with their wh
 authors or templates, see the end). Near-duplicates (Jaccard similarity of character 5-grams from .8) are removed from
 training. For each fold the trainer of the shipped models trains new models from scratch, on the other families only.
 The shipped models are then measured on the evaluation file, none of which they were trained on. In brackets: 95 %
-intervals of a bootstrap over sources and their rows. All draws are seeded, so the same code and data write the same page.
+intervals of a bootstrap over sources and their rows. All draws are seeded, so the same code and data write
+the same page.
 """
 
 

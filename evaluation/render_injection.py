@@ -62,8 +62,8 @@ def _how(means: Mapping[str, Any]) -> list[str]:
         f"Means over the {every['sources']} sources with at least {figures.LEAST_ATTACKS} attacks, with",
         "equal weights. A source is ranked among all harmless rows of its role, each scored by a model that was not",
         "trained on its family. Recall and FPR of the agent use the thresholds that its trainer sets within its",
-        "training rows; recall and FPR of the other systems use 1 % false positives on the harmless rows of the *other* folds, by",
-        f"role and script. Sources of injection_train alone: AUC {interval(train['auc'])} ({train['sources']}); of",
+        "training rows; recall and FPR of the other systems use 1 % false positives on the harmless rows of the",
+        f"*other* folds, by role and script. Sources of injection_train alone: AUC {interval(train['auc'])} ({train['sources']}); of",
         f"injection_eval alone: {interval(evaluation['auc'])} ({evaluation['sources']}).",
     )
 
@@ -107,7 +107,8 @@ def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
             f"{', '.join(over) or 'none'}.",
         ),
         *prose(
-            "- The agent reads wording, not intent: a request in ordinary words that harms only in its context is missed."
+            "- The agent reads wording, not intent: a request in ordinary words that harms only in its context is",
+            "missed.",
         ),
         "- Korean attacks are of one family only, so their figures do not generalise.",
     ]
