@@ -63,7 +63,8 @@ def _how(means: Mapping[str, Any]) -> list[str]:
         "equal weights. A source is ranked among all harmless rows of its role, each scored by a model that was not",
         "trained on its family. Recall and FPR of the agent use the thresholds that its trainer sets within its",
         "training rows; recall and FPR of the other systems use 1 % false positives on the harmless rows of the",
-        f"*other* folds, by role and script. Sources of injection_train alone: AUC {interval(train['auc'])} ({train['sources']}); of",
+        "*other* folds, by role and script. Sources of injection_train alone:",
+        f"AUC {interval(train['auc'])} ({train['sources']}); of",
         f"injection_eval alone: {interval(evaluation['auc'])} ({evaluation['sources']}).",
     )
 
