@@ -18,7 +18,7 @@ chain = (PROMPT | ChatOpenAI(model="gpt-5.2") | StrOutputParser()).with_config(c
 
 def triage(question: str, user_id: str) -> str:
     """Answer a patient."""
-    with streamgauge.prompt("triage", version="v7", user_id=user_id):
+    with streamgauge.context("triage", version="v7", user_id=user_id):
         return chain.invoke({"question": question})
 
 

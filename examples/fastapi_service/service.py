@@ -13,7 +13,7 @@ from pydantic import BaseModel
 PROMPT = "You triage patients. Be brief."
 
 streamgauge.configure(tenant="clinic", app="triage")
-client = streamgauge.watch(AsyncOpenAI())
+client = streamgauge.instrument(AsyncOpenAI())
 app = FastAPI()
 
 
@@ -45,12 +45,12 @@ class Thumb(BaseModel):
 async def ask(question: Question) -> Answer:
     """Ask the model. The call is published in the background: this request never waits for Kafka."""
     conversation_id, user_id = question.conversation_id, question.user_id
-    with streamgauge.prompt("triage", version="v7", conversation_id=conversation_id, user_id=user_id) as prompt:
+    with streamgauge.context("triage", version="v7", conversation_id=conversation_id, user_id=user_id) as context:
         completion = await client.chat.completions.create(
             model="gpt-5.2",
             messages=[{"role": "system", "content": PROMPT}, {"role": "user", "content": question.text}],
         )
-    return Answer(call_id=prompt.last_call_id, text=completion.choices[0].message.content or "")
+    return Answer(call_id=context.last_call_id, text=completion.choices[0].message.content or "")
 
 
 @app.post("/feedback", status_code=202)

@@ -49,7 +49,7 @@ chain = (
 
 def answer(question: str) -> str:
     """Answer from the leaflets."""
-    with streamgauge.prompt("leaflets", version="v2"):
+    with streamgauge.context("leaflets", version="v2"):
         return chain.invoke(question)
 
 

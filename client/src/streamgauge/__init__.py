@@ -4,7 +4,7 @@ Examples
 --------
 >>> import streamgauge
 >>> publisher = streamgauge.configure("memory://docs", tenant="clinic", app="triage")
->>> with streamgauge.prompt("triage", version="v7", conversation_id="c-1"):
+>>> with streamgauge.context("triage", version="v7", conversation_id="c-1"):
 ...     pass  # calls made here carry the prompt's name and version
 """
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from streamgauge.alerts import Alert
     from streamgauge.asynchronous import AsyncEventPublisher
-    from streamgauge.context import prompt
+    from streamgauge.call_context import context
     from streamgauge.defaults import configure
     from streamgauge.errors import ConfigurationError, StreamgaugeError, SubscriptionError
     from streamgauge.feedback import send_feedback
+    from streamgauge.instrumentation import instrument, watch
     from streamgauge.integrations.decorator import call, observe
     from streamgauge.publisher import EventPublisher
     from streamgauge.stats import Stats
     from streamgauge.subscribing import AlertSubscription, subscribe_alerts
-    from streamgauge.subscribing_async import AsyncAlertSubscription, asubscribe_alerts
+    from streamgauge.subscribing_async import AsyncAlertSubscription, subscribe_alerts_async
     from streamgauge.vocabulary import Severity, State
-    from streamgauge.watching import watch
 
 _HOME = {
     "Alert": "alerts",
@@ -42,14 +42,15 @@ _HOME = {
     "Stats": "stats",
     "StreamgaugeError": "errors",
     "SubscriptionError": "errors",
-    "asubscribe_alerts": "subscribing_async",
     "call": "integrations.decorator",
     "configure": "defaults",
+    "context": "call_context",
+    "instrument": "instrumentation",
     "observe": "integrations.decorator",
-    "prompt": "context",
     "send_feedback": "feedback",
     "subscribe_alerts": "subscribing",
-    "watch": "watching",
+    "subscribe_alerts_async": "subscribing_async",
+    "watch": "instrumentation",
 }
 
 __all__ = [
@@ -64,13 +65,14 @@ __all__ = [
     "Stats",
     "StreamgaugeError",
     "SubscriptionError",
-    "asubscribe_alerts",
     "call",
     "configure",
+    "context",
+    "instrument",
     "observe",
-    "prompt",
     "send_feedback",
     "subscribe_alerts",
+    "subscribe_alerts_async",
     "watch",
 ]
 

@@ -30,7 +30,7 @@ class Alert:
         One sentence for the on-call engineer.
     value, threshold
         What was measured, and what it crossed.
-    started_at, changed_at, since
+    started_at, changed_at, change_started_at
         Event time at which it fired, of this state, and of the estimated begin of the change.
     evidence
         Event ids.
@@ -56,7 +56,7 @@ class Alert:
     changed_at: datetime
     source_partition: int
     source_offset: int
-    since: datetime | None = None
+    change_started_at: datetime | None = None
     evidence: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -146,7 +146,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "threshold": float,
     "started_at": _as_time,
     "changed_at": _as_time,
-    "since": _as_optional_time,
+    "change_started_at": _as_optional_time,
     "evidence": _as_texts,
     "source_partition": int,
     "source_offset": int,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.guard import quiet, quietly
 from streamgauge.ids import new_id
 from streamgauge.publisher import EventPublisher
@@ -29,7 +29,7 @@ class Call:
         New for each call; feedback names the call by ``call_id``.
     request_model, response_model, provider
         As the library gives them.
-    messages, documents, choices, usage, parameters, labels, groups
+    messages, documents, choices, usage, parameters, tags, groups
         Parts of the event. ``messages`` and ``documents`` are copies: the host may go on using its own.
     more
         Any other field of the event, known to the schema (``conversation_id``, ``cost_usd``) or not (``trace_id``).
@@ -47,7 +47,6 @@ class Call:
         "event_id",
         "finished",
         "groups",
-        "labels",
         "latency_ms",
         "messages",
         "more",
@@ -56,6 +55,7 @@ class Call:
         "request_model",
         "response_model",
         "system_fingerprint",
+        "tags",
         "time",
         "ttft_ms",
         "usage",
@@ -63,7 +63,7 @@ class Call:
 
     def __init__(self, publisher: EventPublisher | None = None, *, provider: str = "", request_model: str = "") -> None:
         self._publisher = publisher
-        self._context: context.Context | None = None
+        self._context: call_context.Context | None = None
         self._began = time.perf_counter()
         self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         self.event_id = new_id()
@@ -76,7 +76,7 @@ class Call:
         self.documents: list[Json] = []
         self.choices: list[Json] = []
         self.parameters: Json = {}
-        self.labels: Json = {}
+        self.tags: Json = {}
         self.groups: Json = {}
         self.usage: Json | None = None
         self.latency_ms: float | None = None
@@ -96,7 +96,7 @@ class Call:
         documents: Iterable[Mapping[str, Any]] = (),
         **more: Any,
     ) -> Call:
-        """Start the clock; prompt, conversation, user and tags come from the innermost `streamgauge.prompt`.
+        """Start the clock; prompt, conversation, user and tags come from the innermost `streamgauge.context`.
 
         Parameters
         ----------
@@ -107,19 +107,19 @@ class Call:
         messages, parameters, documents
             As in ``LLMEvent``. Documents follow those of the context.
         more
-            Any other field; it wins over the context. ``labels`` and ``groups`` are merged with it.
+            Any other field; it wins over the context. ``tags`` and ``groups`` are merged with it.
         """
         call = cls(publisher, provider=provider, request_model=request_model)
         with quiet("call"):
-            call._take_context(context.current(), more)
+            call._take_context(call_context.current(), more)
             call.messages = snapshot(list(messages))
             call.parameters = snapshot(dict(parameters or {}))
             call.documents += snapshot(list(documents))
         return call
 
-    def _take_context(self, now: context.Context, more: Json) -> None:
+    def _take_context(self, now: call_context.Context, more: Json) -> None:
         self._context = now
-        self.labels = {**now.labels, **(more.pop("labels", None) or {})}
+        self.tags = {**now.tags, **(more.pop("tags", None) or {})}
         self.groups = {**now.groups, **(more.pop("groups", None) or {})}
         self.documents = snapshot(list(now.documents))
         self.more = {
@@ -186,10 +186,10 @@ class Call:
             self.more["cost_usd"] = cost_usd
         if error is not None:
             self.more["error"] = describe(error)
-        labels = more.pop("labels", None)
+        tags = more.pop("tags", None)
         self.more.update(more)
-        if labels:
-            self.labels.update(labels)
+        if tags:
+            self.tags.update(tags)
 
     def _stop_clock(self) -> None:
         if self.latency_ms is None:
@@ -223,7 +223,7 @@ class Call:
             "latency_ms": self.latency_ms,
             "ttft_ms": self.ttft_ms,
             "groups": self.groups,
-            "labels": self.labels,
+            "tags": self.tags,
             **self.more,
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.defaults import default_publisher
 from streamgauge.guard import quiet
 from streamgauge.publisher import EventPublisher
@@ -28,7 +28,7 @@ def send_feedback(  # noqa: PLR0913 - keyword parameters, most of them optional
 
     A label has to reach the worker that judged the call: it is published under the key of the call's event, which is
     its ``conversation_id`` or, where it had none, its tenant and app. So give here what the call was published with;
-    inside of the same `prompt`, and with the same publisher, nothing has to be given. A call that the monitor has from
+    inside of the same `context`, and with the same publisher, nothing has to be given. A call that the monitor has from
     OpenTelemetry (``call_id`` is its trace id, a hyphen and its span id, in hex) goes by tenant and app alone.
 
     Parameters
@@ -49,7 +49,7 @@ def send_feedback(  # noqa: PLR0913 - keyword parameters, most of them optional
     """
     with quiet("feedback"):
         publisher = publisher or default_publisher()
-        now = context.current()
+        now = call_context.current()
         made: dict[str, Any] = {
             "kind": "feedback",
             "call_id": call_id,

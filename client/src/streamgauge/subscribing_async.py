@@ -1,4 +1,4 @@
-"""`asubscribe_alerts`: alerts as they come, for ``async for``."""
+"""`subscribe_alerts_async`: alerts as they come, for ``async for``."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class AsyncAlertSubscription:
         await self.close()
 
 
-def asubscribe_alerts(  # noqa: PLR0913 - keyword parameters, all optional
+def subscribe_alerts_async(  # noqa: PLR0913 - keyword parameters, all optional
     url: str | None = None,
     *,
     tenant: str | Collection[str] | None = None,

@@ -19,7 +19,7 @@ def program(at: Place, kafka: str, says: str) -> Path:
 
 
 def test_a_client_that_is_watched(at: Place, kafka: str) -> None:
-    at.python(program(at, kafka, "streamgauge.watch("))
+    at.python(program(at, kafka, "streamgauge.instrument("))
     ((key, event),) = records(kafka, "llm.events")
     assert (key, event["prompt_name"], event["request_model"]) == (b"c-1", "triage", "gpt-4.1-mini")
     assert event["choices"][0]["content"]

@@ -49,7 +49,7 @@ recorder = Recorder()
 
 @app.post("/items")
 async def items(item: Item) -> dict[str, str]:
-    with streamgauge.prompt("triage"):
+    with streamgauge.context("triage"):
         with streamgauge.call(provider="local", messages=[{"role": "user", "content": item.name}], publisher=recorder):
             pass
     return {"name": item.name}
@@ -81,7 +81,7 @@ from streamgauge.integrations.langchain import StreamgaugeHandler
 from streamgauge.testing import Recorder
 
 recorder = Recorder()
-with streamgauge.prompt("triage", version="v7"):
+with streamgauge.context("triage", version="v7"):
     answer = FakeListChatModel(responses=["yes"]).invoke("well?", config={"callbacks": [StreamgaugeHandler(recorder)]})
 (event,) = recorder.events
 print(answer.content, event["choices"][0]["content"], event["prompt_name"], event["prompt_version"])

@@ -23,7 +23,7 @@ SAME_EVERYWHERE: dict[str, Any] = {
     "user_id": "u-9",
     "documents": [],
     "groups": {},
-    "labels": {},
+    "tags": {},
     "system_fingerprint": None,
 }
 PROMPT: dict[str, Any] = {"version": "v7", "conversation_id": "c-1", "user_id": "u-9"}

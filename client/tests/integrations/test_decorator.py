@@ -66,7 +66,7 @@ async def test_a_call_of_an_observed_function_is_published_and_the_function_is_a
     recorder: Recorder, function: Callable[..., Any]
 ) -> None:
     observed = streamgauge.observe(provider="local", request_model="llama-3.3", publisher=recorder)(function)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert await use(observed) == ANSWER
     assert bare(only(recorder), streamed=function in KINDS[2:]) == EVENT
     for kind in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
@@ -109,7 +109,7 @@ async def test_a_generator_that_is_left_is_published_as_far_as_it_came(recorder:
     words.close()  # type: ignore[attr-defined]
     await awords.aclose()
     for event in recorder.events:
-        assert event["labels"] == {"stream": "abandoned"}
+        assert event["tags"] == {"stream": "abandoned"}
         assert event["choices"] == [{"content": "Take"}]
     assert len(recorder.events) == 2
 
@@ -185,7 +185,7 @@ def test_what_a_function_takes_and_gives_may_be_told(recorder: Recorder) -> None
     @streamgauge.observe(
         prompt_name="summary",
         prompt_version="v2",
-        labels={"team": "ward"},
+        tags={"team": "ward"},
         request=lambda given: {"messages": [{"role": "user", "content": given["note"].upper()}]},
         response=lambda result: {"choices": [{"content": result[0]}], "usage": {"output_tokens": result[1]}},
         publisher=recorder,
@@ -193,21 +193,21 @@ def test_what_a_function_takes_and_gives_may_be_told(recorder: Recorder) -> None
     def summarise(length: int, note: str) -> tuple[str, int]:
         return ANSWER, 4
 
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         summarise(3, "a note")
     event = only(recorder)
     assert (event["prompt_name"], event["prompt_version"], event["conversation_id"]) == ("summary", "v2", "c-1")
     assert event["messages"] == [{"role": "user", "content": "A NOTE"}]
     assert event["choices"] == [{"content": ANSWER}]
     assert event["usage"] == {"output_tokens": 4}
-    assert event["labels"] == {"team": "ward"}
+    assert event["tags"] == {"team": "ward"}
 
 
 def test_a_block_is_published_with_what_was_said_in_it(recorder: Recorder) -> None:
     more: dict[str, Any] = {"provider": "local", "request_model": "llama-3.3", "publisher": recorder}
     passage = {"text": "A: 200 mg."}
     with (
-        streamgauge.prompt("triage", **PROMPT),
+        streamgauge.context("triage", **PROMPT),
         streamgauge.call(**more, messages=ASKED, parameters={"temperature": 0.5}, documents=[passage]) as asked,
     ):
         asked.first_token()

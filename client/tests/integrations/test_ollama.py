@@ -60,13 +60,13 @@ def unwatched(server: Server) -> Iterator[Client]:
 @pytest.fixture
 def client(server: Server, published: Recorder) -> Iterator[Client]:
     with Client(server.url) as client:
-        yield streamgauge.watch(client, published)
+        yield streamgauge.instrument(client, published)
 
 
 @pytest.fixture
 async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(server.url) as client:
-        yield streamgauge.watch(client, published)
+        yield streamgauge.instrument(client, published)
 
 
 def chat(client: Client) -> Any:
@@ -94,7 +94,7 @@ def test_a_call_is_published_whole_and_the_host_notices_nothing(
     server: Server, published: Recorder, client: Client, unwatched: Client, use: Callable[[Client], Any]
 ) -> None:
     expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert use(client) == expected
     first, second = sent(server)
     assert second == first
@@ -122,7 +122,7 @@ async def test_an_async_call_is_published_whole_and_the_host_notices_nothing(
 ) -> None:
     async with AsyncClient(server.url) as unwatched:
         expected = await use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert await use(aclient) == expected
     streamed = use is not achat
     assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
@@ -183,9 +183,9 @@ def test_a_refused_connection_a_timeout_and_a_wrong_argument_are_published(serve
     server.will(Reply.of(api.chat("llama3.3"), hold=release))
     with Client(unused_url()) as away, Client(server.url, timeout=0.05) as hasty:
         with pytest.raises(ConnectionError):
-            chat(streamgauge.watch(away, published))
+            chat(streamgauge.instrument(away, published))
         with pytest.raises(httpx.ReadTimeout):
-            chat(streamgauge.watch(hasty, published))
+            chat(streamgauge.instrument(hasty, published))
         with pytest.raises(ValueError, match="model"):
             hasty.chat("", MESSAGES, stream=True)
     release.set()
@@ -234,7 +234,7 @@ def test_an_abandoned_stream_is_published_as_far_as_it_came(
     leave(client)
     release.set()
     event = only(published)
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert event["choices"] == [CHOICE | {"content": "Take", "finish_reason": None}]
 
 
@@ -259,7 +259,7 @@ async def test_an_abandoned_or_cancelled_async_stream_is_published_as_far_as_it_
         await reading
     release.set()
     left, cancelled = published.events
-    assert left["labels"] == {"stream": "abandoned"}
+    assert left["tags"] == {"stream": "abandoned"}
     assert cancelled["error"]["type"] == "CancelledError"
     assert [one["choices"][0]["content"] for one in (left, cancelled)] == ["Take", "Take"]
 
@@ -271,15 +271,15 @@ def test_a_stream_that_nobody_begins_to_read_is_no_call(server: Server, publishe
 
 
 def test_a_stream_keeps_the_prompt_under_which_it_was_asked_for(published: Recorder, client: Client) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         parts = client.chat("llama3.3", MESSAGES, stream=True)
-    with streamgauge.prompt("other", version="v1"):
+    with streamgauge.context("other", version="v1"):
         list(parts)
     assert only(published)["prompt_name"] == "triage"
 
 
 def test_only_this_client_is_watched_and_once(published: Recorder, client: Client, unwatched: Client) -> None:
-    assert streamgauge.watch(client, published) is client
+    assert streamgauge.instrument(client, published) is client
     chat(client)
     chat(unwatched)
     assert len(published.events) == 1

@@ -21,8 +21,8 @@ QUESTION, OTHER = "is this dose safe ?", "take two tablets"
 
 def calls(stage: Stage) -> None:
     """Classify a text, a list, and something that is no text; generate a text."""
-    classify: Any = streamgauge.watch(models.text_classifier(), stage.publisher)
-    generate: Any = streamgauge.watch(models.generator(), stage.publisher)
+    classify: Any = streamgauge.instrument(models.text_classifier(), stage.publisher)
+    generate: Any = streamgauge.instrument(models.generator(), stage.publisher)
     with stage.prompt("plain"):
         (answer,) = classify(QUESTION)
     expect = {"model": MODEL, "provider": PROVIDER}

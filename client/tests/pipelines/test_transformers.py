@@ -33,7 +33,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 def watched(pipe: Any, recorder: Recorder) -> Any:
-    return streamgauge.watch(pipe, recorder)
+    return streamgauge.instrument(pipe, recorder)
 
 
 def entropy(scores: list[float]) -> float:
@@ -272,7 +272,7 @@ def test_an_error_within_a_list_is_that_of_its_input(recorder: Recorder) -> None
 
 
 def test_the_prompt_is_carried(recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1"):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         watched(models.text_classifier(), recorder)(QUESTION)
     (event,) = recorder.events
     assert (event["prompt_name"], event["prompt_version"], event["conversation_id"]) == ("triage", "v7", "c-1")

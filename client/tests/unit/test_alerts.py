@@ -31,7 +31,7 @@ RECORD: dict[str, Any] = {
     "threshold": 0.05,
     "started_at": "2026-01-01T00:00:00Z",
     "changed_at": "2026-01-01T00:01:00Z",
-    "since": None,
+    "change_started_at": None,
     "evidence": ["e1"],
     "details": {"slice": "de"},
     "source_partition": 2,
@@ -66,7 +66,7 @@ def test_a_record_becomes_a_typed_frozen_alert() -> None:
     alert = read_alert(raw(newer_field=[1]))
     assert (alert.state, alert.severity, alert.tenant, alert.app) == ("firing", "critical", "clinic", "triage")
     assert alert.started_at == datetime(2026, 1, 1, tzinfo=UTC)
-    assert (alert.since, alert.evidence, alert.details) == (None, ("e1",), {"slice": "de"})
+    assert (alert.change_started_at, alert.evidence, alert.details) == (None, ("e1",), {"slice": "de"})
     assert alert.extra == {"newer_field": [1]}
     with pytest.raises(FrozenInstanceError):
         alert.state = "resolved"  # type: ignore[misc] # the point
@@ -179,20 +179,20 @@ def test_without_an_address_there_are_none() -> None:
 
 
 async def test_async_alerts_are_seen(topic: Topic) -> None:
-    async with streamgauge.asubscribe_alerts(topic.url, app="triage", idle_s=5) as alerts:
+    async with streamgauge.subscribe_alerts_async(topic.url, app="triage", idle_s=5) as alerts:
         topic.put(raw(alert_id="other", segment={"app": "other"}), raw(alert_id="mine"))
         assert (await anext(alerts)).alert_id == "mine"
 
 
 async def test_async_alerts_end_when_nothing_comes(topic: Topic) -> None:
     topic.put(raw(), b"{")
-    async with streamgauge.asubscribe_alerts(topic.url, start="earliest", idle_s=0.5) as alerts:
+    async with streamgauge.subscribe_alerts_async(topic.url, start="earliest", idle_s=0.5) as alerts:
         assert [alert.alert_id async for alert in alerts] == ["a1"]
         assert alerts.skipped == 1
 
 
 async def test_a_wait_that_was_cut_short_loses_no_alert(topic: Topic) -> None:
-    async with streamgauge.asubscribe_alerts(topic.url, idle_s=10) as alerts:
+    async with streamgauge.subscribe_alerts_async(topic.url, idle_s=10) as alerts:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(alerts), 0.01)
         topic.put(raw(alert_id="late"))

@@ -19,14 +19,14 @@ class RateLimitError(Exception):
 
 def test_it_is_published_once(recorder: MakeRecorder) -> None:
     publisher = recorder()
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9", labels={"tier": "gold"}):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9", tags={"tier": "gold"}):
         call = Call.begin(
             publisher,
             provider="openai",
             request_model="m",
             messages=MESSAGES,
             parameters={"temperature": 0},
-            labels={"x": "y"},
+            tags={"x": "y"},
         )
     call.first_token()
     call.finish(choices=[{"content": "hi", "finish_reason": "stop"}], usage={"input_tokens": 3}, trace_id="t1")
@@ -34,7 +34,7 @@ def test_it_is_published_once(recorder: MakeRecorder) -> None:
     (event,) = publisher.events
     assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
     assert (event["conversation_id"], event["user_id"]) == ("c-1", "u-9")
-    assert event["labels"] == {"tier": "gold", "x": "y"}
+    assert event["tags"] == {"tier": "gold", "x": "y"}
     assert event["messages"] == MESSAGES
     assert event["choices"] == [{"content": "hi", "finish_reason": "stop"}]
     assert event["trace_id"] == "t1"
@@ -55,7 +55,7 @@ def test_messages_are_those_of_its_beginning(recorder: MakeRecorder) -> None:
 
 def test_documents_of_the_context_come_first(recorder: MakeRecorder) -> None:
     publisher = recorder()
-    with streamgauge.prompt("p", documents=[{"text": "a"}]):
+    with streamgauge.context("p", documents=[{"text": "a"}]):
         Call.begin(publisher, provider="p", documents=[{"text": "b"}]).finish()
     assert [document["text"] for document in publisher.events[0]["documents"]] == ["a", "b"]
 
@@ -68,7 +68,7 @@ def test_an_error_is_told_with_its_status(recorder: MakeRecorder) -> None:
 
 def test_tenant_and_app_of_the_prompt_win(recorder: MakeRecorder) -> None:
     publisher = recorder()
-    with streamgauge.prompt("p", tenant="other", app="special"):
+    with streamgauge.context("p", tenant="other", app="special"):
         Call.begin(publisher, provider="p").finish()
     assert (publisher.events[0]["tenant"], publisher.events[0]["app"]) == ("other", "special")
 
@@ -85,9 +85,9 @@ class ExplosiveError(Exception):
 @pytest.mark.parametrize("bad", [object(), 3, ExplosiveError(), [object()], {"a": object()}, "text", None])
 def test_it_never_raises_whatever_it_is_given(recorder: MakeRecorder, bad: Any) -> None:
     publisher = recorder()
-    call = Call.begin(publisher, provider=bad, messages=bad, parameters=bad, documents=bad, labels=bad, groups=bad)
+    call = Call.begin(publisher, provider=bad, messages=bad, parameters=bad, documents=bad, tags=bad, groups=bad)
     call.first_token()
-    call.finish(choices=bad, usage=bad, response_model=bad, error=bad, labels=bad, extra=bad)
+    call.finish(choices=bad, usage=bad, response_model=bad, error=bad, tags=bad, extra=bad)
     assert call.finished
     assert len(publisher.events) <= 1
 

@@ -45,7 +45,7 @@ def test_a_right_event_is_left_as_it_is() -> None:
         "choices": [{"content": "y", "finish_reason": None, "tool_calls": [], "logprobs": [-0.1]}],
         "usage": {"input_tokens": 1, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0},
         "error": {"type": "E", "message": "m", "status": 500},
-        "labels": {"a": "b"},
+        "tags": {"a": "b"},
         "own": {"field": [1]},
     }
     before = repr(event).replace("'content': None", "'content': ''")
@@ -91,8 +91,8 @@ def test_a_right_event_is_left_as_it_is() -> None:
         ("latency_ms", 1e9, None),
         ("error", "boom", {"type": "error", "message": "boom"}),
         ("error", {"status": "429"}, {"status": 429, "type": ""}),
-        ("labels", {"a": 1, "b": None, "c": True}, {"a": "1", "c": "true"}),
-        ("labels", ["a"], {}),
+        ("tags", {"a": 1, "b": None, "c": True}, {"a": "1", "c": "true"}),
+        ("tags", ["a"], {}),
         ("parameters", [1], {}),
         ("prompt_version", 7, "7"),
         ("user_id", 42, "42"),
@@ -139,9 +139,9 @@ def test_a_time_that_cannot_be_is_the_present(written: Any) -> None:
 def test_halves_and_parts_stay_what_they_are() -> None:
     assert conformed({"kind": "request"})[0]["kind"] == "request"
     assert conformed({"kind": "request", "choices": [{"content": "x"}]})[0]["kind"] == "call"
-    assert conformed({"kind": "part", "parts": ["span", "x"]})[0]["parts"] == ["span"]
-    assert conformed({"kind": "part", "parts": "span"})[0]["kind"] == "call"
-    assert conformed({"kind": "call", "parts": ["span"]})[0]["parts"] == []
+    assert conformed({"kind": "fragment", "fragments": ["span", "x"]})[0]["fragments"] == ["span"]
+    assert conformed({"kind": "fragment", "fragments": "span"})[0]["kind"] == "call"
+    assert conformed({"kind": "call", "fragments": ["span"]})[0]["fragments"] == []
 
 
 def test_the_key_is_the_conversation_or_tenant_and_app() -> None:
@@ -169,9 +169,9 @@ def test_content_of_many_parts_becomes_one_text(content: Any, text: str) -> None
 
 
 FIELDS = st.sampled_from([
-    "kind", "parts", "event_id", "call_id", "time", "tenant", "app", "environment", "conversation_id",
+    "kind", "fragments", "event_id", "call_id", "time", "tenant", "app", "environment", "conversation_id",
     "user_id", "prompt_name", "parameters", "messages", "documents", "choices", "usage", "cost_usd",
-    "latency_ms", "error", "guardrails", "groups", "labels", "own",
+    "latency_ms", "error", "guardrails", "groups", "tags", "own",
 ])  # fmt: skip
 INSIDE = st.sampled_from([
     "role", "content", "name", "tool_calls", "function", "arguments", "id", "text", "score", "message",

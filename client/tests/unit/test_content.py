@@ -30,7 +30,7 @@ EVENT: dict[str, Any] = {
     "choices": [{"content": "positive", "finish_reason": "stop", "logprobs": [-0.5]}],
     "error": {"type": "BadRequest", "message": SECRET, "status": 400},
     "usage": {"input_tokens": 5},
-    "labels": {"tier": "gold", "note": SECRET},
+    "tags": {"tier": "gold", "note": SECRET},
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     "own": {"deep": [SECRET]},
 }
@@ -51,7 +51,7 @@ def test_full_sends_all_as_it_is(recorder: MakeRecorder) -> None:
 def test_redacted_takes_out_what_the_built_in_redaction_finds(recorder: MakeRecorder) -> None:
     event = sent(recorder, content="redacted")
     assert event["messages"][0]["content"] == "Jane Doe, [email]"
-    assert event["labels"] == {"tier": "gold", "note": "Jane Doe, [email]"}
+    assert event["tags"] == {"tier": "gold", "note": "Jane Doe, [email]"}
     assert "jane@example.org" not in json.dumps(event)
     assert event["messages"][1]["tool_calls"][0]["name"] == "find"
     assert event["choices"] == EVENT["choices"]
@@ -122,7 +122,7 @@ def test_what_is_no_content_is_always_sent(recorder: MakeRecorder, mode: Content
     assert event["error"]["status"] == 400
     assert event["parameters"]["temperature"] == 0.5
     assert event["parameters"]["tool_choice"] == "auto"
-    assert event["labels"]["tier"] == "gold"
+    assert event["tags"]["tier"] == "gold"
 
 
 @pytest.mark.parametrize("mode", ["redacted", "hash", "none"])
@@ -175,7 +175,7 @@ def test_long_lists_lose_their_middle_last(recorder: MakeRecorder) -> None:
     (event,) = publisher.events
     assert event["messages"][0]["content"].startswith("0 ")
     assert event["messages"][-1]["content"].startswith("2999 ")
-    assert event["labels"]["messages_in_all"] == "3000"
+    assert event["tags"]["messages_in_all"] == "3000"
 
 
 def test_of_what_cannot_be_shortened_the_call_remains(recorder: MakeRecorder) -> None:
@@ -184,7 +184,7 @@ def test_of_what_cannot_be_shortened_the_call_remains(recorder: MakeRecorder) ->
     (event,) = publisher.events
     assert event["call_id"] == "c1"
     assert event["request_model"] == "m" * 256
-    assert event["labels"] == {"content": "left out: too large"}
+    assert event["tags"] == {"content": "left out: too large"}
     assert "own" not in event
 
 

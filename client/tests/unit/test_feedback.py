@@ -33,7 +33,7 @@ def test_a_label_is_published(recorder: MakeRecorder) -> None:
 
 def test_inside_of_a_prompt_conversation_and_user_are_its(recorder: MakeRecorder) -> None:
     publisher = recorder()
-    with streamgauge.prompt("p", conversation_id="conv", user_id="u", tenant="other"):
+    with streamgauge.context("p", conversation_id="conv", user_id="u", tenant="other"):
         send_feedback(call_id="c1", signal="hallucination", label=False, publisher=publisher)
     (label,) = publisher.feedback
     assert (label["conversation_id"], label["user_id"], label["tenant"]) == ("conv", "u", "other")

@@ -48,7 +48,7 @@ def test_events_arrive_under_their_key(mock_kafka: str) -> None:
 def test_a_label_meets_its_event_in_the_same_partition(mock_kafka: str) -> None:
     with EventPublisher(mock_kafka, tenant="clinic", app="triage", topic_prefix="two") as publisher:
         for n in range(20):
-            with streamgauge.prompt("p", conversation_id=f"conversation {n}" if n else None):
+            with streamgauge.context("p", conversation_id=f"conversation {n}" if n else None):
                 publisher.publish({"call_id": f"c{n}", "conversation_id": f"conversation {n}" if n else None})
                 send_feedback(call_id=f"c{n}", signal="injection", label=True, publisher=publisher)
         assert publisher.flush(30)

@@ -47,7 +47,7 @@ def test_importing_it_loads_nothing_but_itself() -> None:
 
 
 def test_neither_does_setting_it_up_load_what_is_heavy() -> None:
-    loaded = loaded_by("import streamgauge\nstreamgauge.configure('kafka://127.0.0.1:1')\nstreamgauge.prompt('p')")
+    loaded = loaded_by("import streamgauge\nstreamgauge.configure('kafka://127.0.0.1:1')\nstreamgauge.context('p')")
     assert not {"confluent_kafka", "pydantic", "numpy", "asyncio", "ssl", "http.client"} & loaded
 
 

@@ -28,7 +28,7 @@ def test_its_settings_and_defaults_are_those_of_the_code() -> None:
 def test_its_first_block_names_what_is_there() -> None:
     block = README.split("```python")[1].split("```")[0]
     used = set(re.findall(r"streamgauge\.(\w+)", block))
-    assert used == {"configure", "watch", "prompt"}
+    assert used == {"configure", "instrument", "context"}
     assert used <= set(streamgauge.__all__)
     compile(block, "README.md", "exec")
 

@@ -13,8 +13,8 @@ from streamgauge.conforming.text import optional_text, text_of
 from streamgauge.ids import new_id
 from streamgauge.settings import Settings
 
-_KINDS = ("call", "request", "response", "part")  # tuples: what is looked up may be a list
-_PARTS = ("span", "messages", "choices")
+_KINDS = ("call", "request", "response", "fragment")  # tuples: what is looked up may be a list
+_FRAGMENTS = ("span", "messages", "choices")
 
 
 def conform_event(event: Json, settings: Settings) -> bool:
@@ -51,13 +51,13 @@ def _identify(event: Json, settings: Settings, repairs: Repairs) -> None:
 def _agree(event: Json, repairs: Repairs) -> None:
     """Settle what depends on more than one field."""
     kind = event.get("kind", "call")
-    named = event.get("parts")
-    known = [part for part in _PARTS if isinstance(named, list) and part in named]
-    if kind not in _KINDS or (kind == "request" and event.get("choices")) or (kind == "part" and not known):
+    named = event.get("fragments")
+    known = [fragment for fragment in _FRAGMENTS if isinstance(named, list) and fragment in named]
+    if kind not in _KINDS or (kind == "request" and event.get("choices")) or (kind == "fragment" and not known):
         kind = repairs("call")
     event["kind"] = kind
-    if "parts" in event:
-        event["parts"] = known if kind == "part" else []
+    if "fragments" in event:
+        event["fragments"] = known if kind == "fragment" else []
 
 
 def _id(value: Any, repairs: Repairs) -> str | None:
@@ -101,5 +101,5 @@ _FIELDS: dict[str, Callable[[Any, Repairs], Any]] = {
     "error": parts.error,
     "guardrails": _each(parts.verdict, parts.MAX_VERDICTS),
     "groups": parts.tags,
-    "labels": parts.tags,
+    "tags": parts.tags,
 }

@@ -114,7 +114,7 @@ def verdict(value: Any, repairs: Repairs) -> Json:
 
 
 def tags(value: Any, repairs: Repairs) -> dict[str, str]:
-    """Conform labels or groups: texts by name; those without a value are left out."""
+    """Conform tags or groups: texts by name; those without a value are left out."""
     if not isinstance(value, dict):
         return repairs({}) if value is not None else {}
     return {name: text_of(tag, repairs) for name, tag in value.items() if tag is not None}

@@ -43,7 +43,7 @@ def _thin(event: Json) -> None:
         items = event.get(field) or []
         if len(items) > first + last:
             event[field] = items[:first] + (items[-last:] if last else [])
-            event.setdefault("labels", {})[f"{field}_in_all"] = str(len(items))
+            event.setdefault("tags", {})[f"{field}_in_all"] = str(len(items))
 
 
 def _bare(event: Json) -> None:
@@ -53,4 +53,4 @@ def _bare(event: Json) -> None:
     for field, value in event.items():
         if isinstance(value, str):
             event[field] = value[:_BARE_CHARS]
-    event["labels"] = {"content": "left out: too large"}
+    event["tags"] = {"content": "left out: too large"}

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 Change = Callable[[str], str]
 
 IDENTITY = frozenset((
-    "schema_version", "kind", "parts", "event_id", "call_id", "feedback_id", "time", "tenant", "app", "environment",
+    "schema_version", "kind", "fragments", "event_id", "call_id", "feedback_id", "time", "tenant", "app", "environment",
     "conversation_id", "user_id", "prompt_name", "prompt_version", "provider", "request_model", "response_model",
     "system_fingerprint", "cost_usd", "latency_ms", "ttft_ms", "signal", "label", "source",
 ))  # fmt: skip
@@ -28,7 +28,7 @@ def change_spoken(event: Json, change: Change) -> None:
 
 
 def change_others(event: Json, change: Change) -> None:
-    """Change the texts of parameters, labels, groups, comments and the host's own fields."""
+    """Change the texts of parameters, tags, groups, comments and the host's own fields."""
     for field in event.keys() - SPOKEN - IDENTITY:
         event[field] = _inside(event[field], change, frozenset())
 

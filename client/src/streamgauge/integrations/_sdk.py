@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.calls import Call
 from streamgauge.guard import quiet, quietly
 from streamgauge.integrations import _sdk_answers as answers
@@ -45,7 +45,7 @@ class Api:
     Parameters
     ----------
     request
-        From the body to what `Call.begin` takes. Under ``unless_given``: fields that `streamgauge.prompt` may overrule.
+        From the body to what `Call.begin` takes. Under ``unless_given``: fields that `streamgauge.context` overrules.
     answer
         From a whole answer, an object of the SDK or a dict, to what `Call.finish` takes.
     gather
@@ -85,11 +85,11 @@ class Recorder:
 
 
 def _unless_given(fields: Json) -> Json:
-    now = context.current()
+    now = call_context.current()
     return {name: value for name, value in fields.items() if value and not getattr(now, name)}
 
 
-def watch(client: Any, recorder: Recorder, again: Callable[[Any], Any]) -> None:
+def instrument(client: Any, recorder: Recorder, again: Callable[[Any], Any]) -> None:
     """Record the calls of this client, and of the copies that are made of it.
 
     Parameters

@@ -64,7 +64,7 @@ class Tap:
             return
         so_far = self.gathering.answer()
         if not self.gathering.complete:
-            so_far["labels"] = {**so_far.get("labels", {}), **ABANDONED}
+            so_far["tags"] = {**so_far.get("tags", {}), **ABANDONED}
         publish(self.call, so_far)
 
 
@@ -106,7 +106,7 @@ class BodyTap(Tap):
     @quietly("stream.body")
     def _read(self, *, whole: bool) -> None:
         if self._size > MAX_BODY:
-            self.call.labels["answer"] = f"not recorded: over {MAX_BODY >> 20} MiB"
+            self.call.tags["answer"] = f"not recorded: over {MAX_BODY >> 20} MiB"
             return
         # A response of the SDK's own kind undoes gzip and the like.
         body = self._response_class(200, headers=self._headers, content=b"".join(self._parts)).content

@@ -17,7 +17,7 @@ CONTENT = frozenset({"container", "mcp_servers", "messages", "metadata", "model"
 CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
+def instrument(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
     """Publish the calls of an ``Anthropic`` or ``AsyncAnthropic`` client, and of its copies; return it.
 
     Parameters
@@ -26,7 +26,7 @@ def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str
         The event's ``provider``; ``None``: ``anthropic``.
     """
     recorder = _sdk.Recorder(publisher, APIS, provider or PROVIDER)
-    _sdk.watch(client, recorder, again=lambda copy: watch(copy, publisher, provider=provider))
+    _sdk.instrument(client, recorder, again=lambda copy: instrument(copy, publisher, provider=provider))
     return client
 
 

@@ -37,7 +37,7 @@ class call:  # noqa: N801 - `with streamgauge.call(provider="local") as call:`
     publisher
         ``None``: the default one.
     more
-        Any other field of the event, such as ``prompt_name``, in place of what `streamgauge.prompt` says.
+        Any other field of the event, such as ``prompt_name``, in place of what `streamgauge.context` says.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the event

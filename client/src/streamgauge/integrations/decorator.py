@@ -49,7 +49,7 @@ def observe(
     request_model: str = ...,
     prompt_name: str | None = ...,
     prompt_version: str | None = ...,
-    labels: Mapping[str, str] | None = ...,
+    tags: Mapping[str, str] | None = ...,
     request: Reader | None = ...,
     response: Reader | None = ...,
     publisher: EventPublisher | None = ...,
@@ -60,15 +60,15 @@ def observe(function: Any = None, /, **plan: Any) -> Any:
     """Publish each call of a function that asks a model: sync or async, a generator or not.
 
     The function is to be one call of one model. Where a watched client makes that call inside, there would be two
-    events: use `streamgauge.prompt` there.
+    events: use `streamgauge.context` there.
 
     Parameters
     ----------
     provider, request_model
         Whom it asks, and for what. An argument named ``model`` comes before ``request_model``.
     prompt_name, prompt_version
-        In place of those of `streamgauge.prompt`.
-    labels
+        In place of those of `streamgauge.context`.
+    tags
         The service's own tags.
     request
         Called with a dict of the function's arguments; gives fields of the event: ``messages``, ``parameters``, ...
@@ -136,7 +136,7 @@ class _Observer:
     request_model: str = ""
     prompt_name: str | None = None
     prompt_version: str | None = None
-    labels: Mapping[str, str] | None = field(default_factory=dict)
+    tags: Mapping[str, str] | None = field(default_factory=dict)
     request: Reader | None = None
     response: Reader | None = None
     publisher: EventPublisher | None = None
@@ -149,7 +149,7 @@ class _Observer:
         names = {"prompt_name": self.prompt_name, "prompt_version": self.prompt_version}
         told = {name: value for name, value in names.items() if value is not None}
         model = asked.pop("request_model", "") or self.request_model
-        more = {**told, "labels": dict(self.labels or {}), **asked}
+        more = {**told, "tags": dict(self.tags or {}), **asked}
         return Call.begin(self.publisher, provider=self.provider, request_model=model, **more)
 
     def settle(self, begun: Call | None, result: Any = None, error: BaseException | None = None) -> None:

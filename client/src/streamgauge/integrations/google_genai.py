@@ -25,7 +25,7 @@ WHOLE = ("_generate_content_with_continuation", "_generate_content", "generate_c
 STREAMED = ("_generate_content_stream_with_continuation", "_generate_content_stream", "generate_content_stream")
 
 
-def watch(client: T, publisher: EventPublisher | None = None) -> T:
+def instrument(client: T, publisher: EventPublisher | None = None) -> T:
     """Publish every ``generate_content`` of this client: sync and async, streamed or not, and what chats and tools do.
 
     Parameters

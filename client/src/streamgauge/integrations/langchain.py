@@ -23,7 +23,7 @@ from streamgauge.integrations._reading import Json
 from streamgauge.integrations.langchain_runs import Run, Runs
 from streamgauge.publisher import EventPublisher
 
-ABANDONED: Json = {"labels": {"stream": "abandoned"}}
+ABANDONED: Json = {"tags": {"stream": "abandoned"}}
 
 
 class StreamgaugeHandler(BaseCallbackHandler):
@@ -31,7 +31,7 @@ class StreamgaugeHandler(BaseCallbackHandler):
 
     Give it to a run (``config={"callbacks": [StreamgaugeHandler()]}``), to a model, or to the process (`install`). An
     event has the documents of the nearest retriever in the same chain, the path of chains above the model in its
-    labels, and the conversation and prompt from the run's metadata or `streamgauge.prompt`.
+    tags, and the conversation and prompt from the run's metadata or `streamgauge.context`.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class StreamgaugeHandler(BaseCallbackHandler):
         than these, or after an hour; what a model had answered in it is published then.
     """
 
-    run_inline = True  # in the caller's own context: on another thread, `streamgauge.prompt` would not be seen
+    run_inline = True  # in the caller's own context: on another thread, `streamgauge.context` would not be seen
 
     def __init__(self, publisher: EventPublisher | None = None, *, max_runs: int = 10_000) -> None:
         super().__init__()

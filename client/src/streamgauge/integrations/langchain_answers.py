@@ -14,7 +14,7 @@ from streamgauge.integrations.langchain_requests import tool_calls
 FINISH = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 MODEL = ("model_name", "model", "model_id", "model_version")
 
-CACHED: Json = {"cost_usd": 0.0, "labels": {"cache_hit": "true"}}
+CACHED: Json = {"cost_usd": 0.0, "tags": {"cache_hit": "true"}}
 
 
 def answer(response: LLMResult) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.integrations._reading import Json, as_json, flat, parameters, role, text
 from streamgauge.integrations.langchain_runs import Run
 
@@ -18,7 +18,7 @@ MACHINERY = ("ls_", "lc_", "langgraph_", "__", "checkpoint_")
 """How the names of metadata begin that LangChain itself adds."""
 STEPS = ("seq:step:", "map:key:", "graph:step:")
 NO_SETTINGS = frozenset({"model", "model_name", "_type", "stream", "streaming", "tools", "functions", "api_key"})
-MAX_LABELS = 32
+MAX_TAGS = 32
 
 
 def request(run: Run, above: Sequence[Run], start: Mapping[str, Any]) -> Json:
@@ -38,7 +38,7 @@ def request(run: Run, above: Sequence[Run], start: Mapping[str, Any]) -> Json:
         "request_model": _first(metadata, "ls_model_name") or _first(asked, "model", "model_name"),
         "parameters": parameters({**_usual(metadata, asked), **asked}, NO_SETTINGS),
         "documents": next((r.documents for r in above if r.documents), ()),
-        "labels": _labels(run, above, start.get("tags") or (), metadata),
+        "tags": _tags(run, above, start.get("tags") or (), metadata),
         **_named(above, metadata),
     }
 
@@ -55,8 +55,8 @@ def _usual(metadata: Mapping[str, Any], asked: Mapping[str, Any]) -> Json:
 
 
 def _named(above: Sequence[Run], metadata: Mapping[str, Any]) -> Json:
-    """Return prompt, conversation and user: what the run says, then `streamgauge.prompt`, then the template."""
-    now = context.current()
+    """Return prompt, conversation and user: what the run says, then `streamgauge.context`, then the template."""
+    now = call_context.current()
     named: Json = {}
     if (prompt := _prompt(metadata, "prompt_name", "prompt_version")) is not None:
         named = {"prompt_name": prompt[0], "prompt_version": prompt[1]}
@@ -80,12 +80,12 @@ def template(metadata: Mapping[str, Any]) -> tuple[str, str] | None:
     return given or _prompt(metadata, "lc_hub_repo", "lc_hub_commit_hash")
 
 
-def _labels(run: Run, above: Sequence[Run], tags: Iterable[str], metadata: Mapping[str, Any]) -> dict[str, str]:
-    labels = {"run_id": str(run.id), "parent_run_id": str(run.parent or ""), "run": run.name}
-    labels["chain"] = " > ".join(r.name for r in reversed(above) if r.name)
-    labels["tags"] = ",".join(tag for tag in tags if not tag.startswith(STEPS))
+def _tags(run: Run, above: Sequence[Run], run_tags: Iterable[str], metadata: Mapping[str, Any]) -> dict[str, str]:
+    tags = {"run_id": str(run.id), "parent_run_id": str(run.parent or ""), "run": run.name}
+    tags["chain"] = " > ".join(r.name for r in reversed(above) if r.name)
+    tags["tags"] = ",".join(tag for tag in run_tags if not tag.startswith(STEPS))
     own = {name: str(value) for name, value in metadata.items() if _is_own(name, value)}
-    return {name: value for name, value in [*labels.items(), *list(own.items())[:MAX_LABELS]] if value}
+    return {name: value for name, value in [*tags.items(), *list(own.items())[:MAX_TAGS]] if value}
 
 
 def _is_own(name: str, value: Any) -> bool:

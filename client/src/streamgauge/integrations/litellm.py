@@ -15,7 +15,7 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.calls import Call
 from streamgauge.guard import quietly
 from streamgauge.integrations import litellm_payload
@@ -43,14 +43,14 @@ class StreamgaugeLogger(CustomLogger):
         super().__init__(**settings)
         self._publisher = publisher
         self._lock = threading.RLock()  # reentrant: a finaliser may log while this thread holds it
-        self._contexts: OrderedDict[str, context.Context] = OrderedDict()
+        self._contexts: OrderedDict[str, call_context.Context] = OrderedDict()
         self._told: OrderedDict[tuple[Any, ...], None] = OrderedDict()
 
     @quietly("litellm")
     def log_pre_api_call(self, model: str, messages: Any, kwargs: Json) -> None:  # noqa: ARG002 - LiteLLM names them
         """Remember the caller's context: the call's end is told on a thread that has none."""
-        now, call_id = context.current(), text(kwargs.get("litellm_call_id"))
-        if call_id and now != context.Context():
+        now, call_id = call_context.current(), text(kwargs.get("litellm_call_id"))
+        if call_id and now != call_context.Context():
             with self._lock:
                 _remember(self._contexts, call_id, now)
 
@@ -64,7 +64,7 @@ class StreamgaugeLogger(CustomLogger):
             now = self._contexts.pop(call_id, None)
             if not _remember(self._told, (call_id, *_ending(payload))):
                 return
-        with context.using(now or context.current()):
+        with call_context.using(now or call_context.current()):
             self._offer(kwargs, payload)
 
     def _offer(self, kwargs: Json, payload: Mapping[str, Any]) -> None:

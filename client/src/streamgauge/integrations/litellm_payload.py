@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.integrations import _chat, anthropic, openai
 from streamgauge.integrations._reading import Json, get, rows, text
 from streamgauge.integrations._sdk import Api
@@ -44,7 +44,7 @@ def request(kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> Json:
         "messages": found["messages"],
         "parameters": {name: value for name, value in found["parameters"].items() if name != "input"},
         "documents": _retrieved(payload),
-        "labels": _labels(payload),
+        "tags": _tags(payload),
         **_named(metadata, payload),
     }
 
@@ -57,8 +57,8 @@ def _metadata(kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> Json:
 
 
 def _named(metadata: Mapping[str, Any], payload: Mapping[str, Any]) -> Json:
-    """Return prompt, conversation and user: what the metadata says, then `streamgauge.prompt`, then LiteLLM itself."""
-    now = context.current()
+    """Return prompt, conversation and user: what the metadata says, then `streamgauge.context`, then LiteLLM itself."""
+    now = call_context.current()
     managed = text(get(payload, "metadata", "prompt_management_metadata", "prompt_id"))
     name = _word(metadata, "prompt_name") or ("" if now.prompt_name else managed)
     user = _word(metadata, "user_id") or ("" if now.user_id else text(payload.get("end_user")) or _asker(payload))
@@ -77,17 +77,17 @@ def _word(found: Mapping[str, Any], *names: str) -> str:
     return next((str(value) for name in names if (value := found.get(name)) not in (None, "")), "")
 
 
-def _labels(payload: Mapping[str, Any]) -> dict[str, str]:
-    tags = [tag for tag in rows(payload.get("request_tags")) if not str(tag).startswith("User-Agent: ")]
-    labels = {
+def _tags(payload: Mapping[str, Any]) -> dict[str, str]:
+    request_tags = [tag for tag in rows(payload.get("request_tags")) if not str(tag).startswith("User-Agent: ")]
+    tags = {
         "model_group": text(payload.get("model_group")),
         "trace_id": text(payload.get("trace_id")),
         "team": text(get(payload, "metadata", "user_api_key_team_alias")),
         "key": text(get(payload, "metadata", "user_api_key_alias")),
-        "tags": ",".join(map(str, tags)),
+        "tags": ",".join(map(str, request_tags)),
         "cache_hit": "true" if payload.get("cache_hit") is True else "",
     }
-    return {name: value for name, value in labels.items() if value}
+    return {name: value for name, value in tags.items() if value}
 
 
 def _retrieved(payload: Mapping[str, Any]) -> list[Json]:
@@ -159,7 +159,7 @@ def _cost(payload: Mapping[str, Any]) -> float | None:
 
 def _failure(kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> Json:
     if text(get(payload, "error_information", "error_code")) == DISCONNECTED:
-        return {"labels": {"stream": "abandoned"}}  # whoever asked the proxy left before the answer was whole
+        return {"tags": {"stream": "abandoned"}}  # whoever asked the proxy left before the answer was whole
     if payload.get("status") != "failure":
         return {}
     return {"error": kwargs.get("exception") or {"type": "Error", "message": text(payload.get("error_str"))}}

@@ -27,7 +27,7 @@ CONTENT = frozenset(
 )
 
 
-def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
+def instrument(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
     """Publish the chats and generations of this client; return it.
 
     Parameters

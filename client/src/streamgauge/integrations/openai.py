@@ -41,7 +41,7 @@ PORTS = {11434: "ollama", 8000: "vllm", 8080: "llama.cpp"}
 OTHER = "openai-compatible"
 
 
-def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
+def instrument(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
     """Publish the calls of an ``OpenAI``, ``AsyncOpenAI`` or Azure client, and of its copies; return it.
 
     Parameters
@@ -50,7 +50,7 @@ def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str
         The event's ``provider``; ``None``: guessed from the client's base URL by `guess_provider`.
     """
     recorder = _sdk.Recorder(publisher, APIS, provider or guess_provider(client))
-    _sdk.watch(client, recorder, again=lambda copy: watch(copy, publisher, provider=provider))
+    _sdk.instrument(client, recorder, again=lambda copy: instrument(copy, publisher, provider=provider))
     return client
 
 

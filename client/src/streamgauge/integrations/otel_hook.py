@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.calls import Call
 from streamgauge.defaults import default_publisher
 from streamgauge.guard import quietly
@@ -102,7 +102,7 @@ class StreamgaugeHook:
     def _app(self, span: Any) -> dict[str, Any]:
         """Take the app from OpenTelemetry's ``service.name`` where streamgauge was told none."""
         publisher = self._publisher or default_publisher()
-        if publisher is None or publisher.settings.app != UNNAMED or context.current().app:
+        if publisher is None or publisher.settings.app != UNNAMED or call_context.current().app:
             return {}
         service = str(_attributes(getattr(span, "resource", None)).get("service.name", ""))
         return {} if not service or service.startswith("unknown_service") else {"app": service}
@@ -113,7 +113,7 @@ def _finish(call: Call, outputs: Sequence[Any], attributes: Attributes, span: An
     wanted, reasons = attributes.get("gen_ai.request.choice.count", 1), attributes.get("gen_ai.response.finish_reasons")
     choices = otel_parts.choices(outputs, wanted, reasons or (), failed=error is not None)
     if error is None and otel_parts.left_early(outputs):
-        call.labels["stream"] = "abandoned"
+        call.tags["stream"] = "abandoned"
     first_chunk_s = attributes.get("gen_ai.response.time_to_first_chunk")
     call.ttft_ms = None if first_chunk_s is None else first_chunk_s * 1e3
     call.finish(

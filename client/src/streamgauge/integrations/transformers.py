@@ -20,11 +20,11 @@ from streamgauge.publisher import EventPublisher
 Params = Mapping[str, Any]
 
 
-def watch(pipe: Any, publisher: EventPublisher | None = None) -> Any:
+def instrument(pipe: Any, publisher: EventPublisher | None = None) -> Any:
     """Publish one event for each input that this pipeline answers; a second time changes nothing."""
     if answers.reader(pipe) is None:
         known = ", ".join(sorted(answers.READERS))
-        seldom("transformers", logging.WARNING, "watch: %s is not watched; known: %s", type(pipe).__name__, known)
+        seldom("transformers", logging.WARNING, "instrument: %s is not watched; known: %s", type(pipe).__name__, known)
     elif not isinstance(pipe.__dict__.get("run_single"), _Method):
         for kind in (_RunSingle, _GetIterator, _Preprocess, _Postprocess):
             setattr(pipe, kind.name, kind(pipe, publisher))

@@ -32,7 +32,7 @@ def unwatched(server: Server) -> Iterator[Anthropic]:
 @pytest.fixture
 def client(server: Server, published: Recorder) -> Iterator[Anthropic]:
     with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published)
+        yield streamgauge.instrument(client, published)
 
 
 @pytest.fixture
@@ -44,4 +44,4 @@ async def aunwatched(server: Server) -> AsyncIterator[AsyncAnthropic]:
 @pytest.fixture
 async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncAnthropic]:
     async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published)
+        yield streamgauge.instrument(client, published)

@@ -20,7 +20,7 @@ def test_a_call_is_published_whole_and_the_host_notices_nothing(
     server: Server, published: Recorder, client: Anthropic, unwatched: Anthropic, use: Callable[[Anthropic], Any]
 ) -> None:
     expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert use(client) == expected
     first, second = sent(server)
     assert second == first
@@ -36,7 +36,7 @@ async def test_an_async_call_is_published_whole_and_the_host_notices_nothing(
     use: Callable[[AsyncAnthropic], Any],
 ) -> None:
     expected = await use(aunwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert await use(aclient) == expected
     streamed = use in ASTREAMS
     assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
@@ -163,6 +163,6 @@ def test_middleware_of_the_host_still_runs_and_its_answer_is_published(
         return call_next(request)
 
     seen: list[Any] = []
-    create(streamgauge.watch(unwatched.with_options(middleware=[shout]), published))
+    create(streamgauge.instrument(unwatched.with_options(middleware=[shout]), published))
     assert len(seen) == 1
     assert only(published)["choices"][0]["content"] == "Take two tablets."

@@ -146,7 +146,7 @@ def test_an_abandoned_stream_is_published_as_far_as_it_came(
     leave(client)
     release.set()
     event = only(published)
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert event["choices"] == [TAKE]
     assert "error" not in event
 
@@ -163,7 +163,7 @@ def test_a_dropped_stream_lets_go_of_its_connection_at_once_as_without_us(
         assert response.is_closed
     finally:
         gc.enable()
-    assert only(published)["labels"] == {"stream": "abandoned"}
+    assert only(published)["tags"] == {"stream": "abandoned"}
 
 
 BREAKS = [

@@ -37,7 +37,7 @@ def test_spans_of_the_sdk_are_as_without_us(
         open_telemetry={"tracer_provider": provider, "traces": {"content_mode": "content"}},
     ) as client:
         expected = use(client)
-        streamgauge.watch(client, published)
+        streamgauge.instrument(client, published)
         assert use(client) == expected
     unwatched, watched = exported.get_finished_spans()
     assert facts(watched) == facts(unwatched)

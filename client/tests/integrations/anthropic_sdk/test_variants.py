@@ -42,7 +42,7 @@ def test_a_call_through_another_cloud_is_published(
     published: Recorder, make: Callable[[str], Any], stream: bool
 ) -> None:
     with Server(lambda request: api.send(api.message(), request.body)) as server, make(server.url) as client:
-        read(streamgauge.watch(client, published).messages.create(model="claude-opus-5", **ASK, stream=stream))
+        read(streamgauge.instrument(client, published).messages.create(model="claude-opus-5", **ASK, stream=stream))
         assert (server.requests[0].path == "/v1/messages") == (make is foundry)
     event = only(published)
     assert (event["provider"], event["request_model"]) == ("anthropic", "claude-opus-5")

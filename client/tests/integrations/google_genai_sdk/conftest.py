@@ -21,4 +21,4 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture
 def client(api: Server, recorder: Recorder) -> genai.Client:
-    return streamgauge.watch(gemini(api.url), recorder)
+    return streamgauge.instrument(gemini(api.url), recorder)

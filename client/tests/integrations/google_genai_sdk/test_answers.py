@@ -32,7 +32,7 @@ def test_an_answer_is_an_event_with_all_its_parts(api: Server, client: genai.Cli
 
 
 def test_the_prompt_is_named_by_the_context(client: genai.Client, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9"):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9"):
         client.models.generate_content(model=MODEL, contents="hello")
     [event] = recorder.events
     assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
@@ -82,7 +82,7 @@ def test_passages_that_the_provider_retrieved_are_documents(
     context = {"title": "leaflet", "text": "Two tablets a day.", "uri": "gs://leaflets/1"}
     grounding = {"groundingChunks": [{"retrievedContext": context}, {"web": {"title": "w", "uri": "https://w"}}]}
     api.will(Reply.of(server.response(server.candidate(server.text("Two."), groundingMetadata=grounding))))
-    with streamgauge.prompt("triage", documents=[{"id": "d0", "text": "given"}]):
+    with streamgauge.context("triage", documents=[{"id": "d0", "text": "given"}]):
         client.models.generate_content(model=MODEL, contents="?")
     [event] = recorder.events
     assert [d["text"] for d in event["documents"]] == ["given", "Two tablets a day."]
@@ -90,7 +90,7 @@ def test_passages_that_the_provider_retrieved_are_documents(
 
 
 def test_vertex_ai_is_told_from_google_ai(api: Server, recorder: Recorder) -> None:
-    client = google_genai.watch(vertex(api.url), recorder)
+    client = google_genai.instrument(vertex(api.url), recorder)
     client.models.generate_content(model=MODEL, contents="?")
     assert "".join(chunk.text or "" for chunk in client.models.generate_content_stream(model=MODEL, contents="?"))
     assert "/projects/p/locations/l/publishers/google/models/" in api.requests[0].path

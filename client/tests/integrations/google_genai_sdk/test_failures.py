@@ -27,7 +27,7 @@ def test_a_blocked_prompt_is_no_error_and_has_the_filters_verdict(
     assert whole["guardrails"] == [{**verdict, "categories": ["PROHIBITED_CONTENT"]}]
     assert streamed["guardrails"] == [{**verdict, "categories": ["SAFETY"]}]
     assert "error" not in whole
-    assert streamed["labels"] == {}
+    assert streamed["tags"] == {}
 
 
 def test_an_answer_cut_by_a_filter_says_so(api: Server, client: genai.Client, recorder: Recorder) -> None:
@@ -78,7 +78,7 @@ def test_a_connection_that_breaks_leaves_the_part_that_came_and_the_error(
 
 
 def test_nobody_listening_is_the_hosts_error_too(recorder: Recorder) -> None:
-    client = google_genai.watch(gemini(unused_url()), recorder)
+    client = google_genai.instrument(gemini(unused_url()), recorder)
     with pytest.raises(Exception, match="refused"):
         client.models.generate_content(model=MODEL, contents="?")
     assert [event["error"]["type"] for event in recorder.events] == ["ConnectError"]
@@ -87,7 +87,7 @@ def test_nobody_listening_is_the_hosts_error_too(recorder: Recorder) -> None:
 def test_watching_twice_is_watching_once_and_only_this_client(
     api: Server, client: genai.Client, recorder: Recorder
 ) -> None:
-    assert streamgauge.watch(client, recorder) is client
+    assert streamgauge.instrument(client, recorder) is client
     client.models.generate_content(model=MODEL, contents="?")
     other = gemini(api.url)
     other.models.generate_content(model=MODEL, contents="?")

@@ -75,7 +75,7 @@ def test_arguments_that_vertex_streams_piece_by_piece_are_put_together(api: Serv
     ]
     parts = [server.candidate({"functionCall": piece}, finish=None) for piece in pieces]
     api.will(Reply.stream([chunk for part in parts for chunk in server.chunks(server.response(part))[:1]]))
-    client = google_genai.watch(vertex(api.url), recorder)
+    client = google_genai.instrument(vertex(api.url), recorder)
     list(client.models.generate_content_stream(model=MODEL, contents="?"))
     [event] = recorder.events
     assert event["choices"][0]["tool_calls"] == [

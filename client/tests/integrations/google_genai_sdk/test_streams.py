@@ -44,14 +44,14 @@ def test_a_stream_that_the_host_leaves_is_published_as_far_as_it_came(client: ge
     stream.close()  # type: ignore[attr-defined] # it is a generator
     [event] = recorder.events
     assert event["choices"] == [{"content": "Take", "finish_reason": None}]
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert "error" not in event
 
 
 def test_a_stream_that_is_only_lost_is_published_too(client: genai.Client, recorder: Recorder) -> None:
     for _ in client.models.generate_content_stream(model=MODEL, contents="hello"):
         break
-    assert [event["labels"] for event in recorder.events] == [{"stream": "abandoned"}]
+    assert [event["tags"] for event in recorder.events] == [{"stream": "abandoned"}]
 
 
 async def test_the_async_client_is_watched_with_the_other(client: genai.Client, recorder: Recorder) -> None:
@@ -71,5 +71,5 @@ async def test_an_async_stream_that_the_host_leaves_is_abandoned(client: genai.C
     stream = await client.aio.models.generate_content_stream(model=MODEL, contents="hello")
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined] # it is a generator
-    assert [event["labels"] for event in recorder.events] == [{"stream": "abandoned"}]
+    assert [event["tags"] for event in recorder.events] == [{"stream": "abandoned"}]
     await client.aio.aclose()

@@ -51,8 +51,8 @@ def test_run_metadata_names_prompt_conversation_and_user(model: ChatOpenAI, reco
     [event] = recorder.events
     assert (event["prompt_name"], event["prompt_version"]) == ("triage", "7")
     assert (event["conversation_id"], event["user_id"]) == ("c-1", "u-9")
-    assert event["labels"] | {"team": "er", "tags": "beta,uk", "run": "ask"} == event["labels"]
-    assert not any(name.startswith(("ls_", "lc_")) for name in event["labels"])
+    assert event["tags"] | {"team": "er", "tags": "beta,uk", "run": "ask"} == event["tags"]
+    assert not any(name.startswith(("ls_", "lc_")) for name in event["tags"])
 
 
 @pytest.mark.parametrize("key", ["session_id", "conversation_id"])
@@ -62,7 +62,7 @@ def test_other_names_of_a_conversation(model: ChatOpenAI, recorder: Recorder, ke
 
 
 def test_the_context_names_what_the_run_does_not(model: ChatOpenAI, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1"):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         model.invoke("hello")
         model.invoke("hello", {"metadata": {"prompt_name": "other", "prompt_version": "v1"}})
     first, second = recorder.events
@@ -72,14 +72,14 @@ def test_the_context_names_what_the_run_does_not(model: ChatOpenAI, recorder: Re
 
 def test_each_input_of_a_batch_on_threads_is_an_event(model: ChatOpenAI, recorder: Recorder) -> None:
     inputs: Any = [f"question {n}" for n in range(8)]
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1"):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         model.batch(inputs, {"max_concurrency": 4})
     events = recorder.events
     assert sorted(event["messages"][0]["content"] for event in events) == inputs
     assert {(e["prompt_version"], e["conversation_id"], e["usage"]["input_tokens"]) for e in events} == {
         ("v7", "c-1", 19)
     }
-    assert len({event["labels"]["run_id"] for event in events}) == 8
+    assert len({event["tags"]["run_id"] for event in events}) == 8
 
 
 async def test_each_input_of_an_async_batch_is_an_event(model: ChatOpenAI, recorder: Recorder) -> None:
@@ -95,8 +95,8 @@ def test_an_answer_from_the_cache_costs_nothing_and_says_so(
     model.invoke("hello")
     first, second = recorder.events
     assert len(api.requests) == 1
-    assert ("cost_usd" in first, "cache_hit" in first["labels"]) == (False, False)
-    assert (second["cost_usd"], second["labels"]["cache_hit"]) == (0.0, "true")
+    assert ("cost_usd" in first, "cache_hit" in first["tags"]) == (False, False)
+    assert (second["cost_usd"], second["tags"]["cache_hit"]) == (0.0, "true")
     assert first["choices"] == second["choices"]
 
 
@@ -153,7 +153,7 @@ def test_a_completion_model(api: Server, handler: StreamgaugeHandler, recorder: 
         logprobs=1,
         callbacks=[handler],
     )
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         assert model.invoke("How many?") == server.ANSWER
     [event] = recorder.events
     assert event["messages"] == [{"role": "user", "content": "How many?"}]

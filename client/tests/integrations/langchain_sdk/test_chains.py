@@ -29,9 +29,9 @@ def test_the_documents_of_the_retriever_in_the_chain(
     [event] = recorder.events
     assert answer == server.ANSWER
     assert event["documents"] == FOUND
-    assert event["labels"]["chain"] == "rag"
-    assert event["labels"]["parent_run_id"]
-    assert "tags" not in event["labels"]
+    assert event["tags"]["chain"] == "rag"
+    assert event["tags"]["parent_run_id"]
+    assert "tags" not in event["tags"]
     assert event["messages"][1] == {"role": "user", "content": "How many?"}
 
 
@@ -40,7 +40,7 @@ def test_a_template_from_the_hub_names_the_prompt_unless_the_context_does(
 ) -> None:
     chain = rag(model, Shelf(documents=[LEAFLET]))
     chain.invoke("?", {"callbacks": [handler]})
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         chain.invoke("?", {"callbacks": [handler]})
         chain.invoke("?", {"callbacks": [handler], "metadata": {"prompt_name": "mine", "prompt_version": "v8"}})
     named = [tuple(event[name] for name in NAMES) for event in recorder.events]

@@ -27,7 +27,7 @@ def test_a_stream_is_one_event_with_its_time_to_the_first_token(model: ChatOpenA
 
 
 async def test_async_calls_keep_the_context(model: ChatOpenAI, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await model.ainvoke("hello")
         assert "".join([chunk.text async for chunk in model.astream("again")]) == server.ANSWER
     whole, streamed = recorder.events
@@ -70,7 +70,7 @@ def test_a_stream_that_the_host_leaves_is_published_as_far_as_it_came(model: Cha
             break
     [event] = recorder.events
     assert event["choices"] == [{"content": "Take", "finish_reason": None}]
-    assert event["labels"]["stream"] == ABANDONED
+    assert event["tags"]["stream"] == ABANDONED
     assert "error" not in event
 
 
@@ -78,7 +78,7 @@ async def test_an_async_stream_that_the_host_leaves_is_abandoned(model: ChatOpen
     stream = model.astream("hello")
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined] # it is a generator
-    assert [event["labels"]["stream"] for event in recorder.events] == [ABANDONED]
+    assert [event["tags"]["stream"] for event in recorder.events] == [ABANDONED]
 
 
 def test_a_stream_that_is_never_read_to_its_end_is_published_when_it_is_forgotten(
@@ -91,5 +91,5 @@ def test_a_stream_that_is_never_read_to_its_end_is_published_when_it_is_forgotte
         assert recorder.events == []
     model.invoke("second")
     lost, answered = recorder.events
-    assert (lost["choices"][0]["content"], lost["labels"]["stream"]) == ("Take", ABANDONED)
+    assert (lost["choices"][0]["content"], lost["tags"]["stream"]) == ("Take", ABANDONED)
     assert answered["choices"] == ANSWERED

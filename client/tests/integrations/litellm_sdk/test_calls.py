@@ -34,7 +34,7 @@ def test_a_completion_is_an_event_with_all_its_parts(to: Any, recorder: Recorder
 
 
 def test_the_context_of_the_caller_is_known_on_litellms_threads(to: Any, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9", documents=[{"text": "d"}]):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9", documents=[{"text": "d"}]):
         litellm.completion(messages=HELLO, **to)
         list(litellm.completion(messages=HELLO, stream=True, **to))
     for event in arrived(recorder, 2):
@@ -45,12 +45,12 @@ def test_the_context_of_the_caller_is_known_on_litellms_threads(to: Any, recorde
 
 def test_metadata_names_prompt_and_conversation_before_the_context(to: Any, recorder: Recorder) -> None:
     metadata = {"prompt_name": "triage", "prompt_version": "v8", "session_id": "c-2", "tags": ["beta"]}
-    with streamgauge.prompt("other", version="v1", conversation_id="c-1"):
+    with streamgauge.context("other", version="v1", conversation_id="c-1"):
         litellm.completion(messages=HELLO, metadata=metadata, user="u-9", **to)
     [event] = arrived(recorder)
     assert (event["prompt_name"], event["prompt_version"], event["conversation_id"]) == ("triage", "v8", "c-2")
     assert event["user_id"] == "u-9"
-    assert event["labels"]["tags"] == "beta"
+    assert event["tags"]["tags"] == "beta"
 
 
 def test_tool_calls_their_results_and_several_choices(api: Server, to: Any, recorder: Recorder) -> None:
@@ -116,13 +116,13 @@ async def test_an_answer_from_the_cache_costs_nothing_and_says_so(
     to: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await litellm.acompletion(messages=HELLO, caching=True, **to)
         await arrived_async(recorder, 1)
         await litellm.acompletion(messages=HELLO, caching=True, **to)
     first, second = await arrived_async(recorder, 2)
-    assert "cache_hit" not in first["labels"]
-    assert second["labels"]["cache_hit"] == "true"
+    assert "cache_hit" not in first["tags"]
+    assert second["tags"]["cache_hit"] == "true"
     assert (first["cost_usd"] > 0, second["cost_usd"]) == (True, 0.0)
     assert second["prompt_version"] == "v7"
 
@@ -134,6 +134,6 @@ async def test_a_router_names_its_group_and_tells_of_the_call_that_was_answered(
     router = litellm.Router(model_list=[group], num_retries=0)
     await router.acompletion(model="doctor", messages=HELLO)
     [event] = await arrived_async(recorder)
-    assert event["labels"]["model_group"] == "doctor"
+    assert event["tags"]["model_group"] == "doctor"
     assert (event["request_model"], event["response_model"]) == (MODEL, MODEL)
     router.discard()

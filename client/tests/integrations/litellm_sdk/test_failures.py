@@ -35,7 +35,7 @@ def test_the_host_gets_the_librarys_error_and_the_event_has_it(
 
 async def test_an_error_of_an_async_call(api: Server, to: Any, recorder: Recorder) -> None:
     api.will(server.error(429))
-    with pytest.raises(litellm.RateLimitError), streamgauge.prompt("triage", version="v7"):
+    with pytest.raises(litellm.RateLimitError), streamgauge.context("triage", version="v7"):
         await litellm.acompletion(messages=HELLO, **to)
     [event] = await arrived_async(recorder)
     assert (event["error"]["type"], event["error"]["status"], event["prompt_version"]) == ("RateLimitError", 429, "v7")
@@ -65,7 +65,7 @@ def test_an_error_of_ours_never_reaches_the_host(to: Any, recorder: Recorder, mo
     before = recorder.stats.integration_errors
     monkeypatch.setattr(litellm_payload, "request", _broken)
     monkeypatch.setattr(integration, "_remember", _broken)
-    with streamgauge.prompt("triage"):
+    with streamgauge.context("triage"):
         assert litellm.completion(messages=HELLO, **to).choices[0].message.content == server.ANSWER
     pause, deadline = threading.Event(), time.monotonic() + 20
     while recorder.stats.integration_errors < before + 2 and time.monotonic() < deadline:
@@ -75,7 +75,7 @@ def test_an_error_of_ours_never_reaches_the_host(to: Any, recorder: Recorder, mo
 
 
 def test_calls_that_are_never_told_of_leave_a_bounded_number_of_contexts(logger: StreamgaugeLogger) -> None:
-    with streamgauge.prompt("triage"):
+    with streamgauge.context("triage"):
         for n in range(integration.REMEMBERED + 100):
             logger.log_pre_api_call(MODEL, HELLO, {"litellm_call_id": str(n)})
     assert len(logger._contexts) == integration.REMEMBERED

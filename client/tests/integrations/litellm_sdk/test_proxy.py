@@ -72,7 +72,7 @@ def test_a_call_through_the_proxy(client: openai.OpenAI, published: Monitor) -> 
         "gpt-4o-mini",
         "gpt-4o-mini",
     )
-    assert event["labels"] | {"model_group": "doctor", "tags": "beta"} == event["labels"]
+    assert event["tags"] | {"model_group": "doctor", "tags": "beta"} == event["tags"]
     assert event["messages"] == [{"role": "user", "content": "hello"}]
     assert event["choices"][0]["content"] == server.ANSWER
     assert (event["usage"]["input_tokens"], event["usage"]["output_tokens"]) == (19, 12)
@@ -122,7 +122,7 @@ def test_whoever_asked_leaves_in_the_middle_of_a_stream(api: Server, client: ope
     stream.close()
     held.set()
     [event] = arrived(published)
-    assert event["labels"]["stream"] == "abandoned"
+    assert event["tags"]["stream"] == "abandoned"
     assert "error" not in event
 
 

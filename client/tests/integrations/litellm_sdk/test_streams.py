@@ -24,7 +24,7 @@ def test_a_stream_is_one_event_with_its_time_to_the_first_token(to: Any, recorde
 
 
 async def test_async_calls_whole_and_streamed(to: Any, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await litellm.acompletion(messages=HELLO, **to)
         stream = await litellm.acompletion(messages=HELLO, stream=True, stream_options={"include_usage": True}, **to)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
@@ -36,7 +36,7 @@ async def test_async_calls_whole_and_streamed(to: Any, recorder: Recorder) -> No
 
 
 def test_the_responses_api(to: Any, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         litellm.responses(input="hello", instructions="Be brief.", **to)
         list(litellm.responses(input="hello", stream=True, **to))
     whole, streamed = arrived(recorder, 2)

@@ -32,7 +32,7 @@ def unwatched(server: Server) -> Iterator[OpenAI]:
 @pytest.fixture
 def client(server: Server, published: Recorder) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published, provider="openai")
+        yield streamgauge.instrument(client, published, provider="openai")
 
 
 @pytest.fixture
@@ -44,4 +44,4 @@ async def aunwatched(server: Server) -> AsyncIterator[AsyncOpenAI]:
 @pytest.fixture
 async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncOpenAI]:
     async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published, provider="openai")
+        yield streamgauge.instrument(client, published, provider="openai")

@@ -20,7 +20,7 @@ def test_a_call_is_published_whole_and_the_host_notices_nothing(
     server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI, use: Callable[[OpenAI], Any]
 ) -> None:
     expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert use(client) == expected
     first, second = sent(server)
     assert second == first
@@ -37,7 +37,7 @@ async def test_an_async_call_is_published_whole_and_the_host_notices_nothing(
     use: Callable[[AsyncOpenAI], Any],
 ) -> None:
     expected = await use(aunwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert await use(aclient) == expected
     first, second = sent(server)
     assert second == first

@@ -20,7 +20,7 @@ COUNTED = {"input_tokens": 21, "output_tokens": 6, "cached_tokens": 0, "reasonin
 
 def watched(server: Server, published: Recorder, provider: str) -> OpenAI:
     client = OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-    return streamgauge.watch(client, published, provider=provider)
+    return streamgauge.instrument(client, published, provider=provider)
 
 
 def event(provider: str, model: str, **more: Any) -> dict[str, Any]:

@@ -87,5 +87,5 @@ def test_an_error_inside_the_sdk_before_anything_is_sent_is_published(published:
         raise RuntimeError("the vault is sealed")
 
     with OpenAI(base_url=unused_url(), api_key=no_key) as client, pytest.raises(RuntimeError, match="sealed"):
-        create(streamgauge.watch(client, published))
+        create(streamgauge.instrument(client, published))
     assert only(published)["error"]["type"] == "RuntimeError"

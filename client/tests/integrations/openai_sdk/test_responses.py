@@ -83,7 +83,7 @@ def test_a_response_is_published_whole_and_the_host_notices_nothing(
     server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI, use: Callable[[OpenAI], Any]
 ) -> None:
     expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert use(client) == expected
     first, second = sent(server)
     assert second == first
@@ -109,7 +109,7 @@ async def test_an_async_response_is_published_whole_and_the_host_notices_nothing
     published: Recorder, aclient: AsyncOpenAI, aunwatched: AsyncOpenAI, use: Callable[[AsyncOpenAI], Any]
 ) -> None:
     expected = await use(aunwatched)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         assert await use(aclient) == expected
     streamed = use is not acreate
     assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
@@ -221,7 +221,7 @@ def test_a_stream_that_breaks_off_or_is_left_is_published_as_far_as_it_came(
     broken, left = published.events
     assert [one["choices"][0]["content"] for one in (broken, left)] == ["Take two", "Take"]
     assert broken["error"]["type"] == "APIConnectionError"
-    assert left["labels"] == {"stream": "abandoned"}
+    assert left["tags"] == {"stream": "abandoned"}
     assert broken["response_model"] == left["response_model"] == "gpt-5.2-2026-01-15"
 
 
@@ -230,7 +230,7 @@ def test_prompt_and_conversation_kept_at_openai_count_where_ours_are_not_given(
 ) -> None:
     stored: dict[str, Any] = {"prompt": {"id": "pmpt_1", "version": "3"}, "conversation": "conv_1", "model": "gpt-5.2"}
     client.responses.create(**stored)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         client.responses.create(**stored)
     names = ("prompt_name", "prompt_version", "conversation_id")
     assert [[event[name] for name in names] for event in published.events] == [

@@ -115,7 +115,7 @@ def test_an_abandoned_stream_is_published_as_far_as_it_came(
     leave(client)
     release.set()
     event = only(published)
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert event["choices"] == [TAKE]
     assert "error" not in event
 
@@ -130,7 +130,7 @@ async def test_an_abandoned_async_stream_is_published_as_far_as_it_came(
     await chunks.close()
     release.set()
     event = only(published)
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert event["choices"] == [TAKE]
 
 
@@ -162,7 +162,7 @@ def test_a_stream_left_after_the_last_word_is_a_whole_answer(
     with client.chat.completions.create(**ASK, **COUNTED) as chunks:
         next(chunk for chunk in chunks if chunk.choices[0].finish_reason)
     event = only(published)
-    assert event["labels"] == {}
+    assert event["tags"] == {}
     assert event["choices"] == [CHOICE]
 
 
@@ -195,7 +195,7 @@ def test_a_client_on_the_older_httpx_is_watched_alike(
     expected = use(unwatched)
     with httpx.Client() as http:
         older = OpenAI(base_url=f"{server.url}/v1", api_key="key", http_client=http)  # type: ignore[arg-type]
-        assert use(streamgauge.watch(older, published)) == expected
+        assert use(streamgauge.instrument(older, published)) == expected
     assert only(published)["choices"] == [CHOICE]
 
 
@@ -204,5 +204,5 @@ def test_an_answer_from_a_transport_without_network_is_read(published: Recorder,
     body, kind = b"".join(api.chunks(api.completion())), {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=kind, content=body))
     with OpenAI(base_url="http://llm/v1", api_key="key", http_client=httpx2.Client(transport=transport)) as client:
-        assert use(streamgauge.watch(client, published))
+        assert use(streamgauge.instrument(client, published))
     assert only(published)["choices"] == [CHOICE]

@@ -26,7 +26,7 @@ from streamgauge.testing import Recorder
 async def test_tasks_and_threads_that_take_the_context_along_carry_the_prompt(
     published: Recorder, client: OpenAI, aclient: AsyncOpenAI
 ) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await asyncio.create_task(acreate(aclient))
         await asyncio.to_thread(create, client)
         thread = threading.Thread(target=contextvars.copy_context().run, args=(create, client))
@@ -36,16 +36,16 @@ async def test_tasks_and_threads_that_take_the_context_along_carry_the_prompt(
 
 
 def test_a_stream_keeps_the_prompt_under_which_it_was_asked_for(published: Recorder, client: OpenAI) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         chunks = client.chat.completions.create(**ASK, stream=True)
-    with streamgauge.prompt("other", version="v1"):
+    with streamgauge.context("other", version="v1"):
         list(chunks)
     assert only(published)["prompt_name"] == "triage"
 
 
 def test_the_user_of_the_request_counts_where_the_prompt_names_none(published: Recorder, client: OpenAI) -> None:
     client.chat.completions.create(**ASK, safety_identifier="hash-1")
-    with streamgauge.prompt("triage", user_id="u-9"):
+    with streamgauge.context("triage", user_id="u-9"):
         client.chat.completions.create(**ASK, safety_identifier="hash-1")
     assert [event["user_id"] for event in published.events] == ["hash-1", "u-9"]
 
@@ -71,7 +71,7 @@ def test_a_shallow_copy_of_a_client_is_an_ordinary_client(server: Server, publis
 
 
 def test_watching_twice_is_watching_once_and_gives_the_same_client(published: Recorder, client: OpenAI) -> None:
-    assert streamgauge.watch(client, published) is client
+    assert streamgauge.instrument(client, published) is client
     assert type(client) is OpenAI
     create(client)
     assert len(published.events) == 1
@@ -79,7 +79,7 @@ def test_watching_twice_is_watching_once_and_gives_the_same_client(published: Re
 
 def test_resources_taken_before_the_client_was_watched_are_watched(published: Recorder, unwatched: OpenAI) -> None:
     completions, raw = unwatched.chat.completions, unwatched.chat.completions.with_raw_response
-    streamgauge.watch(unwatched, published)
+    streamgauge.instrument(unwatched, published)
     completions.create(**ASK)
     raw.create(**ASK)
     assert len(published.events) == 2
@@ -104,7 +104,7 @@ AZURE: dict[str, Any] = {"api_key": "key", "api_version": "2026-05-01", "azure_d
 
 def test_azure_is_watched_at_its_own_paths(server: Server, published: Recorder) -> None:
     with AzureOpenAI(base_url=f"{server.url}/openai/deployments/gpt", **AZURE | {"azure_deployment": None}) as client:
-        create(streamgauge.watch(client, published))
+        create(streamgauge.instrument(client, published))
     event = only(published)
     assert (event["provider"], event["choices"][0]["content"]) == ("azure", "Take two tablets.")
 

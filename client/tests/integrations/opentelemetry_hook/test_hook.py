@@ -161,7 +161,7 @@ def test_a_stream_is_one_event(client: OpenAI, recorder: Recorder, instrumented:
     assert text == event["choices"][0]["content"] == server.ANSWER
     assert event["choices"][0]["finish_reason"] == "stop"
     assert event["usage"]["output_tokens"] == 12
-    assert event["labels"] == {}
+    assert event["tags"] == {}
     if newest(instrumented):
         assert 0 < event["ttft_ms"] <= event["latency_ms"]
         assert event["parameters"] == {"stream": True}
@@ -175,7 +175,7 @@ def test_a_stream_left_early_is_its_part_with_a_label(client: OpenAI, recorder: 
     stream.close()
     (event,) = recorder.events
     assert event["choices"] == [{"content": "Take", "finish_reason": None}]
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert "error" not in event
 
 
@@ -240,7 +240,7 @@ def test_the_async_client(instrumented: str, api: Server, recorder: Recorder) ->
 
 
 def test_the_prompt_is_carried(client: OpenAI, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9"):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9"):
         client.chat.completions.create(model=MODEL, messages=ASKED)
     (event,) = recorder.events
     assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
@@ -249,7 +249,7 @@ def test_the_prompt_is_carried(client: OpenAI, recorder: Recorder) -> None:
 
 def test_the_app_is_the_name_of_the_service(client: OpenAI, recorder: Recorder) -> None:
     client.chat.completions.create(model=MODEL, messages=ASKED)
-    with streamgauge.prompt("triage", app="ward-8"):
+    with streamgauge.context("triage", app="ward-8"):
         client.chat.completions.create(model=MODEL, messages=ASKED)
     assert [event["app"] for event in recorder.events] == ["ward-7", "ward-8"]
 

@@ -1,4 +1,4 @@
-"""`watch`: from an object to the integration that knows it."""
+"""`instrument`: from an object to the integration that knows it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTEGRATIONS = {
 """The module an object's class comes from (or one above it), and the integration's name."""
 
 
-def watch(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
+def instrument(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
     """Publish every call made through an OpenAI, Anthropic, Ollama or Gemini client, or a transformers pipeline.
 
     Parameters
@@ -40,14 +40,18 @@ def watch(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
         The same object. Watching twice is watching once. An object that nobody here knows is said in the log and left
         as it is.
     """
-    with quiet("watch"):
+    with quiet("instrument"):
         name = integration_of(type(obj))
         if name is None:
             known = ", ".join(sorted(INTEGRATIONS))
-            seldom("watch", logging.WARNING, "watch: no integration for %s; known: %s", type(obj), known)
+            seldom("instrument", logging.WARNING, "instrument: no integration for %s; known: %s", type(obj), known)
         else:
-            importlib.import_module(f"streamgauge.integrations.{name}").watch(obj, publisher, **options)
+            importlib.import_module(f"streamgauge.integrations.{name}").instrument(obj, publisher, **options)
     return obj
+
+
+watch = instrument
+"""The former name of `instrument`."""
 
 
 def integration_of(kind: type) -> str | None:

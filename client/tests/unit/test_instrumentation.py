@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 import streamgauge
-from streamgauge.watching import INTEGRATIONS, integration_of
+from streamgauge.instrumentation import INTEGRATIONS, integration_of
 
 
 class OpenAI:
@@ -34,7 +34,7 @@ def test_a_class_is_known_by_its_module_or_that_of_a_base(kind: type, name: str 
 
 def test_what_nobody_knows_is_left_as_it_is_and_said(caplog: pytest.LogCaptureFixture) -> None:
     unknown = Storage()
-    assert streamgauge.watch(unknown) is unknown
+    assert streamgauge.instrument(unknown) is unknown
     assert vars(unknown) == {}
     assert "Storage" in caplog.text
 

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Any
 
 import streamgauge
-from streamgauge.context import Context, current
+from streamgauge.call_context import Context, current
 
 
 def test_it_is_empty_outside() -> None:
@@ -19,22 +19,22 @@ def test_it_is_empty_outside() -> None:
 def test_inner_names_count_and_the_rest_is_inherited() -> None:
     document = {"text": "passage"}
     with (
-        streamgauge.prompt(
-            "outer", version="v1", conversation_id="c", user_id="u", labels={"a": "1", "b": "1"}, documents=[document]
+        streamgauge.context(
+            "outer", version="v1", conversation_id="c", user_id="u", tags={"a": "1", "b": "1"}, documents=[document]
         ),
-        streamgauge.prompt("inner", labels={"b": "2"}, groups={"age": "60+"}, app="other"),
+        streamgauge.context("inner", tags={"b": "2"}, groups={"age": "60+"}, app="other"),
     ):
         inside = current()
     assert (inside.prompt_name, inside.prompt_version) == ("inner", "")
     assert (inside.conversation_id, inside.user_id, inside.app) == ("c", "u", "other")
-    assert (inside.labels, inside.groups) == ({"a": "1", "b": "2"}, {"age": "60+"})
+    assert (inside.tags, inside.groups) == ({"a": "1", "b": "2"}, {"age": "60+"})
     assert list(inside.documents) == [document]
     assert current() == Context()
 
 
 def test_it_is_left_when_the_host_raises() -> None:
     try:
-        with streamgauge.prompt("p"):
+        with streamgauge.context("p"):
             raise ValueError
     except ValueError:
         pass
@@ -43,7 +43,7 @@ def test_it_is_left_when_the_host_raises() -> None:
 
 async def test_tasks_do_not_see_each_other() -> None:
     async def task(name: str) -> str:
-        async with streamgauge.prompt(name):
+        async with streamgauge.context(name):
             await asyncio.sleep(0.001)
             return current().prompt_name
 
@@ -52,7 +52,7 @@ async def test_tasks_do_not_see_each_other() -> None:
 
 
 def test_one_prompt_object_serves_many_threads() -> None:
-    shared = streamgauge.prompt("shared")
+    shared = streamgauge.context("shared")
     seen: list[str] = []
     ready = threading.Barrier(8)
 
@@ -73,7 +73,7 @@ def test_one_prompt_object_serves_many_threads() -> None:
 
 def test_a_generator_may_leave_in_another_context() -> None:
     def answers() -> Generator[str, None, None]:
-        with streamgauge.prompt("generator"):
+        with streamgauge.context("generator"):
             yield "one"
             yield "two"
 
@@ -85,7 +85,7 @@ def test_a_generator_may_leave_in_another_context() -> None:
 
 def test_arguments_that_do_not_fit_change_nothing_for_the_host() -> None:
     bad: Any = object()
-    with streamgauge.prompt(bad, version=bad, labels=bad, documents=bad):
+    with streamgauge.context(bad, version=bad, tags=bad, documents=bad):
         ran = True
     assert ran
     assert current() == Context()

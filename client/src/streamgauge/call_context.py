@@ -17,7 +17,7 @@ MAX_CALL_IDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What `prompt` says of the calls inside it.
+    """What `context` says of the calls inside it.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Context:
     outer
         The context around this one.
     scope
-        The `prompt` that made it.
+        The `context` that made it.
     """
 
     prompt_name: str = ""
@@ -37,7 +37,7 @@ class Context:
     user_id: str | None = None
     tenant: str | None = None
     app: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     documents: Sequence[Mapping[str, Any]] = ()
     call_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_CALL_IDS), repr=False, compare=False)
@@ -52,7 +52,7 @@ class Context:
     def note(self, call_id: str) -> None:
         """Remember a call here and in the contexts around."""
         inside: Context | None = self
-        while inside is not None and inside.scope is not None:  # without a scope: outside of every `prompt`
+        while inside is not None and inside.scope is not None:  # without a scope: outside of every `context`
             inside.call_ids.append(call_id)
             inside = inside.outer
 
@@ -62,25 +62,25 @@ _current: ContextVar[Context] = ContextVar("streamgauge", default=_NOTHING)
 
 
 def current() -> Context:
-    """Return the innermost context; an empty one outside of every `prompt`."""
+    """Return the innermost context; an empty one outside of every `context`."""
     return _current.get()
 
 
 @contextmanager
-def using(context: Context) -> Iterator[None]:
+def using(new: Context) -> Iterator[None]:
     """Take up a context elsewhere: some libraries tell of a call on a thread of theirs, where there is none."""
-    token = _current.set(context)
+    token = _current.set(new)
     try:
         yield
     finally:
         _current.reset(token)
 
 
-class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
+class context:  # noqa: N801 - `with streamgauge.context("triage", version="v7"):`
     """Name the prompt, its version, the conversation and the user of the calls inside, sync or async.
 
     Contexts nest. The innermost name and version count; conversation, user, tenant, app and documents are inherited
-    where not given, labels and groups are merged. A new thread starts without a context unless the host copies its own
+    where not given, tags and groups are merged. A new thread starts without a context unless the host copies its own
     (``contextvars.copy_context().run``).
 
     Parameters
@@ -91,7 +91,7 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
         Also the event's Kafka key: the calls of a conversation stay in order.
     user_id
         Whoever asked.
-    labels, groups
+    tags, groups
         The service's own tags; groups declared for disparity checks.
     documents
         Passages retrieved for the prompt: ``{"text": ..., "id": ..., "score": ..., "source": ...}``.
@@ -100,7 +100,7 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
 
     Examples
     --------
-    >>> with prompt("triage", version="v7", conversation_id="c-1"):
+    >>> with context("triage", version="v7", conversation_id="c-1"):
     ...     (current().prompt_name, current().prompt_version, current().conversation_id)
     ('triage', 'v7', 'c-1')
     >>> current().prompt_name
@@ -108,9 +108,9 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
 
     What is called inside can be named afterwards::
 
-        with prompt("triage", version="v7") as context:
+        with context("triage", version="v7") as inside:
             client.chat.completions.create(...)
-        send_feedback(call_id=context.last_call_id, signal="hallucination", label=True, source="thumbs")
+        send_feedback(call_id=inside.last_call_id, signal="hallucination", label=True, source="thumbs")
     """
 
     def __init__(  # noqa: PLR0913 - keyword parameters, all optional
@@ -120,7 +120,7 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
         version: str = "",
         conversation_id: str | None = None,
         user_id: str | None = None,
-        labels: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         groups: Mapping[str, str] | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
         tenant: str | None = None,
@@ -130,13 +130,13 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
         self._version = version
         self._conversation_id = conversation_id
         self._user_id = user_id
-        self._labels = labels
+        self._tags = tags
         self._groups = groups
         self._documents = documents
         self._tenant = tenant
         self._app = app
 
-    @quietly("prompt")
+    @quietly("context")
     def _enter(self) -> None:
         outer = _current.get()
         _current.set(
@@ -147,7 +147,7 @@ class prompt:  # noqa: N801 - `with streamgauge.prompt("triage", version="v7"):`
                 user_id=self._user_id or outer.user_id,
                 tenant=self._tenant or outer.tenant,
                 app=self._app or outer.app,
-                labels={**outer.labels, **(self._labels or {})},
+                tags={**outer.tags, **(self._tags or {})},
                 groups={**outer.groups, **(self._groups or {})},
                 documents=outer.documents if self._documents is None else tuple(self._documents),
                 outer=outer,
