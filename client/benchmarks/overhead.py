@@ -54,7 +54,7 @@ LIMIT_US = 50.0
 
 def event() -> dict[str, Any]:
     """Return one event as a service publishes it."""
-    call = Call.begin(None, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0.2})
+    call = Call.start(None, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0.2})
     call.choices, call.usage = list(ANSWER), dict(USAGE)
     return call.event()
 
@@ -78,7 +78,7 @@ def publish(publisher: EventPublisher) -> None:
 
 def whole_call(publisher: EventPublisher) -> None:
     """Begin and finish a call."""
-    call = Call.begin(
+    call = Call.start(
         publisher, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0}
     )
     call.finish(choices=ANSWER, usage=USAGE, response_model="gpt-x")

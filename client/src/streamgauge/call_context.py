@@ -1,4 +1,4 @@
-"""Which prompt, conversation and user the calls made here belong to; carried by a context variable."""
+"""Prompt, conversation, user and tags of the calls in a block, kept in a context variable."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from streamgauge.guard import quietly
+from streamgauge.guard import never_raises
 
 MAX_CALL_IDS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What `context` says of the calls inside it.
+    """Values that `context` gives to the calls inside it.
 
     Attributes
     ----------
     tenant, app
-        ``None``: the publisher's.
+        ``None``: those of the publisher.
     call_ids
-        Of the newest calls made inside that are over, the last one last.
+        Ids of the latest finished calls of the block, in order of their end.
     outer
-        The context around this one.
-    scope
-        The `context` that made it.
+        Enclosing context.
+    owner
+        The `context` block that created this context; ``None`` outside every block.
     """
 
     prompt_name: str = ""
@@ -42,34 +42,34 @@ class Context:
     documents: Sequence[Mapping[str, Any]] = ()
     call_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_CALL_IDS), repr=False, compare=False)
     outer: Context | None = field(default=None, repr=False, compare=False)
-    scope: object = field(default=None, repr=False, compare=False)
+    owner: object = field(default=None, repr=False, compare=False)
 
     @property
     def last_call_id(self) -> str:
-        """What `send_feedback` names the last call by that was made inside and is over; empty if there was none."""
+        """``call_id`` of the last finished call of the block, for `send_feedback`; empty if there is none."""
         return next(reversed(self.call_ids), "")
 
-    def note(self, call_id: str) -> None:
-        """Remember a call here and in the contexts around."""
-        inside: Context | None = self
-        while inside is not None and inside.scope is not None:  # without a scope: outside of every `context`
-            inside.call_ids.append(call_id)
-            inside = inside.outer
+    def record_call(self, call_id: str) -> None:
+        """Append a call to this context and to every enclosing one."""
+        context: Context | None = self
+        while context is not None and context.owner is not None:  # the root context has no owner
+            context.call_ids.append(call_id)
+            context = context.outer
 
 
-_NOTHING = Context()
-_current: ContextVar[Context] = ContextVar("streamgauge", default=_NOTHING)
+_ROOT = Context()
+_current: ContextVar[Context] = ContextVar("streamgauge", default=_ROOT)
 
 
 def current() -> Context:
-    """Return the innermost context; an empty one outside of every `context`."""
+    """Return the innermost context; an empty context outside every block."""
     return _current.get()
 
 
 @contextmanager
-def using(new: Context) -> Iterator[None]:
-    """Take up a context elsewhere: some libraries tell of a call on a thread of theirs, where there is none."""
-    token = _current.set(new)
+def use_context(context: Context) -> Iterator[None]:
+    """Set the context for a block: some libraries report a call on a thread of their own, which has no context."""
+    token = _current.set(context)
     try:
         yield
     finally:
@@ -77,26 +77,26 @@ def using(new: Context) -> Iterator[None]:
 
 
 class context:  # noqa: N801 - `with streamgauge.context("triage", version="v7"):`
-    """Name the prompt, its version, the conversation and the user of the calls inside, sync or async.
+    """Set prompt, version, conversation, user and tags of the calls inside a ``with`` or ``async with`` block.
 
-    Contexts nest. The innermost name and version count; conversation, user, tenant, app and documents are inherited
-    where not given, tags and groups are merged. A new thread starts without a context unless the host copies its own
+    Contexts nest. The innermost name and version apply. Conversation, user, tenant, app and documents are inherited if
+    not passed; tags and groups are merged. A new thread has no context unless the host copies its own
     (``contextvars.copy_context().run``).
 
     Parameters
     ----------
     name, version
-        As they are to appear in the monitor: ``("triage", version="v7")``.
+        Prompt name and version: ``("triage", version="v7")``.
     conversation_id
-        Also the event's Kafka key: the calls of a conversation stay in order.
+        Conversation; also the event's Kafka key, which keeps the calls of a conversation in order.
     user_id
-        Whoever asked.
+        User who made the request.
     tags, groups
-        The service's own tags; groups declared for disparity checks.
+        Tags of the service; groups for disparity checks.
     documents
         Passages retrieved for the prompt: ``{"text": ..., "id": ..., "score": ..., "source": ...}``.
     tenant, app
-        Where they differ from the publisher's.
+        Only if they differ from those of the publisher.
 
     Examples
     --------
@@ -106,11 +106,11 @@ class context:  # noqa: N801 - `with streamgauge.context("triage", version="v7")
     >>> current().prompt_name
     ''
 
-    What is called inside can be named afterwards::
+    Feedback on a call of the block::
 
-        with context("triage", version="v7") as inside:
+        with context("triage", version="v7") as block:
             client.chat.completions.create(...)
-        send_feedback(call_id=inside.last_call_id, signal="hallucination", label=True, source="thumbs")
+        send_feedback(call_id=block.last_call_id, signal="hallucination", label=True, source="thumbs")
     """
 
     def __init__(  # noqa: PLR0913 - keyword parameters, all optional
@@ -136,7 +136,7 @@ class context:  # noqa: N801 - `with streamgauge.context("triage", version="v7")
         self._tenant = tenant
         self._app = app
 
-    @quietly("context")
+    @never_raises("context")
     def _enter(self) -> None:
         outer = _current.get()
         _current.set(
@@ -151,15 +151,15 @@ class context:  # noqa: N801 - `with streamgauge.context("triage", version="v7")
                 groups={**outer.groups, **(self._groups or {})},
                 documents=outer.documents if self._documents is None else tuple(self._documents),
                 outer=outer,
-                scope=self,
+                owner=self,
             )
         )
 
     def _exit(self) -> None:
-        # No token: a generator may leave in another context than it entered in, where a token would raise.
+        # A token would raise where a generator exits in another context than it entered.
         inner = _current.get()
-        if inner.scope is self:
-            _current.set(inner.outer or _NOTHING)
+        if inner.owner is self:
+            _current.set(inner.outer or _ROOT)
 
     def __enter__(self) -> Context:
         self._enter()

@@ -1,4 +1,4 @@
-"""`instrument`: from an object to the integration that knows it."""
+"""`instrument`: selects the integration for an SDK object."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import importlib
 import logging
 from typing import Any, TypeVar
 
-from streamgauge.guard import quiet
-from streamgauge.logs import seldom
+from streamgauge.guard import suppress_errors
+from streamgauge.logs import log_throttled
 from streamgauge.publisher import EventPublisher
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ INTEGRATIONS = {
     "google.genai": "google_genai",
     "transformers": "transformers",
 }
-"""The module an object's class comes from (or one above it), and the integration's name."""
+"""Integration by the module of an object's class, or by a parent of that module."""
 
 
 def instrument(obj: T, publisher: EventPublisher | None = None, **options: Any) -> T:
@@ -28,37 +28,40 @@ def instrument(obj: T, publisher: EventPublisher | None = None, **options: Any) 
     Parameters
     ----------
     obj
-        The client. Only it is watched: neither its class nor other instances. A subclass of yours is known by its base.
+        The client. Only this object is instrumented, not its class and not other instances. A subclass is recognised
+        by its base class.
     publisher
-        ``None``: the default one, also if `configure` comes later.
+        ``None``: the default publisher, also if `configure` is called later.
     options
-        What the integration takes besides: ``provider="vllm"`` for a server that speaks OpenAI's protocol.
+        Further arguments of the integration: ``provider="vllm"`` for a server with OpenAI's protocol.
 
     Returns
     -------
     obj
-        The same object. Watching twice is watching once. An object that nobody here knows is said in the log and left
-        as it is.
+        The same object. Instrumenting an object a second time has no effect. An unknown object is logged and returned
+        unchanged.
     """
-    with quiet("instrument"):
+    with suppress_errors("instrument"):
         name = integration_of(type(obj))
         if name is None:
             known = ", ".join(sorted(INTEGRATIONS))
-            seldom("instrument", logging.WARNING, "instrument: no integration for %s; known: %s", type(obj), known)
+            log_throttled(
+                "instrument", logging.WARNING, "instrument: no integration for %s; known: %s", type(obj), known
+            )
         else:
             importlib.import_module(f"streamgauge.integrations.{name}").instrument(obj, publisher, **options)
     return obj
 
 
 watch = instrument
-"""The former name of `instrument`."""
+"""Alias of `instrument`, its former name."""
 
 
 def integration_of(kind: type) -> str | None:
-    """Return which integration knows objects of this class, or of the classes it is made from."""
+    """Return the name of the integration for a class or one of its base classes; ``None`` if there is none."""
     for base in kind.__mro__:
-        parts = base.__module__.split(".")
-        for end in range(len(parts), 0, -1):
-            if (found := INTEGRATIONS.get(".".join(parts[:end]))) is not None:
-                return found
+        path = base.__module__.split(".")
+        for end in range(len(path), 0, -1):
+            if (name := INTEGRATIONS.get(".".join(path[:end]))) is not None:
+                return name
     return None

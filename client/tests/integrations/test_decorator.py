@@ -154,9 +154,7 @@ async def test_an_observed_async_generator_is_sent_to_and_thrown_at_as_it_was(re
 def test_a_function_without_arguments_to_observe_and_methods_are_observed_too(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from streamgauge import defaults  # noqa: PLC0415
-
-    monkeypatch.setattr(defaults, "default_publisher", lambda: recorder)
+    monkeypatch.setattr("streamgauge.defaults._default", recorder)
 
     class Model:
         @streamgauge.observe
@@ -243,10 +241,10 @@ BREAKS = [
     (decorator, "_request"),
     (decorator, "_response"),
     (decorator, "publish"),
-    (decorator._Yielded, "add"),
-    (decorator._Yielded, "answer"),
-    (Call, "begin"),
-    (decorator, "Tap"),
+    (decorator._YieldAccumulator, "add"),
+    (decorator._YieldAccumulator, "result"),
+    (Call, "start"),
+    (decorator, "StreamTap"),
 ]
 
 
@@ -263,7 +261,7 @@ async def test_an_error_of_ours_never_reaches_the_host(
 
 def test_errors_of_ours_around_a_block_stay_with_us(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
     before = integration_errors.value()
-    monkeypatch.setattr(Call, "begin", None)
+    monkeypatch.setattr(Call, "start", None)
     with streamgauge.call(publisher=recorder) as asked:
         asked.first_token()
         asked.answer("Take", usage={}, nonsense=object())

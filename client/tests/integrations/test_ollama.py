@@ -21,7 +21,7 @@ from servers import ollama as api
 from servers.local import Reply, Server, unused_url
 from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
-from streamgauge.integrations import _chat, _taps
+from streamgauge.integrations import _chat_completions, _stream_tap
 from streamgauge.integrations import ollama as integration
 from streamgauge.testing import Recorder
 
@@ -287,13 +287,13 @@ def test_only_this_client_is_watched_and_once(published: Recorder, client: Clien
 
 
 BREAKS = [
-    (_chat, "message"),
-    (integration, "_answer"),
+    (_chat_completions, "message"),
+    (integration, "_response"),
     (integration, "_settings"),
-    (integration.Gathered, "add"),
-    (Call, "begin"),
-    (_taps, "publish"),
-    (_taps.Tap, "left"),
+    (integration.ResponseAccumulator, "add"),
+    (Call, "start"),
+    (_stream_tap, "publish"),
+    (_stream_tap.StreamTap, "abandoned"),
 ]
 
 

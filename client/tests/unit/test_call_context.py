@@ -1,4 +1,4 @@
-"""Which prompt a call belongs to."""
+"""`streamgauge.context`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import streamgauge
 from streamgauge.call_context import Context, current
 
 
-def test_it_is_empty_outside() -> None:
+def test_the_root_context_is_empty() -> None:
     assert current() == Context()
 
 
-def test_inner_names_count_and_the_rest_is_inherited() -> None:
+def test_inner_names_apply_and_other_values_are_inherited() -> None:
     document = {"text": "passage"}
     with (
         streamgauge.context(
@@ -32,7 +32,7 @@ def test_inner_names_count_and_the_rest_is_inherited() -> None:
     assert current() == Context()
 
 
-def test_it_is_left_when_the_host_raises() -> None:
+def test_an_exception_of_the_host_ends_the_context() -> None:
     try:
         with streamgauge.context("p"):
             raise ValueError
@@ -41,7 +41,7 @@ def test_it_is_left_when_the_host_raises() -> None:
     assert current() == Context()
 
 
-async def test_tasks_do_not_see_each_other() -> None:
+async def test_tasks_have_separate_contexts() -> None:
     async def task(name: str) -> str:
         async with streamgauge.context(name):
             await asyncio.sleep(0.001)
@@ -51,7 +51,7 @@ async def test_tasks_do_not_see_each_other() -> None:
     assert list(await asyncio.gather(*map(task, names))) == names
 
 
-def test_one_prompt_object_serves_many_threads() -> None:
+def test_one_context_object_serves_many_threads() -> None:
     shared = streamgauge.context("shared")
     seen: list[str] = []
     ready = threading.Barrier(8)
@@ -71,7 +71,7 @@ def test_one_prompt_object_serves_many_threads() -> None:
     assert sorted(seen) == [""] * 8 + ["shared"] * 8
 
 
-def test_a_generator_may_leave_in_another_context() -> None:
+def test_a_generator_may_exit_in_another_context() -> None:
     def answers() -> Generator[str, None, None]:
         with streamgauge.context("generator"):
             yield "one"
@@ -83,7 +83,7 @@ def test_a_generator_may_leave_in_another_context() -> None:
     assert current() == Context()
 
 
-def test_arguments_that_do_not_fit_change_nothing_for_the_host() -> None:
+def test_invalid_arguments_do_not_reach_the_host() -> None:
     bad: Any = object()
     with streamgauge.context(bad, version=bad, tags=bad, documents=bad):
         ran = True

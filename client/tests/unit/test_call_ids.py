@@ -1,4 +1,4 @@
-"""What was called inside of a prompt can be named afterwards."""
+"""Call ids of a context, for feedback."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from streamgauge.testing import Recorder
 
 
 def finished(recorder: Recorder) -> str:
-    call = Call.begin(recorder, provider="local")
+    call = Call.start(recorder, provider="local")
     call.finish()
     return call.call_id
 
 
-def test_the_calls_of_a_prompt_in_their_order() -> None:
+def test_a_context_lists_its_calls_in_order() -> None:
     recorder = Recorder()
     with streamgauge.context("triage") as inside:
         ids = [finished(recorder), finished(recorder)]
@@ -22,7 +22,7 @@ def test_the_calls_of_a_prompt_in_their_order() -> None:
     assert inside.last_call_id == ids[-1]
 
 
-def test_a_call_belongs_to_the_prompts_around_it_too() -> None:
+def test_a_call_belongs_to_enclosing_contexts_too() -> None:
     recorder = Recorder()
     with streamgauge.context("outer") as outer:
         first = finished(recorder)
@@ -31,20 +31,20 @@ def test_a_call_belongs_to_the_prompts_around_it_too() -> None:
     assert (list(outer.call_ids), list(inner.call_ids)) == ([first, second], [second])
 
 
-def test_a_call_under_way_is_not_named_yet() -> None:
+def test_an_unfinished_call_is_not_listed() -> None:
     with streamgauge.context("triage") as inside:
-        call = Call.begin(Recorder(), provider="local")
+        call = Call.start(Recorder(), provider="local")
         assert inside.last_call_id == ""
         call.finish()
     assert list(inside.call_ids) == [call.call_id]
 
 
-def test_outside_of_every_prompt_nothing_is_kept() -> None:
+def test_the_root_context_keeps_no_call_ids() -> None:
     finished(Recorder())
     assert not call_context.current().call_ids
 
 
-def test_few_are_kept() -> None:
+def test_the_number_of_call_ids_is_bounded() -> None:
     recorder = Recorder()
     with streamgauge.context("triage") as inside:
         last = [finished(recorder) for _ in range(call_context.MAX_CALL_IDS + 1)][-1]

@@ -29,7 +29,7 @@ from servers.local import Reply, Server, unused_url
 from servers.sse import event as sse
 from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
-from streamgauge.integrations import _sdk_answers, _sdk_streams, _taps
+from streamgauge.integrations import _sdk_responses, _sdk_streams, _stream_tap
 from streamgauge.integrations import anthropic as integration
 from streamgauge.testing import Recorder
 
@@ -168,12 +168,12 @@ def test_a_dropped_stream_lets_go_of_its_connection_at_once_as_without_us(
 
 BREAKS = [
     (integration, "_usage"),
-    (integration.Gathered, "add"),
-    (integration.Gathered, "answer"),
-    (Call, "begin"),
-    (_sdk_answers, "_settle"),
-    (_sdk_streams, "_put"),
-    (_taps, "publish"),
+    (integration.MessageAccumulator, "add"),
+    (integration.MessageAccumulator, "result"),
+    (Call, "start"),
+    (_sdk_responses, "_settle"),
+    (_sdk_streams, "_replace_body"),
+    (_stream_tap, "publish"),
 ]
 
 

@@ -9,7 +9,7 @@ from google.genai import errors
 from google_genai_sdk.ways import MODEL, broken, gemini
 from servers import google_genai as server
 from servers.local import Reply, Server, unused_url
-from streamgauge.integrations import google_genai, google_genai_answers
+from streamgauge.integrations import google_genai, google_genai_responses
 from streamgauge.testing import Recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -100,7 +100,7 @@ def test_an_error_of_ours_never_reaches_the_host(
     before = recorder.stats.integration_errors
     for name in ("messages", "parameters"):
         monkeypatch.setattr(google_genai, name, broken)
-    monkeypatch.setattr(google_genai_answers.Answer, "add", broken)
+    monkeypatch.setattr(google_genai_responses.ResponseAccumulator, "add", broken)
     assert client.models.generate_content(model=MODEL, contents="?").text == server.ANSWER
     stream = client.models.generate_content_stream(model=MODEL, contents="?")
     assert "".join(chunk.text or "" for chunk in stream) == server.ANSWER

@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI
 from langchain_sdk.ways import ANSWERED, broken, chat
 from servers import openai as server
 from servers.local import Reply, Server
-from streamgauge.integrations import langchain_answers, langchain_requests
+from streamgauge.integrations import langchain_requests, langchain_responses
 from streamgauge.integrations.langchain import StreamgaugeHandler, install
 from streamgauge.testing import Recorder
 
@@ -82,8 +82,8 @@ def test_an_error_of_ours_never_reaches_the_host(
     before = recorder.stats.integration_errors
     for name in ("request", "messages"):
         monkeypatch.setattr(langchain_requests, name, broken)
-    for name in ("answer", "spoken"):
-        monkeypatch.setattr(langchain_answers, name, broken)
+    for name in ("llm_result", "token_text"):
+        monkeypatch.setattr(langchain_responses, name, broken)
     assert model.invoke("hello").text == server.ANSWER
     assert "".join(chunk.text for chunk in model.stream("hello")) == server.ANSWER
     assert len(recorder.events) == 2

@@ -76,9 +76,9 @@ def test_an_error_of_ours_never_reaches_the_host(to: Any, recorder: Recorder, mo
 
 def test_calls_that_are_never_told_of_leave_a_bounded_number_of_contexts(logger: StreamgaugeLogger) -> None:
     with streamgauge.context("triage"):
-        for n in range(integration.REMEMBERED + 100):
+        for n in range(integration.MAX_REMEMBERED + 100):
             logger.log_pre_api_call(MODEL, HELLO, {"litellm_call_id": str(n)})
-    assert len(logger._contexts) == integration.REMEMBERED
+    assert len(logger._contexts) == integration.MAX_REMEMBERED
 
 
 def _broken(*_: object, **__: object) -> None:
