@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from published import PROMPT, bare, break_ours, only, whole
+from published import PROMPT, bare, break_internal, only, whole
 from servers import openai as api
 from streamgauge.calls import Call
 from streamgauge.guard import integration_errors
@@ -253,7 +253,7 @@ BREAKS = [
 async def test_an_error_of_ours_never_reaches_the_host(
     monkeypatch: pytest.MonkeyPatch, recorder: Recorder, home: Any, name: str, function: Callable[..., Any]
 ) -> None:
-    hit = break_ours(monkeypatch, home, name)
+    hit = break_internal(monkeypatch, home, name)
     before = integration_errors.value()
     assert await use(streamgauge.observe(publisher=recorder)(function)) == ANSWER
     assert bool(hit) == (integration_errors.value() > before)

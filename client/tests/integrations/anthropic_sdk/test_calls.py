@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import streamgauge
-from anthropic import Anthropic, AsyncAnthropic
-from anthropic_sdk.ways import ASK, ASTREAMS, AWHOLE, EVENT, STREAMED, STREAMS, WHOLE, create
-from published import PROMPT, bare, only, sent
+from anthropic import Anthropic
+from anthropic_sdk.call_styles import ASK, create
+from published import only
 from servers import anthropic as api
 from servers.local import Reply, Server
 from streamgauge.testing import Recorder
-
-
-@pytest.mark.parametrize("use", WHOLE + STREAMS)
-def test_a_call_is_published_whole_and_the_host_notices_nothing(
-    server: Server, published: Recorder, client: Anthropic, unwatched: Anthropic, use: Callable[[Anthropic], Any]
-) -> None:
-    expected = use(unwatched)
-    with streamgauge.context("triage", **PROMPT):
-        assert use(client) == expected
-    first, second = sent(server)
-    assert second == first
-    streamed = use in STREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
-
-@pytest.mark.parametrize("use", AWHOLE + ASTREAMS)
-async def test_an_async_call_is_published_whole_and_the_host_notices_nothing(
-    published: Recorder,
-    aclient: AsyncAnthropic,
-    aunwatched: AsyncAnthropic,
-    use: Callable[[AsyncAnthropic], Any],
-) -> None:
-    expected = await use(aunwatched)
-    with streamgauge.context("triage", **PROMPT):
-        assert await use(aclient) == expected
-    streamed = use in ASTREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
 
 LEAFLET = {
     "type": "document",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import streamgauge
 from anthropic import Anthropic
-from anthropic_sdk.ways import STREAMS, WHOLE
+from anthropic_sdk.call_styles import STREAMS, UNARY
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -24,7 +24,7 @@ def facts(span: ReadableSpan) -> Any:
     return span.name, span.status.status_code, told, [event.name for event in span.events]
 
 
-@pytest.mark.parametrize("use", WHOLE + STREAMS)
+@pytest.mark.parametrize("use", UNARY + STREAMS)
 def test_spans_of_the_sdk_are_as_without_us(
     server: Server, published: Recorder, use: Callable[[Anthropic], Any]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 import pytest
 import streamgauge
-from anthropic_sdk.ways import CHOICE, USAGE
+from anthropic_sdk.call_styles import CHOICE, USAGE
 from published import only
 from servers import anthropic as api
 from servers.local import Server

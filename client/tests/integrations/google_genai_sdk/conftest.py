@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import streamgauge
 from google import genai
-from google_genai_sdk.ways import gemini
+from google_genai_sdk.call_styles import gemini
 from servers import google_genai as server
 from servers.local import Server
 from streamgauge.testing import Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamgauge
 from google import genai
 from google.genai import types
-from google_genai_sdk.ways import MODEL, USAGE, vertex
+from google_genai_sdk.call_styles import MODEL, USAGE, vertex
 from servers import google_genai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import google_genai
@@ -29,14 +29,6 @@ def test_an_answer_is_an_event_with_all_its_parts(api: Server, client: genai.Cli
     assert (event["response_model"], event["response_id"]) == ("gemini-3.8-flash-001", "resp-1")
     assert event["latency_ms"] > 0
     assert event["ttft_ms"] is None
-
-
-def test_the_prompt_is_named_by_the_context(client: genai.Client, recorder: Recorder) -> None:
-    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9"):
-        client.models.generate_content(model=MODEL, contents="hello")
-    [event] = recorder.events
-    assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
-    assert (event["conversation_id"], event["user_id"]) == ("c-1", "u-9")
 
 
 def test_all_candidates_and_their_log_probabilities_are_told(

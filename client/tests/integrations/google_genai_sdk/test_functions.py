@@ -6,7 +6,7 @@ from typing import Any
 
 from google import genai
 from google.genai import types
-from google_genai_sdk.ways import MODEL, vertex
+from google_genai_sdk.call_styles import MODEL, vertex
 from servers import google_genai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import google_genai

@@ -11,7 +11,7 @@ from langchain_core.messages import (
 )
 from langchain_core.tools import create_retriever_tool
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import FOUND, LEAFLET, Shelf
+from langchain_sdk.call_styles import FOUND, LEAFLET, Shelf
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations.langchain import StreamgaugeHandler

@@ -17,7 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_openai import ChatOpenAI, OpenAI
-from langchain_sdk.ways import ANSWERED, MODEL, USAGE, chat
+from langchain_sdk.call_styles import ANSWERED, MODEL, USAGE, chat
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import langchain_requests

@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import FOUND, LEAFLET, LETTER, Shelf, Shelves, rag
+from langchain_sdk.call_styles import FOUND, LEAFLET, LETTER, Shelf, Shelves, rag
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations.langchain import StreamgaugeHandler

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import streamgauge
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import ABANDONED, ANSWERED, MODEL, USAGE, chat
+from langchain_sdk.call_styles import ABANDONED, ANSWERED, MODEL, USAGE, chat
 from servers import openai as server
 from servers.local import Server
 from streamgauge.integrations.langchain import StreamgaugeHandler
@@ -62,23 +62,6 @@ async def test_stream_events_of_the_second_version(model: ChatOpenAI, recorder: 
     names = [e["event"] async for e in model.astream_events("hello", version="v2")]
     assert names[-1] == "on_chat_model_end"
     assert [event["choices"] for event in recorder.events] == [ANSWERED]
-
-
-def test_a_stream_that_the_host_leaves_is_published_as_far_as_it_came(model: ChatOpenAI, recorder: Recorder) -> None:
-    for chunk in model.stream("hello"):
-        if chunk.text:
-            break
-    [event] = recorder.events
-    assert event["choices"] == [{"content": "Take", "finish_reason": None}]
-    assert event["tags"]["stream"] == ABANDONED
-    assert "error" not in event
-
-
-async def test_an_async_stream_that_the_host_leaves_is_abandoned(model: ChatOpenAI, recorder: Recorder) -> None:
-    stream = model.astream("hello")
-    await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined] # it is a generator
-    assert [event["tags"]["stream"] for event in recorder.events] == [ABANDONED]
 
 
 def test_a_stream_that_is_never_read_to_its_end_is_published_when_it_is_forgotten(

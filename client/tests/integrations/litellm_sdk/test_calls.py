@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from litellm_sdk.ways import COST, HELLO, MODEL, USAGE, arrived, arrived_async, litellm, said
+from litellm_sdk.call_styles import COST, HELLO, MODEL, USAGE, arrived, arrived_async, litellm, nonempty_choices
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations.litellm import StreamgaugeLogger
@@ -22,7 +22,7 @@ def test_a_completion_is_an_event_with_all_its_parts(to: Any, recorder: Recorder
     [event] = arrived(recorder)
     assert response.choices[0].message.content == server.ANSWER
     assert event["messages"] == HELLO
-    assert said(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
+    assert nonempty_choices(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
     assert event["usage"] == USAGE
     assert event["cost_usd"] == pytest.approx(COST)
     assert (event["provider"], event["request_model"], event["response_model"]) == ("openai", MODEL, MODEL)
@@ -74,7 +74,7 @@ def test_tool_calls_their_results_and_several_choices(api: Server, to: Any, reco
         {"role": "assistant", "content": "", "tool_calls": [told]},
         {"role": "tool", "content": "200 mg", "tool_call_id": "t1"},
     ]
-    assert said(event) == [
+    assert nonempty_choices(event) == [
         {"finish_reason": "tool_calls", "tool_calls": [told]},
         {"content": "Two.", "finish_reason": "stop", "logprobs": [-0.5, -0.25]},
     ]

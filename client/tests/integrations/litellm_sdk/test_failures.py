@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from litellm_sdk.ways import HELLO, MODEL, arrived, arrived_async, litellm
+from litellm_sdk.call_styles import HELLO, MODEL, arrived, arrived_async, litellm
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import litellm as integration

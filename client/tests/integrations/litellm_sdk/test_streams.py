@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from litellm_sdk.ways import COST, HELLO, USAGE, arrived, arrived_async, litellm, said
+from litellm_sdk.call_styles import COST, HELLO, USAGE, arrived, arrived_async, litellm, nonempty_choices
 from servers import openai as server
 from streamgauge.testing import Recorder
 
@@ -17,7 +17,7 @@ def test_a_stream_is_one_event_with_its_time_to_the_first_token(to: Any, recorde
     stream = litellm.completion(messages=HELLO, stream=True, stream_options={"include_usage": True}, **to)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == server.ANSWER
     [event] = arrived(recorder)
-    assert said(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
+    assert nonempty_choices(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
     assert event["usage"] == USAGE
     assert event["cost_usd"] == pytest.approx(COST)
     assert 0 < event["ttft_ms"] <= event["latency_ms"]

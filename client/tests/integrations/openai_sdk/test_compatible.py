@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import streamgauge
 from openai import OpenAI
-from openai_sdk.ways import ASKED
+from openai_sdk.call_styles import MESSAGES
 from published import bare, only, whole
 from servers.local import Reply, Server
 from servers.sse import event as sse
@@ -24,7 +24,7 @@ def watched(server: Server, published: Recorder, provider: str) -> OpenAI:
 
 
 def event(provider: str, model: str, **more: Any) -> dict[str, Any]:
-    return whole(**SPEC, provider=provider, request_model=model, response_model=model, messages=ASKED) | more
+    return whole(**SPEC, provider=provider, request_model=model, response_model=model, messages=MESSAGES) | more
 
 
 def test_vllm_with_its_own_parameters_and_a_model_that_thinks(server: Server, published: Recorder) -> None:
@@ -36,7 +36,7 @@ def test_vllm_with_its_own_parameters_and_a_model_that_thinks(server: Server, pu
     server.will(Reply.of({**body, "usage": NO_DETAILS, "prompt_logprobs": None, "kv_transfer_params": None}))
     with watched(server, published, "vllm") as client:
         extra = {"top_k": 20, "repetition_penalty": 1.05, "guided_json": {"type": "object", "title": "x" * 200}}
-        client.chat.completions.create(model=model, messages=ASKED, max_tokens=64, extra_body=extra)
+        client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=64, extra_body=extra)
     choice = {"content": "Two.", "finish_reason": "stop", "tool_calls": [], "logprobs": [-0.125, -9999.0]}
     assert bare(only(published)) == event(
         "vllm",
@@ -60,7 +60,7 @@ def test_vllm_streams_thoughts_first_and_counts_as_it_goes(server: Server, publi
     server.will(Reply.stream(said))
     options: Any = {"include_usage": True, "continuous_usage_stats": True}
     with watched(server, published, "vllm") as client:
-        list(client.chat.completions.create(model="llama", messages=ASKED, stream=True, stream_options=options))
+        list(client.chat.completions.create(model="llama", messages=MESSAGES, stream=True, stream_options=options))
     choice: dict[str, Any] = {"content": "Two.", "finish_reason": "stop", "tool_calls": [], "logprobs": None}
     assert bare(only(published), streamed=True) == event(
         "vllm",
@@ -80,7 +80,7 @@ def test_ollama_streams_a_whole_tool_call_in_one_chunk(server: Server, published
     chunks = [sse({**base, "system_fingerprint": "fp_ollama", "choices": [one]}) for one in (first, last)]
     server.will(Reply.stream([*chunks, b"data: [DONE]\n\n"]))
     with watched(server, published, "ollama") as client:
-        list(client.chat.completions.create(model="llama3.3", messages=ASKED, stream=True))
+        list(client.chat.completions.create(model="llama3.3", messages=MESSAGES, stream=True))
     calls = [{"id": "call_1", "name": "dose", "arguments": '{"drug":"A"}'}]
     assert bare(only(published), streamed=True) == event(
         "ollama",
@@ -103,5 +103,5 @@ def test_an_answer_that_breaks_the_protocol_is_published_all_the_same(
     body = {"id": "x", "object": "chat.completion", "created": 1, "model": "llama", "choices": [answer]}
     server.will(Reply.of({**body, "timings": {"predicted_n": 6}, **wrong}))
     with watched(server, published, "llama.cpp") as client:
-        client.chat.completions.create(model="llama", messages=ASKED)
+        client.chat.completions.create(model="llama", messages=MESSAGES)
     assert only(published)["response_model"] == "llama"

@@ -2,118 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 import streamgauge
-from openai import AsyncOpenAI, OpenAI
-from published import PROMPT, bare, only, outcome, sent, whole
-from servers import openai as api
+from openai import OpenAI
+from openai_sdk.response_styles import ASK, stream
+from published import PROMPT, only
 from servers import openai_responses as responses
 from servers.local import Reply, Server
 from servers.sse import event as sse
 from streamgauge.testing import Recorder
-
-ASK: dict[str, Any] = {
-    "model": "gpt-5.2",
-    "instructions": "Be brief.",
-    "input": "How much?",
-    "reasoning": {"effort": "high"},
-}
-USAGE = {"input_tokens": 40, "output_tokens": 25, "cached_tokens": 16, "reasoning_tokens": 18}
-CHOICE: dict[str, Any] = {
-    "content": "Take two tablets.",
-    "finish_reason": "completed",
-    "tool_calls": [],
-    "logprobs": None,
-}
-EVENT = whole(
-    provider="openai",
-    request_model="gpt-5.2",
-    response_model="gpt-5.2",
-    response_id="resp_1",
-    messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How much?"}],
-    parameters={"reasoning": {"effort": "high"}},
-    choices=[CHOICE],
-    usage=USAGE,
-)
-STREAMED = EVENT | {"parameters": {"reasoning": {"effort": "high"}, "stream": True}}
-
-
-def create(client: OpenAI) -> Any:
-    return client.responses.create(**ASK)
-
-
-def parse(client: OpenAI) -> Any:
-    return client.responses.parse(**ASK)
-
-
-def raw(client: OpenAI) -> Any:
-    response = client.responses.with_raw_response.create(**ASK)
-    return type(response), response.text, response.parse()
-
-
-def streaming_response(client: OpenAI) -> Any:
-    with client.responses.with_streaming_response.create(**ASK) as response:
-        return type(response), response.parse()
-
-
-def stream(client: OpenAI) -> Any:
-    events = client.responses.create(**ASK, stream=True)
-    return type(events), list(events)
-
-
-def stream_helper(client: OpenAI) -> Any:
-    with client.responses.stream(**ASK) as events:
-        return type(events), [event.type for event in events], events.get_final_response()
-
-
-def stream_lines(client: OpenAI) -> Any:
-    with client.responses.with_streaming_response.create(**ASK, stream=True) as response:
-        return list(response.iter_lines())
-
-
-STREAMS = [stream, stream_helper, stream_lines]
-
-
-@pytest.mark.parametrize("use", [create, parse, raw, streaming_response, *STREAMS])
-def test_a_response_is_published_whole_and_the_host_notices_nothing(
-    server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI, use: Callable[[OpenAI], Any]
-) -> None:
-    expected = use(unwatched)
-    with streamgauge.context("triage", **PROMPT):
-        assert use(client) == expected
-    first, second = sent(server)
-    assert second == first
-    streamed = use in STREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
-
-async def acreate(client: AsyncOpenAI) -> Any:
-    return await client.responses.create(**ASK)
-
-
-async def astream(client: AsyncOpenAI) -> Any:
-    return [event async for event in await client.responses.create(**ASK, stream=True)]
-
-
-async def astream_helper(client: AsyncOpenAI) -> Any:
-    async with client.responses.stream(**ASK) as events:
-        return [event.type async for event in events], await events.get_final_response()
-
-
-@pytest.mark.parametrize("use", [acreate, astream, astream_helper])
-async def test_an_async_response_is_published_whole_and_the_host_notices_nothing(
-    published: Recorder, aclient: AsyncOpenAI, aunwatched: AsyncOpenAI, use: Callable[[AsyncOpenAI], Any]
-) -> None:
-    expected = await use(aunwatched)
-    with streamgauge.context("triage", **PROMPT):
-        assert await use(aclient) == expected
-    streamed = use is not acreate
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
 
 HISTORY: list[Any] = [
     {
@@ -177,13 +77,6 @@ def test_tools_refusals_log_probabilities_and_documents_are_all_there(
             "refusal": True,
         }
     ]
-
-
-def test_an_http_error_is_published(server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI) -> None:
-    server.will(api.error(400), api.error(400))
-    expected = outcome(lambda: create(unwatched))
-    assert outcome(lambda: create(client)) == expected
-    assert only(published)["error"] == {"type": "BadRequestError", "message": expected[1], "status": 400}
 
 
 FAILED = responses.response(responses.REASONING, status="failed", error={"code": "server_error", "message": "Sorry."})

@@ -1,4 +1,4 @@
-"""The ways in which a host can ask for a message, and the event that each must leave."""
+"""Styles of requesting a message, and the event of each."""
 
 from __future__ import annotations
 
@@ -88,34 +88,34 @@ def stream_raw(client: Anthropic) -> Any:
     return list(client.messages.with_raw_response.create(**ASK, stream=True).parse())
 
 
-WHOLE = [create, parse, beta, raw, streaming_response]
+UNARY = [create, parse, beta, raw, streaming_response]
 STREAMS = [stream, stream_context, stream_helper, stream_beta, stream_lines, stream_raw]
 
 
-async def acreate(client: AsyncAnthropic) -> Any:
+async def create_async(client: AsyncAnthropic) -> Any:
     return await client.messages.create(**ASK)
 
 
-async def araw(client: AsyncAnthropic) -> Any:
+async def raw_async(client: AsyncAnthropic) -> Any:
     response = await client.messages.with_raw_response.create(**ASK)
     return type(response), await response.parse()
 
 
-async def astream(client: AsyncAnthropic) -> Any:
+async def stream_async(client: AsyncAnthropic) -> Any:
     events = await client.messages.create(**ASK, stream=True)
     first = await anext(events)
     return type(events), [first, *[event async for event in events]]
 
 
-async def astream_helper(client: AsyncAnthropic) -> Any:
+async def stream_helper_async(client: AsyncAnthropic) -> Any:
     async with client.messages.stream(**ASK) as events:
         return type(events), [text async for text in events.text_stream], await events.get_final_message()
 
 
-async def astream_lines(client: AsyncAnthropic) -> Any:
+async def stream_lines_async(client: AsyncAnthropic) -> Any:
     async with client.messages.with_streaming_response.create(**ASK, stream=True) as response:
         return [line async for line in response.iter_lines()]
 
 
-AWHOLE = [acreate, araw]
-ASTREAMS = [astream, astream_helper, astream_lines]
+ASYNC_UNARY = [create_async, raw_async]
+ASYNC_STREAMS = [stream_async, stream_helper_async, stream_lines_async]
