@@ -1,4 +1,4 @@
-"""A FastAPI service that asks GPT and lets its users say when an answer was wrong.
+"""FastAPI service that calls GPT and accepts feedback on its answers.
 
 ``STREAMGAUGE_URL=kafka://broker:9092 OPENAI_API_KEY=... uvicorn service:app``
 """
@@ -18,7 +18,7 @@ app = FastAPI()
 
 
 class Question(BaseModel):
-    """What a patient asks."""
+    """Question of a patient."""
 
     conversation_id: str
     user_id: str
@@ -26,14 +26,14 @@ class Question(BaseModel):
 
 
 class Answer(BaseModel):
-    """What the model says, and what feedback names it by."""
+    """Answer of the model, and the call id for feedback."""
 
     call_id: str
     text: str
 
 
 class Thumb(BaseModel):
-    """What a user thinks of an answer."""
+    """Feedback of a user on an answer."""
 
     call_id: str
     conversation_id: str
@@ -43,7 +43,7 @@ class Thumb(BaseModel):
 
 @app.post("/ask")
 async def ask(question: Question) -> Answer:
-    """Ask the model. The call is published in the background: this request never waits for Kafka."""
+    """Call the model. The call is published in the background; this request never waits for Kafka."""
     conversation_id, user_id = question.conversation_id, question.user_id
     with streamgauge.context("triage", version="v7", conversation_id=conversation_id, user_id=user_id) as context:
         completion = await client.chat.completions.create(
@@ -55,7 +55,7 @@ async def ask(question: Question) -> Answer:
 
 @app.post("/feedback", status_code=202)
 def feedback(thumb: Thumb) -> None:
-    """Pass a thumb on: the model that looks for hallucinations learns from it."""
+    """Publish a thumb, from which the hallucination agent learns."""
     streamgauge.send_feedback(
         call_id=thumb.call_id,
         conversation_id=thumb.conversation_id,
