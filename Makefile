@@ -30,7 +30,7 @@ test-kafka: setup .venv-client/.installed  ## the tests on Apache Kafka itself (
 	$(BIN)/pytest -m kafka --log-level=INFO $(ARGS)
 
 fuzz: setup  ## 100,000 broken bodies against the gateway over HTTP, each answered (six minutes)
-	$(BIN)/python -m tests.property.fuzz_gateway $(ARGS)
+	$(BIN)/python -m tests.property.fuzz_ingest $(ARGS)
 
 fuzz-worker: setup  ## 100,000 hostile records against the worker on real Kafka, beside honest ones (ten minutes; Java 17, Maven)
 	$(BIN)/python -m tests.security.fuzz_worker $(ARGS)
@@ -43,13 +43,13 @@ check: setup  ## format, lint, layers, types, unit tests; three at a time
 unit: unit-agents unit-drift unit-others
 
 unit-agents: setup
-	$(BIN)/pytest -m "not kafka" tests/unit/agents --ignore-glob="*/test_drift*.py" $(ARGS)
+	$(BIN)/pytest -m "not kafka" tests/unit/agents tests/unit/processing --ignore tests/unit/agents/drift $(ARGS)
 
 unit-drift: setup
-	$(BIN)/pytest -m "not kafka" tests/unit/agents/test_drift*.py $(ARGS)
+	$(BIN)/pytest -m "not kafka" tests/unit/agents/drift $(ARGS)
 
 unit-others: setup
-	$(BIN)/pytest -m "not kafka" tests/unit --ignore tests/unit/agents $(ARGS)
+	$(BIN)/pytest -m "not kafka" tests/unit --ignore tests/unit/agents --ignore tests/unit/processing $(ARGS)
 
 unit-client: setup
 	cd client && ../$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -72,16 +72,18 @@ bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams
 	$(BIN)/python benchmarks/run.py --peers-python $(BENCH_VENV)/bin/python $(ARGS)
 
 quality: setup  ## measure the agents on sources they never saw: make quality ARGS="--data ../shared/data"
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m evaluation $(ARGS)
 
-docs: setup  ## write the generated references (contracts, settings) anew
+docs: setup  ## write the generated references: contracts, settings, tables, metrics
 	$(BIN)/python -m schemas.export
-	$(BIN)/python -m streams.store.reference
+	$(BIN)/python -m streams.connectors.clickhouse.table_reference
+	$(BIN)/python -m streams.runtime.metrics
 
-lint: setup  ## format check, ruff, import-linter
+lint: setup  ## format check, ruff, import-linter, language of prose and commit subjects
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/language.py
 
 types: setup  ## mypy, strict, tests too
 	$(BIN)/mypy
@@ -142,7 +144,7 @@ lock: $(VENV)/.uv  ## pin again after pyproject.toml changed; UPGRADE=1 takes th
 	$(COMPILE) requirements-bench.in --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
 	$(COMPILE) pyproject.toml --constraint requirements.lock --output-file docker/requirements.lock
-	$(COMPILE) pyproject.toml --constraint requirements.lock --extra tiers --output-file docker/requirements-tiers.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --extra reviewers --output-file docker/requirements-reviewers.lock
 	$(COMPILE) --group build --constraint requirements.lock --output-file docker/requirements-build.lock
 	for of in client torch otel; do \
 	  $(COMPILE) client/requirements-$$of.in $(LEFT_OUT:%=--no-emit-package %) --output-file client/requirements-$$of.lock || exit 1; \

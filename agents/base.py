@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.refusal import is_refusal
+from agents.common.refusal import is_refusal
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 
@@ -89,7 +89,8 @@ class Timing(NamedTuple):
     at
         Where in time each event is counted: its own time, or the broker's where its own is skewed.
     watermarks
-        Event time of the event's scope (`agents.watermark.Watermarks`), this event included; 0 while it has none.
+        Event time of the event's scope (`agents.common.watermark.Watermarks`), this event included; 0 while it
+        has none.
     broker
         When the broker took the record that completed the event; 0 where that is not known.
     """

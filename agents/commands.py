@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from agents.base import State
-from agents.fit import strict_restore, text, time_ms, within
+from agents.common.state_validation import strict_restore, text, time_ms, within
 from schemas.learning import ModelCommand
 
 REMEMBERED = 256

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
 from agents.base import Change, Chunk, Scores, State
-from agents.fit import strict_restore
-from agents.rate import RateConfig, RateCusum
+from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.state_validation import strict_restore
 from schemas.errors import StateError
 from schemas.event import GuardVerdict
 from schemas.feedback import Feedback
@@ -102,10 +102,11 @@ class GuardrailAgent:
         fresh = RateCusum(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
-                raise ValueError("made by another version or with other settings")
+                raise StateError("made by another version or with other settings", code="settings")
             fresh.restore(state["rate"])  # type: ignore[arg-type] # checked by it
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"guardrail: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"guardrail: {error!r}; start cold", part="guardrail", code=code) from error
         self._rate = fresh
 
 

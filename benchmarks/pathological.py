@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.harness.report import Row
 from schemas.settings import Settings
-from streams.assembly import build_agents
+from streams.runtime.registry import build_agents
 from tests.linear import Reader, readers, seconds, shape_seconds
 from tests.pathological import FAMILIES, ordinary
 

@@ -10,19 +10,19 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.shadow.plan import plan_of
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
+from streams.shadow.config import plan_of
 from streams.shadow.shadow import Shadow
-from streams.warm import warm
+from streams.worker.warmup import warm
 from tests.traffic import lines
 
 EVENTS, CHUNK, ROUNDS = 10_000, 256, 5
 VERSIONS = {
     "none": None,
-    "other rules": "rules: [{name: any-flag, over: event, metric: injection.flag, above: 0.5}]",
+    "other rules": "rules: [{name: any-flag, type: event, metric: injection.flag, threshold: 0.5}]",
     "another drift agent": "drift: {events_per_false_alarm: 2000}",
 }
 

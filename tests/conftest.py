@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.settings import Settings
-from streams.tuning import spare_collector
+from streams.runtime.process_tuning import spare_collector
 from tests.kafka.broker import KafkaBroker, create_topics
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from schemas.settings import Settings
-from streams.warm import warm
 from streams.worker.app import Worker
+from streams.worker.warmup import warm
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from agents.base import Chunk
 from agents.learning import Learner, LearningConfig, Scored, Space
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.snapshot import Snapshot, encode
+from streams.runtime.snapshot_codec import Snapshot, encode
 
 SIZE, KEPT = 1 << 10, 24
 SPACE = Space(SIZE, KEPT, np.array([-6.0]), np.array([6.0]), hashed=True)

@@ -10,13 +10,13 @@ from typing import TypeAlias
 from streamgauge.redaction import redact
 
 from agents.base import Agent, Chunk
+from agents.common.refusal import is_refusal
 from agents.hallucination.abstention import abstains
 from agents.injection import InjectionSignal
-from agents.pipeline import Pipeline, Record
-from agents.refusal import is_refusal
+from processing.pipeline import Pipeline, Record
 from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message, ToolCall
 from schemas.settings import Settings
-from streams.assembly import build_agents, build_pipeline
+from streams.runtime.registry import build_agents, build_pipeline
 from tests.pathological import ordinary
 from tests.traffic import BEGIN
 
@@ -123,7 +123,7 @@ def shapes(n: int) -> Iterator[tuple[str, Sequence[LLMEvent]]]:
     verdicts = tuple(GuardVerdict(name=f"g{k}", verdict="block") for k in range(n))
     yield "verdicts", [event(0, hello, guardrails=verdicts, choices=answer)]
     names = {f"name{k}": "value" for k in range(n)}
-    yield "labels", [event(0, hello, labels=names, groups=names, parameters=names, choices=answer)]
+    yield "tags", [event(0, hello, tags=names, groups=names, parameters=names, choices=answer)]
     for conversation in (None, "one"):
         each = [event(k, turn, conversation=conversation, choices=answer) for k, turn in enumerate(turns)]
         yield f"events of conversation {conversation}", each

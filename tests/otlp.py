@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from streams.otlp import Normalised, normalise_logs, normalise_spans
+from streams.connectors.otlp import Normalised, normalise_logs, normalise_spans
 
 FIXTURES = Path(__file__).with_name("fixtures") / "otlp"
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -93,7 +93,7 @@ def _b64(raw: bytes) -> str:
 
 def told(*spans: Any, **more: Any) -> Normalised:
     """What spans become, the same from both encodings."""
-    options = {name: more.pop(name) for name in ("tenant", "logs_follow") if name in more}
+    options = {name: more.pop(name) for name in ("tenant", "wait_for_logs") if name in more}
     request = traces(*spans, **more)
     found = normalise_spans(orjson.dumps(request), "json", **options)
     assert normalise_spans(as_proto(request), "proto", **options) == found

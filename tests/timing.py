@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 
 from agents.base import Chunk, Timing, milliseconds
-from agents.watermark import Watermarks, stamp
+from agents.common.watermark import Watermarks, stamp
 from schemas.event import LLMEvent
 
 SKEW_MS = 300_000

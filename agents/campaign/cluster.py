@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from agents.fit import counts, texts, time_ms, within
-from agents.tenant_map import OTHER
+from agents.common.state_validation import counts, texts, time_ms, within
+from agents.common.tenant_map import OTHER
 
 USERS_MAX = 256
 """Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""

@@ -2,7 +2,6 @@
 
 from agents.drift.agent import DriftAgent
 from agents.drift.config import DriftConfig
-from agents.drift.rows import alarms_of
 from agents.drift.signal import DriftSignal
 
-__all__ = ["DriftAgent", "DriftConfig", "DriftSignal", "alarms_of"]
+__all__ = ["DriftAgent", "DriftConfig", "DriftSignal"]

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State
+from agents.common.state_validation import strict_restore
+from agents.drift.alarm_report import describe
 from agents.drift.calibration import calibrate
+from agents.drift.chunk_kernel import advance
 from agents.drift.columns import Columns, columns
 from agents.drift.config import DriftConfig
-from agents.drift.kernel import advance
+from agents.drift.control_limits import limits
 from agents.drift.layout import FLAGS, OUTPUT, SCALARS, SIGNALS, TEXT, rows_kept
-from agents.drift.limits import limits
-from agents.drift.report import describe
-from agents.drift.segments import EXAMPLES, Segments
+from agents.drift.segment_store import EXAMPLES, Segments
 from agents.drift.signal import LEARNING, NO_TEXT, DriftSignal
-from agents.drift.words import DIMENSIONS
-from agents.fit import strict_restore
+from agents.drift.word_embedding import DIMENSIONS
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -147,10 +147,12 @@ class DriftAgent:
         try:
             ours = (self.version, asdict(self.config), list(SIGNALS))
             if (state["version"], state["config"], list(state["signals"])) != ours:  # type: ignore[arg-type]
-                raise ValueError("made by another version or with other settings")
+                raise StateError(
+                    "drift: made by another version or with other settings; start cold", part="drift", code="settings"
+                )
             fresh.restore(state["segments"])  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StateError(f"drift: {error!r}; start cold") from error
+            raise StateError(f"drift: {error!r}; start cold", part="drift") from error
         self.segments = fresh
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from numba import njit
 from numpy import float32, int64, nan, uint64
 
-from agents.chars import mix
+from agents.common.unicode_fold import mix
 from agents.drift import cusum, mewma
 from agents.drift.layout import (
     ABSENT,
@@ -45,8 +45,8 @@ from agents.drift.layout import (
     UNFAMILIAR,
     VECTOR_SCALE,
 )
-from agents.drift.scalars import charts, tune
-from agents.drift.words import DIMENSIONS
+from agents.drift.scalar_charts import charts, tune
+from agents.drift.word_embedding import DIMENSIONS
 
 LEAST = 50
 """Rows with a value, from which a feature is calibrated."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role, Texts
-from agents.drift.answers import FORMATS, forms
-from agents.drift.languages import LANGUAGES
+from agents.drift.answer_format import FORMATS, forms
+from agents.drift.language_id import LANGUAGES
 from agents.drift.layout import CATEGORIES, FIRST_USUAL, MEASURED, NAME_BYTES, SCALARS
-from agents.drift.words import DIMENSIONS, embed
+from agents.drift.word_embedding import DIMENSIONS, embed
 from schemas.event import LLMEvent
 
 _OPENING = CATEGORIES.index("opening")

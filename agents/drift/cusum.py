@@ -23,8 +23,8 @@ import math
 from numba import njit
 from numpy import float32
 
+from agents.common.run_length import wald_threshold
 from agents.drift.layout import FIRST_SHARE, RECENT
-from agents.run_length import wald_threshold
 
 UP, DOWN = 0, 1
 GROWTH = 4

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.drift.words import DIMENSIONS
+from agents.drift.word_embedding import DIMENSIONS
 
 MEASURED = ("prompt_chars", "response_chars", "latency_ms", "ttft_ms", "input_tokens", "output_tokens", "cost_usd")
 """Compared on a logarithmic scale."""

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from agents.drift.layout import SPEEDS
-from agents.drift.words import DIMENSIONS
+from agents.drift.word_embedding import DIMENSIONS
 
 _P = DIMENSIONS
 _RIDGE = 0.001

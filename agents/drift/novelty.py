@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy import nan, uint64
 
-from agents.chars import mix
+from agents.common.unicode_fold import mix
 from agents.drift.layout import VOCABULARY
 
 WORDS = 64

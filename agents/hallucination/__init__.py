@@ -1,7 +1,6 @@
 """Is the response supported by the context it was given: lexical grounding, learned online."""
 
 from agents.hallucination.agent import HallucinationAgent, HallucinationConfig
-from agents.hallucination.rows import score_rows
 from agents.hallucination.signal import GroundingSignal
 
-__all__ = ["GroundingSignal", "HallucinationAgent", "HallucinationConfig", "score_rows"]
+__all__ = ["GroundingSignal", "HallucinationAgent", "HallucinationConfig"]

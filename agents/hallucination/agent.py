@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Scores, State, Texts
-from agents.fit import strict_restore
+from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.logistic import probability
+from agents.common.state_validation import strict_restore
 from agents.hallucination.abstention import abstains
-from agents.hallucination.doubt import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
-from agents.hallucination.model import margins, shipped
+from agents.hallucination.grounding_spans import Sides, split
+from agents.hallucination.logistic_model import margins, shipped
 from agents.hallucination.overlap import measure
-from agents.hallucination.sides import Sides, split
 from agents.hallucination.signal import ABSTENTION, NO_CONTEXT, NO_RESPONSE, GroundingSignal
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.hallucination.uncertainty import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
 from agents.learning import Learner, LearningConfig, Scored, Space
-from agents.odds import probability
-from agents.rate import RateConfig, RateCusum
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -106,7 +106,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
@@ -229,14 +229,15 @@ class HallucinationAgent:
         try:
             fresh._load(state)
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"hallucination: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"hallucination: {error!r}; start cold", part="hallucination", code=code) from error
         self.learner, self._rate = fresh.learner, fresh._rate
         self._thresholds, self._answers = fresh._thresholds, fresh._answers
 
     def _load(self, state: State) -> None:
         ours = (self.version, asdict(self.config), list(FEATURES))
         if (state["version"], state["config"], list(state["features"])) != ours:  # type: ignore[arg-type]
-            raise ValueError("made by another version or with other settings")
+            raise StateError("made by another version or with other settings", code="settings")
         self.learner.restore(state["learner"])
         self._thresholds.restore(state["thresholds"])  # type: ignore[arg-type]
         self._answers.restore(state["answers"])  # type: ignore[arg-type]

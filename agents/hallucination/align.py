@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy import int64, uint64
+from numpy import int64
 
 from agents.hallucination.features import ALIGNED, DENIALS_ANY, OPPOSITES_ANY, ORDER
+from agents.hallucination.hash_set import add, find, table
 from agents.hallucination.lexicon import PAIRS_OF_OPPOSITES
-from agents.hallucination.scan import BITS, CONTENT, NEGATES, SENTENCE, SIDE, STEM
-from agents.hallucination.table import add, find, table
+from agents.hallucination.tokenizer import BITS, CONTENT, NEGATES, SENTENCE, SIDE, STEM
 
 MAX_SENTENCES = 62
 """Sentences of a response that are aligned: one bit each."""
@@ -23,7 +23,7 @@ _STEMS = int64(9)
 @njit(cache=True, nogil=True)
 def _own(spans, codes, n, keys, masks, distinct, first):  # type: ignore[no-untyped-def]
     """Index the response's content stems: which sentences have each, how many each has, where each begins."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     for k in range(n):
         s = spans[k, SENTENCE]
         if s >= MAX_SENTENCES:
@@ -31,7 +31,7 @@ def _own(spans, codes, n, keys, masks, distinct, first):  # type: ignore[no-unty
         if first[s] < 0:
             first[s] = k
         if spans[k, BITS] & CONTENT:
-            slot = add(keys, last, codes[k, STEM], _STEMS)
+            slot = add(keys, seed, codes[k, STEM], _STEMS)
             bit = 1 << s
             if masks[slot] & bit == 0:
                 masks[slot] |= bit
@@ -51,7 +51,7 @@ def _keep(count, best, begin, best_begin):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-untyped-def]
     """Walk the context once; each of its sentences votes for the response sentences it shares stems with."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     seen = np.full(len(keys), -1, np.int64)
     count = np.zeros(len(best), np.int64)
     now = begin = 0
@@ -59,7 +59,7 @@ def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-u
         if spans[k, SENTENCE] != now:
             _keep(count, best, int64(begin), best_begin)
             now, begin = spans[k, SENTENCE], k
-        slot = find(keys, last, codes[k, STEM], _STEMS) if spans[k, BITS] & CONTENT else -1
+        slot = find(keys, seed, codes[k, STEM], _STEMS) if spans[k, BITS] & CONTENT else -1
         if slot < 0 or seen[slot] == now:
             continue
         seen[slot] = now
@@ -74,11 +74,11 @@ def _match(spans, codes, n, keys, masks, best, best_begin):  # type: ignore[no-u
 @njit(cache=True, nogil=True)
 def _stems(spans, codes, begin, n, keys, masks, bit, out):  # type: ignore[no-untyped-def]
     """Stems of a sentence's content words that response sentence ``bit`` has, in order; returns how many, its end."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     found, k = 0, begin
     while k < n and spans[k, SENTENCE] == spans[begin, SENTENCE]:
         if spans[k, BITS] & CONTENT and found < MAX_STEMS:
-            slot = find(keys, last, codes[k, STEM], _STEMS)
+            slot = find(keys, seed, codes[k, STEM], _STEMS)
             if slot >= 0 and masks[slot] & bit:
                 out[found] = codes[k, STEM]
                 found += 1

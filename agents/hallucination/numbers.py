@@ -5,8 +5,8 @@ from __future__ import annotations
 from numba import njit
 from numpy import int64, uint64
 
-from agents.hallucination.scan import BITS, DIGITS, FIGURE, MONTHLY, POWER, SCALED, SHIFT, trim
-from agents.hallucination.table import add, find
+from agents.hallucination.hash_set import add, find
+from agents.hallucination.tokenizer import BITS, DIGITS, FIGURE, MONTHLY, POWER, SCALED, SHIFT, trim
 
 _PLAIN, _BARE, _WHOLE, _ROUND, _DECADE = map(int64, range(20, 25))
 """Without its unit; the same where no unit follows; with its unit; rounded; the tens of a year."""
@@ -43,17 +43,17 @@ def year(digits, power):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def enter(keys, last, span):  # type: ignore[no-untyped-def]
+def enter(keys, seed, span):  # type: ignore[no-untyped-def]
     """Put a number of the context in, each way that an answer may write it."""
     digits, power, shift = span[DIGITS], span[POWER], span[SHIFT]
-    add(keys, last, code(digits, power), _PLAIN)
+    add(keys, seed, code(digits, power), _PLAIN)
     if not span[BITS] & SCALED:
-        add(keys, last, code(digits, power), _BARE)
-    add(keys, last, code(digits, power + shift), _WHOLE)
+        add(keys, seed, code(digits, power), _BARE)
+    add(keys, seed, code(digits, power + shift), _WHOLE)
     when = year(digits, power) if shift == 0 else 0
     if when:
         digits, power = trim(when // 10, 1)
-        add(keys, last, code(digits, power), _DECADE)
+        add(keys, seed, code(digits, power), _DECADE)
         return
     n = figures(digits)
     if n + power + shift < 3 and power >= 0:
@@ -63,20 +63,20 @@ def enter(keys, last, span):  # type: ignore[no-untyped-def]
         for _ in range(n - keep):
             unit *= 10
         short, more = trim((digits + unit // 2) // unit, power + shift + n - keep)
-        add(keys, last, code(short, more), _ROUND)
+        add(keys, seed, code(short, more), _ROUND)
 
 
 @njit(cache=True, nogil=True)
-def backed(keys, last, span):  # type: ignore[no-untyped-def]
+def backed(keys, seed, span):  # type: ignore[no-untyped-def]
     """Whether a number of the response is one of those."""
     digits, power, shift = span[DIGITS], span[POWER], span[SHIFT]
     plain, whole = code(digits, power), code(digits, power + shift)
-    if find(keys, last, whole, _WHOLE) >= 0:
+    if find(keys, seed, whole, _WHOLE) >= 0:
         return True
-    if find(keys, last, plain, _BARE if span[BITS] & SCALED else _PLAIN) >= 0:
+    if find(keys, seed, plain, _BARE if span[BITS] & SCALED else _PLAIN) >= 0:
         return True
     if span[BITS] & MONTHLY or not span[BITS] & FIGURE:
         return False
     if shift == 0 and year(digits, power):
-        return power >= 1 and find(keys, last, whole, _DECADE) >= 0
-    return find(keys, last, whole, _ROUND) >= 0
+        return power >= 1 and find(keys, seed, whole, _DECADE) >= 0
+    return find(keys, seed, whole, _ROUND) >= 0

@@ -11,9 +11,8 @@ import numpy as np
 from numba import njit
 from numpy import int64, uint64
 
-from agents.chars import step
+from agents.common.unicode_fold import step
 from agents.hallucination.align import align
-from agents.hallucination.doubt import sketch
 from agents.hallucination.features import (
     ABSOLUTES_ANY,
     ALIGNED,
@@ -35,8 +34,9 @@ from agents.hallucination.features import (
     WORDS,
     WORST,
 )
+from agents.hallucination.hash_set import add, find, seed_of, table, with_room
 from agents.hallucination.numbers import backed, enter
-from agents.hallucination.scan import (
+from agents.hallucination.tokenizer import (
     ABSOLUTELY,
     BEGIN,
     BITS,
@@ -57,7 +57,7 @@ from agents.hallucination.scan import (
     addresses,
     words,
 )
-from agents.hallucination.table import add, find, seed_of, table, with_room
+from agents.hallucination.uncertainty import sketch
 
 CONTEXT, QUESTION, RESPONSE = 0, 1, 2
 MAX_ADDRESSES = 256
@@ -90,20 +90,20 @@ def _read_addresses(buffer, begin, end, lo, hi, spans, codes):  # type: ignore[n
 @njit(cache=True, nogil=True)
 def _put(keys, spans, codes, begin, end, whole):  # type: ignore[no-untyped-def]
     """Put the words ``begin`` to ``end`` into a table that has room for them; returns whether one denies."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     denies = False
     for k in range(begin, end):
         bits = spans[k, BITS]
         denies = denies or bits & NEGATES != 0
-        add(keys, last, codes[k, WORD], _WORD)
+        add(keys, seed, codes[k, WORD], _WORD)
         if bits & NUMBER:
-            enter(keys, last, spans[k])
+            enter(keys, seed, spans[k])
         if bits & MARKER:
-            add(keys, last, codes[k, WORD], _MARKER)
+            add(keys, seed, codes[k, WORD], _MARKER)
         if whole:
-            add(keys, last, codes[k, STEM], _STEM)
+            add(keys, seed, codes[k, STEM], _STEM)
             if k and spans[k, SENTENCE] == spans[k - 1, SENTENCE]:
-                add(keys, last, step(codes[k - 1, WORD], 0) ^ codes[k, WORD], _PAIR)
+                add(keys, seed, step(codes[k - 1, WORD], 0) ^ codes[k, WORD], _PAIR)
     return denies
 
 
@@ -130,13 +130,13 @@ def _index(keys, most, spans, codes, n, whole):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _covered(keys, spans, codes, n, row):  # type: ignore[no-untyped-def]
     """Words and pairs."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     hits = pairs = pair_hits = 0
     for k in range(n):
-        hits += find(keys, last, codes[k, WORD], _WORD) >= 0
+        hits += find(keys, seed, codes[k, WORD], _WORD) >= 0
         if k and spans[k, SENTENCE] == spans[k - 1, SENTENCE]:
             pairs += 1
-            pair_hits += find(keys, last, step(codes[k - 1, WORD], 0) ^ codes[k, WORD], _PAIR) >= 0
+            pair_hits += find(keys, seed, step(codes[k - 1, WORD], 0) ^ codes[k, WORD], _PAIR) >= 0
     row[WORDS] = hits / n
     row[PAIRS] = pair_hits / pairs if pairs else row[WORDS]
 
@@ -144,7 +144,7 @@ def _covered(keys, spans, codes, n, row):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _content(keys, spans, codes, n, row, worst):  # type: ignore[no-untyped-def]
     """Content words: coverage, its least over sentences of two or more, the longest gap."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     total = hits = run = gap = 0
     least = 2.0
     k = 0
@@ -152,7 +152,7 @@ def _content(keys, spans, codes, n, row, worst):  # type: ignore[no-untyped-def]
         first, count, found = k, 0, 0
         while k < n and spans[k, SENTENCE] == spans[first, SENTENCE]:
             if spans[k, BITS] & CONTENT:
-                hit = find(keys, last, codes[k, STEM], _STEM) >= 0
+                hit = find(keys, seed, codes[k, STEM], _STEM) >= 0
                 count += 1
                 found += hit
                 run = 0 if hit else run + 1
@@ -178,23 +178,23 @@ def _show(evidence, shown, begin, end):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _facts(keys, spans, codes, n, row, evidence, shown):  # type: ignore[no-untyped-def]
     """Numbers, names and absolutes that nothing supports."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     numbers = names = no_number = no_name = absolutes = 0
     for k in range(n):
         bits = spans[k, BITS]
-        known = find(keys, last, codes[k, WORD], _WORD) >= 0
+        known = find(keys, seed, codes[k, WORD], _WORD) >= 0
         absolutes += bits & ABSOLUTELY != 0 and not known
         if bits & FIGURE:
             if bits & MARKER:
                 continue
             numbers += 1
-            if not (backed(keys, last, spans[k]) if bits & NUMBER else known):
+            if not (backed(keys, seed, spans[k]) if bits & NUMBER else known):
                 no_number += 1
                 shown = _show(evidence, shown, spans[k, BEGIN], spans[k, END])
         elif bits & NAME:
             names += 1
-            dated = bits & MONTHLY != 0 and backed(keys, last, spans[k])
-            if not known and not dated and find(keys, last, codes[k, STEM], _STEM) < 0:
+            dated = bits & MONTHLY != 0 and backed(keys, seed, spans[k])
+            if not known and not dated and find(keys, seed, codes[k, STEM], _STEM) < 0:
                 no_name += 1
                 shown = _show(evidence, shown, spans[k, BEGIN], spans[k, END])
     row[NUMBERS] = no_number / numbers if numbers else 0.0
@@ -208,14 +208,14 @@ def _facts(keys, spans, codes, n, row, evidence, shown):  # type: ignore[no-unty
 @njit(cache=True, nogil=True)
 def _sources(keys, found, found_codes, a, spans, codes, n, texts, row, evidence):  # type: ignore[no-untyped-def]
     """Addresses and marks such as [3] that nothing supports: a mark may also count the context's texts."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     missing = shown = int64(0)
     for k in range(a):
-        if find(keys, last, found_codes[k], _ADDRESS) < 0:
+        if find(keys, seed, found_codes[k], _ADDRESS) < 0:
             missing += 1
             shown = _show(evidence, shown, found[k, 0], found[k, 1])
     for k in range(n):
-        if not spans[k, BITS] & MARKER or find(keys, last, codes[k, WORD], _MARKER) >= 0:
+        if not spans[k, BITS] & MARKER or find(keys, seed, codes[k, WORD], _MARKER) >= 0:
             continue
         value = spans[k, DIGITS] * 10 if spans[k, POWER] == 1 else spans[k, DIGITS]
         counts = spans[k, BITS] & NUMBER and spans[k, POWER] in (0, 1)
@@ -239,7 +239,7 @@ def _mark(buffer, i, end):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _quotes(buffer, begin, end, keys, spans, codes, n, k):  # type: ignore[no-untyped-def]
     """Count quotations of three words or more whose neighbours never meet in the context; from word ``k`` on."""
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     missing, opened, i = 0, -1, begin
     while i < end:
         size = _mark(buffer, i, end)
@@ -252,7 +252,7 @@ def _quotes(buffer, begin, end, keys, spans, codes, n, k):  # type: ignore[no-un
         if opened >= 0 and 3 <= k - opened <= MAX_QUOTE:
             for w in range(opened + 1, k):
                 together = spans[w, SENTENCE] == spans[w - 1, SENTENCE]
-                if together and find(keys, last, step(codes[w - 1, WORD], 0) ^ codes[w, WORD], _PAIR) < 0:
+                if together and find(keys, seed, step(codes[w - 1, WORD], 0) ^ codes[w, WORD], _PAIR) < 0:
                     missing += 1
                     break
             opened = -1
@@ -288,9 +288,9 @@ def _event(buffer, begin, end, cut, spans, codes, own, own_codes, row, evidence,
     found, found_codes = np.empty((MAX_ADDRESSES, 2), np.int64), np.empty(MAX_ADDRESSES, np.uint64)
     n = _read_addresses(buffer, begin, end, c, r, found, found_codes)
     keys, most = with_room(keys, most, n)
-    last = uint64(len(keys) - 2)
+    seed = keys[len(keys) - 1]
     for k in range(n):
-        add(keys, last, found_codes[k], _ADDRESS)
+        add(keys, seed, found_codes[k], _ADDRESS)
     _covered(keys, own, own_codes, m, row)
     _content(keys, own, own_codes, m, row, worst)
     n = _read_addresses(buffer, begin, end, r, stop, found, found_codes)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.fit import texts, within
-from agents.tenant_map import TenantLru
+from agents.common.state_validation import texts, within
+from agents.common.tenant_map import TenantLru
 
 Key = tuple[str, str]
 

@@ -1,7 +1,6 @@
 """Is a prompt, a document or a tool answer an attempt to take over the model: hashed n-grams, learned online."""
 
 from agents.injection.agent import InjectionAgent, InjectionConfig
-from agents.injection.rows import score_rows
 from agents.injection.signal import InjectionSignal
 
-__all__ = ["InjectionAgent", "InjectionConfig", "InjectionSignal", "score_rows"]
+__all__ = ["InjectionAgent", "InjectionConfig", "InjectionSignal"]

@@ -6,29 +6,30 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk, Role, Scores, State, Texts
-from agents.fit import strict_restore
+from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.logistic import probability
+from agents.common.refusal import is_refusal
+from agents.common.state_validation import strict_restore
+from agents.injection.attack_family import family_of
+from agents.injection.auxiliary_fields import ROLE_OF, FieldText, Place, field_texts, is_long
+from agents.injection.concept_prefilter import heads, worth_reading
 from agents.injection.conversation import ConversationConfig, Conversations, with_context
-from agents.injection.fields import ROLE_OF, Place, field_texts
-from agents.injection.gate import heads, worth_reading
-from agents.injection.known import Known
-from agents.injection.look import GROUP_OF, Candidates, Look, Unmasked, joined, laid_out, look_at
-from agents.injection.mention import MOST, rest_of
-from agents.injection.obfuscation import unmasked
-from agents.injection.scan import FIRST_CELL, WIDTH, worst_of
+from agents.injection.deobfuscation import unmasked
+from agents.injection.obfuscation_prefilter import suspects_of
 from agents.injection.signal import GRADES, NOTHING, InjectionSignal
-from agents.injection.suspects import suspects_of
-from agents.injection.tactics import family_of
+from agents.injection.system_prompt_cache import Known
+from agents.injection.text_scores import GROUP_OF, Candidates, Look, Unmasked, joined, laid_out, look_at
+from agents.injection.use_mention import MOST, rest_of
 from agents.injection.weights import Shipped, shipped
+from agents.injection.window_scan import FIRST_CELL, WIDTH, worst_of
 from agents.learning import Learner, LearningConfig, Scored, Space
-from agents.odds import probability
-from agents.rate import RateConfig, RateCusum
-from agents.refusal import is_refusal
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -41,6 +42,7 @@ _LEARNED_SIZE = 1 << 15
 """Entries of the tables of what labels moved: a few thousand labels touch as many words and pairs."""
 _ROLE_NAMES = [role.name.lower() for role in Role]
 _ROLE_OF = np.array([ROLE_OF[place] for place in Place], np.uint8)
+_PLACE_OF = {int(Role.ASSISTANT): Place.ASSISTANT, int(Role.RESPONSE): Place.RESPONSE}
 _SAID = np.array([place in {Place.ASSISTANT, Place.RESPONSE} for place in Place])
 """Places of what a model said."""
 _CAUTION = np.array(
@@ -101,7 +103,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -160,15 +162,16 @@ class InjectionAgent:
 
     def _look_at_fields(self, chunk: Chunk) -> Look | None:
         """Judge the texts beside messages and documents that name concepts of an attack, or wear a disguise."""
-        fields = field_texts(chunk.events)
+        fields = sorted(_answers(chunk.texts) + field_texts(chunk.events), key=itemgetter(0))
         if not fields:
             return None
         events, places, strings = zip(*fields, strict=True)
         start, buffer = laid_out(strings)
         place, hints = np.array(places, np.uint8), np.empty(len(fields), np.int64)
         worth, said = np.empty(len(fields), np.bool_), _SAID[place]
-        worth_reading(buffer, start, *heads(), worth)
-        suspects_of(buffer, start, np.arange(len(fields)), hints)
+        every = np.arange(len(fields))
+        worth_reading(buffer, start, every, *heads(), worth)
+        suspects_of(buffer, start, every, hints)
         chosen = np.flatnonzero(worth | ~said | (hints != 0))
         if not len(chosen):
             return None
@@ -308,12 +311,13 @@ class InjectionAgent:
         fresh = InjectionAgent(self.config, self._base, self.learner.config)
         try:
             if (state["version"], state["config"]) != (self.version, asdict(self.config)):
-                raise ValueError("made by another version or with other settings")
+                raise StateError("made by another version or with other settings", code="settings")
             fresh.learner.restore(state["learner"])
             fresh._rate.restore(state["rate"])  # type: ignore[arg-type]
             fresh._conversations.restore(state["conversations"])  # type: ignore[arg-type]
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"injection: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"injection: {error!r}; start cold", part="injection", code=code) from error
         self.learner, self._rate = fresh.learner, fresh._rate
         self._conversations = fresh._conversations
 
@@ -328,3 +332,13 @@ def _space(learning: LearningConfig | None) -> Space:
     """Return words, word pairs and concepts of the worst window as features to learn from."""
     limit = np.array([(learning or LearningConfig()).limit])
     return Space(_LEARNED_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
+
+
+def _answers(texts: Texts) -> list[FieldText]:
+    """Return what a model wrote that names concepts of an attack or may wear a disguise; most answers do neither."""
+    said = np.flatnonzero(texts.role >= Role.ASSISTANT)
+    worth, hints = np.empty(len(said), np.bool_), np.empty(len(said), np.int64)
+    worth_reading(texts.buffer, texts.start, said, *heads(), worth)
+    suspects_of(texts.buffer, texts.start, said, hints)
+    kept = [k for k in said[worth | (hints != 0)].tolist() if is_long(texts.strings[k])]
+    return [(int(texts.event[k]), _PLACE_OF[int(texts.role[k])], texts.strings[k]) for k in kept]

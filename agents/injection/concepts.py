@@ -1,7 +1,7 @@
 """Which concepts of an attack a text names, in any of the lexicon's languages: one pass over folded characters.
 
 The lexicon (``concepts.txt``) is a trie over folded characters. Terms are looked for where a word begins, those of
-scripts without spaces everywhere; the longest one wins. `agents.injection.concepts_reference` is the same in plain
+scripts without spaces everywhere; the longest one wins. `tests.oracles.concepts` is the same in plain
 Python.
 """
 
@@ -18,7 +18,7 @@ from numba import njit
 from numpy import int64, uint8, uint64
 from numpy.typing import NDArray
 
-from agents.hashing import FOLD, HANGUL, IDEOGRAPH, KIND, LATIN, LETTER, OTHER, PLANE, SPACE
+from agents.common.hashing import FOLD, HANGUL, IDEOGRAPH, KIND, LATIN, LETTER, OTHER, PLANE, SPACE
 
 CONCEPTS = (
     "override", "instruction", "prompt", "prior", "reveal", "verbatim", "secret", "persona", "jailbreak", "nolimit",
@@ -79,7 +79,7 @@ def _sort(char):  # type: ignore[no-untyped-def]
 
 
 def folded(term: str) -> str:
-    """Fold a term as `agents.hashing.fold` folds texts."""
+    """Fold a term as `agents.common.hashing.fold` folds texts."""
     codes = [int(FOLD[ord(c)]) for c in term if ord(c) < PLANE]
     return "".join(chr(c) for c in codes if c >= 0)
 
@@ -167,7 +167,7 @@ def tag(text, kind, n, chars, siblings, term, roots, openings, heads, concept, a
     Parameters
     ----------
     text, kind, n
-        Folded characters and the kind of each, as `agents.hashing.kinds_of` wrote them.
+        Folded characters and the kind of each, as `agents.common.hashing.kinds_of` wrote them.
     chars, siblings, term, roots, openings, heads
         `Lexicon`.
     concept, at, place
@@ -263,7 +263,7 @@ def concept_features(concept, at, place, m, block, blocks, out, ends):  # type: 
     concept, at, place, m
         As `tag` wrote them.
     block, blocks
-        Characters in a block and how many there are, as `agents.hashing.hash_features` cut them.
+        Characters in a block and how many there are, as `agents.common.hashing.hash_features` cut them.
     out
         int32[PER_CONCEPT * m]: is given the features, below `CONCEPT_SIZE`.
     ends

@@ -37,11 +37,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.fit import array, counts, within
-from agents.injection.echo import BONUS, answers, echo_of, needles_of
+from agents.common.state_validation import array, counts, within
+from agents.common.tenant_map import TenantLru
+from agents.injection.indicator_echo import BONUS, answers, echo_of, needles_of
+from agents.injection.score_baseline import AT_THRESHOLD, SLOPE, Usual
 from agents.injection.signal import InjectionSignal
-from agents.injection.usual import AT_THRESHOLD, SLOPE, Usual
-from agents.tenant_map import TenantLru
 from schemas.event import LLMEvent
 
 Read: TypeAlias = Callable[[Sequence[str]], Sequence[float]]
@@ -264,6 +264,8 @@ class Conversations:
         near = [(k, usual.evidence(logit)) for k, logit in passages if logit >= self._planted_from]
         for _, logit in passages:
             usual.count(logit)
+        if not near:
+            return []
         planted = [(k, found) for k, found in near if found >= self.config.planted]
         return sorted(nlargest(PASSAGES_MAX, planted, key=itemgetter(1)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from agents.rate import Grades
+from agents.common.flag_rate import Grades
 
 GRADE_FROM = (0.73, 0.95)
 """Scores from which a flag is of the second and of the third grade."""
@@ -27,7 +27,7 @@ class InjectionSignal:
     role
         Whose text it was: ``system``, ``user``, ``tool`` or ``document``; or where it stood beside these: ``tool_call``
         (arguments), ``name`` (of a tool or a participant), ``source`` (of a document, or its id), ``assistant`` (the
-        history), ``response`` (any choice), ``parameter``, ``label``, ``error``, ``other`` (fields that the contract
+        history), ``response`` (any choice), ``parameter``, ``tag``, ``error``, ``other`` (fields that the contract
         does not know); from a score of .2 on.
     obfuscation
         How it was hidden: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters, struck-through

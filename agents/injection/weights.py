@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Role
-from agents.hashing import SIZE
+from agents.common.hashing import SIZE
 from agents.injection.concepts import CONCEPT_SIZE
 
 SCRIPTS = ("latin", "han", "hangul", "cyrillic", "other")
-"""Groups that have thresholds of their own; `agents.hashing` kinds 1 to 5 in this order."""
+"""Groups that have thresholds of their own; `agents.common.hashing` kinds 1 to 5 in this order."""
 GROUPS = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
 """Roles that are judged, to the row of their thresholds."""
 HALF_WINDOW = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
@@ -33,7 +33,7 @@ FIRST_CONCEPT = {role: SIZE + (role != Role.USER) * CONCEPT_SIZE for role in GRO
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """What ``benchmarks/train_injection.py`` wrote.
+    """What ``training/train_injection.py`` wrote.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Shipped:
 
     @property
     def trees(self) -> tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]:
-        """What `agents.injection.scan.margins` takes."""
+        """What `agents.injection.window_scan.margins` takes."""
         return self.features, self.cuts, self.values
 
 
@@ -70,7 +70,7 @@ def shipped() -> Shipped:
     """Read ``weights.npz``; the arrays are shared and not to be written."""
     with np.load(BytesIO(files("agents.injection").joinpath("weights.npz").read_bytes())) as data:
         if data["table"].shape != (CELLS,):
-            raise ValueError(f"weights.npz has {data['table'].shape} weights; run benchmarks/train_injection.py")
+            raise ValueError(f"weights.npz has {data['table'].shape} weights; run training/train_injection.py")
         table, thresholds, features, cuts, values = (
             data[name] for name in ("table", "thresholds", "features", "cuts", "values")
         )

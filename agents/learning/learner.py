@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Change, Chunk
-from agents.fit import array, text, texts, time_ms
-from agents.fit import counts as whole
-from agents.learning.budget import DailyBudget
+from agents.common.state_validation import array, text, texts, time_ms
+from agents.common.state_validation import counts as whole
+from agents.common.tenant_map import TenantLru
+from agents.common.watermark import Watermarks
+from agents.learning.active_sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.annotators import Labeller, labeller
 from agents.learning.config import LearningConfig
-from agents.learning.events import CallKey, Events, Remembered
-from agents.learning.labellers import Labeller, labeller
-from agents.learning.lending import Lending
-from agents.learning.moves import NOTHING, Moves, Space
-from agents.learning.quality import EVERYWHERE, Prequential, Quality
-from agents.learning.sampling import HOUR_MS, Sampler, uncertainty
+from agents.learning.deltas import NOTHING, Moves, Space
+from agents.learning.label_budget import DailyBudget
+from agents.learning.label_buffer import CallKey, Events, Remembered
+from agents.learning.prequential import EVERYWHERE, Prequential, Quality
+from agents.learning.shared_fraction import Lending
 from agents.learning.track import Track, Tracks, is_verified
-from agents.learning.versions import SHIPPED, Version, Versions, from_file, name_of
-from agents.tenant_map import TenantLru
-from agents.watermark import Watermarks
+from agents.learning.weight_versions import SHIPPED, Version, Versions, from_file, name_of
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -35,7 +35,7 @@ _TOLD = ("precision", "recall", "auc", "calibration")
 
 @dataclass(slots=True)
 class LabelCounts:
-    """What became of labels.
+    """Labels and commands by outcome: the metric ``streamgauge_labels_total``.
 
     Attributes
     ----------
@@ -45,26 +45,26 @@ class LabelCounts:
         Labels that said what was known already.
     repeated, unknown
         Labels seen before, and those whose event is not (or no longer) known here.
-    contested
+    no_consensus
         Labels that left their event without a verdict: as much speaks for as against. And unverified labels that a
         verified one of the same event contradicts.
-    doubted
+    untrusted
         Labels of somebody who is set aside.
     over_budget
         Unverified labels beyond those that count in a day.
-    obeyed, refused
-        Commands.
+    command_applied, command_rejected
+        Commands to the model; a rejected one changes nothing.
     """
 
     learned: int = 0
     confirmed: int = 0
     repeated: int = 0
     unknown: int = 0
-    contested: int = 0
-    doubted: int = 0
+    no_consensus: int = 0
+    untrusted: int = 0
     over_budget: int = 0
-    obeyed: int = 0
-    refused: int = 0
+    command_applied: int = 0
+    command_rejected: int = 0
 
 
 class Scored(NamedTuple):
@@ -75,7 +75,7 @@ class Scored(NamedTuple):
     which
         Indexes of the events in their chunk, ascending.
     rows
-        Features, as `agents.learning.moves.Space` takes them; they are kept, and must not be written to again.
+        Features, as `agents.learning.deltas.Space` takes them; they are kept, and must not be written to again.
     base
         Log odds by the weights that do not change, as they were trained: without a threshold taken off.
     odds
@@ -145,7 +145,7 @@ class Learner:
         self.versions = Versions(config.versions)
         self.requests: list[Request] = []
         self.version_name = SHIPPED
-        self._times = Watermarks()
+        self._times, self._follows = Watermarks(), False
         # Event time of the scope whose event or label came last.
         self._now = 0
         self._since_version = 0
@@ -176,12 +176,17 @@ class Learner:
             margins += unverified
         return unverified
 
+    def follow(self, watermarks: Watermarks) -> None:
+        """Take the time of each scope from watermarks that somebody else advances before each chunk."""
+        self._times, self._follows = watermarks, True
+
     def scored(self, chunk: Chunk, said: Scored) -> None:
         """Remember events of a chunk for labels to come, and decide for which to ask."""
         events, places = [chunk.events[i] for i in said.which], [chunk.places[i] for i in said.which]
         times = chunk.timing.watermarks[said.which]
-        for place, mark in zip(places, times.tolist(), strict=True):
-            self._times.advance(place, mark)
+        if not self._follows:
+            for place, mark in zip(places, times.tolist(), strict=True):
+                self._times.advance(place, mark)
         if events:
             self._now = int(chunk.now[said.which[-1]])
         chances = [0.0] * len(events)
@@ -206,8 +211,10 @@ class Learner:
 
     def changes(self, index: int, event: LLMEvent, offset: int, time_ms: int) -> Sequence[Change]:
         """Return what labels have since told of the quality at an event's tenant and app; most often nothing."""
+        if not self._news:
+            return ()
         place = (event.tenant, event.app)
-        if not self._news or (news := self._news.pop(event.tenant, place)) is None:
+        if (news := self._news.pop(event.tenant, place)) is None:
             return ()
         before = self._told.peek(event.tenant, place) or news
         self._told.put(event.tenant, place, news)
@@ -270,10 +277,10 @@ class Learner:
     def _settle(self, key: CallKey, event: Remembered, who: Labeller, track: Track) -> None:
         """Count what a vote led to."""
         if track.labellers.believed(who) == 0.0:
-            self.counts.doubted += 1
+            self.counts.untrusted += 1
         outcome = self.tracks.hold(track, key, event)
-        if outcome == "overruled" or (outcome == "contested" and len(track.ballots.of(key).votes) > 1):
-            self.counts.contested += 1
+        if outcome == "overruled" or (outcome == "no_consensus" and len(track.ballots.of(key).votes) > 1):
+            self.counts.no_consensus += 1
         elif outcome == "learned":
             self.counts.learned += 1
             self._since_version += track is self.tracks.verified
@@ -306,12 +313,12 @@ class Learner:
             self.keep_version(f"before {command.action}")
             self.tracks.load(weights)
         except (StateError, ValueError, KeyError):
-            self.counts.refused += 1
+            self.counts.command_rejected += 1
             return False
         self.version_name = command.version
         if command.action == "import":
             self.keep_version("imported")
-        self.counts.obeyed += 1
+        self.counts.command_applied += 1
         return True
 
     def _commanded(self, command: ModelCommand) -> Mapping[str, Any]:
@@ -353,7 +360,7 @@ class Learner:
             "sampler": self.sampler.state(),
             "versions": self.versions.state(),
             "numbers": np.array([self._since_version, self._now], np.int64),
-            "times": self._times.state(),
+            "times": (Watermarks() if self._follows else self._times).state(),
             "lent": self._lending.state(),
             "told": _places(self._told),
             "news": _places(self._news),
@@ -368,7 +375,8 @@ class Learner:
         for part in ("tracks", "budget", "events", "quality", "sampler", "versions"):
             getattr(self, part).restore(state[part])
         self._since_version, self._now = array(state["numbers"], np.int64, 2).tolist()
-        self._times.restore(state["times"])
+        if not self._follows:
+            self._times.restore(state["times"])
         time_ms(self._now)
         whole(self._since_version, *counts.values())
         self._lending.restore(state["lent"])

@@ -8,8 +8,8 @@ import time
 from meter import arguments
 
 from benchmarks.harness.otlp import bodies
-from streams.otlp import normalise_spans
-from streams.tuning import tune
+from streams.connectors.otlp import normalise_spans
+from streams.runtime.process_tuning import tune
 
 WARMING = 2
 

@@ -13,12 +13,12 @@ from itertools import islice
 import orjson
 from meter import arguments, resident_mb
 
-from agents.pipeline import Record
 from benchmarks.harness.events import lines
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.warm import warm
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
+from streams.worker.warmup import warm
 
 REFERENCE = 50
 CHUNK = 256

@@ -9,10 +9,10 @@ import uuid
 from meter import arguments
 
 from schemas.settings import Settings
-from streams.metrics import SINK_ROWS
+from streams.connectors.clickhouse.connection import connect
+from streams.runtime.metrics import SINK_ROWS
+from streams.runtime.process_tuning import tune
 from streams.sink.sink import Sink
-from streams.store.connection import connect
-from streams.tuning import tune
 
 
 async def main() -> None:

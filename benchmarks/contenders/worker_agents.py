@@ -10,9 +10,9 @@ from aiokafka import ConsumerRecord
 from meter import Meter, arguments
 
 from schemas.settings import Settings
-from streams.metrics import AGENT_SECONDS, WORKER_CHUNK_SECONDS
-from streams.warm import warm
+from streams.runtime.metrics import AGENT_SECONDS, WORKER_CHUNK_SECONDS
 from streams.worker.app import Worker
+from streams.worker.warmup import warm
 
 
 class Judging(Worker):

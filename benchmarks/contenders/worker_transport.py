@@ -14,8 +14,8 @@ from aiokafka import ConsumerRecord
 from meter import Meter, arguments
 
 from schemas.settings import Settings
-from streams.decode import decode_event
-from streams.tuning import tune
+from streams.runtime.decode import decode_event
+from streams.runtime.process_tuning import tune
 from streams.worker.app import Worker
 
 

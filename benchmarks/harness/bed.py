@@ -13,7 +13,7 @@ from types import TracebackType
 
 from confluent_kafka import Producer
 
-from streams.kafka import TOPICS
+from streams.runtime.topics import TOPICS
 from tests.kafka.broker import KafkaBroker, create_topics
 
 CONTENDERS = Path(__file__).parents[1] / "contenders"

@@ -9,8 +9,8 @@ from benchmarks.harness.bed import Bed
 from benchmarks.harness.events import lines
 from benchmarks.harness.report import Row
 from schemas.settings import Settings
-from streams.store.connection import connect
-from streams.store.migrations import migrate
+from streams.connectors.clickhouse.connection import connect
+from streams.connectors.clickhouse.migrations import migrate
 from tests.faults.clickhouse import ClickHouseProcess
 from tests.faults.processes import free_port
 

@@ -42,7 +42,7 @@ def measure(bed: Bed, total: int, rounds: int, say: Callable[[str], None]) -> li
             say(f"round {turn + 1}/{rounds} {DIRECT}: {rates[DIRECT][-1]:,.0f} events/s")
     direct = sorted(rates[DIRECT])[len(rates[DIRECT]) // 2]
     speeds = [Row.of(name, found, "events/s", DIRECT, direct) for name, found in rates.items()]
-    return speeds + [Row.of(f"the gateway's core: {name}", found, "us/event") for name, found in costs.items()]
+    return speeds + [Row.of(f"ingest service: {name}", found, "us/event") for name, found in costs.items()]
 
 
 def _requests(batch: int, *, packed: bool) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ class _Gateway:
             "STREAMGAUGE_INGEST__PORT": str(self._port),
             "STREAMGAUGE_INGEST__HEALTH_PORT": "0",
         }
-        self._process = bed.start("-m", "streams.cli", "ingest", env=env)
+        self._process = bed.start("-m", "tools.cli", "ingest", env=env)
 
     def __enter__(self) -> _Gateway:
         self.take(_requests(1, packed=False), 1, 1, patience_s=60)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agents.pipeline import Pipeline
+from processing.pipeline import Pipeline
 from schemas.settings import Settings
-from streams.shadow.outlet import Outlet
-from streams.shadow.plan import Plan
+from streams.shadow.config import Plan
+from streams.shadow.finding_publisher import Outlet
 from streams.shadow.shadow import Shadow
 
 

@@ -8,18 +8,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeVar
 
-from agents.alerts import AlertEngine
-from agents.alerts.engine import with_rules
 from agents.base import Agent, Chunk, State
-from agents.pipeline import Judged
+from processing.alerting import AlertEngine
+from processing.alerting.engine import with_rules
+from processing.pipeline import Judged
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 from schemas.rules import Rule
-from streams.assembly import CORE_VERSIONS, build_agents
-from streams.logs import describe
-from streams.metrics import SHADOW_ALERTS, SHADOW_ERRORS, SHADOW_EVENTS, SHADOW_FLAGS, SHADOW_RUNNING, SHADOW_SECONDS
-from streams.shadow.plan import Plan
-from streams.snapshot import Snapshot, decode, encode
+from streams.runtime.logs import describe
+from streams.runtime.metrics import (
+    SHADOW_ALERTS,
+    SHADOW_ERRORS,
+    SHADOW_EVENTS,
+    SHADOW_FLAGS,
+    SHADOW_RUNNING,
+    SHADOW_SECONDS,
+)
+from streams.runtime.registry import CORE_VERSIONS, build_agents
+from streams.runtime.snapshot_codec import Snapshot, decode, encode
+from streams.shadow.config import Plan
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,7 +34,7 @@ Row = dict[str, Any]
 
 PART = "shadow"
 """Its name in the worker's snapshot."""
-_COMPARED = ("severity", "evidence", "since")
+_COMPARED = ("severity", "evidence", "change_started_at")
 """What makes two states of one alert differ; the summary and the threshold repeat the rule."""
 
 

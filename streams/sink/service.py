@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from schemas.settings import Settings
-from streams.cli import until_signalled
+from streams.connectors.clickhouse.connection import connect
+from streams.runtime.health import Readiness, serve
+from streams.runtime.lifecycle import until_signalled
+from streams.runtime.process_tuning import tune
 from streams.sink.sink import Sink
-from streams.store.connection import connect
-from streams.tuning import tune
-from streams.web import Readiness, serve
 
 
 async def run_sink(settings: Settings) -> None:

@@ -17,13 +17,13 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.errors import StoreError
 from schemas.settings import Settings
-from streams.crash import crash_point
-from streams.metrics import SINK_ERRORS, SINK_LAG, SINK_PAUSED
+from streams.runtime.failpoints import crash_point
+from streams.runtime.metrics import SINK_ERRORS, SINK_LAG, SINK_PAUSED
 from streams.sink.inserter import Inserter
-from streams.sink.kafka import DeadLetters, Marks, consumer
-from streams.sink.partition import Partition, Work, either, plan
-from streams.sink.ranges import Mark, Seen, Step
-from streams.sink.rows import TABLES
+from streams.sink.kafka_clients import DeadLetters, Marks, consumer
+from streams.sink.partition_state import Partition, Work, either, plan
+from streams.sink.range_planner import Mark, Seen, Step
+from streams.sink.table_rows import TABLES
 
 log = logging.getLogger(__name__)
 POLL_MS = 200

@@ -16,18 +16,18 @@ from faust.types import TP, StreamT
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
-from streams.kafka import check_topics
-from streams.logs import describe
-from streams.metrics import WORKER_RECORDS
-from streams.record_batches import RefusedBatch
+from streams.runtime.logs import describe
+from streams.runtime.metrics import WORKER_RECORDS
+from streams.runtime.record_batches import RefusedBatch
+from streams.runtime.topics import check_topics
+from streams.shadow.config import plan_of
 from streams.shadow.host import ShadowHost
-from streams.shadow.plan import plan_of
 from streams.worker.chunks import ByteBudget, ChunkSchema, Held, scheduler
 from streams.worker.credentials import credentials
-from streams.worker.engine import Engine
-from streams.worker.otlp import OtlpForwarder
-from streams.worker.transport import WorkerTransport
-from streams.worker.writer import Writer
+from streams.worker.otlp_input import OtlpForwarder
+from streams.worker.output_producer import Writer
+from streams.worker.partition_runner import Engine
+from streams.worker.rebalance_transport import WorkerTransport
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ class Worker:
         if self.error is None and not self.stopping:
             # Its own threads failed: without this the process would end with exit code 0, and nobody would look.
             reason = self.app.crash_reason
-            self.error = BrokerError(f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}")
+            self.error = BrokerError(
+                f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}", "kafka.brokers", "stopped"
+            )
         if self.error is not None:
             raise self.error
 

@@ -7,7 +7,7 @@ from typing import Any
 import faust
 
 from schemas.settings import Kafka
-from streams.tls import kafka_tls
+from streams.runtime.tls import kafka_tls
 
 
 def credentials(kafka: Kafka) -> Any:

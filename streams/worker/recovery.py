@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from agents.pipeline import Pipeline
+from processing.pipeline import Pipeline
 from schemas.errors import StateError
 from schemas.settings import Settings
-from streams.metrics import WORKER_COLD_STARTS, WORKER_STATE_REJECTED
+from streams.runtime.metrics import WORKER_COLD_STARTS, WORKER_STATE_REJECTED
+from streams.runtime.signing import Signer
+from streams.runtime.snapshot_codec import Snapshot
+from streams.runtime.snapshot_store import Assembly, bounds, looks, reader
 from streams.shadow.shadow import Shadow
-from streams.signing import Signer
-from streams.snapshot import Snapshot
-from streams.worker.snapshots import Assembly, bounds, looks, reader
 
 log = logging.getLogger(__name__)
 

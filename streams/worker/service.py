@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from schemas.settings import Settings
-from streams.cli import until_signalled
-from streams.warm import warm
-from streams.web import Readiness, serve
+from streams.runtime.health import Readiness, serve
+from streams.runtime.lifecycle import until_signalled
 from streams.worker.app import Worker
+from streams.worker.warmup import warm
 
 
 async def run_worker(settings: Settings) -> None:

@@ -19,8 +19,8 @@ from agents.injection import InjectionSignal
 from schemas.event import CallError, Choice, Document, GuardVerdict, LLMEvent, Message, Role, Usage
 from schemas.feedback import Feedback
 from schemas.settings import Settings
-from streams.assembly import build_agents
-from streams.snapshot import Snapshot, encode
+from streams.runtime.registry import build_agents
+from streams.runtime.snapshot_codec import Snapshot, encode
 from tests.traffic import BEGIN
 
 Item: TypeAlias = LLMEvent | Feedback

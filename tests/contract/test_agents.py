@@ -26,9 +26,8 @@ from agents.base import Agent, Chunk
 from schemas.errors import StateError
 from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message
 from schemas.settings import Settings
-from streams.assembly import build_agents
-from streams.replay import replay
-from streams.snapshot import decode
+from streams.runtime.registry import build_agents
+from streams.runtime.snapshot_codec import decode
 from tests.contract.story import (
     LEARNING,
     NAMES,
@@ -46,6 +45,7 @@ from tests.contract.story import (
     suspected,
 )
 from tests.traffic import lines
+from tools.replay import replay
 
 ROOT = Path(__file__).parents[2]
 STORY = story()
@@ -201,7 +201,10 @@ FORBIDDEN_MODULES = {"time", "random", "secrets", "uuid", "socket", "threading",
 FORBIDDEN_CALLS = {"now", "utcnow", "today", "hash", "id", "open", "print", "input"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "agents").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+PURE = sorted(path for package in ("agents", "processing") for path in (ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_agents_read_no_clock_draw_no_unseeded_number_and_do_no_io(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -374,7 +377,7 @@ def test_memory_levels_off_over_a_hundred_thousand_tenants(make: Make, name: str
             agent.learn(label(call, signal, value=call.call_id.endswith("0")))
         if start + 500 in {60_000, 100_000}:
             sizes[start + 500] = unpacked_size(agent)
-    # A full map is cut to 7/8 of its capacity (`agents.tenant_map`): at 60,000 it may just have been.
+    # A full map is cut to 7/8 of its capacity (`agents.common.tenant_map`): at 60,000 it may just have been.
     assert sizes[100_000] <= 1.02 * 8 / 7 * sizes[60_000]
     assert sizes[100_000] < STATE_LIMIT
 
@@ -413,7 +416,7 @@ def test_replay_in_other_chunks_writes_the_same_bytes(tmp_path: Path, monkeypatc
             rows.append(orjson.dumps(said | {k: call[k] for k in ("call_id", "time", "tenant", "app")}))
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(rows))
     for chunk in (256, 17):
-        monkeypatch.setattr("streams.replay._CHUNK", chunk)
+        monkeypatch.setattr("tools.replay._CHUNK", chunk)
         report = replay([tmp_path / "events.jsonl"], tmp_path / str(chunk), Settings())
         assert report.dead_letters == 0
     for output in ("scored.jsonl", "alerts.jsonl", "aggregates.jsonl"):

@@ -10,11 +10,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.settings import ClickHouse, Settings
-from streams.replay import replay
-from streams.simulator import simulate
-from streams.sink.rows import TABLES, build_row
-from streams.store import connect, migrate
+from streams.connectors.clickhouse import connect, migrate
+from streams.sink.table_rows import TABLES, build_row
 from tests.docs.pages import REPOSITORY, blocks_of
+from tools.replay import replay
+from tools.simulator import simulate
 
 BLOCKS = blocks_of(REPOSITORY / "docs" / "sql.md", "sql")
 QUERIES = [block for block in BLOCKS if block.startswith("SELECT")]
@@ -45,7 +45,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_a_query_of_the_page_has_an_answer(client: Client, query: str) -> None:
     rows = list(client.query(query).named_results())
     assert rows
-    for name in rows[0].keys() & {"family", "whose_text", "last_message", "answer", "summary", "error", "p95_ms"}:
+    for name in rows[0].keys() & {"family", "text_role", "last_message", "answer", "summary", "error", "p95_ms"}:
         assert any(row[name] for row in rows), name
 
 

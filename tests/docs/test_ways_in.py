@@ -16,10 +16,10 @@ import yaml
 from typer.testing import CliRunner
 
 from schemas.settings import Kafka, Settings, load_settings
-from streams.cli import app
 from tests.conftest import MakeSettings
 from tests.docs.pages import FOLDER, REPOSITORY, blocks
 from tests.topics import values
+from tools.cli import app
 
 GATEWAY = "localhost:6068"
 BROKERS = "localhost:9092"

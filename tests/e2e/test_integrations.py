@@ -17,8 +17,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.settings import Settings
-from streams.kafka import create_topics
-from streams.store import connect, migrate
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.faults.test_kill import drained

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from schemas.settings import ClickHouse
-from streams.store.server import OWNER, StoreServer
+from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
 
 
 class ClickHouseProcess:

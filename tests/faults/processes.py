@@ -68,7 +68,7 @@ class Service:
     def start(self, crash_at: str = "") -> None:
         """Start it, to be killed at a named point if one is given."""
         env = self._env | ({"STREAMGAUGE_CRASH_AT": crash_at} if crash_at else {})
-        command = [sys.executable, "-m", "streams.cli", self._verb]
+        command = [sys.executable, "-m", "tools.cli", self._verb]
         self._process = subprocess.Popen(command, env=env, stdout=self._log, stderr=self._log)
 
     @property

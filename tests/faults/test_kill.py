@@ -11,21 +11,21 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.kafka import create_topics
-from streams.keying import event_key
-from streams.replay import replay
-from streams.snapshot import Snapshot, encode
-from streams.store import connect, migrate
-from streams.worker.snapshots import load
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.decode import decode_event
+from streams.runtime.partitioning import event_key
+from streams.runtime.registry import build_pipeline
+from streams.runtime.snapshot_codec import Snapshot, encode
+from streams.runtime.snapshot_store import load
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.kafka.broker import KafkaBroker
 from tests.topics import read_all
 from tests.traffic import lines
+from tools.replay import replay
 
 WORKER_POINTS = ("after_judge", "after_write", "before_snapshot", "after_snapshot", "after_commit")
 SINK_POINTS = ("before_intent", "after_intent", "after_insert", "after_commit")
@@ -61,7 +61,7 @@ async def waiting(settings: Settings, group: str, topics: tuple[str, ...]) -> in
 
 async def drained(settings: Settings, services: list[Service], limit_s: float) -> None:
     """Keep the services up until the worker has read all events, then until the sink has all outputs."""
-    outputs = ("scored", "alerts", "aggregates", "deadletter")
+    outputs = ("scored", "alerts", "aggregates", "dead_letters")
     for group, topics in ((settings.worker.group, ("events",)), (settings.sink.group, outputs)):
         deadline = time.monotonic() + limit_s
         while await waiting(settings, group, topics) > 0:

@@ -10,16 +10,16 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.learning.rows import Learns
-from agents.pipeline import Record
+from agents.learning.output_rows import Learns
+from processing.pipeline import Record
 from schemas.learning import ModelCommand
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import COMMAND_HEADER, decode_record
-from streams.kafka import create_topics
-from streams.keying import event_key
-from streams.snapshot import Snapshot, encode
-from streams.worker.snapshots import load
+from streams.runtime.decode import COMMAND_HEADER, decode_record
+from streams.runtime.partitioning import event_key
+from streams.runtime.registry import build_pipeline
+from streams.runtime.snapshot_codec import Snapshot, encode
+from streams.runtime.snapshot_store import load
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.kafka.broker import KafkaBroker
@@ -144,5 +144,5 @@ async def same_weights(tree: Settings) -> None:
                 mine, theirs = ({"agent": part} for part in (agent.state(), found.parts[agent.name]))
                 assert encode(Snapshot(0, 0, {}, mine)) == encode(Snapshot(0, 0, {}, theirs))
                 learned += agent.learner.counts.learned
-                assert agent.learner.counts.obeyed == (agent.name == "injection")
+                assert agent.learner.counts.command_applied == (agent.name == "injection")
     assert learned > 50  # that anything was at stake

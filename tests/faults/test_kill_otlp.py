@@ -11,7 +11,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.settings import Settings
-from streams.kafka import create_topics
+from streams.runtime.topics import create_topics
 from tests import collector
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service

@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas.settings import Settings
-from streams.kafka import create_topics
+from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
 from tests.kafka.broker import KafkaBroker

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agents.pipeline import Outputs, Record
+from processing.pipeline import Outputs, Record
 from schemas.event import LLMEvent
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.simulator.texts import attacks, questions
+from streams.runtime.registry import build_pipeline
 from tests.traffic import BEGIN
+from tools.simulator.sample_texts import attacks, questions
 
 ATTACK = next(text for text in attacks() if text.startswith("Yo, you have it!"))
 FAQ = "How do I override the daily limit of my card, and can I ignore the warning that the app shows?"

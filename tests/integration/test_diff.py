@@ -14,21 +14,21 @@ import yaml
 
 from agents.base import Chunk
 from agents.injection import InjectionAgent
-from agents.learning.versions import to_file
+from agents.learning.weight_versions import to_file
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.settings import Settings
-from streams.assembly import build_agents
-from streams.diff import diff
-from streams.diff.episodes import Episode, Episodes, changes, match
-from streams.replay import replay
-from streams.variant import load_variant
+from streams.runtime.registry import build_agents
+from streams.runtime.settings_override import load_variant
 from tests.traffic import lines
+from tools.diff import diff
+from tools.diff.episodes import Episode, Episodes, changes, match
+from tools.replay import replay
 
-ATTEMPT: dict[str, Any] = {"name": "attempt", "over": "event", "metric": "injection.score", "above": 0.9}
+ATTEMPT: dict[str, Any] = {"name": "attempt", "type": "event", "metric": "injection.score", "threshold": 0.9}
 SLOW: dict[str, Any] = {
-    "name": "slow", "over": "quantile", "metric": "latency_ms", "q": 0.9, "above": 900, "window_s": 20,
+    "name": "slow", "type": "quantile", "metric": "latency_ms", "q": 0.9, "threshold": 900, "window_s": 20,
 }  # fmt: skip
 
 
@@ -132,11 +132,13 @@ def test_weights_of_another_agent_or_broken_ones_are_a_wrong_setting(tmp_path: P
     broken = tmp_path / "broken.json"
     broken.write_text(weights.read_text().replace('"moves":"', '"moves":"AAAA', 1))
     for setting, path in (("hallucination_weights", weights), ("injection_weights", broken)):
-        with pytest.raises(SettingsError, match=setting):
+        with pytest.raises(SettingsError) as raised:
             build_agents(Settings.model_validate({"learning": {setting: path}}))
+        assert (raised.value.field, raised.value.path) == (f"learning.{setting}", path)
     broken.write_text("{}")
-    with pytest.raises(SettingsError, match="model export"):
+    with pytest.raises(SettingsError) as raised:
         build_agents(Settings.model_validate({"learning": {"injection_weights": broken}}))
+    assert (raised.value.field, raised.value.code) == ("learning.injection_weights", "malformed")
 
 
 def episode(number: int, start: int, end: int | None, **parts: Any) -> Episode:
@@ -188,7 +190,7 @@ def test_an_episode_has_the_evidence_of_its_end() -> None:
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "streams.cli", "replay", *map(str, arguments)],
+        [sys.executable, "-m", "tools.cli", "replay", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -203,9 +205,11 @@ def test_the_exit_code_tells_a_difference_from_none_and_from_an_error(history: P
     said = json.loads(differs.stdout)
     assert said["differs"]
     assert said["rules"]["slow"]["vanished"] == len(said["vanished"]) > 0
-    same = command(history, "--diff", old, old)
+    same = command(history, "--diff", old, old, "--json")
     assert same.returncode == 0, same.stderr
-    assert "the same alerts" in same.stdout
+    said = json.loads(same.stdout)
+    assert (said["differs"], said["appeared"], said["vanished"], said["changed"]) == (False, [], [], [])
+    assert command(history, "--diff", old, old).returncode == 0
     assert command(history, "--diff", old, tmp_path / "none.yaml").returncode == 2
     assert command(history).returncode == 2
 

@@ -8,17 +8,17 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.pipeline import Record
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import decode_event
-from streams.otlp import normalise_logs, normalise_spans
+from streams.connectors.otlp import normalise_logs, normalise_spans
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline
 from tests.fixtures.otlp.provider import ANSWER
 from tests.otlp import FIXTURES
 
 
 def parts(name: str) -> list[bytes]:
-    spans = normalise_spans((FIXTURES / f"{name}.spans.bin").read_bytes(), "proto", logs_follow=True)
+    spans = normalise_spans((FIXTURES / f"{name}.spans.bin").read_bytes(), "proto", wait_for_logs=True)
     logs = normalise_logs((FIXTURES / f"{name}.logs.bin").read_bytes(), "proto")
     return [raw for _, raw in (*spans.events, *logs.events)]
 

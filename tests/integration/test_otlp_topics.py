@@ -10,9 +10,8 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from schemas.settings import Settings
-from streams import doctor
-from streams.kafka import create_topics
-from streams.keying import partition_of
+from streams.runtime.partitioning import partition_of
+from streams.runtime.topics import create_topics
 from streams.worker.app import Worker
 from tests import collector
 from tests.conftest import MakeSettings
@@ -21,6 +20,7 @@ from tests.kafka.broker import KafkaBroker
 from tests.kafka.broker import create_topics as create_named
 from tests.topics import read_all, values
 from tests.waiting import until
+from tools import doctor
 
 OTLP_PARTITIONS = 3
 """Not as many as the events have: theirs is the Collector's choice."""
@@ -106,7 +106,7 @@ async def test_what_cannot_be_read_is_dead_lettered_whole_and_its_neighbours_are
     async with judging(tree) as worker:
         await export(tree, tree.kafka.otlp_spans_topic, bodies)
         await until(lambda: judged(worker) == len(broken) and settled(worker), 60)
-    letters = await values(tree, "deadletter")
+    letters = await values(tree, "dead_letters")
     assert Counter(base64.b64decode(letter["raw"]) for letter in letters) == Counter(broken)
     assert {letter["source_topic"] for letter in letters} == {tree.kafka.otlp_spans_topic}
     assert all(letter["reason"] in {"decode", "contract"} and letter["error"] for letter in letters)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from streams.kafka import create_topics
+from streams.runtime.topics import create_topics
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
 from tests.integration.test_worker import publish

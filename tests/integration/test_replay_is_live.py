@@ -10,10 +10,9 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from schemas.settings import Settings
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.kafka import create_topics
-from streams.keying import event_key, window_key
-from streams.replay import replay
+from streams.runtime.decode import FEEDBACK_HEADER, decode_event
+from streams.runtime.partitioning import event_key, window_key
+from streams.runtime.topics import create_topics
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
 from tests.judging import judged, judging
@@ -21,6 +20,7 @@ from tests.kafka.broker import KafkaBroker
 from tests.topics import read_all
 from tests.traffic import lines
 from tests.waiting import until
+from tools.replay import replay
 
 EVENTS = 6_000
 

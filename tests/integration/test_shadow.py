@@ -11,11 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
-from streams.diff import diff
-from streams.kafka import TOPICS, create_topics
-from streams.replay import replay
+from streams.runtime.settings_override import load_variant
+from streams.runtime.topics import TOPICS, create_topics
 from streams.shadow.shadow import Shadow
-from streams.variant import load_variant
 from tests.conftest import MakeSettings
 from tests.integration.test_replay_is_live import grouped, last_of_each_window, publish
 from tests.judging import judged, judging
@@ -23,6 +21,8 @@ from tests.kafka.broker import KafkaBroker
 from tests.topics import values
 from tests.traffic import lines
 from tests.waiting import until
+from tools.diff import diff
+from tools.replay import replay
 
 SECOND = """
 drift: {events_per_false_alarm: 100, reference_events: 50}

@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 
 from schemas.settings import ClickHouse, Kafka, Settings
 from schemas.settings import Sink as SinkSettings
+from streams.connectors.clickhouse import connect, migrate
 from streams.sink import Sink
-from streams.store import connect, migrate
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import hashing_reference
-from agents.hashing import KIND, kinds_of
-from agents.injection import concepts_reference as reference
+from agents.common.hashing import KIND, kinds_of
 from agents.injection.concepts import CONCEPT_SIZE, CONCEPTS, PER_CONCEPT, concept_features, lexicon, tag, terms
+from tests.oracles import concepts as reference
+from tests.oracles import hashing
 
 _TERM = st.sampled_from(sorted(terms()))
 _GLUE = st.sampled_from(["", " ", ". ", "! ", "s ", "\u0e01", "가", "中", "</", "###"])
@@ -39,7 +39,7 @@ def kernel_features(tags: list[tuple[int, int, int]], block: int, blocks: int) -
 @settings(deadline=None)  # the first example compiles
 @given(_TEXT, st.integers(4, 40))
 def test_the_kernel_is_the_reference(text: str, block: int) -> None:
-    folded = hashing_reference.fold(text)
+    folded = hashing.fold(text)
     tags = tagged(folded)
     assert tags == reference.tag("".join(map(chr, folded)))
     blocks = max(1, (len(folded) + block // 2) // block)
@@ -61,5 +61,5 @@ def test_the_kernel_is_the_reference(text: str, block: int) -> None:
     ],
 )
 def test_concepts_are_found_in_any_language(text: str, names: list[str]) -> None:
-    found = [CONCEPTS[concept & 63] for concept, _, _ in tagged(hashing_reference.fold(text))]
+    found = [CONCEPTS[concept & 63] for concept, _, _ in tagged(hashing.fold(text))]
     assert [name for name in found if name in {"override", "prior", "instruction"}] == names

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base import Chunk
-from agents.hallucination import HallucinationAgent, reference
-from agents.hallucination.doubt import SKETCH, resemblance, sketch_of
-from agents.hallucination.reference import measure
-from agents.hallucination.rows import as_event, feature_rows
+from agents.hallucination import HallucinationAgent
+from agents.hallucination.uncertainty import SKETCH, resemblance, sketch_of
+from evaluation.adapters.hallucination import as_event, feature_rows
+from tests.oracles import hallucination
+from tests.oracles.hallucination import measure
 
 WORDS = "The bridge not never opened Sydney Paris in 1932 1,932.50 7% 25th two thousand don't a-b 3. .5 1.,2 x U.S. EU"
 NUMBERS = "5 km 5000 m 5km 1.2 million 1,234,567 1k 2bn 0 0.0 [3] [1.2.3] 1930s 1934 March 03 1932-03-19 12.10.2020"
@@ -53,7 +54,7 @@ def test_signals_do_not_depend_on_chunk_boundaries(rows: list[dict[str, Any]], d
 def test_a_sketch_of_few_words_resembles_as_their_sets_do(one: str, other: str) -> None:
     sets = []
     for text in (one[:200], other[:200]):
-        words = [w for w in reference._read([text]).words if w.content]
+        words = [w for w in hallucination._read([text]).words if w.content]
         sets.append({w.number.whole if w.number else w.stem for w in words})
     union = sets[0] | sets[1]
     if len(union) <= SKETCH:

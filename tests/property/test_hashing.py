@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import hashing_reference as reference
-from agents.hashing import FOLD, KIND, OTHER, PLANE, fold, hash_features, kinds_of
+from agents.common.hashing import FOLD, KIND, OTHER, PLANE, fold, hash_features, kinds_of
+from tests.oracles import hashing as reference
 
 _ALPHABET = st.characters(codec="utf-8") | st.sampled_from("aB 1\u200b\uff21\u4e2d\ud55c\U0001d400\U000e0041\n.")
 

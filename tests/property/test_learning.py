@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.learning.kernel import UNIT, neighbours, revisit
-from agents.learning.moves import Held, Moves, Space
-from agents.learning.sampling import note_features
+from agents.learning.active_sampling import note_features
+from agents.learning.coordinate_descent import UNIT, neighbours, revisit
+from agents.learning.deltas import Held, Moves, Space
 from tests.learning import PLAIN, bits, label, learner, show
 
 SIZE = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.refusal import _PHRASES, is_refusal
+from agents.common.refusal import _PHRASES, is_refusal
 
 _ASCII = st.characters(max_codepoint=127)
 

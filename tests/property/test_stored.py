@@ -11,8 +11,8 @@ import pytest
 
 from schemas.errors import RecordError
 from schemas.event import LLMEvent
-from streams.decode import decode_event
-from streams.sink.rows import TABLES, build_row
+from streams.runtime.decode import decode_event
+from streams.sink.table_rows import TABLES, build_row
 
 SCORED = next(table for table in TABLES if table.topic == "scored")
 EVENT: dict[str, Any] = {

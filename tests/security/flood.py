@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from agents.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, Pipeline, Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline, versions
-from streams.decode import decode_event
-from streams.snapshot import Snapshot, encode
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.snapshot_codec import Snapshot, encode
 from tests.traffic import BEGIN
 
 CHUNK: Final = 256

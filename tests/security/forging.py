@@ -11,14 +11,14 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from agents.learning import Learner
-from agents.learning.rows import Learns
-from agents.pipeline import Record
+from agents.learning.output_rows import Learns
+from processing.pipeline import Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline, versions
-from streams.decode import decode_event
-from streams.snapshot import Snapshot, encode
-from streams.warm import warm
+from streams.runtime.decode import decode_event
+from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.snapshot_codec import Snapshot, encode
 from streams.worker.app import Worker
+from streams.worker.warmup import warm
 from tests.conftest import MakeSettings
 from tests.judging import judged
 from tests.kafka.broker import KafkaBroker

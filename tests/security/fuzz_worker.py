@@ -23,18 +23,18 @@ import orjson
 from confluent_kafka import Producer
 
 from schemas.settings import Settings
-from streams.decode import decode_event
-from streams.kafka import create_topics
-from streams.keying import event_key
-from streams.replay import replay
-from streams.snapshot import Snapshot
-from streams.worker.snapshots import pieces
+from streams.runtime.decode import decode_event
+from streams.runtime.partitioning import event_key
+from streams.runtime.snapshot_codec import Snapshot
+from streams.runtime.snapshot_store import pieces
+from streams.runtime.topics import create_topics
 from tests.faults.processes import Service
 from tests.faults.test_kill import waiting
 from tests.kafka.broker import KafkaBroker
 from tests.security.hostile import Hostile, hostile
 from tests.topics import values
 from tests.traffic import events
+from tools.replay import replay
 
 HONEST = 20_000
 APPS = 20_000
@@ -207,7 +207,7 @@ async def _outputs(tree: Settings, peak: float, seconds: float) -> Run:
     }
     rows = [row for row in await values(tree, "aggregates") if row["tenant"] == "acme"]
     windows = _windows(rows)
-    return Run(scored, windows, peak, len(await values(tree, "deadletter")), seconds)
+    return Run(scored, windows, peak, len(await values(tree, "dead_letters")), seconds)
 
 
 def _windows(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[int, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.gateway import NDJSON
+from tests.ingest import NDJSON
 
 CHUNKED = "Transfer-Encoding: chunked"
 

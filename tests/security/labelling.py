@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 
 from agents.learning import Learner
-from agents.learning.rows import Learns
-from agents.pipeline import Outputs, Pipeline, Record
+from agents.learning.output_rows import Learns
+from processing.pipeline import Outputs, Pipeline, Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.runtime.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
+from streams.runtime.registry import build_pipeline
 
-SAMPLES = Path("streams/simulator/samples")
+SAMPLES = Path("tools/simulator/samples")
 BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HEADERS = {"feedback": FEEDBACK_HEADER, "model": COMMAND_HEADER}
 LIMIT = Settings().learning.unverified_limit

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import urllib3
 
 from schemas.settings import ClickHouse, Settings
-from streams.store import connect, migrate
-from streams.store.reader import READER
-from streams.store.server import OWNER, StoreServer
+from streams.connectors.clickhouse import connect, migrate
+from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
+from streams.connectors.clickhouse.reader_role import READER
 
 READER_PASSWORD, OWNER_PASSWORD = "r3ader", "0wner"
 CANARY = "CANARY7F3A"

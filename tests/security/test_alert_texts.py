@@ -12,17 +12,17 @@ import numpy as np
 import orjson
 import pytest
 
-from agents.pipeline import Outputs, Record
+from processing.pipeline import Outputs, Record
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import FEEDBACK_HEADER, decode_record
+from streams.runtime.decode import FEEDBACK_HEADER, decode_record
+from streams.runtime.registry import build_pipeline
 from tests.security.labelling import ATTACKS
 
 BANK = ["account", "balance", "card", "transfer", "limit", "loan", "rate", "branch", "payment", "statement", "deposit"]
 FOOD = ["olive", "bread", "oven", "recipe", "flour", "butter", "onion", "garlic", "pasta", "sauce", "roast", "basil"]
 BEFORE, AFTER, USERS = 400, 160, 40
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-LEAST = Settings().drift.least_users
+LEAST = Settings().drift.min_users
 APPS = ("words", "slow", "refusing", "failing", "ungrounded", "guarded", "attacked", "campaign")
 SIGNALS = {
     "injection.rate", "campaign.prompts", "hallucination.rate", "guardrail.rate", "injection.precision",

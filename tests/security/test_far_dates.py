@@ -15,11 +15,11 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.settings import ClickHouse, Settings
-from streams.kafka import create_topics
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.topics import create_topics
 from streams.sink import Sink
 from streams.sink.inserter import insert_settings
-from streams.sink.months import MONTHS_PER_INSERT, month
-from streams.store import connect, migrate
+from streams.sink.monthly_inserts import MONTHS_PER_INSERT, month
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service
 from tests.kafka.broker import KafkaBroker

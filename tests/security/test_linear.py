@@ -13,13 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.hallucination import table
+from agents.hallucination import hash_set
 from agents.hallucination.abstention import LONGEST
 from schemas.settings import Settings
-from streams.assembly import build_agents
-from streams.store.engine import Query
-from streams.store.payload import split_insert
-from streams.store.server import _format
+from streams.connectors.clickhouse.http_interface import _format
+from streams.connectors.clickhouse.query_engine import Query
+from streams.connectors.clickhouse.request_payload import split_insert
+from streams.runtime.registry import build_agents
 from tests.linear import event, heads, message, readers, seconds, shape_seconds
 from tests.pathological import FAMILIES, ordinary
 
@@ -94,19 +94,19 @@ def test_statements_of_blanks_are_read_once(unit: str) -> None:
 def test_words_that_share_a_place_in_one_table_do_not_in_another() -> None:
     """Who writes a text knows the hash of each word, but not of all words together before they are chosen."""
     codes = np.random.default_rng(1).integers(1, 1 << 62, (1 << 15, 2)).astype(np.uint64)
-    here = _places(codes, table.seed_of(codes, 0, np.uint64(0)))
+    here = _places(codes, hash_set.seed_of(codes, 0, np.uint64(0)))
     crowded = codes[here == np.bincount(here).argmax()]
-    there = _places(crowded, table.seed_of(crowded, len(crowded), np.uint64(0)))
+    there = _places(crowded, hash_set.seed_of(crowded, len(crowded), np.uint64(0)))
     assert len(crowded) > 40
     assert len(set(there)) > len(crowded) / 2
 
 
 def _places(codes: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.int64]:
     """Return the slot that each code has in an empty table."""
-    tables = (table.table(300, seed) for _ in codes)
+    tables = (hash_set.table(300, seed) for _ in codes)
     return np.array(
         [
-            int(table.add(keys, np.uint64(len(keys) - 2), code, np.int64(1)))
+            int(hash_set.add(keys, np.uint64(len(keys) - 2), code, np.int64(1)))
             for keys, code in zip(tables, codes[:, 0], strict=True)
         ]
     )

@@ -16,14 +16,14 @@ import orjson
 import pytest
 import yaml
 
-from streams import cli
-from streams.gateway import new_key
+from streams.ingest import create_key
 from tests.certificates import make_certificate
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
-from tests.gateway import answers
+from tests.ingest import answers
 from tests.security.http_attacks import Peer, head, peers, post
 from tests.traffic import lines
+from tools import cli
 
 CANARY = "sgk_CANARY-7f3a9"
 RAW = lines(1)[0]
@@ -66,7 +66,7 @@ async def first(peer: Peer) -> bytes:
 
 @pytest.fixture
 async def process(mock_kafka: str, settings: MakeSettings, tmp_path: Path) -> AsyncIterator[Process]:
-    made = new_key.make("k", "acme", [], {})
+    made = create_key.make("k", "acme", [], {})
     (tmp_path / "keys.yaml").write_text(made.entry)
     port, health_port = free_port(), free_port()
     own = {"port": port, "health_port": health_port, "keys_file": tmp_path / "keys.yaml", "read_timeout_s": 2}
@@ -140,7 +140,7 @@ async def test_a_key_in_any_shape_is_in_no_log_no_metric_and_no_answer(process: 
         for part in (secret, secret[4:12], secret[-8:]):
             assert part.encode() not in told
     assert b"Traceback" not in process.log.read_bytes()
-    assert b"http_errors_total" in (await process.metrics()).encode()
+    assert b"streamgauge_http_errors_total" in (await process.metrics()).encode()
 
 
 async def test_what_a_body_holds_is_in_no_log_and_no_metric(process: Process) -> None:
@@ -212,7 +212,7 @@ def run(command: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with no other settings than these."""
     whole = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")} | env
     return subprocess.run(
-        [sys.executable, "-m", "streams.cli", command],
+        [sys.executable, "-m", "tools.cli", command],
         env=whole,
         capture_output=True,
         text=True,
@@ -229,15 +229,15 @@ def run(command: str, **env: str) -> subprocess.CompletedProcess[str]:
         {"kafka": {"password": {"value": CANARY}}},
         {"kafka": {"passwort": CANARY}},
         {"clickhouse": {"password": [CANARY]}},
-        {"tiers": {"judge": {"key": {CANARY: 1}}}},
-        {"tiers": {"judge": {"url": f"https://u:{CANARY}@host/v1", "model": "m"}}},
-        {"tiers": {"judge": CANARY}},
+        {"reviewers": {"judge": {"key": {CANARY: 1}}}},
+        {"reviewers": {"judge": {"url": f"https://u:{CANARY}@host/v1", "model": "m"}}},
+        {"reviewers": {"judge": CANARY}},
         [CANARY],
     ],
 )
 def test_a_secret_in_the_wrong_place_of_the_settings_is_not_shown(tmp_path: Path, written: object) -> None:
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(written))
-    for command in ("doctor", "tiers"):
+    for command in ("doctor", "reviewers"):
         ended = run(command, STREAMGAUGE_CONFIG=str(tmp_path / "settings.yaml"))
         assert ended.returncode == 2, ended
         assert CANARY not in ended.stdout + ended.stderr

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import zstandard
 
-from agents.pipeline import Pipeline, Record
+from processing.pipeline import Pipeline, Record
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.snapshot import Snapshot, decode, encode
+from streams.runtime.registry import build_pipeline
+from streams.runtime.snapshot_codec import Snapshot, decode, encode
 from tests.contract.story import story
 
 _HEAD = struct.Struct("<4sIQ")

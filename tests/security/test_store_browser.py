@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.store import origin
-from streams.store.server import OWNER
+from streams.connectors.clickhouse import origin_check
+from streams.connectors.clickhouse.http_interface import OWNER
 from tests.security.store_endpoint import OWNER_PASSWORD, Endpoint, endpoint
 
 pytestmark = pytest.mark.kafka  # with what else needs more than Python: `make test-kafka`
@@ -152,6 +152,6 @@ def test_a_page_of_another_origin_reads_nothing_and_runs_nothing(
 def test_without_the_check_the_same_page_runs_queries(
     store: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(origin, "refusal", lambda *_: "")
+    monkeypatch.setattr(origin_check, "refusal", lambda *_: "")
     visit(store, "evil.example", f"http://127.0.0.1:{store.server.port}/", tmp_path)
     assert forged(store) >= {"cors", "no-cors", "beacon", "plain"}

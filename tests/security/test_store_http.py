@@ -13,7 +13,7 @@ import urllib3
 import zstandard
 
 from schemas.settings import ClickHouse
-from streams.store.server import OWNER, StoreServer
+from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
 from tests.security.store_endpoint import OWNER_PASSWORD, READER_PASSWORD, Endpoint, endpoint
 
 INSERT = "INSERT INTO streamgauge.events (event_id, received_at) VALUES ('forged', now())"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.store.server import OWNER
+from streams.connectors.clickhouse.http_interface import OWNER
 from tests.security.store_attacks import CALLS, LIFTED, OTHERS, READS, WRITES
 from tests.security.store_endpoint import CANARY, Endpoint, endpoint
 

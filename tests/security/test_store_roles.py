@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.store.embedded import ACCESS
+from streams.connectors.clickhouse.embedded import ACCESS
 
 DOCKER = Path(__file__).parents[2] / "docker"
 # As the image has it: `default`, and a folder whose files are merged into it.
@@ -19,7 +19,7 @@ USERS = """<clickhouse><profiles><default/></profiles><quotas><default/></quotas
 </clickhouse>"""
 SCRIPT = """import sys
 from urllib.parse import urlencode
-from streams.store.embedded import chdb
+from streams.connectors.clickhouse.embedded import chdb
 handle = chdb.connect(sys.argv[1] + "/data?" + urlencode({"config-file": sys.argv[1] + "/config.xml"}))
 print(handle.query(sys.argv[2], "TSV"), end="")
 """

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 import streams
+import tools
 from schemas.outputs import Alert
 from schemas.settings import ClickHouse, Settings
-from streams.store import connect, migrate
-from streams.tables import show
-from streams.tail import line
-from streams.terminal import Console, json_text, visible
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.terminal import Console, json_text, visible
+from tools.print_table import show
+from tools.tail_alerts import line
 
 HOSTILE = [
     "\x1b[2J",
@@ -49,7 +50,7 @@ def settings(tmp_path: Path, **extra: str) -> dict[str, str]:
 def on_terminal(environment: dict[str, str], *arguments: str) -> str:
     """Run a command on a terminal of its own; return all that it wrote."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "streams.cli", *arguments]
+    command = [sys.executable, "-m", "tools.cli", *arguments]
     running = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     written = bytearray()
@@ -88,7 +89,7 @@ def test_sql_prints_no_escape_of_the_data(store: Path) -> None:
 
 def test_sql_in_a_pipe_escapes_as_clickhouse_reads_it(store: Path) -> None:
     query = f"SELECT {literal(''.join(HOSTILE))}"
-    command = [sys.executable, "-m", "streams.cli", "sql", query]
+    command = [sys.executable, "-m", "tools.cli", "sql", query]
     done = subprocess.run(command, env=settings(store), capture_output=True, check=True)
     name, value = done.stdout.decode().splitlines()
     assert STEERING.search(name + value) is None
@@ -129,7 +130,7 @@ def test_json_keeps_its_value() -> None:
 
 
 def test_a_log_line_shows_no_escape() -> None:
-    script = "import logging, streams.logs as l; l.configure(); logging.error('bad %s', '\\x1b[2J\\x9b')"
+    script = "import logging, streams.runtime.logs as l; l.configure(); logging.error('bad %s', '\\x1b[2J\\x9b')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "bad" in done.stderr
     assert STEERING.search(done.stderr) is None
@@ -141,8 +142,8 @@ def test_visible_text_keeps_its_length() -> None:
 
 
 def test_no_module_makes_a_console_that_lets_data_through() -> None:
-    root = Path(streams.__file__).parent
-    for path in root.rglob("*.py"):
+    roots = (Path(package.__file__ or "").parent for package in (streams, tools))
+    for path in (path for root in roots for path in root.rglob("*.py")):
         if path.name == "terminal.py":
             continue
         tree = ast.parse(path.read_text())

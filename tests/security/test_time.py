@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from agents.pipeline import Outputs, Pipeline, Record
-from agents.watermark import stamp
+from agents.common.watermark import stamp
+from processing.pipeline import Outputs, Pipeline, Record
 from schemas.outputs import Scored
 from schemas.settings import Settings
-from streams.assembly import build_pipeline
-from streams.decode import FEEDBACK_HEADER, decode_event
-from streams.keying import window_key
-from streams.snapshot import Snapshot, decode, encode
+from streams.runtime.decode import FEEDBACK_HEADER, decode_event
+from streams.runtime.partitioning import window_key
+from streams.runtime.registry import build_pipeline
+from streams.runtime.snapshot_codec import Snapshot, decode, encode
 from tests.security.dated import ATTACKS, BEGIN_MS, EXACT, MINUTES, RULES, STATES, Item, call, calls, story
 
 

@@ -12,21 +12,21 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.settings import ClickHouse, Settings
-from streams.decode import FEEDBACK_HEADER
-from streams.kafka import create_topics
-from streams.keying import window_key
-from streams.replay import replay as replay_files
+from streams.connectors.clickhouse import connect, migrate
+from streams.runtime.decode import FEEDBACK_HEADER
+from streams.runtime.partitioning import window_key
+from streams.runtime.snapshot_codec import decode
+from streams.runtime.snapshot_store import pieces
+from streams.runtime.topics import create_topics
 from streams.sink.inserter import Inserter
-from streams.sink.rows import TABLES
-from streams.snapshot import decode
-from streams.store import connect, migrate
-from streams.worker.snapshots import pieces
+from streams.sink.table_rows import TABLES
 from tests.conftest import MakeSettings
 from tests.judging import judged, judging
 from tests.kafka.broker import KafkaBroker
 from tests.security.dated import ATTACKS, EXACT, FAR, RULES, STATES, calls, story
 from tests.topics import read_all, values
 from tests.waiting import until
+from tools.replay import replay as replay_files
 
 PARTITION = 1
 FAR_MS = 7_258_118_399_000
@@ -90,8 +90,8 @@ async def test_a_worker_and_its_successor_are_not_blinded(tree: Settings, tmp_pa
     ordinary = [event for event, _ in story("good")]
     half = len(ordinary) // 2
     await lived_through(tree, [*named, *own], ordinary[:half], [*named[:50], *ordinary[half:]])
-    rows = {name: await values(tree, name) for name in ("scored", "alerts", "aggregates", "deadletter")}
-    assert rows["deadletter"] == []
+    rows = {name: await values(tree, name) for name in ("scored", "alerts", "aggregates", "dead_letters")}
+    assert rows["dead_letters"] == []
     assert minutes(rows["aggregates"], "good") == EXACT
     assert states(rows["alerts"], "good")[:3] == STATES
     far = [row for row in rows["scored"] if row["event"]["time"].startswith("2199")]

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from agents.base import Chunk
 from agents.injection import InjectionAgent
-from agents.injection.rows import as_event
 from agents.learning import LearningConfig
+from evaluation.adapters.injection import as_event
 from schemas.feedback import Feedback
-from streams.evaluation.metrics import auc as area
-from streams.evaluation.metrics import rank
+from tools.evaluation.ranking_metrics import auc as area
+from tools.evaluation.ranking_metrics import rank
 
-SAMPLES = Path(__file__).parents[4] / "streams" / "simulator" / "samples"
+SAMPLES = Path(__file__).parents[4] / "tools" / "simulator" / "samples"
 TAUGHT = 500
 LIMIT = 0.02
 
@@ -99,7 +99,7 @@ def test_labels_teach_what_no_weight_that_ships_knows(clean: Story) -> None:
 def test_a_fifth_of_the_labels_flipped_costs_attacks_nothing_and_keeps_most_of_what_was_taught(clean: Story) -> None:
     """More than half of what 500 labels say is gone with the flips. Measured: .919 without, .882 with them.
 
-    That is 3.7 points: the two that flips may cost are kept on real unseen attacks (`benchmarks/quality/learning.py`),
+    That is 3.7 points: the two that flips may cost are kept on real unseen attacks (`evaluation/learning.py`),
     not where the weights that ship know nothing at all of what is taught.
     """
     learned = []

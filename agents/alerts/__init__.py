@@ -1,5 +1,0 @@
-"""Alerts: rules over signals, windows and changes; firing and resolved, with hysteresis and cool-down."""
-
-from agents.alerts.engine import AlertEngine
-
-__all__ = ["AlertEngine"]

@@ -1,0 +1,1 @@
+"""Building blocks that agents and stream operators share."""

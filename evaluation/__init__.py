@@ -1,0 +1,1 @@
+"""Measurements of detection quality on sources held out from training."""

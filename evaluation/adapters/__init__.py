@@ -1,0 +1,1 @@
+"""Adapters from plain rows to events, one per agent."""

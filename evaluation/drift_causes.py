@@ -1,0 +1,276 @@
+"""Does an alarm name the right cause first: incidents made on traffic of real texts, each of several kinds and seeds.
+
+    python -m evaluation.drift_causes DATA [SEEDS]
+
+DATA is the folder with ``drift.jsonl.gz`` and ``injection_eval.jsonl.gz``. Two tenants send 2,800 calls; after 2,200 of
+them something happens to one of the two. Counted is what is read first: the first alarm of that tenant within 600 of
+its calls, where the rule of an agent's own signal (``injection.rate``, critical) comes before drift's (warning) if both
+are raised within 60 calls.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agents.base import Change, Chunk
+from agents.drift import DriftAgent
+from agents.injection import InjectionAgent
+from schemas.event import CallError, Choice, LLMEvent, Message, Usage
+
+CALLS, BEGIN = 2_800, 2_200
+TOGETHER = 60
+CHUNK = 256
+TENANTS = ("acme", "globex")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+_REFUSAL = "I'm sorry, but I can't help with that."
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What calls are made of.
+
+    Attributes
+    ----------
+    usual, other
+        Instructions, and questions of another kind.
+    foreign
+        Questions in Korean.
+    attacks
+        Prompt injections.
+    """
+
+    usual: Sequence[str]
+    other: Sequence[str]
+    foreign: Sequence[str]
+    attacks: Sequence[str]
+
+
+@dataclass(slots=True)
+class Call:
+    """What an incident may change about a call before it is made.
+
+    ``length`` multiplies the answer's sentences, ``latency`` the time, ``ttft`` that to the first token.
+    """
+
+    prompt: str
+    length: float = 1.0
+    latency: float = 1.0
+    ttft: float = 1.0
+    form: str = "prose"
+    opening: str = ""
+    refused: bool = False
+    failed: bool = False
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+Incident = Callable[[Call, random.Random, Texts, float], None]
+
+
+def topic(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
+    if rng.random() < 0.3 + 0.7 * size:
+        call.prompt = rng.choice(texts.other)
+
+
+def language(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
+    if rng.random() < 0.2 + 0.8 * size:
+        call.prompt = rng.choice(texts.foreign)
+
+
+def prompt_length(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
+    call.prompt = "\n".join([call.prompt, *(rng.choice(texts.usual) for _ in range(2 + int(3 * size)))])
+
+
+def prompt_version(call: Call, rng: random.Random, _: Texts, size: float) -> None:
+    if rng.random() < 0.5 + 0.5 * size:
+        call.fields["prompt_version"], call.length = "v2", 1.5 + size
+
+
+def model(call: Call, rng: random.Random, _: Texts, size: float) -> None:
+    if rng.random() < 0.5 + 0.5 * size:
+        call.fields |= {"request_model": "large-2", "response_model": "large-2-0901"}
+        call.length, call.latency = 1.4 + size, 0.6
+
+
+def provider(call: Call, rng: random.Random, _: Texts, size: float) -> None:
+    """Another model behind the same name: shorter, quicker, more lists, another way to begin."""
+    call.length, call.latency, call.ttft = 0.75 - 0.3 * size, 0.9 - 0.2 * size, 0.8
+    if rng.random() < 0.3 + 0.5 * size:
+        call.form = rng.choice(("list", "bold"))
+    if rng.random() < 0.3 + 0.5 * size:
+        call.opening = "Certainly! "
+    call.refused = call.refused or rng.random() < 0.05 * size
+
+
+def provider_fingerprint(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
+    """The same, and the system fingerprint tells of it; what comes out hardly differs."""
+    call.fields["system_fingerprint"] = "fp_b"
+    call.length = 1.0 + 0.1 * size
+    _ = rng, texts
+
+
+def latency(call: Call, rng: random.Random, _: Texts, size: float) -> None:
+    call.latency = call.ttft = 1.4 + size * rng.random()
+
+
+def refusal(call: Call, rng: random.Random, _: Texts, size: float) -> None:
+    call.refused = call.refused or rng.random() < 0.15 + 0.5 * size
+
+
+def error(call: Call, rng: random.Random, _: Texts, size: float) -> None:
+    call.failed = call.failed or rng.random() < 0.1 + 0.4 * size
+
+
+def answer_length(call: Call, _: random.Random, __: Texts, size: float) -> None:
+    call.length = 1.6 + size
+
+
+def injection(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
+    if rng.random() < 0.15 + 0.3 * size:
+        call.prompt = rng.choice(texts.attacks)
+
+
+INCIDENTS: Mapping[str, tuple[Incident, str]] = {
+    "topic of one tenant": (topic, "topic"),
+    "language": (language, "language"),
+    "longer prompts": (prompt_length, "prompt length"),
+    "prompt version": (prompt_version, "prompt version"),
+    "requested model": (model, "model"),
+    "silent provider change": (provider, "provider"),
+    "provider change by its fingerprint": (provider_fingerprint, "provider"),
+    "latency at the provider": (latency, "latency"),
+    "refusal wave": (refusal, "refusal"),
+    "error wave": (error, "error"),
+    "longer answers": (answer_length, "answer length"),
+    "injection wave": (injection, "injection"),
+}
+"""What happens, and the kind of cause that is right."""
+
+
+def events(texts: Texts, incident: Incident | None, seed: int) -> Iterator[LLMEvent]:
+    """Calls of both tenants; the incident comes to the first one."""
+    rng = random.Random(seed)
+    size = rng.random()
+    for i in range(CALLS):
+        tenant = TENANTS[rng.random() < 0.4]
+        call = Call(rng.choice(texts.usual), refused=rng.random() < 0.02, failed=rng.random() < 0.01)
+        call.form = rng.choices(("prose", "list", "code"), (80, 15, 5))[0]
+        if incident is not None and i >= BEGIN and tenant == TENANTS[0]:
+            incident(call, rng, texts, size)
+        yield _event(i, tenant, call, rng, texts)
+
+
+def _event(i: int, tenant: str, call: Call, rng: random.Random, texts: Texts) -> LLMEvent:
+    answer = _answer(call, rng, texts)
+    tokens = max(1, int(len(answer) / 4 * rng.lognormvariate(0, 0.05)))
+    prompt_tokens = 300 + len(call.prompt) // 4
+    given: dict[str, Any] = {
+        "event_id": f"e{i}",
+        "call_id": f"c{i}",
+        "time": START + timedelta(seconds=i),
+        "tenant": tenant,
+        "app": "assistant",
+        "prompt_version": "v1",
+        "request_model": "large",
+        "response_model": "large-0613",
+        "system_fingerprint": "fp_a",
+        "messages": (Message(role="user", content=call.prompt),),
+        "latency_ms": (200 + 8 * tokens) * call.latency * rng.lognormvariate(0, 0.35),
+        "ttft_ms": 180 * call.ttft * rng.lognormvariate(0, 0.3),
+    }
+    if call.failed:
+        return LLMEvent(**given, error=CallError(type="timeout"))
+    finish = "length" if rng.random() < 0.03 else "stop"
+    usage = Usage(input_tokens=prompt_tokens, output_tokens=tokens)
+    given |= {"choices": (Choice(content=answer, finish_reason=finish),), "usage": usage}
+    given["cost_usd"] = 1e-6 * (prompt_tokens + 4 * tokens)
+    return LLMEvent(**(given | call.fields))
+
+
+def _answer(call: Call, rng: random.Random, texts: Texts) -> str:
+    if call.refused:
+        return _REFUSAL
+    parts = [rng.choice(texts.usual) for _ in range(max(1, round(call.length * rng.uniform(3, 9))))]
+    if call.form == "list":
+        return call.opening + "Here it is:\n" + "\n".join(f"- {part}" for part in parts)
+    if call.form == "bold":
+        return call.opening + "**" + "** ".join(parts)
+    if call.form == "code":
+        return call.opening + "```\n" + "\n".join(parts) + "\n```"
+    return call.opening + " ".join(parts)
+
+
+def first_cause(found: Sequence[tuple[int, Change]]) -> tuple[int, str, str]:
+    """Place, kind of cause and sentence of what is read first, of one tenant's alarms in order."""
+    if not found:
+        return -1, "", "no alarm"
+    at = found[0][0]
+    for place, change in found:
+        if change.signal == "injection.rate" and place <= at + TOGETHER:
+            return place, "injection", f"{change.signal} {change.before:.3f} to {change.after:.3f}"
+    change = found[0][1]
+    words = change.causes[0] if change.causes else change.signal
+    return at, words.split(":")[0], f"{change.signal}; {words}"
+
+
+def play(texts: Texts, incident: Incident | None, seed: int) -> tuple[list[tuple[int, Change]], int]:
+    """Alarms of the tenant after the begin, by its own count of calls since then; and all other alarms."""
+    agents = (DriftAgent(), InjectionAgent())
+    calls = list(events(texts, incident, seed))
+    found: list[tuple[int, Change]] = []
+    for k in range(0, CALLS, CHUNK):
+        chunk = Chunk(calls[k : k + CHUNK])
+        found += [(k + change.index, change) for agent in agents for change in agent.score(chunk).changes]
+    found.sort(key=lambda item: item[0])
+    hit = [(i, c) for i, c in found if i >= BEGIN and c.segment["tenant"] == TENANTS[0] and incident is not None]
+    since = {i: n for n, i in enumerate(j for j in range(BEGIN, CALLS) if calls[j].tenant == TENANTS[0])}
+    return [(since[i], c) for i, c in hit], len(found) - len(hit)
+
+
+def measure(data: Path, seeds: int = 5) -> dict[str, Any]:
+    """Per kind: how often the right cause was first, delays, what was said; and the sum over kinds."""
+    texts = read(data)
+    kinds: dict[str, Any] = {}
+    other = 0
+    for kind, (incident, right) in INCIDENTS.items():
+        said = []
+        for seed in range(seeds):
+            found, others = play(texts, incident, seed)
+            said.append(first_cause(found))
+            other += others
+        kinds[kind] = {
+            "right": sum(cause == right for _, cause, _ in said),
+            "of": seeds,
+            "delays": [place for place, _, _ in said],
+            "said": [words for _, _, words in said],
+        }
+    right = sum(k["right"] for k in kinds.values())
+    total = seeds * len(INCIDENTS)
+    return {"right": right, "of": total, "share": right / total, "other_alarms": other, "kinds": kinds}
+
+
+def read(data: Path) -> Texts:
+    """Texts of the two sources of ``drift``, its Korean questions, and attacks of ``injection_eval``."""
+    streams = defaultdict(list)
+    for row in _rows(data / "drift.jsonl.gz"):
+        streams[row["stream"]].append(row["text"])
+    attacks = [r["text"] for r in _rows(data / "injection_eval.jsonl.gz") if r["label"] and r["role"] == "user"]
+    foreign = [t for s in (6, 7) for t in streams[s] if sum("가" <= c <= "힣" for c in t) > 5]
+    return Texts(streams[10], streams[8], foreign, attacks)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt") as file:
+        yield from map(json.loads, file)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]), *map(int, sys.argv[2:])), indent=1))

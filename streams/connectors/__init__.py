@@ -1,0 +1,1 @@
+"""Formats and stores of others: OpenTelemetry in, ClickHouse out."""

@@ -1,0 +1,6 @@
+"""ClickHouse: connecting and the schema; `http_interface` serves the embedded engine over HTTP."""
+
+from streams.connectors.clickhouse.connection import connect
+from streams.connectors.clickhouse.migrations import migrate
+
+__all__ = ["connect", "migrate"]

@@ -1,0 +1,1 @@
+"""What every service runs on: Kafka clients, codecs, snapshots, health pages, metrics."""

@@ -1,0 +1,149 @@
+"""Which agents a pipeline has, from the settings: the one place for worker, replay and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TypeVar
+
+from agents.base import Agent
+from agents.campaign import CampaignAgent, CampaignConfig
+from agents.drift import DriftAgent, DriftConfig
+from agents.guardrail import GuardrailAgent
+from agents.hallucination import HallucinationAgent
+from agents.injection import InjectionAgent
+from agents.learning import LearningConfig
+from processing.pipeline import Pipeline
+from processing.pricing import Price
+from schemas.errors import SettingsError
+from schemas.files import read_json, setting_of
+from schemas.learning import ModelCommand, WeightsFile
+from schemas.rules import DEFAULT_RULES, load_rules
+from schemas.settings import Learning, Settings
+from schemas.settings import Price as PriceSetting
+
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 5, "repeats": 2, "commands": 1, "watermarks": 1}
+"""Versions of the states of what is no agent."""
+_WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
+"""Agents that learn, and the setting of learning that names the file they begin with."""
+LearningAgent = TypeVar("LearningAgent", InjectionAgent, HallucinationAgent)
+
+
+def build_agents(settings: Settings, only: Collection[str] | None = None) -> list[Agent]:
+    """Return fresh agents; where ``only`` is given, those of these names."""
+    learning = learning_config(settings.learning)
+    factories: dict[str, Callable[[], Agent]] = {
+        InjectionAgent.name: lambda: begun(InjectionAgent(learning=learning), settings.learning.injection_weights),
+        HallucinationAgent.name: lambda: begun(
+            HallucinationAgent(learning=learning), settings.learning.hallucination_weights
+        ),
+        DriftAgent.name: lambda: DriftAgent(_drift(settings)),
+        GuardrailAgent.name: GuardrailAgent,
+        CampaignAgent.name: lambda: CampaignAgent(_campaign(settings)),
+    }
+    return [make() for name, make in factories.items() if only is None or name in only]
+
+
+def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
+    """Return the names of the agents that two settings do not build alike, and of those that read what these say."""
+    differ: set[str] = set()
+    for agent in build_agents(other):
+        own = _made_from(one, agent.name) != _made_from(other, agent.name)
+        if own or differ.intersection(getattr(agent, "needs", ())):
+            differ.add(agent.name)
+    return frozenset(differ)
+
+
+def _drift(settings: Settings) -> DriftConfig:
+    return DriftConfig(
+        events_per_false_alarm=settings.drift.events_per_false_alarm,
+        reference_events=settings.drift.reference_events,
+        min_users=settings.drift.min_users,
+    )
+
+
+def _campaign(settings: Settings) -> CampaignConfig:
+    return CampaignConfig(
+        window_ms=settings.campaign.window_s * 1000,
+        min_users=settings.campaign.min_users,
+        min_score=settings.campaign.min_score,
+        max_clusters=settings.campaign.max_clusters,
+    )
+
+
+def learning_config(learning: Learning) -> LearningConfig:
+    """Return the settings of learning as agents take them."""
+    others = {"label_window_events", *_WEIGHTS.values()}
+    return LearningConfig(events=learning.label_window_events, **learning.model_dump(exclude=others))
+
+
+def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
+    """Have a fresh agent begin with the weights in a file that ``streamgauge model export`` wrote.
+
+    Raises
+    ------
+    SettingsError
+        If they are damaged, or of another agent or release.
+    """
+    if path is None:
+        return agent
+    setting = f"learning.{_WEIGHTS[agent.name]}={path}"
+    file = read_json(path, setting, WeightsFile, "give a file that `streamgauge model export` wrote")
+    command = ModelCommand(
+        command_id=path.name[:256],
+        time=file.created_at,
+        action="import",
+        signal=file.signal,
+        version=file.version,
+        weights=file,
+    )
+    if not agent.learner.command(command):
+        raise SettingsError(
+            f"{setting}: damaged, or of another agent or release; export it anew",
+            setting_of(setting),
+            "malformed",
+            path=path,
+        )
+    return agent
+
+
+def weights_of(settings: Settings) -> list[Path]:
+    """Return the files of weights that agents begin with."""
+    named = [getattr(settings.learning, setting) for setting in _WEIGHTS.values()]
+    return [path for path in named if path is not None]
+
+
+def _made_from(settings: Settings, name: str) -> tuple[object, ...]:
+    """Return what of the settings an agent is built from: its own part, and of learning what concerns it."""
+    own = getattr(settings, name, None)
+    if name not in _WEIGHTS:
+        return (own,)
+    return (own, learning_config(settings.learning), getattr(settings.learning, _WEIGHTS[name]))
+
+
+def build_pipeline(
+    partition: int, settings: Settings, timed: Callable[[str], AbstractContextManager[object]] = nullcontext
+) -> Pipeline:
+    """Return a fresh pipeline for a source partition."""
+    return Pipeline(
+        partition,
+        build_agents(settings),
+        load_rules(settings.alerts.rules_file or DEFAULT_RULES),
+        lateness_ms=int(settings.aggregates.lateness_s * 1000),
+        allowed_skew_ms=int(settings.worker.allowed_skew_s * 1000),
+        join_pending_max=settings.worker.join_pending_max,
+        join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
+        dedup_window=settings.worker.dedup_window,
+        prices={model: _price(price) for model, price in settings.prices.items()},
+        timed=timed,
+    )
+
+
+def _price(price: PriceSetting) -> Price:
+    return Price(price.input, price.input if price.cached is None else price.cached, price.output)
+
+
+def versions(pipeline: Pipeline) -> dict[str, int]:
+    """Return the version of each part of the state."""
+    return {**CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}

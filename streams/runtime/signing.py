@@ -1,0 +1,113 @@
+"""Signatures on what the monitor writes to Kafka and trusts when it reads it back: HMAC-SHA256 with rotating keys.
+
+A signature covers what is signed, its kind, the topic and the partition, so that none can be moved to another place. It
+is written as ``key id:hexadecimal digest``. In a JSON object it is the last member, ``"signature"``, and covers the
+bytes before it: it survives a dump of the values into a file, which headers do not, and needs no canonical JSON.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Final
+
+from pydantic import SecretStr
+
+from schemas.errors import SignatureError
+from schemas.settings import Settings
+from streams.runtime.decode import COMMAND_HEADER, FEEDBACK_HEADER
+
+_FORMAT: Final = b"streamgauge-signature-1"
+_TAIL: Final = re.compile(rb',"signature":"([A-Za-z0-9._-]{1,32}:[0-9a-f]{64})"\}\s*\Z')
+_TAIL_BYTES: Final = 256
+_REMEDY = "sign with the first of security.signing_keys (docs/security.md)"
+
+
+class Signer:
+    """Signs with the first of some keys and accepts what any of them signed; without keys everything is accepted.
+
+    Parameters
+    ----------
+    keys
+        Secret by key id.
+
+    Examples
+    --------
+    >>> old, new = SecretStr("o" * 32), SecretStr("n" * 32)
+    >>> signature = Signer({"k1": old}).sign("snapshot", "llm.snapshots", 0, b"state")
+    >>> Signer({"k2": new, "k1": old}).check(signature, "snapshot", "llm.snapshots", 0, b"state")
+    >>> Signer({"k2": new}).check(signature, "snapshot", "llm.snapshots", 0, b"state")
+    Traceback (most recent call last):
+    schemas.errors.SignatureError: signature: key 'k1' is not accepted here; sign with the first of ...
+    """
+
+    def __init__(self, keys: Mapping[str, SecretStr]) -> None:
+        self._keys = {name: key.get_secret_value().encode() for name, key in keys.items()}
+
+    @classmethod
+    def of(cls, settings: Settings) -> Signer:
+        """Return the signer of an installation."""
+        return cls(settings.security.signing_keys)
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def sign(self, kind: str, topic: str, partition: int, *parts: bytes) -> str:
+        """Return the signature of ``parts`` by the first key; empty without keys."""
+        for name, key in self._keys.items():
+            return f"{name}:{_digest(key, kind, topic, partition, parts)}"
+        return ""
+
+    def check(self, signature: str | None, kind: str, topic: str, partition: int, *parts: bytes) -> None:
+        """Raise `SignatureError` unless an accepted key signed ``parts`` for this place."""
+        if not self._keys:
+            return
+        if not signature:
+            raise SignatureError(f"signature: none; {_REMEDY}", "signature")
+        name, _, digest = signature.partition(":")
+        if name not in self._keys:
+            raise SignatureError(f"signature: key {name[:32]!r} is not accepted here; {_REMEDY}", "signature")
+        expected = _digest(self._keys[name], kind, topic, partition, parts)
+        if not hmac.compare_digest(expected.encode(), digest.encode()):
+            raise SignatureError(f"signature: not that of this {kind} at this place; {_REMEDY}", "signature")
+
+    def sign_json(self, value: bytes, kind: str, topic: str, partition: int) -> bytes:
+        """Return a JSON object with its signature; what is no object comes back as it is, to be dead-lettered."""
+        body = value.rstrip()
+        if not self._keys or not body.endswith(b"}"):
+            return value
+        body = body[:-1]
+        return b'%s,"signature":"%s"}' % (body, self.sign(kind, topic, partition, body).encode())
+
+    def check_record(
+        self, value: bytes | None, headers: Sequence[tuple[str, bytes]], topic: str, partition: int
+    ) -> None:
+        """Raise `SignatureError` for a command or a label in the log of the events that no accepted key signed."""
+        if self._keys and headers and (kind := trusted_kind(headers)) is not None:
+            body, signature = _split(value or b"")
+            self.check(signature, kind, topic, partition, body)
+
+
+UNSIGNED = Signer({})
+"""Of an installation without keys."""
+
+
+def trusted_kind(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    """Return ``model`` or ``feedback`` for the records of the log of the events that only the monitor may write."""
+    return next((name[1].decode() for name in (COMMAND_HEADER, FEEDBACK_HEADER) if name in headers), None)
+
+
+def _split(value: bytes) -> tuple[bytes, str | None]:
+    found = _TAIL.search(value, max(0, len(value) - _TAIL_BYTES))
+    return (value, None) if found is None else (value[: found.start()], found[1].decode())
+
+
+def _digest(key: bytes, kind: str, topic: str, partition: int, parts: Sequence[bytes]) -> str:
+    """Return the digest over fields that each say their length: no two places or contents have the same bytes."""
+    mac = hmac.new(key, digestmod=sha256)
+    for part in (_FORMAT, kind.encode(), topic.encode(), b"%d" % partition, *parts):
+        mac.update(len(part).to_bytes(8, "big"))
+        mac.update(part)
+    return mac.hexdigest()

@@ -1,0 +1,67 @@
+"""TLS: whom we trust, and how we prove who we are."""
+
+from __future__ import annotations
+
+import ssl
+
+from schemas.errors import SettingsError
+from schemas.files import check_file
+from schemas.settings import Ingest, Kafka
+
+
+def kafka_tls(kafka: Kafka) -> ssl.SSLContext | None:
+    """Return how brokers are verified, None where the connection is not encrypted.
+
+    Raises
+    ------
+    SettingsError
+        If ``kafka.ca_file`` cannot be used.
+    """
+    if not kafka.security_protocol.endswith("SSL"):
+        return None
+    if kafka.ca_file is None:
+        return ssl.create_default_context()
+    name = f"kafka.ca_file={kafka.ca_file}"
+    check_file(kafka.ca_file, name)
+    try:
+        return ssl.create_default_context(cafile=kafka.ca_file)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{name}: no certificates; give a PEM file", "kafka.ca_file", "malformed", path=kafka.ca_file
+        ) from error
+
+
+def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
+    """Return what HTTPS needs, None for HTTP.
+
+    Raises
+    ------
+    SettingsError
+        If ``ingest.tls_cert_file`` or ``ingest.tls_key_file`` cannot be used.
+    """
+    cert, key = ingest.tls_cert_file, ingest.tls_key_file
+    if cert is None:
+        if key is not None:
+            raise SettingsError(
+                f"ingest.tls_key_file={key}: set ingest.tls_cert_file too, or unset it",
+                "ingest.tls_cert_file",
+                "missing",
+            )
+        return None
+    name = f"ingest.tls_cert_file={cert}"
+    check_file(cert, name)
+    if key is not None:
+        check_file(key, f"ingest.tls_key_file={key}")
+        name = f"{name}, ingest.tls_key_file={key}"
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key, password="")  # else OpenSSL asks the terminal for a key's password
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or type(error).__name__
+        raise SettingsError(
+            f"{name}: {why}; give PEM files of a certificate and its key, without password",
+            "ingest.tls_cert_file",
+            "malformed",
+            path=cert,
+        ) from error
+    return context

@@ -1,0 +1,83 @@
+"""A gateway in this process, and a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import orjson
+
+from schemas.settings import Settings
+from streams.ingest.server import Gateway
+from tests.waiting import until
+
+NDJSON, JSON, PROTOBUF = "application/x-ndjson", "application/json", "application/x-protobuf"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The body as JSON."""
+        told: dict[str, Any] = orjson.loads(self.body)
+        return told
+
+
+class Client:
+    """Posts to a gateway."""
+
+    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.http = http
+
+    async def post(self, path: str, body: Any, content_type: str = NDJSON, **headers: str) -> Answer:
+        """Post a body; ``content_encoding="gzip"`` and the like are headers."""
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        data = BytesIO(body) if isinstance(body, bytes) else body
+        async with self.http.post(path, data=data, headers={"Content-Type": content_type, **more}) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def ready(self) -> None:
+        """Wait until Kafka answers."""
+        await until(lambda: self.gateway.answer()[0] == 200)
+
+
+@asynccontextmanager
+async def running(tree: Settings, *, ready: bool = True) -> AsyncIterator[Client]:
+    """Run a gateway; give a client."""
+    gateway = Gateway(tree)
+    await gateway.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{gateway.port}", auto_decompress=False) as http:
+            client = Client(gateway, http)
+            if ready:
+                await client.ready()
+            yield client
+    finally:
+        await gateway.stop()
+
+
+async def answers(url: str) -> None:
+    """Wait until the gateway is ready."""
+    deadline = time.monotonic() + 40
+    async with aiohttp.ClientSession() as http:
+        while True:
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with http.get(f"{url}/ready") as answer:
+                    if answer.status == 200:
+                        return
+            assert time.monotonic() < deadline, "the gateway did not become ready"
+            await asyncio.sleep(0.05)

@@ -1,0 +1,130 @@
+"""Versions: kept, rolled back to with bit-equal scores, exported and imported whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agents.learning import Learner
+from agents.learning.weight_versions import SHIPPED, from_file, to_file
+from schemas.errors import StateError
+from schemas.learning import ModelCommand, WeightsFile
+from tests.learning import PLAIN, bits, label, learner, margin, show
+
+CONFIG = replace(PLAIN, labels_per_version=5, versions=3)
+
+
+def taught(first: int, last: int, target: Learner | None = None) -> Learner:
+    made = target or learner(CONFIG)
+    for n in range(first, last):
+        show(made, n, topic=n % 2)
+        made.learn(label(n, value=n % 2 == 0, who=f"w{n % 4}"))
+    return made
+
+
+def scores(target: Learner) -> list[float]:
+    return [margin(target, n, topic=n % 2, tenant=tenant) for n in range(100) for tenant in ("acme", "other")]
+
+
+def command(action: Any, version: str, weights: WeightsFile | None = None) -> ModelCommand:
+    return ModelCommand(
+        command_id="1", time="2026-01-01T00:00:00Z", action=action, signal="injection", version=version, weights=weights
+    )
+
+
+def test_rollback_gives_the_very_scores_of_that_version() -> None:
+    target = taught(0, 5)
+    name, before = target.version_name, scores(target)
+    taught(5, 14, target)
+    assert scores(target) != before
+    assert target.command(command("rollback", name))
+    assert scores(target) == before
+    assert target.current().name == name
+
+
+def test_a_rollback_can_be_undone() -> None:
+    target = taught(0, 12)
+    left, before = target.current().name, scores(target)
+    assert target.command(command("rollback", SHIPPED))
+    assert set(scores(target)) == {-1.0}
+    assert target.command(command("rollback", left))
+    assert scores(target) == before
+
+
+def test_after_a_rollback_it_learns_on_and_a_restored_copy_alike() -> None:
+    target = taught(0, 12)
+    assert target.command(command("rollback", next(iter(target.versions)).name))
+    copy = learner(CONFIG)
+    copy.restore(target.state())
+    assert bits(copy) == bits(target)
+    assert bits(taught(12, 30, copy)) == bits(taught(12, 30, target))
+
+
+def test_labels_from_before_a_rollback_are_not_taken_back_from_the_weights_after_it() -> None:
+    target = taught(0, 12)
+    target.command(command("rollback", SHIPPED))
+    target.learn(label(2, value=False, who="w2", feedback_id="changed"))
+    assert len(target.moves) == 1
+
+
+@pytest.mark.parametrize("version", ["0123456789ab"])
+def test_an_unknown_version_is_refused_and_changes_nothing(version: str) -> None:
+    target = taught(0, 12)
+    before = bits(target)
+    assert not target.command(command("rollback", version))
+    assert target.counts.command_rejected == 1
+    target.counts.command_rejected = 0
+    assert bits(target) == before
+
+
+def test_few_versions_are_kept_the_newest_last() -> None:
+    target = taught(0, 40)
+    assert len(list(target.versions)) == 3
+    assert list(target.versions)[-1].name == target.version_name
+
+
+def test_weights_go_through_a_file_to_another_learner() -> None:
+    target = taught(0, 12)
+    file = WeightsFile.model_validate_json(to_file(target.current(), "injection", "base").model_dump_json())
+    other = learner(CONFIG)
+    assert other.command(command("import", file.version, file))
+    assert scores(other) == scores(target)
+    assert [v.reason for v in other.versions] == ["imported"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"moves": "AAAA"},
+        {"features": "not base64!"},
+        {"sha256": "0" * 64},
+        {"version": "0123456789ab"},
+        {"tenants": ("other",)},
+    ],
+)
+def test_damaged_weights_are_refused(damage: dict[str, Any]) -> None:
+    target = taught(0, 12)
+    file = to_file(target.current(), "injection", "base").model_copy(update=damage)
+    with pytest.raises(StateError):
+        from_file(file)
+    before = bits(target)
+    assert not target.command(command("import", file.version, file))
+    target.counts.command_rejected = 0
+    assert bits(target) == before
+
+
+@pytest.mark.parametrize("foreign", [{"base": "another"}, {"signal": "hallucination"}])
+def test_weights_for_another_model_are_refused(foreign: dict[str, Any]) -> None:
+    target = taught(0, 12)
+    file = to_file(target.current(), "injection", "base").model_copy(update=foreign)
+    assert not target.command(command("import", file.version, file))
+
+
+def test_weights_of_a_larger_table_are_refused() -> None:
+    target = taught(0, 12)
+    weights = dict(target.moves.weights())
+    weights["features"] = weights["features"] + 10_000
+    with pytest.raises(ValueError, match=str(weights["features"].max())):
+        target.moves.load(weights)

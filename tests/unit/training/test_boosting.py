@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.injection.evidence import EVIDENCE, NODES, USER, weigh
+from training.boosting import Trees, boost
+
+
+def odds(trees: Trees, row: NDArray[np.float64]) -> float:
+    evidence = np.zeros(EVIDENCE)
+    evidence[: len(row)], evidence[USER] = row, 1.0
+    return float(weigh(evidence, *(np.stack([part, np.zeros_like(part)]) for part in trees)))
+
+
+def test_trees_find_what_the_start_leaves_over() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 4))
+    label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.float64)  # no linear model sees it
+    trees = boost(x, label, np.ones(4000), np.zeros(4000), np.zeros(4, np.bool_), range(4))
+    found = np.array([odds(trees, row) for row in x])
+    assert np.mean((found > 0) == (label > 0)) > 0.95
+    assert trees.features.shape == trees.thresholds.shape == (len(trees.values), NODES)
+
+
+def test_a_rising_column_never_counts_against() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(4000, 2))
+    label = (x[:, 0] < 0).astype(np.float64)
+    trees = boost(x, label, np.ones(4000), np.zeros(4000), np.array([True, False]), range(2))
+    low, high = (np.mean([odds(trees, np.array([v, w])) for w in x[:50, 1]]) for v in (-2.0, 2.0))
+    assert high >= low

@@ -1,0 +1,49 @@
+"""Thresholds of the injection trainer, from levels of made-up sources."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Role
+from agents.injection.weights import GROUPS, SCRIPTS
+from training.train_injection import Features, Texts, thresholds_of
+
+LATIN, CYRILLIC = SCRIPTS.index("latin"), SCRIPTS.index("cyrillic")
+PROMPTS, SYSTEM = GROUPS[Role.USER], GROUPS[Role.SYSTEM]
+ROWS = 100
+NONE = Features(np.zeros(0, np.int32), np.zeros(1, np.int64), 0, 0.0, 0, 0.0)
+
+
+def thresholds(*cells: tuple[str, Role, int, float]) -> NDArray[np.float64]:
+    """Return the thresholds for harmless rows of (source, role, script, odds), a hundred of each."""
+    source = np.repeat([cell[0] for cell in cells], ROWS)
+    n = len(source)
+    scripts = np.zeros((n, len(SCRIPTS) + 1), np.int64)
+    scripts[np.arange(n), 1 + np.repeat([cell[2] for cell in cells], ROWS)] = 9
+    role = np.repeat(np.array([cell[1] for cell in cells], np.int64), ROWS)
+    texts = Texts(NONE, NONE, np.arange(n + 1), np.zeros(n), source, source, role, scripts, np.zeros((n, 4), np.int64))
+    return thresholds_of(texts, np.repeat([cell[3] for cell in cells], ROWS), np.ones(n, np.bool_))
+
+
+def test_a_script_is_told_by_what_sources_that_have_two_make_of_it() -> None:
+    both = [(f"s{k}", Role.USER, script, level) for k in range(6) for script, level in ((LATIN, 2.0), (CYRILLIC, 1.0))]
+    found = thresholds(*both)[PROMPTS]
+    assert found[CYRILLIC] < found[LATIN] - 0.2
+
+
+def test_a_source_that_is_all_there_is_of_a_script_says_little_of_the_script() -> None:
+    others = [(f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)]
+    found = thresholds(*others, ("quiet", Role.USER, CYRILLIC, 0.0))[PROMPTS]
+    assert found[LATIN] - found[CYRILLIC] < 0.5
+
+
+def test_sources_that_differ_raise_the_threshold() -> None:
+    alike = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)))
+    apart = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0 + (-1.0) ** k) for k in range(6)))
+    assert apart[PROMPTS, LATIN] > alike[PROMPTS, LATIN] + 0.5
+
+
+def test_a_role_without_sources_is_judged_as_the_others() -> None:
+    found = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)))
+    assert abs(found[SYSTEM, LATIN] - found[PROMPTS, LATIN]) < 0.5

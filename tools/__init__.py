@@ -1,0 +1,1 @@
+"""Command line, demo, replay, evaluation and diagnosis."""

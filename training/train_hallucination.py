@@ -1,0 +1,342 @@
+"""Train, measure and document the hallucination agent: ``python -m training.train_hallucination DATA_FOLDER``.
+
+Writes ``agents/hallucination/weights.json`` (from hallucination_train only) and ``docs/models/hallucination.md``. The
+same data give the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Chunk
+from agents.common.logistic import probability
+from agents.hallucination.agent import HallucinationAgent, space_of
+from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
+from agents.hallucination.logistic_model import margins
+from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.learning import LearningConfig
+from agents.learning.deltas import Held, Moves
+from evaluation.adapters.hallucination import as_event, feature_rows
+from tools.evaluation import ranking_metrics
+from training.hallucination_edits import edited
+
+Row = Mapping[str, Any]
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "agents/hallucination/weights.json"
+CARD = ROOT / "docs/models/hallucination.md"
+STEPS, L2, SEED, LABELS = 300, 0.005, 7, 300
+EDITED = 0.3
+"""What a kind of edit weighs; a source weighs 1."""
+FALSE_POSITIVES = 0.10
+
+TABLE_HEAD = "| source | rows | unsupported | AUC | AUC of word overlap | recall | false positives |"
+HEAD = """# Model card: hallucination
+
+Written by `training/train_hallucination.py`; change it there.
+
+What it is: logistic regression with sign constraints over {features} lexical features of a response against its
+documents and tool answers (`agents/hallucination/features.py` names them), updated online from feedback. Base
+weights are trained on `hallucination_train` (permissive licences) and on small edits of its supported answers
+(`training/hallucination_edits.py`); `hallucination_eval` is measured only.
+
+What it is for: seeing answers that bring in words, numbers, names, quotations or sources that the context lacks, and
+the share of them per application over time. It is not a fact checker. Numbers are compared by value (1,000 = 1k = one
+thousand; 5 km = 5000 m; 1.2 million for 1,234,567; 1930s for 1934; March for 03), opposites and denials against the
+best context sentence, the order of words by their longest common subsequence. A false statement made of the context's
+own words is still mostly missed (bump and covidfact below are little better than chance, ab_expertqa, climate_fever
+and fool_me_twice not much better), and a free paraphrase is taken for unsupported. Use the flag to rank and to watch
+rates.
+
+Targets: a mean AUC of .78 over unseen sources, none under .60. Reached: {reached:.3f}; under .60: {under}.
+
+Threshold: {threshold}, the lowest with at most {limit:.0%} false positives on sources unseen in training, averaged
+over sources. An application whose own scores pass it more often than in {share:.0%} of events gets a higher one, by at
+most {rise} in log odds (`agents/hallucination/thresholds.py`); what that does is measured below. The score is a
+probability where supported and unsupported answers are equally frequent; elsewhere it ranks.
+
+Beside the score a signal tells the disagreement between the choices of a call, or with the answer to the same question
+and context before, and the log-probability of the tokens. No labelled set has these: their weights ship as 0 and
+labels of the stream can only raise them. No training row has a URL, e-mail address or citation mark without support;
+one is given the weight of an unsupported name (by hand).
+
+An answer of up to 400 characters that only says that it has none, or where to ask ("The passages do not say. Please
+ask our staff."), makes no claim: it has no score, with the reason `abstention` (`agents/hallucination/abstention.py`,
+which has its forms: English ones, and a few refusals in nine other languages; what fits none is judged). Before, all
+of them were flagged at .735, and a service that refuses as it should raised hallucination-burst. No set here has such
+answers; of its 24,244 answers of other kinds one is taken for one.
+
+Cost: {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared
+2-core machine, best of five).
+
+## What was tried and left out
+
+On leave-source-out over `hallucination_train` unless said otherwise, with a prototype of the same features:
+
+- Word vectors (the input embeddings of all-MiniLM-L6-v2, 128 dimensions) so that a synonym supports, and inverse
+  document frequency so that a rare word weighs more, in coverage and in the alignment: with these and all other
+  candidates mean AUC .739, with the 12 features of before .743.
+- Piecewise-linear monotone transforms, 3 to 4 pieces a feature: .742 where one piece has .745 (edits added), .733 where
+  one piece has .739 (all candidates).
+- A number that stands beside other words in the context, how far apart in the context the neighbours of the answer
+  stand, a word between two that match, hedges: among the candidates of the first line, which were worse together.
+- Character n-grams, a feature before: weight 0 once the edits are trained on, and 14 of 83 us.
+- What the features could do at best: models fitted inside each of the 16 sources by cross-validation (logistic
+  regression over all candidates) have AUC .57 on bump, .61 on covidfact, .62 on ab_expertqa, .65 on fool_me_twice, .68
+  on climate_fever. To pass these it takes a model that reads meaning, not a faster one (see the optional reviewers).
+
+Left out: response length (it solves halueval_qa, AUC .96, and nothing in production), opposites and absolutes in other
+languages than English (denials: English and Korean), bare DOIs, dates written 12.10.2020, translation (context and
+response in different languages are compared only by names and numbers, and will be flagged). A context over 64 KiB is
+sampled, so what it supports may be missed and be flagged.
+
+"AUC of word overlap" is the trivial baseline: one minus the share of response words that the context has.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    source: NDArray[np.str_]
+
+    def where(self, mask: NDArray[np.bool_]) -> Labelled:
+        return Labelled(self.x[mask], self.y[mask], self.source[mask])
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What `fit` makes: weights as they would ship."""
+
+    weights: NDArray[np.float64]
+
+    def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """float64[n], probability of being unsupported; 0.5 where an event has nothing to compare."""
+        x = feature_rows(rows)
+        out = np.full(len(x), 0.5)
+        judged = ~np.isnan(x[:, 0])
+        out[judged] = predict(self.weights, x[judged])
+        return out
+
+
+def fit(rows: Sequence[Row], seed: int = SEED) -> Model:
+    """Train on rows of ``context``, ``question``, ``response``, ``label`` and ``src``, for an evaluation elsewhere.
+
+    ``seed`` chooses the edits that training adds (`hallucination_edits`); the descent itself has no chance in it.
+    """
+    return Model(train(labelled([*rows, *edited(rows, seed)])))
+
+
+def labelled(rows: Sequence[Row]) -> Labelled:
+    """Features, labels and sources of the rows that an agent would score."""
+    x = feature_rows(rows)
+    data = Labelled(x, np.array([int(r["label"]) for r in rows]), np.array([r["src"] for r in rows]))
+    return data.where(~np.isnan(x[:, 0]))
+
+
+def read(folder: Path, name: str) -> tuple[list[dict[str, Any]], Labelled]:
+    with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return rows, labelled(rows)
+
+
+def train(data: Labelled) -> NDArray[np.float64]:
+    """Accelerated projected descent on the log loss, each source and each label weighing the same, with a little L2.
+
+    L2 spreads the weight over features that say nearly the same, so that no source's habits rest on one of them.
+    The descent is that of Beck, A., Teboulle, M. (2009), "A fast iterative shrinkage-thresholding algorithm", SIAM J.
+    Imaging Sciences 2.
+    """
+    x = np.column_stack([data.x, np.ones(len(data.y))])
+    weigh, weights = balance(data), np.zeros(len(FEATURES) + 1)
+    low, high = np.zeros(len(weights)), np.zeros(len(weights))
+    low[:SUPPORT], high[SUPPORT:], low[-1] = -np.inf, np.inf, -np.inf
+    ahead, pace = weights.copy(), 1.0
+    for _ in range(STEPS):
+        error = weigh * (1.0 / (1.0 + np.exp(-(x @ ahead))) - data.y)
+        penalty = L2 * ahead
+        penalty[-1] = 0.0
+        before, weights = weights, np.clip(ahead - 0.5 * (x.T @ error + penalty), low, high)
+        pace, last = (1.0 + np.sqrt(1.0 + 4.0 * pace * pace)) / 2.0, pace
+        ahead = weights + (last - 1.0) / pace * (weights - before)
+    # No row has an address or mark without support: one counts as a name does.
+    weights[SOURCES_ANY] = weights[NAMES_ANY]
+    weights[list(UNTRAINED)] = 0.0
+    return weights
+
+
+def balance(data: Labelled) -> NDArray[np.float64]:
+    """Weight of each row: even over sources within a label (`EDITED` for an edit), and over labels."""
+    weigh = np.zeros(len(data.y))
+    for label in (0, 1):
+        for source in np.unique(data.source):
+            part = (data.source == source) & (data.y == label)
+            weigh[part] = (EDITED if source.startswith("edit_") else 1.0) / max(int(part.sum()), 1)
+        weigh[data.y == label] /= weigh[data.y == label].sum()
+    return weigh
+
+
+def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    odds = np.empty(len(x))
+    margins(weights, x, odds)
+    return np.array([probability(v) for v in odds.tolist()])
+
+
+def auc(y: NDArray[np.int64], score: NDArray[np.float64]) -> float:
+    """As `tools.evaluation.ranking_metrics` has it; NaN where one label is missing."""
+    area = ranking_metrics.auc(ranking_metrics.rank(y == 1, score))
+    return float("nan") if area is None else area
+
+
+def leave_one_out(rows: Sequence[Row], data: Labelled) -> NDArray[np.float64]:
+    """Score of each row by the model that never saw its source, nor edits of it."""
+    out = np.zeros(len(data.y))
+    for source in np.unique(data.source):
+        held = data.source == source
+        out[held] = predict(fit([r for r in rows if r["src"] != source]).weights, data.x[held])
+    return out
+
+
+def by_source(data: Labelled, score: NDArray[np.float64]) -> dict[str, float]:
+    """AUC of each source that has both labels."""
+    found = {str(s): auc(data.y[data.source == s], score[data.source == s]) for s in np.unique(data.source)}
+    return {source: value for source, value in found.items() if not np.isnan(value)}
+
+
+def pick_threshold(data: Labelled, score: NDArray[np.float64]) -> float:
+    """Lowest threshold with at most `FALSE_POSITIVES` on unseen sources, each source weighing the same."""
+    sources = [s for s in np.unique(data.source) if ((data.source == s) & (data.y == 0)).any()]
+    for threshold in np.arange(0.2, 1.0, 0.005):
+        shares = [float(np.mean(score[(data.source == s) & (data.y == 0)] >= threshold)) for s in sources]
+        if statistics.mean(shares) <= FALSE_POSITIVES:
+            return round(float(threshold), 3)
+    return 0.995
+
+
+def table(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
+    lines = [TABLE_HEAD, "|---|---|---|---|---|---|---|"]
+    figures: list[tuple[float, float, float, float]] = []
+    for source in np.unique(data.source):
+        part = data.source == source
+        y, s, flagged = data.y[part], score[part], score[part] >= threshold
+        own, base = auc(y, s), auc(y, -data.x[part, WORDS])
+        recall = float(flagged[y == 1].mean()) if (y == 1).any() else float("nan")
+        wrong = float(flagged[y == 0].mean()) if (y == 0).any() else float("nan")
+        figures.append((own, base, recall, wrong))
+        lines.append(f"| {source} | {len(y)} | {int(y.sum())} | {own:.3f} | {base:.3f} | {recall:.2f} | {wrong:.2f} |")
+    own, base, recall, wrong = (float(np.nanmean([f[k] for f in figures])) for k in range(4))
+    n, bad = len(data.y), int(data.y.sum())
+    lines.append(f"| mean of sources | {n} | {bad} | {own:.3f} | {base:.3f} | {recall:.2f} | {wrong:.2f} |")
+    return [line.replace("nan", "-") for line in lines]
+
+
+def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
+    """AUC on the rows after the first `LABELS` of a shuffled source, without and with learning from those."""
+    lines = ["| source | shipped | after labels |", "|---|---|---|"]
+    c = LearningConfig()
+    base = np.empty(len(data.x))
+    margins(weights, data.x, base)
+    for source in np.unique(data.source):
+        order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
+        if len(order) < 2 * LABELS:
+            continue
+        moves = Moves(space_of(weights), c.shared, c.own, c.labelled, c.tenants, c.noise)
+        for i in order[:LABELS]:
+            moves.add(data.x[i], float(base[i]), Held("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
+        rest = order[LABELS:]
+        before, after = base[rest], base[rest].copy()
+        moves.apply(data.x[rest], np.full(len(rest), moves.slot("")), after)
+        lines.append(f"| {source} | {auc(data.y[rest], before):.3f} | {auc(data.y[rest], after):.3f} |")
+    return lines
+
+
+def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
+    """Recall and false positives in the second half of each source, at the shipped and at its own threshold."""
+    lines = ["| source | recall | false positives | recall, own threshold | false positives, own threshold |"]
+    lines.append("|---|---|---|---|---|")
+    for source in np.unique(data.source):
+        order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
+        y, odds = data.y[order], np.log(score[order] / (1.0 - score[order]))
+        limits = Thresholds(threshold)
+        own = np.array([limits.pass_on(("", str(source)), float(value)) for value in odds])
+        rest = np.arange(len(order)) >= len(order) // 2
+        figures = [
+            float(np.mean(odds[rest & (y == label)] >= limit[rest & (y == label)]))
+            for limit in (np.full(len(odds), limits.base), own)
+            for label in (1, 0)
+        ]
+        lines.append(f"| {source} | " + " | ".join(f"{v:.2f}" for v in figures) + " |")
+    return lines
+
+
+def cost(rows: list[dict[str, Any]]) -> float:
+    """Microseconds per event of 0.8 kB response and 1.2 kB context in chunks of 256, best of five."""
+    context = "".join(r["context"] + "\n" for r in rows[:4000])
+    response = "".join(r["response"] + "\n" for r in rows[:4000])
+    made = [
+        {
+            "context": context[1200 * i : 1200 * (i + 1)],
+            "question": "Who was it?",
+            "response": response[800 * i : 800 * (i + 1)],
+        }
+        for i in range(256)
+    ]
+    events = [as_event(row, i) for i, row in enumerate(made)]
+    agent, best = HallucinationAgent(), float("inf")
+    for _ in range(6):
+        chunk = Chunk(events)
+        _ = chunk.texts, chunk.times
+        begin = time.perf_counter()
+        agent.score(chunk)
+        best = min(best, time.perf_counter() - begin)
+    return best / len(events) * 1e6
+
+
+def card(parts: dict[str, list[str]], weights: NDArray[np.float64], threshold: float, **figures: Any) -> str:
+    adapt = ThresholdConfig()
+    figures |= {"features": len(FEATURES), "limit": FALSE_POSITIVES, "threshold": threshold}
+    lines = [HEAD.format(share=adapt.share, rise=adapt.max_rise, **figures).rstrip(), ""]
+    for title, body in parts.items():
+        lines += [f"## {title}", "", *body, ""]
+    lines += ["## Weights", "", "| feature | weight |", "|---|---|"]
+    lines += [f"| {name} | {w:+.3f} |" for name, w in zip((*FEATURES, "intercept"), weights, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    folder: Path = parser.parse_args().data
+    rows, data = read(folder, "hallucination_train")
+    unseen = leave_one_out(rows, data)
+    threshold = pick_threshold(data, unseen)
+    weights = np.round(fit(rows).weights, 6)
+    shipped = {"features": list(FEATURES), "weights": weights.tolist(), "threshold": threshold}
+    WEIGHTS.write_text(json.dumps(shipped, indent=1) + "\n", "utf-8")
+    _, other = read(folder, "hallucination_eval")
+    parts = {
+        "Sources never used (hallucination_eval)": table(other, predict(weights, other.x), threshold),
+        "Leave-source-out on hallucination_train": table(data, unseen, threshold),
+        "A threshold of its own (hallucination_eval, second half of each source)": adapted(
+            other, predict(weights, other.x), threshold
+        ),
+        f"After {LABELS} labels fed back (hallucination_eval, AUC on the rest)": feedback_table(other, weights),
+    }
+    reached = by_source(data, unseen) | by_source(other, predict(weights, other.x))
+    under = ", ".join(f"{name} {value:.3f}" for name, value in sorted(reached.items()) if value < 0.6)
+    figures = {"reached": statistics.mean(reached.values()), "under": under or "none", "micros": f"{cost(rows):.0f}"}
+    CARD.write_text(card(parts, weights, threshold, **figures), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
