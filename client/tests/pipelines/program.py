@@ -1,4 +1,4 @@
-"""transformers pipelines for the end-to-end test: as ``integrations/programs``, in the environment that has torch."""
+"""End-to-end program for transformers pipelines, in the environment with torch."""
 
 # ruff: noqa: E402 - the path comes before what is imported by it
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""transformers pipelines, watched: the library itself, with tiny models made here."""
+"""Instrumented transformers pipelines, with tiny models."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def test_confidence_entropy_and_all_scores_come_with_the_label(recorder: Recorde
     assert event["entropy"] == pytest.approx(entropy([each["score"] for each in everything]))
 
 
-def test_the_model_is_named_by_where_it_was_loaded_from(recorder: Recorder, tmp_path: Any) -> None:
+def test_the_model_is_named_by_its_path(recorder: Recorder, tmp_path: Any) -> None:
     models.text_classifier().save_pretrained(tmp_path)
     watched(pipeline("text-classification", model=str(tmp_path), device=-1), recorder)(QUESTION)
     assert recorder.events[0]["request_model"] == str(tmp_path)
 
 
-def test_the_answer_is_the_same_with_and_without_us(recorder: Recorder) -> None:
+def test_the_result_of_the_pipeline_is_unchanged(recorder: Recorder) -> None:
     pipe = models.text_classifier()
     asked: list[tuple[Any, dict[str, Any]]] = [
         (QUESTION, {}),
@@ -84,7 +84,7 @@ def test_the_answer_is_the_same_with_and_without_us(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_a_batch_is_one_event_for_each_input_with_shared_latency(recorder: Recorder, batch_size: int) -> None:
+def test_a_batch_is_one_event_per_input_with_shared_latency(recorder: Recorder, batch_size: int) -> None:
     texts = ["is this safe", "take two tablets", "anna lives in berlin ."]
     answers = watched(models.text_classifier(), recorder)(texts, batch_size=batch_size)
     events = recorder.events
@@ -145,7 +145,7 @@ def test_a_pair_of_texts_is_one_message(recorder: Recorder) -> None:
     assert recorder.events[0]["messages"] == [{"role": "user", "content": "is this safe\ntake two"}]
 
 
-def test_labels_that_hold_independently_have_a_mean_entropy(recorder: Recorder) -> None:
+def test_independent_labels_have_a_mean_entropy(recorder: Recorder) -> None:
     watched(models.text_classifier(problem_type="multi_label_classification"), recorder)(QUESTION)
     (event,) = recorder.events
     each = [entropy([score, 1 - score]) for score in event["scores"].values()]
@@ -180,7 +180,7 @@ def test_zero_shot_takes_lists(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple"])
-def test_entities_are_lines_of_the_answer(recorder: Recorder, strategy: str) -> None:
+def test_entities_are_lines_of_the_content(recorder: Recorder, strategy: str) -> None:
     find = watched(models.token_classifier(aggregation_strategy=strategy), recorder)
     answer = find("anna lives in berlin .")
     (event,) = recorder.events
@@ -195,7 +195,7 @@ def test_entities_are_lines_of_the_answer(recorder: Recorder, strategy: str) -> 
     assert event["usage"]["input_tokens"] == 7
 
 
-def test_words_that_were_split_before_are_joined(recorder: Recorder) -> None:
+def test_pretokenized_words_are_joined(recorder: Recorder) -> None:
     watched(models.token_classifier(), recorder)(["anna", "lives"], is_split_into_words=True)
     assert recorder.events[0]["messages"] == [{"role": "user", "content": "anna lives"}]
 
@@ -209,7 +209,7 @@ def test_the_word_behind_a_mask_with_the_entropy_over_the_vocabulary(recorder: R
     assert event["entropy"] == pytest.approx(entropy([each["score"] for each in answer]), rel=1e-4)
 
 
-def test_several_masks_are_one_answer(recorder: Recorder) -> None:
+def test_several_masks_are_one_choice(recorder: Recorder) -> None:
     answer = watched(models.mask_filler(), recorder)("take [MASK] [MASK] .")
     (event,) = recorder.events
     assert event["choices"][0]["content"] == " ".join(mask[0]["token_str"] for mask in answer)
@@ -235,7 +235,7 @@ def test_several_sequences_are_several_choices(recorder: Recorder) -> None:
     assert event["usage"]["output_tokens"] == 4
 
 
-def test_an_end_of_the_text_is_the_reason_it_stopped(recorder: Recorder) -> None:
+def test_an_end_token_is_the_finish_reason(recorder: Recorder) -> None:
     generate = models.generator()
     first = generate("take two", max_new_tokens=1, do_sample=False, return_full_text=False)[0]["generated_text"].strip()
     watched(generate, recorder)("take two", max_new_tokens=9, do_sample=False, eos_token_id=models.WORDS.index(first))
@@ -252,9 +252,9 @@ def test_a_chat_is_its_messages(recorder: Recorder) -> None:
     assert recorder.events[0]["messages"] == chat
 
 
-def test_an_error_reaches_the_host_and_the_monitor(recorder: Recorder) -> None:
+def test_an_error_is_published_and_raised(recorder: Recorder) -> None:
     classify = watched(models.text_classifier(), recorder)
-    with pytest.raises(ValueError, match="text input must be of type") as raised:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the message is compared below
         classify(5)
     (event,) = recorder.events
     assert event["error"]["type"] == "ValueError"
@@ -262,43 +262,43 @@ def test_an_error_reaches_the_host_and_the_monitor(recorder: Recorder) -> None:
     assert event["choices"] == []
 
 
-def test_an_error_within_a_list_is_that_of_its_input(recorder: Recorder) -> None:
+def test_an_error_in_a_list_belongs_to_its_input(recorder: Recorder) -> None:
     classify = watched(models.text_classifier(), recorder)
-    with pytest.raises(ValueError, match="text input must be of type"):
+    with pytest.raises(ValueError):  # noqa: PT011 - the library has no class of its own
         classify(["take two", 5, "is this safe"])
     done, failed = recorder.events
     assert "error" not in done
     assert failed["error"]["type"] == "ValueError"
 
 
-def test_the_prompt_is_carried(recorder: Recorder) -> None:
+def test_the_context_applies(recorder: Recorder) -> None:
     with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         watched(models.text_classifier(), recorder)(QUESTION)
     (event,) = recorder.events
     assert (event["prompt_name"], event["prompt_version"], event["conversation_id"]) == ("triage", "v7", "c-1")
 
 
-def test_watching_twice_is_watching_once(recorder: Recorder) -> None:
+def test_instrumenting_twice_has_no_effect(recorder: Recorder) -> None:
     watched(watched(models.text_classifier(), recorder), recorder)(QUESTION)
     assert len(recorder.events) == 1
 
 
-def test_other_pipelines_of_the_class_are_left_alone(recorder: Recorder) -> None:
+def test_other_pipelines_of_the_class_are_unchanged(recorder: Recorder) -> None:
     watched(models.text_classifier(), recorder)
     models.text_classifier()(QUESTION)
     assert recorder.events == []
 
 
 @pytest.mark.parametrize("of", [copy.deepcopy, lambda pipe: pickle.loads(pickle.dumps(pipe))])
-def test_a_copy_is_a_pipeline_like_before_it_was_watched(recorder: Recorder, of: Any) -> None:
+def test_a_copy_is_not_instrumented(recorder: Recorder, of: Any) -> None:
     again = of(watched(models.text_classifier(), recorder))
     assert again(QUESTION)
     assert recorder.events == []
 
 
-def test_a_pipeline_without_words_is_left_as_it_is(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unsupported_pipeline_is_unchanged_and_logged(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     features = pipeline(
         "feature-extraction", model=models.text_classifier().model, tokenizer=models.tokenizer(), device=-1
     )
     assert watched(features, recorder) is features
-    assert "FeatureExtractionPipeline is not watched" in caplog.text
+    assert [getattr(record, "reason", "") for record in caplog.records] == ["transformers"]

@@ -1,4 +1,4 @@
-"""Programs that publish, in processes of their own, and the gateway that they publish to."""
+"""Publishing programs in their own processes, and the ingest service."""
 
 from __future__ import annotations
 

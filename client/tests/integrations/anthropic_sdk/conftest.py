@@ -1,4 +1,4 @@
-"""Clients of the Anthropic SDK, watched and not, at a server that speaks Anthropic's protocol."""
+"""Clients of the Anthropic SDK, instrumented and plain, at a server with Anthropic's protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published of a message, and that its host notices nothing."""
+"""Conversion of Anthropic's messages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ TOOLS: list[Any] = [
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_documents_and_thoughts_are_where_they_belong(
+def test_tools_documents_and_thoughts_are_converted(
     server: Server, published: Recorder, client: Anthropic, streamed: bool
 ) -> None:
     said = api.message(api.THINKING, api.TEXT, api.tool_use("t2", "dose", drug="C"), stop_reason="tool_use")
@@ -85,7 +85,7 @@ def test_tools_documents_and_thoughts_are_where_they_belong(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_refusal_is_told(server: Server, published: Recorder, client: Anthropic, streamed: bool) -> None:
+def test_a_refusal_is_marked(server: Server, published: Recorder, client: Anthropic, streamed: bool) -> None:
     server.will(api.send(api.message(api.TEXT, stop_reason="refusal"), {"stream": streamed}))
     answer = client.messages.create(**ASK, stream=streamed)
     if streamed:
@@ -94,16 +94,14 @@ def test_a_refusal_is_told(server: Server, published: Recorder, client: Anthropi
     assert (choice["finish_reason"], choice["refusal"]) == ("refusal", True)
 
 
-def test_blocks_of_an_answer_may_go_back_into_the_prompt(published: Recorder, client: Anthropic) -> None:
+def test_content_blocks_of_a_response_may_be_messages(published: Recorder, client: Anthropic) -> None:
     said = create(client)
     again = [*ASK["messages"], {"role": "assistant", "content": said.content}, {"role": "user", "content": "Sure?"}]
     client.messages.create(model="m", max_tokens=9, messages=again)
     assert published.events[1]["messages"][1] == {"role": "assistant", "content": "Take two tablets."}
 
 
-def test_messages_from_a_generator_reach_the_server_and_stay_unread_by_us(
-    server: Server, published: Recorder, client: Anthropic
-) -> None:
+def test_messages_from_a_generator_are_not_consumed(server: Server, published: Recorder, client: Anthropic) -> None:
     client.messages.create(model="m", max_tokens=9, messages=(one for one in ASK["messages"]))
     assert server.requests[0].body["messages"] == ASK["messages"]
     event = only(published)
@@ -111,7 +109,7 @@ def test_messages_from_a_generator_reach_the_server_and_stay_unread_by_us(
     assert event["choices"][0]["content"] == "Take two tablets."
 
 
-def test_copies_are_watched_and_other_clients_are_not(
+def test_copies_are_instrumented_and_other_clients_are_not(
     published: Recorder, client: Anthropic, unwatched: Anthropic
 ) -> None:
     create(client.with_options(timeout=5.0))
@@ -120,15 +118,13 @@ def test_copies_are_watched_and_other_clients_are_not(
     assert len(published.events) == 2
 
 
-def test_counting_tokens_is_no_call(server: Server, published: Recorder, client: Anthropic) -> None:
+def test_counting_tokens_is_not_published(server: Server, published: Recorder, client: Anthropic) -> None:
     server.will(Reply.of({"input_tokens": 5}))
     client.messages.count_tokens(model="m", messages=ASK["messages"])
     assert published.events == []
 
 
-def test_middleware_of_the_host_still_runs_and_its_answer_is_published(
-    published: Recorder, unwatched: Anthropic
-) -> None:
+def test_middleware_of_the_host_runs_and_its_response_is_published(published: Recorder, unwatched: Anthropic) -> None:
     def shout(request: Any, call_next: Any) -> Any:
         seen.append(request)
         return call_next(request)

@@ -1,4 +1,4 @@
-"""Messages that fail, break off or are left; and that our own errors stay with us."""
+"""Failures specific to the Anthropic SDK."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def test_an_error_in_the_middle_of_a_stream_is_published(
     assert event["choices"] == [TAKE_TWO]
 
 
-def test_a_dropped_stream_lets_go_of_its_connection_at_once_as_without_us(
-    server: Server, client: Anthropic, published: Recorder
-) -> None:
+def test_a_dropped_stream_closes_its_connection_at_once(server: Server, client: Anthropic, published: Recorder) -> None:
     events = client.messages.create(**ASK, stream=True)
     next(events)
     response = events.response

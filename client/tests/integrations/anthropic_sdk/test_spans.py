@@ -1,4 +1,4 @@
-"""The SDK's own OpenTelemetry spans are the same with us as without: they end with the body that we watch too."""
+"""The SDK's own OpenTelemetry spans are unchanged; they end with the response body, which the client taps too."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def facts(span: ReadableSpan) -> Any:
 
 
 @pytest.mark.parametrize("use", UNARY + STREAMS)
-def test_spans_of_the_sdk_are_as_without_us(
-    server: Server, published: Recorder, use: Callable[[Anthropic], Any]
-) -> None:
+def test_spans_of_the_sdk_are_unchanged(server: Server, published: Recorder, use: Callable[[Anthropic], Any]) -> None:
     exported = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exported))

@@ -1,4 +1,4 @@
-"""The clients of Anthropic's SDK for Microsoft's, Google's and Amazon's clouds: other paths, the same calls."""
+"""Clients of Anthropic's SDK for Microsoft's, Google's and Amazon's clouds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client of google-genai, watched, at a server that speaks the Gemini API."""
+"""Instrumented client of google-genai at a server with the Gemini API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of the API, of the network and of ours; answers that a filter stopped."""
+"""Blocked responses and errors of the async client."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from streamgauge.testing import Recorder
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 
 
-def test_a_blocked_prompt_is_no_error_and_has_the_filters_verdict(
-    api: Server, client: genai.Client, recorder: Recorder
-) -> None:
+def test_a_blocked_prompt_has_the_verdict_of_the_filter(api: Server, client: genai.Client, recorder: Recorder) -> None:
     api.will(Reply.of(server.blocked("PROHIBITED_CONTENT")), Reply.stream(server.chunks(server.blocked())))
     client.models.generate_content(model=MODEL, contents="?")
     list(client.models.generate_content_stream(model=MODEL, contents="?"))
@@ -28,7 +26,7 @@ def test_a_blocked_prompt_is_no_error_and_has_the_filters_verdict(
     assert streamed["tags"] == {}
 
 
-def test_an_answer_cut_by_a_filter_says_so(api: Server, client: genai.Client, recorder: Recorder) -> None:
+def test_a_response_ended_by_a_filter_has_its_verdict(api: Server, client: genai.Client, recorder: Recorder) -> None:
     rating = {"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}
     api.will(Reply.of(server.response(server.candidate(finish="SAFETY", safetyRatings=[rating]))))
     client.models.generate_content(model=MODEL, contents="?")

@@ -24,7 +24,7 @@ def test_a_stream_reaches_the_host_chunk_by_chunk_and_is_one_event(client: genai
     assert 0 < event["ttft_ms"] <= event["latency_ms"]
 
 
-def test_the_time_to_the_first_token_does_not_wait_for_the_last(
+def test_the_time_to_the_first_token_is_taken_at_the_first_token(
     api: Server, client: genai.Client, recorder: Recorder
 ) -> None:
     held = threading.Event()
@@ -38,7 +38,7 @@ def test_the_time_to_the_first_token_does_not_wait_for_the_last(
     assert event["ttft_ms"] < event["latency_ms"]
 
 
-async def test_the_async_client_is_watched_with_the_other(client: genai.Client, recorder: Recorder) -> None:
+async def test_the_async_client_is_instrumented_too(client: genai.Client, recorder: Recorder) -> None:
     response = await client.aio.models.generate_content(model=MODEL, contents="hello")
     texts = [
         chunk.text async for chunk in await client.aio.models.generate_content_stream(model=MODEL, contents="again")

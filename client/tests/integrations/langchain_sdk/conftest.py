@@ -1,4 +1,4 @@
-"""A chat model of LangChain, watched, at a server that speaks OpenAI's protocol."""
+"""Chat model of LangChain with the handler, at a server with OpenAI's protocol."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def dose(weight_kg: int) -> str:
     return f"{weight_kg * 10} mg"
 
 
-def test_an_agent_asks_twice_and_tells_the_tools_result(
+def test_an_agent_with_a_tool_makes_two_calls(
     api: Server, model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     asked = server.choice(None, finish_reason="tool_calls", tools=[("t1", "dose", '{"weight_kg":20}')])

@@ -1,4 +1,4 @@
-"""What a call of a model leaves in its event."""
+"""Conversion of calls of LangChain models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from streamgauge.integrations.langchain import StreamgaugeHandler
 from streamgauge.testing import Recorder
 
 
-def test_a_call_of_a_chat_model_is_an_event_with_all_its_parts(
+def test_a_call_of_a_chat_model_is_one_complete_event(
     api: Server, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     model = chat(api, handler, temperature=0.25, max_tokens=64)
@@ -56,12 +56,12 @@ def test_run_metadata_names_prompt_conversation_and_user(model: ChatOpenAI, reco
 
 
 @pytest.mark.parametrize("key", ["session_id", "conversation_id"])
-def test_other_names_of_a_conversation(model: ChatOpenAI, recorder: Recorder, key: str) -> None:
+def test_metadata_may_name_the_conversation_differently(model: ChatOpenAI, recorder: Recorder, key: str) -> None:
     model.invoke("hello", {"metadata": {key: "c-2"}})
     assert [event["conversation_id"] for event in recorder.events] == ["c-2"]
 
 
-def test_the_context_names_what_the_run_does_not(model: ChatOpenAI, recorder: Recorder) -> None:
+def test_the_context_applies_where_the_run_has_no_metadata(model: ChatOpenAI, recorder: Recorder) -> None:
     with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         model.invoke("hello")
         model.invoke("hello", {"metadata": {"prompt_name": "other", "prompt_version": "v1"}})
@@ -87,9 +87,7 @@ async def test_each_input_of_an_async_batch_is_an_event(model: ChatOpenAI, recor
     assert sorted(event["messages"][0]["content"] for event in recorder.events) == ["a", "b", "c"]
 
 
-def test_an_answer_from_the_cache_costs_nothing_and_says_so(
-    api: Server, handler: StreamgaugeHandler, recorder: Recorder
-) -> None:
+def test_a_cache_hit_costs_nothing_and_has_a_tag(api: Server, handler: StreamgaugeHandler, recorder: Recorder) -> None:
     model = chat(api, handler, cache=InMemoryCache())
     model.invoke("hello")
     model.invoke("hello")
@@ -136,7 +134,7 @@ def test_tool_calls_and_their_results(api: Server, model: ChatOpenAI, recorder: 
     assert told["messages"][2] == {"role": "tool", "content": "200 mg", "tool_call_id": "t1"}
 
 
-def test_what_is_no_text_leaves_a_marker(model: ChatOpenAI, recorder: Recorder) -> None:
+def test_parts_without_text_become_a_marker(model: ChatOpenAI, recorder: Recorder) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     model.invoke([HumanMessage([{"type": "text", "text": "What is this?"}, image])])
     [event] = recorder.events
@@ -163,7 +161,7 @@ def test_a_completion_model(api: Server, handler: StreamgaugeHandler, recorder: 
     assert event["parameters"]["temperature"] == 0.5
 
 
-def test_messages_of_every_kind_have_a_role_the_monitor_knows() -> None:
+def test_messages_of_every_class_have_a_known_role() -> None:
     given = [
         SystemMessage("a", additional_kwargs={"__openai_role__": "developer"}),
         AIMessage("b"),

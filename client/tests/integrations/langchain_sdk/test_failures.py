@@ -1,4 +1,4 @@
-"""Errors of the API, of the network and of ours."""
+"""Errors in batches, and the handler of the process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from streamgauge.integrations.langchain import StreamgaugeHandler, install
 from streamgauge.testing import Recorder
 
 
-async def test_an_error_in_an_async_batch_is_told_beside_the_answers(
-    api: Server, model: ChatOpenAI, recorder: Recorder
-) -> None:
+async def test_an_error_in_an_async_batch_is_published(api: Server, model: ChatOpenAI, recorder: Recorder) -> None:
     api.will(server.error(400))
     results = await model.abatch(["a", "b"], {"max_concurrency": 1}, return_exceptions=True)
     failed, answered = recorder.events
@@ -22,7 +20,7 @@ async def test_an_error_in_an_async_batch_is_told_beside_the_answers(
     assert (failed["error"]["status"], answered["choices"]) == (400, ANSWERED)
 
 
-def test_installed_it_watches_every_run_and_only_once(
+def test_an_installed_handler_publishes_every_run_once(
     api: Server, handler: StreamgaugeHandler, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context, "_configure_hooks", list(context._configure_hooks))

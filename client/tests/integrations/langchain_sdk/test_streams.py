@@ -1,4 +1,4 @@
-"""Streams of every kind that LangChain has."""
+"""Stream interfaces of LangChain."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ async def test_stream_events_of_the_second_version(model: ChatOpenAI, recorder: 
     assert [event["choices"] for event in recorder.events] == [ANSWERED]
 
 
-def test_a_stream_that_is_never_read_to_its_end_is_published_when_it_is_forgotten(
-    api: Server, recorder: Recorder
-) -> None:
+def test_an_unfinished_stream_is_published_when_its_run_is_evicted(api: Server, recorder: Recorder) -> None:
     handler = StreamgaugeHandler(recorder, max_runs=1)
     model = chat(api, handler)
     events = iter(model.stream_events("first", version="v3"))

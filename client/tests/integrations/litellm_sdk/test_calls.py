@@ -1,4 +1,4 @@
-"""What a call through LiteLLM leaves in its event."""
+"""Conversion of calls through LiteLLM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamgauge.testing import Recorder
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM warns in many places, of nothing that is ours
 
 
-def test_a_completion_is_an_event_with_all_its_parts(to: Any, recorder: Recorder) -> None:
+def test_a_completion_is_one_complete_event(to: Any, recorder: Recorder) -> None:
     before = datetime.now(UTC)
     response = litellm.completion(messages=HELLO, temperature=0.25, max_tokens=64, **to)
     [event] = arrived(recorder)
@@ -33,7 +33,7 @@ def test_a_completion_is_an_event_with_all_its_parts(to: Any, recorder: Recorder
     assert event["call_id"] == response._hidden_params["litellm_call_id"]
 
 
-def test_the_context_of_the_caller_is_known_on_litellms_threads(to: Any, recorder: Recorder) -> None:
+def test_the_context_of_the_caller_applies_on_litellms_threads(to: Any, recorder: Recorder) -> None:
     with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9", documents=[{"text": "d"}]):
         litellm.completion(messages=HELLO, **to)
         list(litellm.completion(messages=HELLO, stream=True, **to))
@@ -43,7 +43,7 @@ def test_the_context_of_the_caller_is_known_on_litellms_threads(to: Any, recorde
         assert [document["text"] for document in event["documents"]] == ["d"]
 
 
-def test_metadata_names_prompt_and_conversation_before_the_context(to: Any, recorder: Recorder) -> None:
+def test_metadata_overrides_the_context(to: Any, recorder: Recorder) -> None:
     metadata = {"prompt_name": "triage", "prompt_version": "v8", "session_id": "c-2", "tags": ["beta"]}
     with streamgauge.context("other", version="v1", conversation_id="c-1"):
         litellm.completion(messages=HELLO, metadata=metadata, user="u-9", **to)
@@ -89,7 +89,7 @@ def test_a_text_completion(api: Server, to: Any, recorder: Recorder) -> None:
     assert event["usage"]["input_tokens"] == 19
 
 
-def test_a_success_told_of_twice_is_one_event(
+def test_a_success_reported_twice_is_one_event(
     to: Any, recorder: Recorder, logger: StreamgaugeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a text completion now and then is: the call within it begins a little later and has the same answer."""
@@ -112,7 +112,7 @@ def test_a_success_told_of_twice_is_one_event(
     assert len(recorder.events) == 2
 
 
-async def test_an_answer_from_the_cache_costs_nothing_and_says_so(
+async def test_a_cache_hit_costs_nothing_and_has_a_tag(
     to: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
@@ -127,9 +127,7 @@ async def test_an_answer_from_the_cache_costs_nothing_and_says_so(
     assert second["prompt_version"] == "v7"
 
 
-async def test_a_router_names_its_group_and_tells_of_the_call_that_was_answered(
-    api: Server, to: Any, recorder: Recorder
-) -> None:
+async def test_a_router_publishes_its_group(api: Server, to: Any, recorder: Recorder) -> None:
     group = {"model_name": "doctor", "litellm_params": to}
     router = litellm.Router(model_list=[group], num_retries=0)
     await router.acompletion(model="doctor", messages=HELLO)

@@ -1,4 +1,4 @@
-"""LiteLLM's guardrail information, as verdicts."""
+"""Conversion of LiteLLM's guardrail information to verdicts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def told(status: str = "success", **more: Any) -> dict[str, Any]:
         (told("guardrail_failed_to_respond"), "error"),
     ],
 )
-def test_what_a_guardrail_did(information: dict[str, Any], verdict: str) -> None:
+def test_the_status_of_a_guardrail_becomes_a_verdict(information: dict[str, Any], verdict: str) -> None:
     assert [one["verdict"] for one in verdicts([information])] == [verdict]
 
 
@@ -48,7 +48,7 @@ def test_a_guardrail_that_did_not_run_has_no_verdict() -> None:
         (None, None),
     ],
 )
-def test_what_it_looked_at(mode: Any, expected: str | None) -> None:
+def test_the_mode_of_a_guardrail_is_pre_or_post(mode: Any, expected: str | None) -> None:
     assert [one["mode"] for one in verdicts([told(guardrail_mode=mode)])] == [expected]
 
 
@@ -62,16 +62,16 @@ def test_what_it_looked_at(mode: Any, expected: str | None) -> None:
         ({}, []),
     ],
 )
-def test_what_it_found(more: dict[str, Any], categories: list[str]) -> None:
+def test_the_categories_of_a_guardrail_are_bounded(more: dict[str, Any], categories: list[str]) -> None:
     assert [one["categories"] for one in verdicts([told(**more)])] == [categories]
 
 
-def test_its_score_goes_from_0_to_1_and_its_time_is_in_milliseconds() -> None:
+def test_scores_are_0_to_1_and_times_in_milliseconds() -> None:
     [sure] = verdicts([told(confidence_score=0.75, risk_score=9.0, duration=0.25)])
     [risky] = verdicts(told(risk_score=9.0))
     assert (sure["score"], sure["latency_ms"]) == (0.75, 250.0)
     assert (risky["score"], "latency_ms" in risky) == (0.9, False)
 
 
-def test_there_are_no_more_verdicts_than_an_event_takes() -> None:
+def test_the_number_of_verdicts_is_bounded() -> None:
     assert len(verdicts([told()] * 100)) == 64

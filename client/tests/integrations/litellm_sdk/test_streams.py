@@ -48,7 +48,7 @@ def test_the_responses_api(to: Any, recorder: Recorder) -> None:
     assert streamed["ttft_ms"] > 0
 
 
-def test_of_a_stream_that_the_host_leaves_litellm_tells_nothing(to: Any, recorder: Recorder) -> None:
+def test_an_abandoned_stream_is_not_reported_by_litellm(to: Any, recorder: Recorder) -> None:
     stream = litellm.completion(messages=HELLO, stream=True, **to)
     next(iter(stream))
     stream.close()

@@ -1,4 +1,4 @@
-"""Clients of the OpenAI SDK, watched and not, at a server that speaks OpenAI's protocol."""
+"""Clients of the OpenAI SDK, instrumented and plain, at a server with OpenAI's protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published of a chat completion, and that its host notices nothing."""
+"""Conversion of chat completions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ RICH_SEEN = [
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_refusals_log_probabilities_and_several_choices_are_all_there(
+def test_tools_refusals_log_probabilities_and_choices_are_converted(
     server: Server, published: Recorder, client: OpenAI, streamed: bool
 ) -> None:
     asked: dict[str, Any] = {"model": "gpt-5.2", "messages": HISTORY, "tools": TOOLS, "n": 3, "logprobs": True}
@@ -84,7 +84,7 @@ def test_messages_may_be_objects_of_the_sdk_and_come_from_a_generator(
     assert server.requests[1].body["messages"][1]["content"] == api.ANSWER
 
 
-def test_a_stream_without_usage_is_published_without_counts_and_the_request_stays_as_it_was(
+def test_a_stream_without_usage_has_no_counts_and_an_unchanged_request(
     server: Server, published: Recorder, client: OpenAI
 ) -> None:
     list(client.chat.completions.create(**ASK, stream=True))

@@ -1,4 +1,4 @@
-"""Servers that speak OpenAI's protocol in their own way: vLLM, Ollama's /v1 and llama.cpp with LLaMA models."""
+"""Servers with their own variant of OpenAI's protocol: vLLM, Ollama's /v1 and llama.cpp with LLaMA models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def event(provider: str, model: str, **more: Any) -> dict[str, Any]:
     return whole(**SPEC, provider=provider, request_model=model, response_model=model, messages=MESSAGES) | more
 
 
-def test_vllm_with_its_own_parameters_and_a_model_that_thinks(server: Server, published: Recorder) -> None:
+def test_vllm_with_its_own_parameters_and_reasoning(server: Server, published: Recorder) -> None:
     model = "meta-llama/Llama-3.3-70B-Instruct"
     said = {"role": "assistant", "content": "Two.", "reasoning_content": "The leaflet says two.", "tool_calls": []}
     scored = {"content": [{"token": "Two", "logprob": -0.125}, {"token": ".", "logprob": -9999.0}]}
@@ -48,7 +48,7 @@ def test_vllm_with_its_own_parameters_and_a_model_that_thinks(server: Server, pu
     )
 
 
-def test_vllm_streams_thoughts_first_and_counts_as_it_goes(server: Server, published: Recorder) -> None:
+def test_vllm_streams_reasoning_and_continuous_usage(server: Server, published: Recorder) -> None:
     def chunk(delta: dict[str, Any], done: int, reason: str | None = None) -> bytes:
         one = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         counted = {"prompt_tokens": 21, "completion_tokens": done, "total_tokens": 21 + done}
@@ -96,7 +96,7 @@ def test_ollama_streams_a_whole_tool_call_in_one_chunk(server: Server, published
 @pytest.mark.parametrize(
     "wrong", [{"choices": None}, {"choices": [{"message": None}]}, {"usage": {"prompt_tokens": -1}}]
 )
-def test_an_answer_that_breaks_the_protocol_is_published_all_the_same(
+def test_a_response_that_violates_the_protocol_is_published(
     server: Server, published: Recorder, wrong: dict[str, Any]
 ) -> None:
     answer = {"index": 0, "message": {"role": "assistant", "content": "Two."}, "finish_reason": "stop"}

@@ -1,4 +1,4 @@
-"""Calls that fail are published with the error that the host gets."""
+"""Failures specific to the OpenAI SDK."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamgauge.testing import Recorder
 FAILURES = {400: "BadRequestError", 401: "AuthenticationError", 429: "RateLimitError", 500: "InternalServerError"}
 
 
-def test_a_call_that_the_sdk_retries_is_one_call(server: Server, published: Recorder, client: OpenAI) -> None:
+def test_a_retried_call_is_one_event(server: Server, published: Recorder, client: OpenAI) -> None:
     server.will(api.error(500, headers={"retry-after-ms": "1"}))
     create(client.with_options(max_retries=1))
     assert len(server.requests) == 2
@@ -33,10 +33,14 @@ def test_a_timeout_is_published(server: Server, published: Recorder, client: Ope
     assert only(published)["error"] == {"type": "APITimeoutError", "message": "Request timed out.", "status": None}
 
 
-def test_an_error_inside_the_sdk_before_anything_is_sent_is_published(published: Recorder) -> None:
-    def no_key() -> str:
-        raise RuntimeError("the vault is sealed")
+class SealedError(Exception):
+    """Error of the host's key store."""
 
-    with OpenAI(base_url=unused_url(), api_key=no_key) as client, pytest.raises(RuntimeError, match="sealed"):
+
+def test_an_error_before_the_request_is_published(published: Recorder) -> None:
+    def no_key() -> str:
+        raise SealedError
+
+    with OpenAI(base_url=unused_url(), api_key=no_key) as client, pytest.raises(SealedError):
         create(streamgauge.instrument(client, published))
-    assert only(published)["error"]["type"] == "RuntimeError"
+    assert only(published)["error"]["type"] == "SealedError"

@@ -1,4 +1,4 @@
-"""Which clients are watched, what the calls made through them carry, and that our own errors stay with us."""
+"""Instrumented clients, copies, contexts and providers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamgauge.integrations import openai as integration
 from streamgauge.testing import Recorder
 
 
-async def test_tasks_and_threads_that_take_the_context_along_carry_the_prompt(
+async def test_tasks_and_threads_with_the_context_have_the_prompt(
     published: Recorder, client: OpenAI, aclient: AsyncOpenAI
 ) -> None:
     with streamgauge.context("triage", version="v7"):
@@ -31,14 +31,14 @@ async def test_tasks_and_threads_that_take_the_context_along_carry_the_prompt(
     assert [event["prompt_version"] for event in published.events] == ["v7", "v7", "v7"]
 
 
-def test_the_user_of_the_request_counts_where_the_prompt_names_none(published: Recorder, client: OpenAI) -> None:
+def test_the_user_of_the_request_applies_without_a_context(published: Recorder, client: OpenAI) -> None:
     client.chat.completions.create(**ASK, safety_identifier="hash-1")
     with streamgauge.context("triage", user_id="u-9"):
         client.chat.completions.create(**ASK, safety_identifier="hash-1")
     assert [event["user_id"] for event in published.events] == ["hash-1", "u-9"]
 
 
-def test_copies_are_watched_too_and_other_clients_are_not(
+def test_copies_are_instrumented_and_other_clients_are_not(
     published: Recorder, client: OpenAI, unwatched: OpenAI
 ) -> None:
     create(client.with_options(timeout=5.0))
@@ -50,7 +50,7 @@ def test_copies_are_watched_too_and_other_clients_are_not(
     assert "request" not in vars(unwatched)
 
 
-def test_a_shallow_copy_of_a_client_is_an_ordinary_client(server: Server, published: Recorder, client: OpenAI) -> None:
+def test_a_shallow_copy_is_not_instrumented(server: Server, published: Recorder, client: OpenAI) -> None:
     other = copy.copy(client)
     other.api_key = "other"
     create(other)
@@ -58,14 +58,14 @@ def test_a_shallow_copy_of_a_client_is_an_ordinary_client(server: Server, publis
     assert published.events == []
 
 
-def test_watching_twice_is_watching_once_and_gives_the_same_client(published: Recorder, client: OpenAI) -> None:
+def test_instrumenting_twice_has_no_effect(published: Recorder, client: OpenAI) -> None:
     assert streamgauge.instrument(client, published) is client
     assert type(client) is OpenAI
     create(client)
     assert len(published.events) == 1
 
 
-def test_resources_taken_before_the_client_was_watched_are_watched(published: Recorder, unwatched: OpenAI) -> None:
+def test_resources_taken_before_are_instrumented(published: Recorder, unwatched: OpenAI) -> None:
     completions, raw = unwatched.chat.completions, unwatched.chat.completions.with_raw_response
     streamgauge.instrument(unwatched, published)
     completions.create(**ASK)
@@ -73,14 +73,14 @@ def test_resources_taken_before_the_client_was_watched_are_watched(published: Re
     assert len(published.events) == 2
 
 
-def test_embeddings_and_lists_of_models_are_no_calls(published: Recorder, client: OpenAI) -> None:
+def test_embeddings_and_lists_of_models_are_not_published(published: Recorder, client: OpenAI) -> None:
     for use in (lambda: client.embeddings.create(model="e", input="x"), client.models.list):
         with pytest.raises(openai.NotFoundError):
             use()
     assert published.events == []
 
 
-def test_the_older_completions_are_published(published: Recorder, client: OpenAI) -> None:
+def test_legacy_completions_are_published(published: Recorder, client: OpenAI) -> None:
     client.completions.create(model="llama-3.3-70b", prompt="How much?", max_tokens=3)
     event = only(published)
     assert event["messages"] == [{"role": "user", "content": "How much?"}]
@@ -90,7 +90,7 @@ def test_the_older_completions_are_published(published: Recorder, client: OpenAI
 AZURE: dict[str, Any] = {"api_key": "key", "api_version": "2026-05-01", "azure_deployment": "gpt"}
 
 
-def test_azure_is_watched_at_its_own_paths(server: Server, published: Recorder) -> None:
+def test_azure_is_instrumented_at_its_own_paths(server: Server, published: Recorder) -> None:
     with AzureOpenAI(base_url=f"{server.url}/openai/deployments/gpt", **AZURE | {"azure_deployment": None}) as client:
         create(streamgauge.instrument(client, published))
     event = only(published)

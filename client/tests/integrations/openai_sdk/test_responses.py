@@ -1,4 +1,4 @@
-"""The OpenAI SDK's Responses API, against a server that speaks its protocol."""
+"""Conversion of responses of the Responses API."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ TOOLS: list[Any] = [{"type": "function", "name": "dose", "parameters": {}}, {"ty
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_refusals_log_probabilities_and_documents_are_all_there(
+def test_tools_refusals_log_probabilities_and_documents_are_converted(
     server: Server, published: Recorder, client: OpenAI, streamed: bool
 ) -> None:
     server.will(Reply.stream(responses.response_events(RICH)) if streamed else Reply.of(RICH))
@@ -83,7 +83,7 @@ FAILED = responses.response(responses.REASONING, status="failed", error={"code":
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_response_that_says_it_failed_is_published_as_an_error(
+def test_a_failed_response_is_published_as_an_error(
     server: Server, published: Recorder, client: OpenAI, streamed: bool
 ) -> None:
     server.will(Reply.stream(responses.response_events(FAILED)) if streamed else Reply.of(FAILED))
@@ -102,9 +102,7 @@ def test_an_error_event_ends_a_stream_with_an_error(server: Server, published: R
     assert event["choices"][0]["content"] == "Take two tablets."
 
 
-def test_a_stream_that_breaks_off_or_is_left_is_published_as_far_as_it_came(
-    server: Server, published: Recorder, client: OpenAI
-) -> None:
+def test_a_broken_or_abandoned_stream_is_published_so_far(server: Server, published: Recorder, client: OpenAI) -> None:
     begun = responses.response_events(responses.response())[:8]
     server.will(Reply.stream(begun, cut=True), Reply.stream(begun))
     with pytest.raises(openai.APIConnectionError):
@@ -118,9 +116,7 @@ def test_a_stream_that_breaks_off_or_is_left_is_published_as_far_as_it_came(
     assert broken["response_model"] == left["response_model"] == "gpt-5.2-2026-01-15"
 
 
-def test_prompt_and_conversation_kept_at_openai_count_where_ours_are_not_given(
-    published: Recorder, client: OpenAI
-) -> None:
+def test_stored_prompts_and_conversations_apply_without_a_context(published: Recorder, client: OpenAI) -> None:
     stored: dict[str, Any] = {"prompt": {"id": "pmpt_1", "version": "3"}, "conversation": "conv_1", "model": "gpt-5.2"}
     client.responses.create(**stored)
     with streamgauge.context("triage", **PROMPT):

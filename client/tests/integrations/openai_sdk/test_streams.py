@@ -1,4 +1,4 @@
-"""Streams that break, that the host leaves, and that it is handed without delay."""
+"""Streams specific to the OpenAI SDK."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_an_error_in_the_middle_of_a_stream_is_published(server: Server, publish
     assert event["choices"] == [TAKE_TWO]
 
 
-def test_a_stream_left_after_the_last_word_is_a_whole_answer(
+def test_a_stream_closed_after_the_finish_reason_is_complete(
     server: Server, published: Recorder, client: OpenAI
 ) -> None:
     with client.chat.completions.create(**ASK, **COUNTED) as chunks:
@@ -48,9 +48,7 @@ def test_a_stream_left_after_the_last_word_is_a_whole_answer(
     assert event["choices"] == [CHOICE]
 
 
-def test_a_chunk_is_handed_on_while_the_server_still_holds_the_next(
-    server: Server, published: Recorder, client: OpenAI
-) -> None:
+def test_a_chunk_is_forwarded_before_the_next_arrives(server: Server, published: Recorder, client: OpenAI) -> None:
     release = threading.Event()
     server.will(Reply.stream(api.chunks(api.completion()), hold=release))
     chunks = client.chat.completions.create(**ASK, stream=True)
@@ -61,7 +59,7 @@ def test_a_chunk_is_handed_on_while_the_server_still_holds_the_next(
     assert only(published)["choices"] == [CHOICE]
 
 
-def test_a_body_that_is_compressed_is_read(server: Server, published: Recorder, client: OpenAI) -> None:
+def test_a_compressed_body_is_read(server: Server, published: Recorder, client: OpenAI) -> None:
     body = gzip.compress(b"".join(api.chunks(api.completion())))
     server.will(Reply.stream([body[:100], body[100:]], headers={"Content-Encoding": "gzip"}))
     assert stream_lines(client)
@@ -71,7 +69,7 @@ def test_a_body_that_is_compressed_is_read(server: Server, published: Recorder, 
 
 
 @pytest.mark.parametrize("use", [stream, stream_helper, stream_lines])
-def test_a_client_on_the_older_httpx_is_watched_alike(
+def test_a_client_with_the_older_httpx_is_instrumented(
     server: Server, published: Recorder, unwatched: OpenAI, use: Callable[[OpenAI], Any]
 ) -> None:
     expected = use(unwatched)
@@ -82,7 +80,7 @@ def test_a_client_on_the_older_httpx_is_watched_alike(
 
 
 @pytest.mark.parametrize("use", [stream, stream_lines, stream_raw])
-def test_an_answer_from_a_transport_without_network_is_read(published: Recorder, use: Callable[[OpenAI], Any]) -> None:
+def test_a_response_of_a_mock_transport_is_read(published: Recorder, use: Callable[[OpenAI], Any]) -> None:
     body, kind = b"".join(api.chunks(api.completion())), {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=kind, content=body))
     with OpenAI(base_url="http://llm/v1", api_key="key", http_client=httpx2.Client(transport=transport)) as client:

@@ -1,4 +1,4 @@
-"""OpenTelemetry's message parts as messages and choices, with the classes of the installed opentelemetry-util-genai."""
+"""Conversion of OpenTelemetry's message parts, with the classes of the installed opentelemetry-util-genai."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def answered(*parts: Any, finish_reason: str = "stop") -> Any:
     return otel.OutputMessage(role="assistant", parts=list(parts), finish_reason=finish_reason)
 
 
-def test_texts_are_joined_and_what_is_no_text_leaves_a_marker() -> None:
+def test_texts_are_joined_and_other_parts_become_a_marker() -> None:
     picture = otel.Blob(mime_type="image/png", modality="image", content=b"png")
     page = otel.Uri(mime_type=None, modality="document", uri="https://example.com/a.pdf")
     message = asked(otel.Text("What is"), picture, otel.Text("and"), page)
@@ -32,7 +32,7 @@ def test_the_system_instruction_comes_first() -> None:
     assert [message["role"] for message in messages] == ["system", "user"]
 
 
-def test_results_of_tools_are_messages_of_their_own() -> None:
+def test_tool_results_are_separate_messages() -> None:
     message = asked(
         otel.ToolCallResponse(id="t-1", response={"mg": 200}),
         otel.ToolCallResponse(id="t-2", response="none"),
@@ -48,16 +48,16 @@ def test_results_of_tools_are_messages_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours"), [("model", "assistant"), ("human", "user"), ("?", "user"), ("developer", "developer")]
 )
-def test_every_role_becomes_one_of_ours(theirs: str, ours: str) -> None:
+def test_every_role_becomes_a_known_role(theirs: str, ours: str) -> None:
     assert otel_messages.messages([asked(otel.Text("Hello"), role=theirs)], [])[0]["role"] == ours
 
 
-def test_thoughts_are_not_part_of_the_answer() -> None:
+def test_thoughts_are_not_content() -> None:
     outputs = [answered(otel.Reasoning("The dose is two."), otel.Text("Two."))]
     assert otel_messages.choices(outputs, 1, (), failed=False) == [{"content": "Two.", "finish_reason": "stop"}]
 
 
-def test_steps_of_one_answer_are_one_choice_with_the_last_reason() -> None:
+def test_steps_of_one_response_are_one_choice_with_the_last_reason() -> None:
     outputs = [
         answered(otel.Text("Let me look."), finish_reason="stop"),
         answered(otel.ToolCallRequest({"a": 1}, "f", "t"), finish_reason="tool_call"),
@@ -70,12 +70,12 @@ def test_steps_of_one_answer_are_one_choice_with_the_last_reason() -> None:
     }
 
 
-def test_the_reasons_of_the_provider_win() -> None:
+def test_finish_reasons_of_the_provider_take_precedence() -> None:
     outputs = [answered(otel.Text("Two."), finish_reason="length")]
     assert otel_messages.choices(outputs, 1, ("max_tokens",), failed=False)[0]["finish_reason"] == "max_tokens"
 
 
-def test_no_answer_is_no_choice() -> None:
+def test_without_output_there_is_no_choice() -> None:
     assert otel_messages.choices([], 1, (), failed=True) == []
 
 

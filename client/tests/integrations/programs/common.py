@@ -1,4 +1,4 @@
-"""What the end-to-end programs share: their arguments, the publisher, and the lines that say what must arrive.
+"""Common part of the end-to-end programs: arguments, publisher, and the expected events.
 
 A program is run as ``python programs/<name>.py <streamgauge url> <topic prefix>``. It starts its own local server,
 makes one plain, one streamed and one failing call (more where the library has more), flushes, and prints one JSON

@@ -1,4 +1,4 @@
-"""A LLaMA model behind a server that speaks OpenAI's protocol; see `common` for how programs are run."""
+"""LLaMA model behind a server with OpenAI's protocol; see `common`."""
 
 from __future__ import annotations
 
