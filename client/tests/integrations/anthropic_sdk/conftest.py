@@ -24,7 +24,7 @@ def published(recorder: Recorder) -> Recorder:
 
 
 @pytest.fixture
-def unwatched(server: Server) -> Iterator[Anthropic]:
+def plain(server: Server) -> Iterator[Anthropic]:
     with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
         yield client
 
@@ -33,12 +33,6 @@ def unwatched(server: Server) -> Iterator[Anthropic]:
 def client(server: Server, published: Recorder) -> Iterator[Anthropic]:
     with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
         yield streamgauge.instrument(client, published)
-
-
-@pytest.fixture
-async def aunwatched(server: Server) -> AsyncIterator[AsyncAnthropic]:
-    async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

@@ -110,11 +110,11 @@ def test_messages_from_a_generator_are_not_consumed(server: Server, published: R
 
 
 def test_copies_are_instrumented_and_other_clients_are_not(
-    published: Recorder, client: Anthropic, unwatched: Anthropic
+    published: Recorder, client: Anthropic, plain: Anthropic
 ) -> None:
     create(client.with_options(timeout=5.0))
     create(client.copy(api_key="other"))
-    create(unwatched)
+    create(plain)
     assert len(published.events) == 2
 
 
@@ -124,12 +124,12 @@ def test_counting_tokens_is_not_published(server: Server, published: Recorder, c
     assert published.events == []
 
 
-def test_middleware_of_the_host_runs_and_its_response_is_published(published: Recorder, unwatched: Anthropic) -> None:
+def test_middleware_of_the_host_runs_and_its_response_is_published(published: Recorder, plain: Anthropic) -> None:
     def shout(request: Any, call_next: Any) -> Any:
         seen.append(request)
         return call_next(request)
 
     seen: list[Any] = []
-    create(streamgauge.instrument(unwatched.with_options(middleware=[shout]), published))
+    create(streamgauge.instrument(plain.with_options(middleware=[shout]), published))
     assert len(seen) == 1
     assert only(published)["choices"][0]["content"] == "Take two tablets."

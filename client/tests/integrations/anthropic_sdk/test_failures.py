@@ -50,11 +50,11 @@ def test_a_timeout_and_a_refused_connection_are_published(
 
 
 def test_an_error_in_the_middle_of_a_stream_is_published(
-    server: Server, published: Recorder, client: Anthropic, unwatched: Anthropic
+    server: Server, published: Recorder, client: Anthropic, plain: Anthropic
 ) -> None:
     broken = [*api.events(api.message())[:5], sse(api.error_body(529), "error")]
     server.will(Reply.stream(broken), Reply.stream(broken))
-    expected = outcome(lambda: stream(unwatched))
+    expected = outcome(lambda: stream(plain))
     assert outcome(lambda: stream(client)) == expected
     event = only(published)
     assert event["error"]["type"] == expected[0].__name__

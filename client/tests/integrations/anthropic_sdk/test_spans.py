@@ -19,9 +19,9 @@ from streamgauge.testing import Recorder
 TOOK = "gen_ai.response.time_to_first_chunk"
 
 
-def facts(span: ReadableSpan) -> Any:
-    told = {name: name == TOOK or value for name, value in (span.attributes or {}).items()}
-    return span.name, span.status.status_code, told, [event.name for event in span.events]
+def comparable(span: ReadableSpan) -> Any:
+    attributes = {name: name == TOOK or value for name, value in (span.attributes or {}).items()}
+    return span.name, span.status.status_code, attributes, [event.name for event in span.events]
 
 
 @pytest.mark.parametrize("use", UNARY + STREAMS)
@@ -37,6 +37,6 @@ def test_spans_of_the_sdk_are_unchanged(server: Server, published: Recorder, use
         expected = use(client)
         streamgauge.instrument(client, published)
         assert use(client) == expected
-    unwatched, watched = exported.get_finished_spans()
-    assert facts(watched) == facts(unwatched)
+    plain, instrumented = exported.get_finished_spans()
+    assert comparable(instrumented) == comparable(plain)
     assert only(published)["choices"][0]["content"] == "Take two tablets."

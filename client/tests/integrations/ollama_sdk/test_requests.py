@@ -33,7 +33,7 @@ def published(recorder: Recorder) -> Recorder:
 
 
 @pytest.fixture
-def unwatched(server: Server) -> Iterator[Client]:
+def plain(server: Server) -> Iterator[Client]:
     with Client(server.url) as client:
         yield client
 

@@ -24,7 +24,7 @@ def published(recorder: Recorder) -> Recorder:
 
 
 @pytest.fixture
-def unwatched(server: Server) -> Iterator[OpenAI]:
+def plain(server: Server) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
         yield client
 
@@ -33,12 +33,6 @@ def unwatched(server: Server) -> Iterator[OpenAI]:
 def client(server: Server, published: Recorder) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
         yield streamgauge.instrument(client, published, provider="openai")
-
-
-@pytest.fixture
-async def aunwatched(server: Server) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

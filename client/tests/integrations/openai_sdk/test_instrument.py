@@ -38,16 +38,14 @@ def test_the_user_of_the_request_applies_without_a_context(published: Recorder, 
     assert [event["user_id"] for event in published.events] == ["hash-1", "u-9"]
 
 
-def test_copies_are_instrumented_and_other_clients_are_not(
-    published: Recorder, client: OpenAI, unwatched: OpenAI
-) -> None:
+def test_copies_are_instrumented_and_other_clients_are_not(published: Recorder, client: OpenAI, plain: OpenAI) -> None:
     create(client.with_options(timeout=5.0))
     create(client.copy(api_key="other"))
     create(client.with_options(timeout=5.0).with_options(max_retries=0))
     assert [event["provider"] for event in published.events] == ["openai"] * 3
-    create(unwatched)
+    create(plain)
     assert len(published.events) == 3
-    assert "request" not in vars(unwatched)
+    assert "request" not in vars(plain)
 
 
 def test_a_shallow_copy_is_not_instrumented(server: Server, published: Recorder, client: OpenAI) -> None:
@@ -65,9 +63,9 @@ def test_instrumenting_twice_has_no_effect(published: Recorder, client: OpenAI) 
     assert len(published.events) == 1
 
 
-def test_resources_taken_before_are_instrumented(published: Recorder, unwatched: OpenAI) -> None:
-    completions, raw = unwatched.chat.completions, unwatched.chat.completions.with_raw_response
-    streamgauge.instrument(unwatched, published)
+def test_resources_taken_before_are_instrumented(published: Recorder, plain: OpenAI) -> None:
+    completions, raw = plain.chat.completions, plain.chat.completions.with_raw_response
+    streamgauge.instrument(plain, published)
     completions.create(**ASK)
     raw.create(**ASK)
     assert len(published.events) == 2

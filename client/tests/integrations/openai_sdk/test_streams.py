@@ -70,9 +70,9 @@ def test_a_compressed_body_is_read(server: Server, published: Recorder, client: 
 
 @pytest.mark.parametrize("use", [stream, stream_helper, stream_lines])
 def test_a_client_with_the_older_httpx_is_instrumented(
-    server: Server, published: Recorder, unwatched: OpenAI, use: Callable[[OpenAI], Any]
+    server: Server, published: Recorder, plain: OpenAI, use: Callable[[OpenAI], Any]
 ) -> None:
-    expected = use(unwatched)
+    expected = use(plain)
     with httpx.Client() as http:
         older = OpenAI(base_url=f"{server.url}/v1", api_key="key", http_client=http)  # type: ignore[arg-type]
         assert use(streamgauge.instrument(older, published)) == expected
