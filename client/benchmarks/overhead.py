@@ -6,8 +6,8 @@
     python benchmarks/overhead.py --kafka kafka://127.0.0.1:9092
     python benchmarks/overhead.py --json figures.json
 
-Each line of the output is one host: one thread or eight that compute for 0.5 to 1.5 ms between calls (``cpu``), wait for
-the same time (``io``), or only call (``burst``). The event is a chat of four messages and a response, 3.3 kB.
+Each line of the output is one host: one thread or eight that compute for 0.5 to 1.5 ms between calls (``cpu``), wait
+for the same time (``io``), or only call (``burst``). The event is a chat of four messages and a response, 3.3 kB.
 
 ``plain`` is the baseline of the machine and of Python's GIL: five microseconds of Python, called by the same host,
 without publishing. Eight computing threads share one GIL: a thread that gives it up inside a call waits for seven

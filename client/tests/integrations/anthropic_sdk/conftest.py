@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 import streamgauge
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic
 from servers import anthropic as api
 from servers.local import Server
 from streamgauge.testing import Recorder
@@ -32,10 +32,4 @@ def plain(server: Server) -> Iterator[Anthropic]:
 @pytest.fixture
 def client(server: Server, published: Recorder) -> Iterator[Anthropic]:
     with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield streamgauge.instrument(client, published)
-
-
-@pytest.fixture
-async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncAnthropic]:
-    async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
         yield streamgauge.instrument(client, published)
