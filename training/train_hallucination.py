@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.common.logistic import probability
+from agents.common.logistic import sigmoid
 from agents.hallucination.agent import HallucinationAgent, space_of
 from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
 from agents.hallucination.logistic_model import margins
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.learning import LearningConfig
-from agents.learning.deltas import Held, Moves
+from agents.learning.deltas import WeightDeltas, WeightedLabel
 from evaluation.adapters.hallucination import as_event, feature_rows
 from tools.evaluation import ranking_metrics
 from training.hallucination_edits import edited
@@ -192,7 +192,7 @@ def balance(data: Labelled) -> NDArray[np.float64]:
 def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     odds = np.empty(len(x))
     margins(weights, x, odds)
-    return np.array([probability(v) for v in odds.tolist()])
+    return np.array([sigmoid(v) for v in odds.tolist()])
 
 
 def auc(y: NDArray[np.int64], score: NDArray[np.float64]) -> float:
@@ -253,9 +253,9 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         if len(order) < 2 * LABELS:
             continue
-        moves = Moves(space_of(weights), c.shared, c.own, c.labelled, c.tenants, c.noise)
+        moves = WeightDeltas(space_of(weights), c.shared_weight, c.tenant_weight, c.labels_kept, c.tenants, c.noise)
         for i in order[:LABELS]:
-            moves.add(data.x[i], float(base[i]), Held("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
+            moves.add(data.x[i], float(base[i]), WeightedLabel("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
         rest = order[LABELS:]
         before, after = base[rest], base[rest].copy()
         moves.apply(data.x[rest], np.full(len(rest), moves.slot("")), after)
