@@ -166,12 +166,12 @@ def test_an_alert_goes_on_while_another_tenant_fires_thousands(tmp_path: Path) -
     stream.send(victims(40))
     out = stream.send(flood("app", 7000, second=5))
     rows = [row for each in out for row in each.alerts]
-    firing = {a.segment["tenant"] for a in stream.pipeline.alert_engine._active.values()}
-    assert (len(stream.pipeline.alert_engine._active) <= 5000, firing) == (True, {"victim", "attacker"})
+    firing = {a.segment["tenant"] for a in stream.pipeline.alert_engine._firing.values()}
+    assert (len(stream.pipeline.alert_engine._firing) <= 5000, firing) == (True, {"victim", "attacker"})
     resolved = [row for row in rows if row["state"] == "resolved"]
     assert {row["segment"]["tenant"] for row in resolved} == {"attacker"}
     # Whatever fires or has ended is told: nothing stays open behind it.
-    assert len(rows) - 2 * len(resolved) == len(stream.pipeline.alert_engine._active) - 2
+    assert len(rows) - 2 * len(resolved) == len(stream.pipeline.alert_engine._firing) - 2
     assert stream.pipeline.alert_engine.overflow == len(resolved)
 
 
