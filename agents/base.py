@@ -276,8 +276,8 @@ class Agent(Protocol):
     scored by the same instance (or before, or never, or twice: ignored and counted). ``state`` returns arrays that are
     copies; ``restore`` of it continues bit-equal. Memory is bounded for any stream.
 
-    An agent that reads what others said (``Chunk.said``) names them in a class attribute ``needs``: the pipeline
-    refuses an order in which they come later.
+    An agent that reads the signals of other agents (``Chunk.said``) names them in a class attribute ``requires``. The
+    pipeline rejects an order in which a required agent runs later.
     """
 
     name: ClassVar[str]

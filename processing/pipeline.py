@@ -315,7 +315,7 @@ def _known_issues(codes: Sequence[str]) -> Sequence[str]:
 def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:
     before: set[str] = set()
     for agent in agents:
-        if missing := {*getattr(agent, "needs", ())} - before:
+        if missing := {*getattr(agent, "requires", ())} - before:
             raise ValueError(f"{agent.name} reads the signals of {sorted(missing)}; put them before it")
         before.add(agent.name)
     return tuple(agents)

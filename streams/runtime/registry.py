@@ -50,7 +50,7 @@ def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
     differ: set[str] = set()
     for agent in build_agents(other):
         own = _made_from(one, agent.name) != _made_from(other, agent.name)
-        if own or differ.intersection(getattr(agent, "needs", ())):
+        if own or differ.intersection(getattr(agent, "requires", ())):
             differ.add(agent.name)
     return frozenset(differ)
 
@@ -66,8 +66,8 @@ def _drift(settings: Settings) -> DriftConfig:
 def _campaign(settings: Settings) -> CampaignConfig:
     return CampaignConfig(
         window_ms=settings.campaign.window_s * 1000,
-        least_users=settings.campaign.least_users,
-        least_score=settings.campaign.least_score,
+        min_users=settings.campaign.least_users,
+        min_score=settings.campaign.least_score,
         max_clusters=settings.campaign.max_clusters,
     )
 

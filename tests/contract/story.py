@@ -189,7 +189,7 @@ def drive(agent: Agent, items: Sequence[Item], cuts: Iterable[int] = (), first: 
 
     What an agent needs of others comes from fresh ones of them.
     """
-    said, before = Said(), [fresh(name) for name in getattr(agent, "needs", ())]
+    said, before = Said(), [fresh(name) for name in getattr(agent, "requires", ())]
     for begin, events in _chunks(items, cuts):
         if isinstance(events, Feedback):
             said.learned.append(agent.learn(events))
