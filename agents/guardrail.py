@@ -102,10 +102,12 @@ class GuardrailAgent:
         rate = RateCusum(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
-                raise ValueError("the state was written by another version or with other settings")
+                raise StateError("the state was written by another version or with other settings", code="settings")
             rate.restore(state["rate"])  # type: ignore[arg-type] # validated by the callee
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"guardrail: cannot restore the state: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            message = f"guardrail: cannot restore the state: {error!r}; start cold"
+            raise StateError(message, part="guardrail", code=code) from error
         self._rate = rate
 
 

@@ -175,10 +175,14 @@ class CampaignAgent:
         restored = CampaignAgent(self.config)
         try:
             if (state["version"], state["config"]) != (self.version, asdict(self.config)):
-                raise ValueError("the state was written by another version or with other settings")
+                raise StateError(
+                    "campaign: the state was written by another version or with other settings; start cold",
+                    part="campaign",
+                    code="settings",
+                )
             restored._load(state)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StateError(f"campaign: cannot restore the state: {error!r}; start cold") from error
+            raise StateError(f"campaign: cannot restore the state: {error!r}; start cold", part="campaign") from error
         self.__dict__ = restored.__dict__
 
     def _load(self, state: Mapping[str, Any]) -> None:

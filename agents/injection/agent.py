@@ -113,7 +113,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -332,12 +332,14 @@ class InjectionAgent:
         restored = InjectionAgent(self.config, self._weights, self.learner.config)
         try:
             if (state["version"], state["config"]) != (self.version, asdict(self.config)):
-                raise ValueError("the state was written by another version or with other settings")
+                raise StateError("the state was written by another version or with other settings", code="settings")
             restored.learner.restore(state["learner"])
             restored._rate.restore(state["rate"])  # type: ignore[arg-type]
             restored._conversations.restore(state["conversations"])  # type: ignore[arg-type]
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"injection: cannot restore the state: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            message = f"injection: cannot restore the state: {error!r}; start cold"
+            raise StateError(message, part="injection", code=code) from error
         self.learner, self._rate = restored.learner, restored._rate
         self._conversations = restored._conversations
 

@@ -27,7 +27,7 @@ class Field(IntEnum):
     ASSISTANT = 3
     RESPONSE = 4
     PARAMETER = 5
-    LABEL = 6
+    TAG = 6
     ERROR = 7
     OTHER = 8
 
@@ -39,7 +39,7 @@ ROLE_OF_FIELD = {
     Field.ASSISTANT: Role.DOCUMENT,
     Field.RESPONSE: Role.DOCUMENT,
     Field.PARAMETER: Role.SYSTEM,
-    Field.LABEL: Role.DOCUMENT,
+    Field.TAG: Role.DOCUMENT,
     Field.ERROR: Role.TOOL,
     Field.OTHER: Role.DOCUMENT,
 }
@@ -109,8 +109,8 @@ def _collect_parts(found: list[FieldText], texts: TextsByField, i: int, event: L
 def _collect_event_fields(texts: TextsByField, event: LLMEvent) -> None:
     if event.parameters:
         _collect_parameters(texts, event.parameters)
-    if event.labels:
-        _collect_tags(texts, event.labels)
+    if event.tags:
+        _collect_tags(texts, event.tags)
     if event.groups:
         _collect_tags(texts, event.groups)
     if event.error is not None or event.guardrails:
@@ -136,9 +136,9 @@ def _readable_id(text: str | None) -> str | None:
 def _collect_tags(texts: TextsByField, tags: Mapping[str, str]) -> None:
     for name, tag in tags.items():
         if len(name) >= _MIN_KEY_CHARS or not name.isascii():
-            _add(texts, Field.LABEL, (name,))
+            _add(texts, Field.TAG, (name,))
         if len(tag) >= MIN_CHARS or not tag.isascii():
-            _add(texts, Field.LABEL, (tag,))
+            _add(texts, Field.TAG, (tag,))
 
 
 def is_long(text: str) -> bool:

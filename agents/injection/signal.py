@@ -27,8 +27,8 @@ class InjectionSignal:
     role
         Role of the text: ``system``, ``user``, ``tool`` or ``document``; or, for a text outside of the scored messages
         and documents, its field: ``tool_call`` (arguments), ``name`` (of a tool or a participant), ``source`` (of a
-        document, or its id), ``assistant`` (the history), ``response`` (any choice), ``parameter``, ``label``,
-        ``error``, ``other`` (fields unknown to the contract). Set from a score of 0.2 on.
+        document, or its id), ``assistant`` (the history), ``response`` (any choice), ``parameter``, ``tag``, ``error``,
+        ``other`` (fields unknown to the contract). Set from a score of 0.2 on.
     obfuscation
         Obfuscation of a flagged text: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters,
         struck-through letters, bytes in variation selectors), ``homoglyph``, ``base64`` (either alphabet, in lines,

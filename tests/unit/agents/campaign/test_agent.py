@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -217,7 +218,7 @@ def test_a_finding_carries_counts_scope_start_and_examples() -> None:
     assert change.since_time_ms == int(BEGIN.timestamp() * 1000)
     assert change.event_ids == tuple(f"e{n}" for n in range(6))
     assert (change.facts["members"], change.facts["users"], change.facts["apps"]) == (6, 6, 1)
-    assert change.summary.startswith("6 near-identical suspicious prompts from 6 sources in 1 app within ")
+    assert re.findall(r"\b\d+\b", change.summary)[:3] == ["6", "6", "1"]
 
 
 # Bounds

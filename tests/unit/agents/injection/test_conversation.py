@@ -286,7 +286,7 @@ def test_conversations_with_columns_of_unequal_length_are_rejected(column: str) 
     scorer = Scorer()
     scorer(*((event(n, f"part {n}", conversation_id=f"talk{n % 2}"), [-1.0]) for n in range(4)))
     state = scorer.conversations.state()
-    with pytest.raises(ValueError):  # noqa: PT011 - the column decides which check fails
+    with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
         Conversations(scorer.conversations.config).restore(state | {column: state[column][:-1]})
 
 
@@ -307,5 +307,5 @@ def test_suspect_passages_of_unknown_conversations_are_rejected(index: int) -> N
     scorer((event(1, "one", documents=passage(ORDER)), [-1.0, -1.0]))
     state = scorer.conversations.state()
     [(_, suspects)] = state["planted"]
-    with pytest.raises(ValueError, match=r"unknown conversations"):
+    with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
         Conversations(scorer.conversations.config).restore(state | {"planted": [[index, suspects]]})
