@@ -44,7 +44,7 @@ class GuardrailSignal:
 
 
 class GuardrailAgent:
-    """Reports the most severe guardrail verdict on each event, and monitors the objection rate per (tenant, app).
+    """Reporter of the most severe guardrail verdict on each event, and monitor of the objection rate per (tenant, app).
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ class GuardrailAgent:
     def _update_rate(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
         event = chunk.events[i]
         scope = (event.tenant, event.app)
-        found = self._rate.update(scope, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if found is None else (found.as_change(i, "guardrail.rate", scope),)
+        change_point = self._rate.update(scope, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
+        return () if change_point is None else (change_point.as_change(i, "guardrail.rate", scope),)
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - part of the agent protocol
         """Return False: this agent does not learn from labels."""

@@ -259,17 +259,17 @@ class InjectionAgent:
         self, texts: Texts, chosen: NDArray[np.int64], hints: NDArray[np.int64]
     ) -> tuple[list[DecodedText], TextScores | None]:
         """Decode obfuscated texts; return the decoded texts and their scores."""
-        found: list[tuple[str, str, int]] = []
+        rows: list[tuple[str, str, int]] = []
         for k in np.flatnonzero(hints).tolist():
             parent = int(chosen[k])
             first, end = texts.start[parent : parent + 2].tolist()
-            found += [
+            rows += [
                 (encoding, text, parent) for encoding, text in decode_range(texts.buffer, first, end, int(hints[k]))
             ]
-        if not found:
+        if not rows:
             return [], None
-        start, buffer = encode_texts([text for _, text, _ in found])
-        decoded = [DecodedText(*parts, offset) for parts, offset in zip(found, start[:-1].tolist(), strict=True)]
+        start, buffer = encode_texts([text for _, text, _ in rows])
+        decoded = [DecodedText(*row, offset) for row, offset in zip(rows, start[:-1].tolist(), strict=True)]
         parents = [text.parent for text in decoded]
         events, roles = texts.event[parents], texts.role[parents]
         return decoded, scan_texts(buffer, start, np.arange(len(decoded)), events, roles, self._weights, 1)
@@ -306,9 +306,9 @@ class InjectionAgent:
         changes: list[Change] = []
         columns = zip(chunk.events, chunk.places, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
         for i, (event, scope, offset, time_ms, signal) in enumerate(columns):
-            found = self._rate.update(scope, signal.grade, offset, time_ms, event.event_id)
-            if found is not None:
-                changes.append(found.as_change(i, "injection.rate", scope))
+            change_point = self._rate.update(scope, signal.grade, offset, time_ms, event.event_id)
+            if change_point is not None:
+                changes.append(change_point.as_change(i, "injection.rate", scope))
             changes += self.learner.changes(i, event, offset, time_ms)
         return changes
 

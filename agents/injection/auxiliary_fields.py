@@ -1,4 +1,4 @@
-"""Texts of an event outside of messages, documents and instructions that a model reads nevertheless.
+"""Texts in auxiliary fields of an event: neither messages nor documents nor instructions, but read by a model.
 
 Tool-call arguments go to tools, answers go to the next model, titles of web pages come along as metadata. Most events
 have few of these texts, and fields that an event does not set cost no time.
@@ -73,24 +73,24 @@ def field_texts(events: Sequence[LLMEvent]) -> list[FieldText]:
     >>> [(field.name, text) for _, field, text in field_texts([event])]
     [('TOOL_CALL', 'a text of some length')]
     """
-    found: list[FieldText] = []
+    result: list[FieldText] = []
     for i, event in enumerate(events):
         texts: TextsByField = {}
-        _collect_parts(found, texts, i, event)
+        _collect_parts(result, texts, i, event)
         _collect_event_fields(texts, event)
         if texts:
-            found += [(i, field, "\n".join(parts)) for field, parts in texts.items()]
-    return found
+            result += [(i, field, "\n".join(parts)) for field, parts in texts.items()]
+    return result
 
 
 # These functions run on every event. Each of them first checks for fields beyond the usual fields of its part.
 
 
-def _collect_parts(found: list[FieldText], texts: TextsByField, i: int, event: LLMEvent) -> None:
+def _collect_parts(result: list[FieldText], texts: TextsByField, i: int, event: LLMEvent) -> None:
     for message in event.messages:
         if not message.__pydantic_fields_set__ <= _MESSAGE:
             _add(texts, Field.NAME, (message.name, _readable_id(message.tool_call_id)))
-            _collect_calls(found, texts, i, message.tool_calls)
+            _collect_calls(result, texts, i, message.tool_calls)
             _add_unknown_fields(texts, message)
     for document in event.documents:
         if not document.__pydantic_fields_set__ <= _DOCUMENT or len(document.id) >= _MIN_CHARS_NON_ASCII:
@@ -98,11 +98,11 @@ def _collect_parts(found: list[FieldText], texts: TextsByField, i: int, event: L
             _add_unknown_fields(texts, document)
     for n, choice in enumerate(event.choices):
         if n and is_long(choice.content):
-            found.append((i, Field.RESPONSE, choice.content))
+            result.append((i, Field.RESPONSE, choice.content))
         if (reason := choice.finish_reason) and len(reason) >= _MIN_CHARS_NON_ASCII:
             _add(texts, Field.OTHER, (reason,))
         if not choice.__pydantic_fields_set__ <= _CHOICE:
-            _collect_calls(found, texts, i, choice.tool_calls)
+            _collect_calls(result, texts, i, choice.tool_calls)
             _add_unknown_fields(texts, choice)
 
 
@@ -159,11 +159,11 @@ def _add_unknown_fields(texts: TextsByField, part: Contract) -> None:
         _add(texts, Field.OTHER, ("\n".join(json_texts(part.__pydantic_extra__)),))
 
 
-def _collect_calls(found: list[FieldText], texts: TextsByField, i: int, calls: Sequence[ToolCall]) -> None:
+def _collect_calls(result: list[FieldText], texts: TextsByField, i: int, calls: Sequence[ToolCall]) -> None:
     for call in calls:
         _add(texts, Field.NAME, (call.name, _readable_id(call.id)))
         if is_long(call.arguments) and is_long(text := "\n".join(_argument_texts(call.arguments))):
-            found.append((i, Field.TOOL_CALL, text))
+            result.append((i, Field.TOOL_CALL, text))
         if not call.__pydantic_fields_set__ <= _CALL:
             _add_unknown_fields(texts, call)
 
@@ -197,12 +197,12 @@ def json_texts(value: Any) -> list[str]:
     >>> json_texts({"a": ["x", {"b": "y"}, 3], "c": "z"})
     ['x', 'y', 'z']
     """
-    found: list[str] = []
+    result: list[str] = []
     stack = [iter((value,))]
     while stack:
         for item in stack[-1]:
             if isinstance(item, str):
-                found.append(item)
+                result.append(item)
             elif isinstance(item, Mapping):
                 stack.append(iter(_keys_and_values(item.items())))
                 break
@@ -211,7 +211,7 @@ def json_texts(value: Any) -> list[str]:
                 break
         else:
             stack.pop()
-    return found
+    return result
 
 
 def _keys_and_values(fields: Iterable[tuple[str, Any]]) -> list[Any]:

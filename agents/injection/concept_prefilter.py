@@ -138,6 +138,6 @@ def is_attack_like(bits):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def mark_attack_like(buffer, start, chosen, keys, concepts, out):  # type: ignore[no-untyped-def] # noqa: PLR0913, PLR0917 - columns
-    """Write the `is_attack_like` of each chosen text."""
+    """Compute `is_attack_like` for each chosen text."""
     for k in range(len(chosen)):
         out[k] = is_attack_like(int64(concept_bits(buffer, start[chosen[k]], start[chosen[k] + 1], keys, concepts)))

@@ -72,22 +72,22 @@ def decode_range(buffer: NDArray[np.uint8], start: int, end: int, hints: int) ->
     scratch = np.empty(2 * (end - start) + 2, np.uint8)
     runs = np.empty(((end - start) // 4 + 1, 5), np.int64)
     n = decode_runs(buffer, start, end, hints & _RUN_HINTS, scratch, runs)
-    found: list[tuple[str, str]] = []
+    decoded: list[tuple[str, str]] = []
     for kind, encoding in enumerate(RUN_KINDS if n else ()):
         runs_of_kind = runs[:n][runs[:n, KIND] == kind]
         bounds = runs_of_kind[:MAX_RUNS, DECODED_START : DECODED_END + 1].tolist()
         if len(runs_of_kind) > MAX_RUNS:
             bounds.append([runs_of_kind[MAX_RUNS, DECODED_START], runs_of_kind[-1, DECODED_END]])
-        found += [(encoding, _text(scratch[first:until])) for first, until in bounds]
+        decoded += [(encoding, _text(scratch[first:until])) for first, until in bounds]
     if hints & (LEETSPEAK | HOMOGLYPH):
         size, latin, leet = respell(buffer, start, end, hints, runs[:n], scratch)
         if latin or leet:
-            found.append(("homoglyph" if latin >= leet else "leetspeak", _text(scratch[:size])))
+            decoded.append(("homoglyph" if latin >= leet else "leetspeak", _text(scratch[:size])))
     if hints & _NESTED_HINTS:
-        found += _decode_nested(buffer, start, end, hints, scratch)
+        decoded += _decode_nested(buffer, start, end, hints, scratch)
     if hints & _REWRITE_HINTS:
-        found += _decode_rewrites(buffer[start:end], hints)
-    return found
+        decoded += _decode_rewrites(buffer[start:end], hints)
+    return decoded
 
 
 def _decode_nested(buffer: Bytes, start: int, end: int, hints: int, scratch: Bytes) -> Iterator[tuple[str, str]]:
@@ -105,7 +105,7 @@ def _decode_nested(buffer: Bytes, start: int, end: int, hints: int, scratch: Byt
 
 
 def _decode_rewrites(raw: Bytes, hints: int) -> Iterator[tuple[str, str]]:
-    """Yield each rewritten text that names attack concepts which the original text does not name.
+    """Yield each rewritten text that names attack concepts missing from the original text.
 
     Ordinary addresses, web pages and code have escapes and joined words. A mostly escaped text is yielded even if the
     original text names the same concepts.

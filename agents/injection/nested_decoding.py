@@ -243,7 +243,7 @@ def decode_char_codes(buffer, start, end, base, out):  # type: ignore[no-untyped
 @njit(cache=True, nogil=True)
 def decode_morse(buffer, start, end, out):  # type: ignore[no-untyped-def]
     """Decode Morse code, all other characters as spaces; return the bytes, 0 if other characters prevail."""
-    i, w, letters, others = start, 0, 0, 0
+    i, w, letters, other_chars = start, 0, 0, 0
     while i < end:
         signs, j = 1, i
         while j < end and buffer[j] in (45, 46):
@@ -256,12 +256,12 @@ def decode_morse(buffer, start, end, out):  # type: ignore[no-untyped-def]
             w += 1
             i = j + (j < end and buffer[j] == 32)
         else:
-            others += buffer[i] > 32 and buffer[i] != 47
+            other_chars += buffer[i] > 32 and buffer[i] != 47
             if w and out[w - 1] != 32:
                 out[w] = 32
                 w += 1
             i += 1
-    return w if letters >= _MIN_MORSE_LETTERS and letters > others else 0
+    return w if letters >= _MIN_MORSE_LETTERS and letters > other_chars else 0
 
 
 @njit(cache=True, nogil=True)

@@ -199,6 +199,6 @@ def find_hints(buffer, start, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def find_hints_of_texts(buffer, start, chosen, out):  # type: ignore[no-untyped-def]
-    """Write `find_hints` of each chosen text."""
+    """Compute `find_hints` for each chosen text."""
     for k in range(len(chosen)):
         out[k] = find_hints(buffer, start[chosen[k]], start[chosen[k] + 1])

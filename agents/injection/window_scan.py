@@ -73,7 +73,7 @@ def _copy_features(features, start, end, first, limit, row, offset):  # type: ig
 
 @njit(cache=True, nogil=True)
 def _write_row(words, word_ends, cells, cell_ends, first, b, last, row):  # type: ignore[no-untyped-def]
-    """Write the row of the window of the blocks ``b`` to ``last``."""
+    """Write the row of the window that spans the blocks ``b`` to ``last``."""
     w0, c0 = (word_ends[b - 1], cell_ends[b - 1]) if b else (0, 0)
     row[:] = -1
     row[CONCEPT_COUNT] = cell_ends[last] - c0
@@ -187,7 +187,7 @@ def compute_margins(evidence, scripts, groups, bias, features, cuts, values, thr
 
 @njit(cache=True, nogil=True)
 def worst_by_event(events, values, best):  # type: ignore[no-untyped-def]
-    """Write the index of the first highest value of each event, -1 if the event has none above -inf."""
+    """Write the index of the first highest value of each event; -1 for an event without a value above -inf."""
     best[:] = -1
     for k in range(len(events)):
         i = events[k]

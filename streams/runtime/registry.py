@@ -50,7 +50,7 @@ def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
     differ: set[str] = set()
     for agent in build_agents(other):
         own = _made_from(one, agent.name) != _made_from(other, agent.name)
-        if own or differ.intersection(getattr(agent, "needs", ())):
+        if own or differ.intersection(getattr(agent, "requires", ())):
             differ.add(agent.name)
     return frozenset(differ)
 
