@@ -44,7 +44,7 @@ class GuardrailSignal:
 
 
 class GuardrailAgent:
-    """Reporter of the most severe guardrail verdict on each event, and monitor of the objection rate per (tenant, app).
+    """Agent for guardrail verdicts: the most severe verdict per event, and the objection rate per (tenant, app).
 
     Parameters
     ----------

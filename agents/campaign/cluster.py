@@ -175,7 +175,7 @@ def from_row(row: Mapping[str, Any]) -> Cluster:
         If the row is no cluster.
     """
     if row.keys() != _ALL:
-        raise ValueError(f"a row of a cluster has the fields {sorted(map(str, row))[:20]}, expected {sorted(_ALL)}")
+        raise ValueError(f"cluster: fields {sorted(map(str, row))[:20]}, expected {sorted(_ALL)}")
     plain = {name: row[name] for name in _PLAIN}
     texts([*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]])
     time_ms(plain["first_ms"], plain["last_ms"])
@@ -195,8 +195,8 @@ def from_row(row: Mapping[str, Any]) -> Cluster:
         counts(source.members, source.flagged)
     if type(plain["is_campaign"]) is not bool or (plain["is_campaign"] and not plain["members"]):
         raise ValueError(
-            f"is_campaign={plain['is_campaign']!r} with {plain['members']} members, expected a boolean, and members"
-            " in a campaign"
+            f"cluster: is_campaign={plain['is_campaign']!r} with {plain['members']} members, expected a boolean, false"
+            " for a cluster without members"
         )
     return Cluster(
         **plain,

@@ -240,11 +240,11 @@ class Conversations:
             If the state does not fit.
         """
         if state["config"] != asdict(self.config):
-            raise ValueError("the state of the conversations was written with other settings")
+            raise ValueError("conversations: the state was written with other settings")
         within(state["apps"], self.config.max_apps, "apps")
         conversations = unpack(state, self.config)
         if len(state["keys"]) != 3 * len(conversations):
-            raise ValueError(f"columns of unequal length: {len(state['keys'])} keys, expected {3 * len(conversations)}")
+            raise ValueError(f"conversations: {len(state['keys'])} parts of keys, expected {3 * len(conversations)}")
         counts(int(state["evicted"]), *(n for bins in state["usual"] for n in bins))
         keys = iter(map(str, state["keys"]))
         apps = ((str(tenant), str(app), str(kind)) for tenant, app, kind in state["apps"])

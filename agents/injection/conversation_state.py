@@ -88,9 +88,11 @@ def unpack(state: Mapping[str, Any], config: ConversationConfig) -> list[Convers
     within(turn_counts, config.max_conversations, "conversations")  # type: ignore[arg-type] # has a length
     turns = _unpack_turns(state, config)
     if int(turn_counts.sum()) != len(turns):
-        raise ValueError(f"columns of unequal length: {len(turns)} turns, expected {turn_counts.sum()}")
+        raise ValueError(f"conversations: {len(turns)} turns in all, expected {turn_counts.sum()}")
     if len(turn_counts) and not 0 <= turn_counts.min() <= turn_counts.max() <= config.max_turns:
-        raise ValueError(f"a conversation of {turn_counts.max()} turns, expected at most {config.max_turns}")
+        raise ValueError(
+            f"conversations: {turn_counts.max()} turns in one of them, expected at most {config.max_turns}"
+        )
     conversations: list[Conversation] = []
     remaining = iter(turns)
     suspects_of = {int(i): suspects for i, suspects in state["planted"]}
@@ -103,7 +105,7 @@ def unpack(state: Mapping[str, Any], config: ConversationConfig) -> list[Convers
         ]
         within(conversation.suspects, MAX_SUSPECTS, "suspect passages of a conversation")
     if suspects_of:
-        raise ValueError(f"suspect passages of unknown conversations: {sorted(suspects_of)[:5]}")
+        raise ValueError(f"conversations: suspect passages of the unknown conversations {sorted(suspects_of)[:5]}")
     return conversations
 
 
@@ -117,7 +119,7 @@ def _unpack_turns(state: Mapping[str, Any], config: ConversationConfig) -> list[
         turns.append(Turn(length, heads[start:end], logit, surprisal))
         start = end
     if start != len(heads):
-        raise ValueError(f"columns of unequal length: {len(heads)} characters of heads, expected {start}")
+        raise ValueError(f"conversations: {len(heads)} characters of prompts, expected {start}")
     if (lengths < 0).any():
-        raise ValueError(f"a turn of {lengths.min()} characters, expected a length of at least 0")
+        raise ValueError(f"conversations: a prompt of {lengths.min()} characters, expected at least 0")
     return turns

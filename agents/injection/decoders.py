@@ -17,16 +17,16 @@ from agents.injection.obfuscation_prefilter import BASE64, HEX, SPACED
 
 RUN_KINDS = ("base64", "hex", "spaced", "escaped")
 RUN_HINTS = (BASE64, HEX, SPACED, SPACED)
-"""Name of each kind of run, and its bit in the hints of `agents.injection.obfuscation_prefilter`."""
+"""Names of the kinds of runs, and the hint of `agents.injection.obfuscation_prefilter` that selects each kind."""
 KIND, START, END, DECODED_START, DECODED_END = range(5)
-"""Columns of a run: its kind, its first and last byte in the text, its first and last byte in the decoded output."""
+"""Columns of a run: kind, start and end in the text, start and end in the decoded output."""
 MIN_BASE64_CHARS, MIN_HEX_CHARS, MIN_SPACED_LETTERS, MIN_ESCAPES = 24, 32, 8, 8
 """Minimum length of a run, in characters, characters, letters and escapes."""
 MIN_READABLE_SHARE = 0.9
-"""Minimum share of letters and punctuation in decoded bytes that are a text."""
+"""Minimum share of letters and punctuation in a decoded text; decoded bytes with less are no text."""
 
 _IS_ALNUM, _IS_NARROW_GAP = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
-"""Bytes that are ASCII letters or digits; bytes that may stand alone between two letters of a spaced run."""
+"""ASCII letters and digits; bytes that may stand alone between two letters of a spaced run."""
 _IS_ALNUM[[*range(48, 58), *range(65, 91), *range(97, 123)]] = True
 _IS_NARROW_GAP[[ord(c) for c in " ._-"]] = True
 _HINT_OF_KIND = np.array(RUN_HINTS, np.int64)

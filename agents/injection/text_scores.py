@@ -38,7 +38,7 @@ class TextScores:
     hidden
         Number of hidden or disguised characters.
     spans
-        First and last byte of the worst window in the scanned buffer.
+        Start and end of the worst window, in bytes of the scanned buffer.
     rows
         Rows to learn from, see `agents.injection.window_scan.scan_windows`.
     """

@@ -104,7 +104,7 @@ def scan_windows(  # type: ignore[no-untyped-def]
         float64[k, EVIDENCE_SIZE], output, see `agents.injection.evidence`; starts with -inf for a text without
         features.
     spans
-        int64[k, 2], output: first and last byte of the worst window in the buffer.
+        int64[k, 2], output: start and end of the worst window, in bytes of the buffer.
     scripts
         int64[k, 6], output: number of characters of each kind.
     hidden
