@@ -299,7 +299,7 @@ def echo(rows: Sequence[Row], seed: int = 2, most: int = 800, each: int = 300) -
         "false per usual call": _share(np.array([s.echo is not None for s in judged(before)])),
         "precision": round(float(obeyed[told].mean()), 4) if told.any() else None,
         "recall": _share(told[obeyed]),
-        "told by kind": {kind: _share(told[kinds == kind]) for kind in sorted(set(kinds))},
+        "reported by kind": {kind: _share(told[kinds == kind]) for kind in sorted(set(kinds))},
         "flagged by kind, text alone": {kind: _share(alone[kinds == kind]) for kind in sorted(set(kinds))},
         "flagged by kind, with context": {kind: _share(flagged[kinds == kind]) for kind in sorted(set(kinds))},
     }
