@@ -1,4 +1,4 @@
-"""A share of attacks begins: after how many events does the rate of the injection agent's flags say so.
+"""Detection delay of a rise in attacks: events until the flag rate of the injection agent alarms.
 
 Scores are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
 positives and misses are in them. Runs of harmless rows alone give the false alarms. Beside it stands the best that any
