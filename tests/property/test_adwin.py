@@ -68,7 +68,9 @@ def stream(seed: int, levels: list[float], run: int, kind: str) -> np.ndarray[An
     st.integers(1, 700),
     st.sampled_from(["flags", "noise", "constant"]),
 )
-def test_it_cuts_where_river_cuts(of: dict[str, Any], seed: int, levels: list[float], run: int, kind: str) -> None:
+def test_the_kernel_cuts_where_river_cuts(
+    of: dict[str, Any], seed: int, levels: list[float], run: int, kind: str
+) -> None:
     ours, theirs = Kernel(of), ADWIN(**of)  # type: ignore[no-untyped-call]
     for value in stream(seed, levels, run, kind).tolist():
         theirs.update(value)  # type: ignore[no-untyped-call]
@@ -79,9 +81,7 @@ def test_it_cuts_where_river_cuts(of: dict[str, Any], seed: int, levels: list[fl
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(2, 6))
-def test_with_few_levels_the_window_is_bounded_and_its_sums_are_those_of_its_events(
-    seed: int, buckets: int, levels: int
-) -> None:
+def test_a_window_with_few_levels_is_bounded_and_its_sums_are_exact(seed: int, buckets: int, levels: int) -> None:
     of = {"delta": 1e-9, "clock": 32, "max_buckets": buckets, "min_window_length": 5, "grace_period": 10}
     ours, values = Kernel(of, levels), stream(seed, [0.5], 2000, "noise")
     for value in values.tolist():

@@ -30,7 +30,7 @@ def kernel(text: str, block: int) -> tuple[list[int], list[list[int]], list[list
 
 @settings(deadline=None)  # the first example compiles
 @given(st.text(_ALPHABET, max_size=120), st.integers(8, 40))
-def test_the_kernel_is_the_reference(text: str, block: int) -> None:
+def test_the_kernel_equals_the_reference(text: str, block: int) -> None:
     folded, grams, words = kernel(text, block)
     assert folded == reference.fold(text)
     assert list(chain(*grams)) == reference.grams(folded)
@@ -40,7 +40,7 @@ def test_the_kernel_is_the_reference(text: str, block: int) -> None:
 
 @settings(deadline=None)
 @given(st.text(_ALPHABET, max_size=120), st.integers(1, 40))
-def test_places_are_where_characters_begin(text: str, stride: int) -> None:
+def test_byte_offsets_are_those_of_the_characters(text: str, stride: int) -> None:
     raw = np.frombuffer(text.encode() + b"!", np.uint8)
     out, where = np.zeros(len(raw), np.int32), np.full(len(raw), -1, np.int64)
     n, _ = fold(raw, 0, len(raw) - 1, FOLD, stride, out, where)
@@ -52,7 +52,7 @@ def test_places_are_where_characters_begin(text: str, stride: int) -> None:
 
 @settings(deadline=None)
 @given(st.text(_ALPHABET, max_size=120))
-def test_kinds_and_how_many_there_are(text: str) -> None:
+def test_kinds_and_their_counts_equal_the_reference(text: str) -> None:
     folded = reference.fold(text)
     kind, counts = np.zeros(len(folded), np.uint8), np.full(6, 7, np.int64)
     spaces = kinds_of(np.array(folded, np.int32), len(folded), KIND, kind, counts)

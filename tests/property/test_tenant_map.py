@@ -26,9 +26,7 @@ def seen(kept: TenantLru[int, int]) -> object:
 
 
 @given(OPS, st.integers(1, 40))
-def test_it_never_holds_more_than_its_capacity_and_its_counts_are_those_of_its_entries(
-    ops: list[Op], capacity: int
-) -> None:
+def test_size_and_weight_match_the_entries_and_never_exceed_the_capacity(ops: list[Op], capacity: int) -> None:
     kept = TenantLru[int, int](capacity)
     for op in ops:
         apply(kept, op)
@@ -37,7 +35,7 @@ def test_it_never_holds_more_than_its_capacity_and_its_counts_are_those_of_its_e
 
 
 @given(OPS, st.integers(8, 200))
-def test_its_weights_together_never_exceed_its_capacity(ops: list[Op], capacity: int) -> None:
+def test_the_total_weight_never_exceeds_the_capacity(ops: list[Op], capacity: int) -> None:
     kept = TenantLru[int, int](capacity, weigh=lambda value: value)
     for op in ops:
         apply(kept, op)
@@ -58,7 +56,7 @@ def test_a_tenant_at_or_below_its_share_loses_nothing(ops: list[Op], capacity: i
 
 
 @given(OPS, OPS, st.integers(1, 40))
-def test_it_is_continued_from_its_state(first: list[Op], then: list[Op], capacity: int) -> None:
+def test_a_restored_map_continues_bit_equal(first: list[Op], then: list[Op], capacity: int) -> None:
     kept, again = TenantLru[int, int](capacity), TenantLru[int, int](capacity)
     for op in first:
         apply(kept, op)
@@ -70,7 +68,7 @@ def test_it_is_continued_from_its_state(first: list[Op], then: list[Op], capacit
 
 
 @given(st.lists(st.integers(0, 30), max_size=200), st.integers(1, 7))
-def test_of_a_single_tenant_a_small_one_is_an_ordinary_lru_map(keys: list[int], capacity: int) -> None:
+def test_a_small_map_of_one_tenant_is_an_ordinary_lru_map(keys: list[int], capacity: int) -> None:
     kept, plain = TenantLru[int, int](capacity), list[int]()
     for key in keys:
         kept.get_or_create("t", key, int)
@@ -79,12 +77,12 @@ def test_of_a_single_tenant_a_small_one_is_an_ordinary_lru_map(keys: list[int], 
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 200))
-def test_the_fair_share_fills_the_room(held: list[int], room: int) -> None:
-    level, left = fair_share(held, room)
-    used = sum(min(weight, level) for weight in held)
-    assert used + left == room or (level == max(held) and used <= room)
-    if level < max(held):
-        assert left < sum(weight > level for weight in held)
+def test_the_fair_share_uses_the_whole_capacity(weights: list[int], capacity: int) -> None:
+    share, remainder = fair_share(weights, capacity)
+    used = sum(min(weight, share) for weight in weights)
+    assert used + remainder == capacity or (share == max(weights) and used <= capacity)
+    if share < max(weights):
+        assert remainder < sum(weight > share for weight in weights)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ def test_the_fair_share_fills_the_room(held: list[int], room: int) -> None:
         ([[1, 1, 1, 0]], [1]),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused(tenants: list[list[str | int]], keys: list[int]) -> None:
+def test_a_state_that_does_not_fit_is_rejected(tenants: list[list[str | int]], keys: list[int]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
         TenantLru[int, int](4).restore(tenants, keys, keys)
 

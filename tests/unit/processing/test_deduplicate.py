@@ -20,10 +20,10 @@ def event(number: int = 0, **more: Any) -> tuple[LLMEvent, bytes]:
 
 
 @given(st.lists(st.integers(0, 12), max_size=80), st.integers(1, 8))
-def test_it_knows_exactly_the_last_different_events(numbers: list[int], size: int) -> None:
-    repeats, last = Deduplicator(size), list[int]()
+def test_exactly_the_last_distinct_events_are_remembered(numbers: list[int], size: int) -> None:
+    deduplicator, last = Deduplicator(size), list[int]()
     for number in numbers:
-        assert repeats.is_duplicate(*event(number)) == (number in last)
+        assert deduplicator.is_duplicate(*event(number)) == (number in last)
         if number not in last:
             last = [*last, number][-size:]
 
@@ -32,37 +32,37 @@ def test_it_knows_exactly_the_last_different_events(numbers: list[int], size: in
     "change",
     [{"tenant": "u"}, {"app": "b"}, {"time": "2026-01-01T00:00:01Z"}, {"kind": "request"}, {"event_id": "other"}],
 )
-def test_what_differs_in_a_part_of_its_identity_is_another_event(change: dict[str, Any]) -> None:
-    repeats = Deduplicator(10)
-    assert not repeats.is_duplicate(*event())
-    assert not repeats.is_duplicate(*event(**change))
+def test_events_that_differ_in_one_key_are_distinct(change: dict[str, Any]) -> None:
+    deduplicator = Deduplicator(10)
+    assert not deduplicator.is_duplicate(*event())
+    assert not deduplicator.is_duplicate(*event(**change))
 
 
-def test_parts_of_an_identity_do_not_run_into_each_other() -> None:
-    repeats = Deduplicator(10)
-    assert not repeats.is_duplicate(*event(tenant="ab", app="c"))
-    assert not repeats.is_duplicate(*event(tenant="a", app="bc"))
+def test_the_parts_of_an_identity_are_separated() -> None:
+    deduplicator = Deduplicator(10)
+    assert not deduplicator.is_duplicate(*event(tenant="ab", app="c"))
+    assert not deduplicator.is_duplicate(*event(tenant="a", app="bc"))
 
 
-def test_parts_of_a_call_are_told_apart_by_their_bytes() -> None:
-    repeats = Deduplicator(10)
-    asked: dict[str, Any] = {
+def test_fragments_of_a_call_are_identified_by_their_bytes() -> None:
+    deduplicator = Deduplicator(10)
+    request: dict[str, Any] = {
         "kind": "fragment",
         "fragments": ["messages"],
         "messages": [{"role": "user", "content": "one"}],
     }
-    assert not repeats.is_duplicate(*event(**asked))
-    assert not repeats.is_duplicate(*event(**asked | {"messages": [{"role": "user", "content": "two"}]}))
-    assert repeats.is_duplicate(*event(**asked))
+    assert not deduplicator.is_duplicate(*event(**request))
+    assert not deduplicator.is_duplicate(*event(**request | {"messages": [{"role": "user", "content": "two"}]}))
+    assert deduplicator.is_duplicate(*event(**request))
 
 
-def test_one_of_size_zero_takes_every_event_for_new() -> None:
-    repeats = Deduplicator(0)
-    assert not any(repeats.is_duplicate(*event()) for _ in range(3))
+def test_size_zero_disables_deduplication() -> None:
+    deduplicator = Deduplicator(0)
+    assert not any(deduplicator.is_duplicate(*event()) for _ in range(3))
 
 
 @given(st.lists(st.integers(0, 12), max_size=40), st.lists(st.integers(0, 12), max_size=40), st.integers(1, 8))
-def test_a_restored_one_goes_on(before: list[int], after: list[int], size: int) -> None:
+def test_a_restored_deduplicator_continues(before: list[int], after: list[int], size: int) -> None:
     first, second = Deduplicator(size), Deduplicator(size)
     for number in before:
         first.is_duplicate(*event(number))
@@ -72,7 +72,7 @@ def test_a_restored_one_goes_on(before: list[int], after: list[int], size: int) 
     assert (ours["dropped"], bytes(ours["names"].data)) == (theirs["dropped"], bytes(theirs["names"].data))  # type: ignore[union-attr]
 
 
-def test_a_smaller_one_restores_the_newest() -> None:
+def test_a_smaller_deduplicator_restores_the_newest_events() -> None:
     large, small = Deduplicator(10), Deduplicator(2)
     for number in range(6):
         large.is_duplicate(*event(number))
@@ -83,6 +83,6 @@ def test_a_smaller_one_restores_the_newest() -> None:
 @pytest.mark.parametrize(
     "state", [{}, {"names": 3, "dropped": 0}, {"names": np.zeros(2), "dropped": 0}, {"names": np.zeros(0, np.uint64)}]
 )
-def test_a_state_that_does_not_fit_is_an_error(state: dict[str, Any]) -> None:
+def test_a_state_that_does_not_fit_is_rejected(state: dict[str, Any]) -> None:
     with pytest.raises(StateError):
         Deduplicator(3).restore(state)

@@ -40,7 +40,7 @@ def test_a_joined_call_is_a_valid_event() -> None:
     assert LLMEvent.model_validate_json(call.model_dump_json(exclude_unset=True)).text("response") == "r"
 
 
-def test_a_half_whose_other_half_does_not_come_is_given_up_in_event_time() -> None:
+def test_an_unmatched_half_expires_in_event_time() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(half("request", "c", 0, **REQUEST))
     assert joiner.add(half("call", "other", 59)) == [half("call", "other", 59)]
@@ -52,7 +52,7 @@ def test_a_half_whose_other_half_does_not_come_is_given_up_in_event_time() -> No
 
 
 @pytest.mark.parametrize("kind", ["call", "request"])
-def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wait_for_ever(kind: str) -> None:
+def test_an_event_from_the_far_future_changes_no_expiry(kind: str) -> None:
     joiner = Joiner(10, 60_000)
 
     def add(event: LLMEvent) -> list[str]:
@@ -68,12 +68,13 @@ def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wai
     assert add(half("call", "other", 61)) == [*given_up, "other"]
 
 
-def test_no_scope_ends_the_waiting_of_another_but_by_the_brokers_time() -> None:
-    joiner, begin = Joiner(10, 60_000), event_time_ms(half("call", "c"))
+def test_another_scope_expires_halves_by_broker_time_only() -> None:
+    joiner, start_ms = Joiner(10, 60_000), event_time_ms(half("call", "c"))
 
     def add(event: LLMEvent, broker: int) -> list[str]:
         return [
-            e.call_id for e in joiner.add(event, bounded_time(event_time_ms(event), broker and begin + broker, 300_000))
+            e.call_id
+            for e in joiner.add(event, bounded_time(event_time_ms(event), broker and start_ms + broker, 300_000))
         ]
 
     add(half("request", "c", 0, **REQUEST), 0)
@@ -87,7 +88,7 @@ def test_no_scope_ends_the_waiting_of_another_but_by_the_brokers_time() -> None:
     assert [e.call_id for e in again.add(half("call", "mine", 60))] == ["c", "mine"]
 
 
-def test_halves_further_apart_than_any_call_lasts_have_no_latency() -> None:
+def test_halves_more_than_a_day_apart_have_no_latency() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(half("request", "c", 0, **REQUEST))
     response = half("response", "c", 1, **RESPONSE)
@@ -95,7 +96,7 @@ def test_halves_further_apart_than_any_call_lasts_have_no_latency() -> None:
     assert call.latency_ms is None
 
 
-def test_memory_is_bounded_by_count_and_by_bytes() -> None:
+def test_pending_halves_are_bounded_by_count_and_by_bytes() -> None:
     joiner = Joiner(3, 60_000)
     out = [e.call_id for i in range(10) for e in joiner.add(half("request", f"c{i}"))]
     assert (joiner.pending, out) == (3, [f"c{i}" for i in range(7)])
@@ -112,7 +113,7 @@ def test_the_same_half_twice_counts_once() -> None:
     assert joiner.counts.duplicates == 1
 
 
-def test_a_restored_joiner_goes_on() -> None:
+def test_a_restored_joiner_continues() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(half("request", "c", 0, **REQUEST))
     again = Joiner(10, 60_000)
@@ -121,6 +122,6 @@ def test_a_restored_joiner_goes_on() -> None:
     assert again.state() == joiner.state()
 
 
-def test_a_state_that_does_not_fit_is_an_error() -> None:
+def test_a_state_that_does_not_fit_is_rejected() -> None:
     with pytest.raises(StateError):
         Joiner(10, 60_000).restore({"waiting": 3})

@@ -19,7 +19,7 @@ from tests.timing import Timed, moved
 from tests.traffic import events
 
 
-class Said(NamedTuple):
+class Signal(NamedTuple):
     flag: bool
     grounding: float | None = None
 
@@ -30,20 +30,20 @@ def event(second: int, **more: Any) -> LLMEvent:
     return LLMEvent.model_validate(base | more)
 
 
-def test_a_window_counts_what_fell_into_it() -> None:
+def test_a_window_counts_its_events() -> None:
     aggregator = Aggregator(0, 3)
     usage = {"input_tokens": 10, "output_tokens": 5, "cached_tokens": 2, "reasoning_tokens": 1}
-    said = [{"content": "I'm sorry, but I cannot help with that."}]
+    choices = [{"content": "I'm sorry, but I cannot help with that."}]
     chunk = Chunk(
         [
-            event(1, usage=usage, cost_usd=0.1, latency_ms=100, ttft_ms=10, choices=said),
+            event(1, usage=usage, cost_usd=0.1, latency_ms=100, ttft_ms=10, choices=choices),
             event(2, cost_usd=0.2, latency_ms=100, error={"type": "timeout"}),
         ],
         np.array([7, 9]),
     )
-    signals: dict[str, list[Said | None]] = {
-        "injection": [Said(flag=True), None],
-        "hallucination": [Said(True, 0.99), Said(False)],
+    signals: dict[str, list[Signal | None]] = {
+        "injection": [Signal(flag=True), None],
+        "hallucination": [Signal(True, 0.99), Signal(False)],
     }
     assert aggregator.add(chunk, signals) == []
     (row,) = aggregator.updated_windows()
@@ -59,7 +59,7 @@ def starts(closed: list[WindowRow]) -> list[str]:
     return [window.row()["window_start"][11:16] for window in closed]
 
 
-def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
+def test_a_window_closes_after_its_end_plus_the_lateness() -> None:
     aggregator, timed = Aggregator(60_000, 0), Timed()
     assert aggregator.add(timed.chunk([*[event(5)] * 7, event(60), event(119)]), {}) == []
     (closed,) = aggregator.add(timed.chunk([event(120)]), {})
@@ -70,7 +70,7 @@ def test_a_window_closes_when_time_is_past_its_end_and_the_lateness() -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_an_event_from_the_far_future_is_counted_at_the_brokers_time_and_closes_nothing(first: bool) -> None:
+def test_an_event_from_the_far_future_counts_at_broker_time_and_closes_no_window(first: bool) -> None:
     aggregator, timed = Aggregator(0, 0), Timed()
     far = LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})
     calls = [*[event(5)] * 40, *[far] * 500][:: -1 if first else 1]
@@ -85,8 +85,8 @@ def test_an_event_from_the_far_future_is_counted_at_the_brokers_time_and_closes_
 
 @pytest.mark.parametrize(("app", "ahead_s"), [("other", 3600), ("a", 250)])
 @pytest.mark.parametrize("in_a_row", [1, 40, 200])
-def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int, app: str, ahead_s: int) -> None:
-    """Of another scope, or of the same where the broker's time is known."""
+def test_a_host_with_a_wrong_clock_makes_no_event_late(in_a_row: int, app: str, ahead_s: int) -> None:
+    """This holds for another scope, and for the same scope if the broker time is known."""
     aggregator, timed = Aggregator(0, 0), Timed()
     for k in range(300):
         wrong = [event(ahead_s + k, app=app)] * in_a_row if k and k % in_a_row == 0 else []
@@ -96,14 +96,14 @@ def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int, app: str, ah
 
 
 @pytest.mark.parametrize("pause_s", [3600, 5 * 86_400])
-def test_a_stream_that_goes_on_after_a_pause_is_followed(pause_s: int) -> None:
+def test_a_stream_that_continues_after_a_pause_is_counted(pause_s: int) -> None:
     aggregator, timed = Aggregator(60_000, 0), Timed()
     aggregator.add(timed.chunk([event(5)]), {})
     closed = aggregator.add(timed.chunk([moved(event(k), pause_s) for k in range(3)]), {})
     assert starts(closed) == ["00:00"]
 
 
-def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
+def test_replayed_history_is_counted_next_to_a_live_scope() -> None:
     aggregator, timed = Aggregator(60_000, 0), Timed()
     broker = event_time_ms(moved(event(0), 30 * 86_400))
     for k in range(0, 3600, 60):
@@ -126,7 +126,7 @@ def test_open_windows_are_bounded_and_every_event_is_counted_once() -> None:
     assert aggregator.overflow == sum(row["events"] for row in rows if OTHER in row.values()) > 0
 
 
-def test_versions_beyond_the_bound_of_a_scope_are_counted_as_other() -> None:
+def test_segments_beyond_the_bound_of_a_scope_count_as_other() -> None:
     aggregator = Aggregator(10**9, 0, scope_windows_max=20)
     aggregator.add(Chunk([event(1, app="calm")]), {})
     versions = [event(60 * (k % 3), app="wild", prompt_version=f"v{k}") for k in range(300)]
@@ -140,7 +140,7 @@ def test_versions_beyond_the_bound_of_a_scope_are_counted_as_other() -> None:
     assert (len(rows), sum(row["events"] for row in other)) == (1 + 20 + 3, 280)
 
 
-def test_scopes_beyond_those_that_may_begin_in_a_minute_are_counted_as_other() -> None:
+def test_new_scopes_beyond_the_limit_per_minute_count_as_other() -> None:
     aggregator = Aggregator(10**9, 0, new_scopes_max=10)
     calls = [event(k // 50, tenant=f"tenant{k}") for k in range(100)] + [event(60, tenant="late")]
     rows = counted(aggregator, aggregator.add(Chunk(calls), {}))
@@ -148,24 +148,24 @@ def test_scopes_beyond_those_that_may_begin_in_a_minute_are_counted_as_other() -
     assert len(rows) == 10 + 1 + 1
 
 
-def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes() -> None:
-    aggregator, timed, begin = Aggregator(60_000, 0), Timed(), event_time_ms(event(0))
-    aggregator.add(timed.chunk([event(5), event(65)], [begin, begin]), {})
+def test_an_idle_scope_is_closed_and_its_windows_never_change() -> None:
+    aggregator, timed, start_ms = Aggregator(60_000, 0), Timed(), event_time_ms(event(0))
+    aggregator.add(timed.chunk([event(5), event(65)], [start_ms, start_ms]), {})
     other = [event(5, app="other")]
-    assert aggregator.add(timed.chunk(other, [begin + IDLE_MS - 1]), {}) == []
-    assert starts(aggregator.add(timed.chunk(other, [begin + IDLE_MS]), {})) == ["00:00", "00:01"]
+    assert aggregator.add(timed.chunk(other, [start_ms + IDLE_MS - 1]), {}) == []
+    assert starts(aggregator.add(timed.chunk(other, [start_ms + IDLE_MS]), {})) == ["00:00", "00:01"]
     restored = Aggregator(60_000, 0)
     restored.restore(aggregator.state())
     for each in (aggregator, restored):
         # It sends what it could not send meanwhile.
-        each.add(timed.chunk([event(k) for k in (66, 125, 185)], [begin + 2 * IDLE_MS] * 3), {})
+        each.add(timed.chunk([event(k) for k in (66, 125, 185)], [start_ms + 2 * IDLE_MS] * 3), {})
         mine = {
             row["window_start"][11:16]: row["events"] for row in each.updated_windows(force=True) if row["app"] == "a"
         }
         assert (each.late, mine) == (1, {"00:02": 1, "00:03": 1})
 
 
-def test_scopes_are_bounded_and_what_was_closed_stays_closed() -> None:
+def test_scopes_are_bounded_and_closed_windows_stay_closed() -> None:
     aggregator = Aggregator(60_000, 0, scopes_max=4)
     closed = aggregator.add(Chunk([event(1, app=f"app{k}") for k in range(10)]), {})
     assert [window.segment.app for window in closed] == [f"app{k}" for k in range(6)]
@@ -174,7 +174,7 @@ def test_scopes_are_bounded_and_what_was_closed_stays_closed() -> None:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(0, 7))
-def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> None:
+def test_results_do_not_depend_on_chunks_and_restores(cuts: list[int], restart: int) -> None:
     calls = [LLMEvent.model_validate(e | {"kind": "call"}) for e in events(200, step_ms=2000)]
     whole = Aggregator(30_000, 0)
     expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.updated_windows(force=True))
@@ -193,13 +193,13 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
     assert all(window.row() == row for window, row in got)
 
 
-def test_a_state_that_does_not_fit_is_an_error() -> None:
+def test_a_state_that_does_not_fit_is_rejected() -> None:
     with pytest.raises(StateError):
         Aggregator(0, 0).restore({"windows": 1})
 
 
 @given(st.floats(1.0001, 1e12))
-def test_a_bucket_stands_for_its_values_within_two_percent(value: float) -> None:
+def test_a_bucket_value_is_within_two_percent_of_its_values(value: float) -> None:
     assert abs(bucket_value(bucket(value)) - value) <= 0.0201 * value
 
 

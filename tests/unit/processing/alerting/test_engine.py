@@ -19,7 +19,7 @@ from schemas.rules import RuleSet
 from tests.timing import Timed
 
 
-class Said(NamedTuple):
+class Signal(NamedTuple):
     score: float
     flag: bool = False
 
@@ -37,8 +37,8 @@ def event(second: int, **more: Any) -> LLMEvent:
 def run(
     engine: AlertEngine, calls: list[LLMEvent], scores: list[float] | None = None, at: int = 0
 ) -> list[dict[str, Any]]:
-    said = {"injection": [Said(s) for s in scores]} if scores else {}
-    rows = engine.process(Chunk(calls, np.arange(at, at + len(calls))), said, [])
+    signals = {"injection": [Signal(s) for s in scores]} if scores else {}
+    rows = engine.process(Chunk(calls, np.arange(at, at + len(calls))), signals, [])
     for row in rows:
         Alert.model_validate(row)
     return rows
@@ -48,7 +48,7 @@ def states(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(r["state"], r["changed_at"][11:19]) for r in rows]
 
 
-def test_an_event_above_the_level_fires_once_and_resolves_when_quiet() -> None:
+def test_an_event_above_the_threshold_fires_once_and_resolves_without_another() -> None:
     engine = AlertEngine(rules(type="event", metric="injection.score", threshold=0.9, window_s=60, cooldown_s=100), 0)
     rows = run(engine, [event(s) for s in (0, 1, 2, 61, 63, 100)], [0.95, 0.99, 0.1, 0.1, 0.1, 0.95])
     assert states(rows) == [("firing", "00:00:00"), ("resolved", "00:01:01")]
@@ -56,32 +56,32 @@ def test_an_event_above_the_level_fires_once_and_resolves_when_quiet() -> None:
     assert rows[0]["alert_id"] == rows[1]["alert_id"]
 
 
-def test_an_alert_ends_though_the_stream_paused_for_days() -> None:
+def test_an_alert_resolves_after_a_pause_of_days() -> None:
     engine = AlertEngine(rules(type="event", metric="injection.score", threshold=0.9, window_s=60), 0)
     run(engine, [event(0)], [0.95])
     later = [event(k).model_copy(update={"time": event(k).time + timedelta(days=3)}) for k in range(3)]
     assert states(run(engine, later)) == [("resolved", "00:00:00")]
 
 
-def test_an_alert_of_a_silent_scope_ends_by_the_brokers_time_and_by_nothing_that_others_say() -> None:
+def test_an_alert_of_an_idle_scope_resolves_by_broker_time_only() -> None:
     engine = AlertEngine(rules(type="event", metric="injection.score", threshold=0.9, window_s=60), 0)
-    timed, begin = Timed(), event_time_ms(event(0))
-    said = {"injection": [Said(0.95)]}
-    assert states(engine.process(timed.chunk([event(0)], [begin + 500]), said, [])) == [("firing", "00:00:00")]
+    timed, start_ms = Timed(), event_time_ms(event(0))
+    signals = {"injection": [Signal(0.95)]}
+    assert states(engine.process(timed.chunk([event(0)], [start_ms + 500]), signals, [])) == [("firing", "00:00:00")]
     others = [event(k, app="other").model_copy(update={"event_id": f"o{k}"}) for k in (3600, 7200)]
-    assert engine.process(timed.chunk(others, [begin + 1_000, begin + 60_499]), {}, []) == []
-    assert states(engine.process(timed.chunk(others[:1], [begin + 60_500]), {}, [])) == [("resolved", "00:01:00")]
+    assert engine.process(timed.chunk(others, [start_ms + 1_000, start_ms + 60_499]), {}, []) == []
+    assert states(engine.process(timed.chunk(others[:1], [start_ms + 60_500]), {}, [])) == [("resolved", "00:01:00")]
 
 
-def test_what_is_dated_ahead_pushes_nothing_out_of_a_window() -> None:
+def test_an_event_dated_ahead_pushes_no_event_out_of_a_window() -> None:
     engine = AlertEngine(rules(type="count", metric="error", threshold=3, window_s=60, min_events=1), 0)
-    timed, begin = Timed(), event_time_ms(event(0))
+    timed, start_ms = Timed(), event_time_ms(event(0))
     failed = [event(s, error={"type": "x"}) for s in (0, 299, 1, 2)]
-    rows = engine.process(timed.chunk(failed, [begin + 5_000] * 4), {}, [])
+    rows = engine.process(timed.chunk(failed, [start_ms + 5_000] * 4), {}, [])
     assert [row["state"] for row in rows] == ["firing"]
 
 
-def test_after_the_cool_down_it_may_fire_again_as_another_alert() -> None:
+def test_a_rule_fires_again_as_another_alert_after_the_cool_down() -> None:
     engine = AlertEngine(rules(type="event", metric="injection.score", threshold=0.9, window_s=60, cooldown_s=100), 0)
     rows = run(engine, [event(s) for s in (0, 70, 165, 175)], [0.95, 0.1, 0.95, 0.95])
     assert states(rows) == [("firing", "00:00:00"), ("resolved", "00:01:10"), ("firing", "00:02:55")]
@@ -89,7 +89,7 @@ def test_after_the_cool_down_it_may_fire_again_as_another_alert() -> None:
     assert rows[0]["alert_id"] != rows[2]["alert_id"]
 
 
-def test_a_rate_fires_above_and_resolves_below_its_own_level() -> None:
+def test_a_rate_fires_above_the_threshold_and_resolves_below_the_resolve_threshold() -> None:
     engine = AlertEngine(
         rules(type="rate", metric="error", threshold=0.5, resolve_threshold=0.2, window_s=100, min_events=4), 0
     )
@@ -110,7 +110,7 @@ def test_a_quantile_fires_when_enough_values_are_above() -> None:
     assert row["value"] == pytest.approx(2000, rel=0.03)
 
 
-def test_a_count_counts_in_its_window_only() -> None:
+def test_a_count_covers_its_window_only() -> None:
     engine = AlertEngine(rules(type="count", metric="error", threshold=2, window_s=10, min_events=1), 0)
     failed: dict[str, Any] = {"error": {"type": "x"}}
     assert run(engine, [event(i, **failed) for i in range(0, 60, 6)]) == []
@@ -136,7 +136,7 @@ def test_a_change_fires_with_its_evidence() -> None:
     assert AlertEngine(rules(type="change", metric="injection.rate"), 2).process(chunk, {}, [change]) == []
 
 
-def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
+def test_a_resolved_change_says_that_the_level_may_still_be_elevated() -> None:
     engine = AlertEngine(rules(type="change", metric="*", window_s=60), 0)
     change = ChangePoint(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
     (fired,) = engine.process(Chunk([event(0)]), {}, [change])
@@ -150,10 +150,10 @@ def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
 
 
 @pytest.mark.parametrize(("levels", "collects"), [((0.0, 0.3), True), ((0.3, 0.0), False)])
-def test_while_a_risen_rate_fires_flagged_events_are_its_evidence(levels: tuple[float, float], collects: bool) -> None:
-    def calls(first: int, n: int) -> tuple[Chunk, dict[str, list[Said]]]:
+def test_flagged_events_become_evidence_of_a_firing_rise(levels: tuple[float, float], collects: bool) -> None:
+    def calls(first: int, n: int) -> tuple[Chunk, dict[str, list[Signal]]]:
         events = [event(first + k) for k in range(n)]
-        return Chunk(events, np.arange(first, first + n)), {"injection": [Said(0.9, k % 2 == 0) for k in range(n)]}
+        return Chunk(events, np.arange(first, first + n)), {"injection": [Signal(0.9, k % 2 == 0) for k in range(n)]}
 
     ruled = rules(type="change", metric="injection.rate", window_s=300)
     engine = AlertEngine(ruled, 0)
@@ -163,7 +163,7 @@ def test_while_a_risen_rate_fires_flagged_events_are_its_evidence(levels: tuple[
     other = AlertEngine(ruled, 0)
     other.restore(engine.state())
     other.process(
-        Chunk([event(60).model_copy(update={"app": "b"})], np.array([60])), {"injection": [Said(0.9, True)]}, []
+        Chunk([event(60).model_copy(update={"app": "b"})], np.array([60])), {"injection": [Signal(0.9, True)]}, []
     )
     other.process(*calls(61, 60), [])
     (ended,) = other.process(*calls(400, 1), [])
@@ -172,7 +172,7 @@ def test_while_a_risen_rate_fires_flagged_events_are_its_evidence(levels: tuple[
 
 
 @pytest.mark.parametrize(("moved", "causes"), [((0.88, 1.0), ()), ((0.0, 1.0), ("prompt version: v2 0% to 90%",))])
-def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
+def test_a_slice_is_reported_only_if_it_moved_and_no_cause_is_known(
     moved: tuple[float, float], causes: tuple[str, ...]
 ) -> None:
     facts: dict[str, Any] = {"slices": {"language=en": moved}, "causes": causes}
@@ -180,12 +180,12 @@ def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
     assert "language=en" not in summarise_change(change)
 
 
-def test_a_rule_for_one_app_leaves_the_others_alone() -> None:
+def test_a_rule_for_one_app_ignores_other_apps() -> None:
     engine = AlertEngine(rules(type="event", metric="injection.score", threshold=0.9, app="other"), 0)
     assert run(engine, [event(0)], [0.99]) == []
 
 
-def test_a_metric_that_no_event_has_is_refused_with_the_choice() -> None:
+def test_an_unknown_metric_is_rejected_with_a_suggestion() -> None:
     with pytest.raises(SettingsError) as raised:
         AlertEngine(rules(type="event", metric="injection.scor", threshold=0.9), 0)
     error = raised.value
@@ -196,7 +196,7 @@ def test_a_metric_that_no_event_has_is_refused_with_the_choice() -> None:
     st.lists(st.tuples(st.integers(0, 400), st.floats(0, 1), st.booleans()), min_size=1, max_size=60),
     st.integers(1, 59),
 )
-def test_chunks_and_restores_do_not_matter(stream: list[tuple[int, float, bool]], cut: int) -> None:
+def test_results_do_not_depend_on_chunks_and_restores(stream: list[tuple[int, float, bool]], cut: int) -> None:
     several = RuleSet.model_validate(
         {
             "rules": [
@@ -222,12 +222,12 @@ def test_chunks_and_restores_do_not_matter(stream: list[tuple[int, float, bool]]
     assert got + (run(second, calls[cut:], scores[cut:], at=cut) if calls[cut:] else []) == expected
 
 
-def test_a_state_that_does_not_fit_is_an_error() -> None:
+def test_a_state_that_does_not_fit_is_rejected() -> None:
     with pytest.raises(StateError):
         AlertEngine(RuleSet(), 0).restore({})
 
 
-def test_a_change_to_below_a_level_fires_one_that_stays_above_does_not() -> None:
+def test_a_change_fires_only_if_its_level_is_below_the_limit() -> None:
     engine = AlertEngine(rules(type="change", metric="injection.precision", below=0.7), 0)
     segment = {"tenant": "t", "app": "a"}
     levels = [ChangePoint(0, "injection.precision", segment, 0, 0, 0.9, after, 1.0) for after in (0.8, 0.65)]
@@ -236,7 +236,7 @@ def test_a_change_to_below_a_level_fires_one_that_stays_above_does_not() -> None
     assert (row["state"], row["value"], row["threshold"]) == ("firing", 0.65, 0.7)
 
 
-def test_below_is_for_changes_only() -> None:
+def test_below_requires_the_type_change() -> None:
     with pytest.raises(ValidationError) as raised:
         rules(type="event", metric="injection.score", below=0.7)
     (error,) = raised.value.errors()

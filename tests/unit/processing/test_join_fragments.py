@@ -28,9 +28,9 @@ def fragment(call: str = "c", second: int = 0, **more: Any) -> LLMEvent:
 
 
 @pytest.mark.parametrize("order", list(permutations([SPAN, MESSAGES, CHOICES])))
-def test_a_call_is_whole_as_soon_as_its_span_and_its_choices_are_there(order: tuple[dict[str, Any], ...]) -> None:
+def test_a_call_is_complete_once_its_span_and_its_choices_have_arrived(order: tuple[dict[str, Any], ...]) -> None:
     joiner = Joiner(10, 60_000)
-    released = [call for said in order for call in joiner.add(fragment(**said))]
+    released = [call for fields in order for call in joiner.add(fragment(**fields))]
     (call,) = released
     assert (call.kind, call.fragments, call.provider, call.latency_ms) == ("call", (), "openai", 800)
     assert (call.text("response"), call.choices[0].finish_reason) == ("r", "stop")
@@ -39,7 +39,7 @@ def test_a_call_is_whole_as_soon_as_its_span_and_its_choices_are_there(order: tu
     assert call.text("user") == ("q" if order[-1] is not MESSAGES else "")
 
 
-def test_a_span_that_has_all_is_released_at_once_and_its_log_records_are_dropped() -> None:
+def test_a_complete_span_is_released_at_once_and_its_log_records_are_dropped() -> None:
     joiner = Joiner(10, 60_000)
     (call,) = joiner.add(fragment(**SPAN | CHOICES | MESSAGES | {"fragments": ["span", "messages", "choices"]}))
     assert (call.kind, call.text("response")) == ("call", "r")
@@ -47,14 +47,14 @@ def test_a_span_that_has_all_is_released_at_once_and_its_log_records_are_dropped
     assert (joiner.counts.duplicates, joiner.pending) == (1, 0)
 
 
-def test_parts_of_other_tenants_do_not_meet() -> None:
+def test_fragments_of_different_tenants_are_not_joined() -> None:
     joiner = Joiner(10, 60_000)
     assert joiner.add(fragment(**SPAN)) == []
     assert joiner.add(fragment(**CHOICES | {"tenant": "other"})) == []
     assert joiner.pending == 2
 
 
-def test_parts_without_the_rest_are_judged_when_their_time_is_up() -> None:
+def test_incomplete_fragments_are_released_when_they_expire() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(fragment(**MESSAGES))
     joiner.add(fragment(second=1, **SPAN))
@@ -64,14 +64,14 @@ def test_parts_without_the_rest_are_judged_when_their_time_is_up() -> None:
     assert (joiner.counts.unmatched, joiner.counts.late) == (1, 1)
 
 
-def test_verdicts_of_both_sides_are_kept() -> None:
+def test_guardrail_verdicts_of_both_fragments_are_kept() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(fragment(**CHOICES, guardrails=[{"name": "a", "verdict": "pass"}]))
     (call,) = joiner.add(fragment(**SPAN, guardrails=[{"name": "b", "verdict": "block"}]))
     assert {v.name: v.verdict for v in call.guardrails} == {"a": "pass", "b": "block"}
 
 
-def test_a_restored_joiner_goes_on() -> None:
+def test_a_restored_joiner_continues() -> None:
     first, second = Joiner(10, 60_000), Joiner(10, 60_000)
     first.add(fragment("c", **MESSAGES))
     first.add(fragment("d", **SPAN))
