@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agents.hallucination.lexicon import SIDES, STOP_WORDS
+from agents.hallucination.lexicon import ANTONYM_CODES, STOP_WORDS
 
 Row = Mapping[str, Any]
 Edit = Callable[[Row, Sequence[Row], random.Random], str | None]
@@ -22,7 +22,7 @@ _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}")
 _CONTENT = re.compile(r"\b[a-z]{4,}\b")
 _NUMBER = re.compile(r"\b[0-9]+(?:[.,][0-9]+)*\b")
 _AUXILIARY = re.compile(r"\b(?:is|was|are|were|has|have|can|will|had|could|should|would)\b(?! not)")
-_OPPOSITE = re.compile(rf"\b(?:{'|'.join(sorted(SIDES))})\b")
+_OPPOSITE = re.compile(rf"\b(?:{'|'.join(sorted(ANTONYM_CODES))})\b")
 
 
 def edited(rows: Sequence[Row], seed: int) -> list[Row]:
@@ -80,7 +80,7 @@ def _opposite(row: Row, _others: Sequence[Row], rng: random.Random) -> str | Non
     if not places:
         return None
     place = rng.choice(places)
-    pool = sorted(word for word, side in SIDES.items() if side == SIDES[place.group()] ^ 1)
+    pool = sorted(word for word, side in ANTONYM_CODES.items() if side == ANTONYM_CODES[place.group()] ^ 1)
     return _put(text, place, rng.choice(pool)) if pool else None
 
 

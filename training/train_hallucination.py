@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from agents.base import Chunk
 from agents.common.logistic import probability
-from agents.hallucination.agent import HallucinationAgent, space_of
+from agents.hallucination.agent import HallucinationAgent, feature_spec
 from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
-from agents.hallucination.logistic_model import margins
-from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.hallucination.logistic_model import log_odds_of_rows
+from agents.hallucination.thresholds import AdaptiveThresholds, ThresholdConfig
 from agents.learning import LearningConfig
 from agents.learning.deltas import Held, Moves
 from evaluation.adapters.hallucination import as_event, feature_rows
@@ -188,7 +188,7 @@ def balance(data: Labelled) -> NDArray[np.float64]:
 
 def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     odds = np.empty(len(x))
-    margins(weights, x, odds)
+    log_odds_of_rows(weights, x, odds)
     return np.array([probability(v) for v in odds.tolist()])
 
 
@@ -245,12 +245,12 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
     lines = ["| source | shipped | after labels |", "|---|---|---|"]
     c = LearningConfig()
     base = np.empty(len(data.x))
-    margins(weights, data.x, base)
+    log_odds_of_rows(weights, data.x, base)
     for source in np.unique(data.source):
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         if len(order) < 2 * LABELS:
             continue
-        moves = Moves(space_of(weights), c.shared, c.own, c.labelled, c.tenants, c.noise)
+        moves = Moves(feature_spec(weights), c.shared, c.own, c.labelled, c.tenants, c.noise)
         for i in order[:LABELS]:
             moves.add(data.x[i], float(base[i]), Held("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
         rest = order[LABELS:]
@@ -267,8 +267,8 @@ def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> lis
     for source in np.unique(data.source):
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         y, odds = data.y[order], np.log(score[order] / (1.0 - score[order]))
-        limits = Thresholds(threshold)
-        own = np.array([limits.pass_on(("", str(source)), float(value)) for value in odds])
+        limits = AdaptiveThresholds(threshold)
+        own = np.array([limits.update(("", str(source)), float(value)) for value in odds])
         rest = np.arange(len(order)) >= len(order) // 2
         figures = [
             float(np.mean(odds[rest & (y == label)] >= limit[rest & (y == label)]))

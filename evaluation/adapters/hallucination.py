@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.hallucination.agent import HallucinationAgent, HallucinationConfig, features
+from agents.hallucination.agent import HallucinationAgent, HallucinationConfig, extract_features
 from agents.hallucination.features import FEATURES
 from agents.hallucination.signal import GroundingSignal
 from schemas.event import Choice, Document, LLMEvent, Message
@@ -60,8 +60,8 @@ def feature_rows(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float64]:
     out = np.full((len(events), len(FEATURES)), np.nan)
     for k in range(0, len(events), CHUNK):
         chunk = Chunk(events[k : k + CHUNK])
-        found = features(chunk.texts, len(chunk), HallucinationConfig())
-        for index, row, judged in zip(found.sides.events.tolist(), found.rows, found.judged, strict=True):
-            if judged:
+        features = extract_features(chunk.texts, len(chunk), HallucinationConfig())
+        for index, row, scored in zip(features.spans.events.tolist(), features.rows, features.scored, strict=True):
+            if scored:
                 out[k + index] = row
     return out
