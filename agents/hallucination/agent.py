@@ -144,7 +144,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
@@ -277,14 +277,16 @@ class HallucinationAgent:
         try:
             restored._load(state)
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"hallucination: the state does not fit ({error!r}); start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            message = f"hallucination: the state does not fit ({error!r}); start cold"
+            raise StateError(message, part="hallucination", code=code) from error
         self.learner, self._rate = restored.learner, restored._rate
         self._thresholds, self._answers = restored._thresholds, restored._answers
 
     def _load(self, state: State) -> None:
         expected = (self.version, asdict(self.config), list(FEATURES))
         if (state["version"], state["config"], list(state["features"])) != expected:  # type: ignore[arg-type]
-            raise ValueError("the state was written by another version or with other settings")
+            raise StateError("the state was written by another version or with other settings", code="settings")
         self.learner.restore(state["learner"])
         self._thresholds.restore(state["thresholds"])  # type: ignore[arg-type]
         self._answers.restore(state["answers"])  # type: ignore[arg-type]

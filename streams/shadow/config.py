@@ -58,7 +58,10 @@ def plan_of(settings: Settings) -> Plan | None:
     if beyond := sorted(n for n in names if n not in may_differ and getattr(other, n) != getattr(settings, n)):
         raise SettingsError(
             f"worker.shadow_file={path}: it differs in {', '.join(beyond)}; a shadow may differ in "
-            f"{', '.join(may_differ)}; compare the rest on history: streamgauge replay --diff"
+            f"{', '.join(may_differ)}; compare the rest on history: streamgauge replay --diff",
+            "worker.shadow_file",
+            "conflict",
+            path=path,
         )
     rules = load_rules(other.alerts.rules_file or DEFAULT_RULES)
     return Plan(path.stem, other, rules, agents_that_differ(settings, other), _mark(path, other, rules))

@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 PART = "shadow"
 """Its name in the worker's snapshot."""
-_COMPARED = ("severity", "evidence", "since")
+_COMPARED = ("severity", "evidence", "change_started_at")
 """What makes two states of one alert differ; the summary and the threshold repeat the rule."""
 
 

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
 from schemas.errors import BatchError, RecordError, RowError, StoreError
-from streams.runtime.metrics import SINK_ERRORS, SINK_REPEATS_DROPPED, SINK_ROWS
+from streams.runtime.metrics import SINK_DUPLICATES_DROPPED, SINK_ERRORS, SINK_ROWS
 from streams.sink.monthly_inserts import MONTHS_PER_INSERT, by_months
 from streams.sink.range_planner import Seen
 from streams.sink.table_rows import Row, Table, build_row
@@ -149,7 +149,7 @@ class Inserter:
                     continue
                 outcome.seen = place
             good.append((record, row))
-        SINK_REPEATS_DROPPED.inc(repeats)
+        SINK_DUPLICATES_DROPPED.inc(repeats)
         return good
 
     def _insert_or_bisect(self, table: Table, token: str, good: list[tuple[Record, Row]], outcome: Outcome) -> None:

@@ -58,16 +58,16 @@ class Marks:
 
 
 class DeadLetters:
-    """Writes records that no table takes to ``<prefix>.deadletter``, each delivery awaited."""
+    """Writes records that no table takes to ``<prefix>.dead_letters``, each delivery awaited."""
 
     def __init__(self, settings: Settings) -> None:
-        self._topic = settings.kafka.topic("deadletter")
+        self._topic = settings.kafka.topic("dead_letters")
         self._kafka = settings.kafka
         self._producer: Producer | None = None
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = Producer(self._kafka, ["deadletter"], linger_ms=0)
+        self._producer = Producer(self._kafka, ["dead_letters"], linger_ms=0)
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -86,7 +86,8 @@ class DeadLetters:
             return
         for one in bad:
             if self._producer is not None:
-                await post(self._producer, self._topic, f"{tp.topic}/{tp.partition}".encode(), dead_letter(tp, one))
+                key = f"{tp.topic}-{tp.partition}-{one.record.offset}".encode()
+                await post(self._producer, self._topic, key, dead_letter(tp, one))
 
 
 def dead_letter(tp: TopicPartition, bad: Bad) -> dict[str, Any]:

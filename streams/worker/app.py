@@ -86,7 +86,9 @@ class Worker:
         if self.error is None and not self.stopping:
             # Its own threads failed: without this the process would end with exit code 0, and nobody would look.
             reason = self.app.crash_reason
-            self.error = BrokerError(f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}")
+            self.error = BrokerError(
+                f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}", "kafka.brokers", "stopped"
+            )
         if self.error is not None:
             raise self.error
 

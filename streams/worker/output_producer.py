@@ -165,13 +165,13 @@ class Writer:
     async def _refused(self, sent: Sent) -> None:
         await self._producer.refused(sent)
         for key, value in sent.rows:
-            if sent.topic == self._topic("deadletter"):
+            if sent.topic == self._topic("dead_letters"):
                 await post(self._producer, sent.topic, key or b"", orjson.loads(value))
                 continue
             OUTPUTS_TOO_LARGE.labels(sent.topic).inc()
             origin = _origin(sent.topic, 0, value)
             made = letter(origin, _too_large(len(value), sent.topic), key, value)
-            await post(self._producer, self._topic("deadletter"), origin.name.encode(), made)
+            await post(self._producer, self._topic("dead_letters"), origin.name.encode(), made)
 
     async def _fitting(self, partition: int, topic: str, rows: Sequence[bytes]) -> list[bytes]:
         """Return scored rows that their topic takes: reduced ones, too; what cannot be reduced is dead-lettered."""
@@ -201,7 +201,7 @@ class Writer:
 
     async def _letter(self, origin: Origin, error: RecordError, key: bytes | None, raw: bytes | None) -> Sent:
         WORKER_DEAD_LETTERS.labels(error.reason).inc()
-        topic = self._topic("deadletter")
+        topic = self._topic("dead_letters")
         made = letter(origin, error, key, raw)
         payload, name = orjson.dumps(made), origin.name.encode()
         if len(payload) + len(name) > self._producer.room(topic):

@@ -18,6 +18,7 @@ from schemas.learning import Signal
 from streams.runtime.metrics import (
     AGENT_SECONDS,
     AGGREGATES_LATE,
+    DUPLICATES_DROPPED,
     FEEDBACK,
     INPUT_ISSUES,
     JOIN_LATE,
@@ -25,7 +26,6 @@ from streams.runtime.metrics import (
     JOIN_PENDING,
     LABELS,
     QUALITY,
-    REPEATS,
     SCOPES_OVERFLOW,
 )
 
@@ -66,7 +66,7 @@ class Meters:
         """Add what was counted since the last call."""
         now = _counts(pipeline)
         learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
-        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, REPEATS)
+        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, DUPLICATES_DROPPED)
         for metric, before, after in zip(metrics, self._last, now, strict=True):
             metric.inc(after - before)
         self._last = now
@@ -95,7 +95,7 @@ class Meters:
         """Show rows of live quality, of `PLACES_MAX` tenants and apps, with a fair share for each tenant."""
         for row in rows:
             place = (row["tenant"], row["app"])
-            if row["basis"] != "all":
+            if row["estimator"] != "observed":
                 continue
             if place != EVERYWHERE:
                 for _, gone, _ in self._places.put(place[0], place, True):

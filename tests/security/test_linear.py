@@ -105,10 +105,7 @@ def _places(codes: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.int64]:
     """Return the slot that each code has in an empty table."""
     tables = (hash_set.table(300, seed) for _ in codes)
     return np.array(
-        [
-            int(hash_set.add(keys, seed, code, np.int64(1)))
-            for keys, code in zip(tables, codes[:, 0], strict=True)
-        ]
+        [int(hash_set.add(keys, seed, code, np.int64(1))) for keys, code in zip(tables, codes[:, 0], strict=True)]
     )
 
 
