@@ -34,7 +34,7 @@ from river.drift.binary import HDDMA, HDDMW
 
 from agents.base import Chunk
 from agents.drift import DriftConfig
-from agents.drift.columns import columns
+from agents.drift.columns import extract_columns
 from evaluation.adapters.drift import as_event, changes_of
 from evaluation.eval_drift import REFUSAL, before, scalar_alarms, streams, synthetic
 
@@ -225,7 +225,7 @@ def _texts(data: Path) -> dict[int, list[str]]:
 
 def _embedded(given: Sequence[str]) -> Vector:
     chunk = Chunk([as_event(text, i) for i, text in enumerate(given)])
-    return columns(chunk, 1024).vectors
+    return extract_columns(chunk, 1024).vectors
 
 
 def sea(seed: int, *, changed: bool) -> Stream:

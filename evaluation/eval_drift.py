@@ -23,12 +23,22 @@ import numpy as np
 from agents.base import Chunk
 from agents.common.flag_rate import RateCusum
 from agents.drift import DriftAgent, DriftConfig, adwin
-from agents.drift.alarm_report import OF_TEXT
+from agents.drift.alarm_report import TEXT_FEATURES
 from agents.drift.calibration import calibrate
 from agents.drift.chunk_kernel import advance
 from agents.drift.columns import Columns
-from agents.drift.control_limits import limits
-from agents.drift.layout import CATEGORIES, FIRST_USUAL, NAME_BYTES, OUTPUT, SCALARS, SEGMENT, SIGNALS, TEXT, pool_of
+from agents.drift.control_limits import control_limits
+from agents.drift.layout import (
+    CATEGORIES,
+    FIRST_CATEGORICAL,
+    NAME_BYTES,
+    OUTPUT,
+    SCALARS,
+    SEGMENT,
+    SIGNALS,
+    TEXT,
+    empty_pool,
+)
 from agents.drift.word_embedding import DIMENSIONS
 from evaluation.adapters.drift import changes_of
 from evaluation.drift_causes import read
@@ -36,7 +46,7 @@ from schemas.event import LLMEvent
 
 Rows = list[dict[str, Any]]
 FLAG_RATES = (0.03, 0.01)
-WORDED = {SIGNALS[feature] for feature in OF_TEXT}
+WORDED = {SIGNALS[feature] for feature in TEXT_FEATURES}
 LATENCY, REFUSAL = SCALARS.index("latency_ms"), SCALARS.index("refusal")
 
 
@@ -85,7 +95,7 @@ def _say(what: str, stated: int, monitored: int, signals: Counter[str]) -> None:
 def synthetic(n: int, seed: int, shift: float = 0.0, at: int = 0, feature: int = 2) -> Columns:
     """Events without text: seven log-normal values, two flags, three categories; one value shifted from ``at`` on."""
     rng = np.random.default_rng(seed)
-    scalars = np.full((n, FIRST_USUAL), np.nan)
+    scalars = np.full((n, FIRST_CATEGORICAL), np.nan)
     scalars[:, :7] = 5.0 + 0.5 * rng.standard_normal((n, 7))
     scalars[:, REFUSAL : REFUSAL + 2] = rng.random((n, 2)) < FLAG_RATES
     scalars[at:, feature] += 0.5 * shift if feature < REFUSAL else 0.0
@@ -113,16 +123,16 @@ def _wavy(data: Columns, correlation: float) -> Columns:
 
 def scalar_alarms(data: Columns, config: DriftConfig) -> Iterator[tuple[int, str]]:
     """Index and signal of each alarm of one segment."""
-    rows, pool, n, alarm, at = np.zeros(1, SEGMENT), pool_of(1), len(data.times), np.zeros(3), 0
+    rows, pool, n, alarm, at = np.zeros(1, SEGMENT), empty_pool(1), len(data.times), np.zeros(3), 0
     owner, distances, strange = np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.bool_)
-    work, bounds = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT))), limits(config)
+    work, bounds = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT))), control_limits(config)
     while (at := advance(at, n, rows, pool, owner, data, bounds, work, distances, strange, alarm)) < n:
         if alarm[0] == 0.0:
             calibrate(rows[0], pool, bounds)
         else:
             yield at, SIGNALS[int(alarm[1])] + (" (ADWIN)" if alarm[2] == 2 else "")
             rows[0] = np.zeros((), SEGMENT)
-            pool = pool_of(1)
+            pool = empty_pool(1)
         at += 1
 
 
@@ -293,11 +303,11 @@ def calibration(_: Path) -> None:
     """Milliseconds of the calibration of one segment with all features."""
     took = []
     for seed in range(9):
-        data, rng, bounds = synthetic(900, seed), np.random.default_rng(seed), limits(DriftConfig())
+        data, rng, bounds = synthetic(900, seed), np.random.default_rng(seed), control_limits(DriftConfig())
         data.vectors[:] = 0.18 * rng.standard_normal(data.vectors.shape)
         data.first[:] = np.arange(901)
         data = data._replace(words=rng.integers(1, 2**62, 901).astype(np.uint64), spans=np.zeros((901, 2), np.int64))
-        rows, pool, alarm = np.zeros(1, SEGMENT), pool_of(1), np.zeros(3)
+        rows, pool, alarm = np.zeros(1, SEGMENT), empty_pool(1), np.zeros(3)
         owner, distances, strange = np.zeros(900, np.int64), np.zeros(900), np.zeros(900, np.bool_)
         work = (np.zeros(DIMENSIONS), np.zeros(TEXT), np.zeros(len(OUTPUT)))
         at = advance(0, 900, rows, pool, owner, data, bounds, work, distances, strange, alarm)

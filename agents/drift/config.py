@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DriftConfig:
-    """How a segment's stream is compared with its reference.
+    """Settings of `DriftAgent`.
 
     Attributes
     ----------
     events_per_false_alarm
-        Events of one segment without a change between two false alarms, over all its features together.
+        Average number of events of one app between two false alarms, over all features of the app.
     reference_events
-        Events from which a segment's reference is learned, at first and again after each change.
+        Events from which the reference of an app is learned, initially and again after each change.
     smoothing
-        Weight of one event in the slow moving average of embeddings: smaller sees smaller changes, later.
+        Weight of one event in the slow moving average of embeddings. A smaller weight detects smaller changes later.
     quick
-        The same of the quick one, which sees whole changes sooner.
+        Weight of one event in the fast moving average of embeddings, which detects large changes sooner.
     effect
-        The shift of a scalar, in standard deviations, that is found soonest.
+        Shift of a scalar, in standard deviations, that is detected soonest.
     odds_ratio
-        The same for shares (refusals, errors, the usual model): odds multiplied or divided by this.
+        Change of a share (refusals, errors, the most frequent model) that is detected soonest: the factor by which its
+        odds rise or fall.
     max_segments
-        Segments kept; the least recently seen is forgotten, and counted, when there are more.
+        Maximum number of apps. The least recently seen app is evicted, and counted, to admit another one.
     min_users
-        Users, or conversations where no user is given, who must have written a word before it is named.
+        Users (conversations where no user is given) who must have written a word before an alert names it.
     text_bytes
-        What is read of an event's text; the rest is passed over.
+        Bytes of an event's text that are read.
     """
 
     events_per_false_alarm: int = 10_000

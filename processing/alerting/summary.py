@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agents.base import Change
-from agents.drift.layout import FLAGS, USUAL
+from agents.drift.layout import BINARY, CATEGORICAL
 from schemas.rules import Rule
 
-_SHARES = frozenset(f"drift.{name}" for name in (*FLAGS, *USUAL))
+_SHARES = frozenset(f"drift.{name}" for name in (*BINARY, *CATEGORICAL))
 RATE = ".rate"
 """What the signals of rates of flags end with; before it is the name of the agent that flags."""
 
