@@ -33,7 +33,7 @@ from agents.drift.layout import (
     UNFAMILIAR,
 )
 from agents.drift.scalar_charts import ADWIN_CUT
-from agents.drift.segment_store import Examples, Key
+from agents.drift.segment_store import Examples, Scope
 from agents.drift.word_embedding import DIMENSIONS
 
 TERMS = 8
@@ -52,7 +52,7 @@ _SLICES = ("language", "model", "request_model", "prompt_version", "format", "fi
 
 
 def describe(  # noqa: PLR0913, PLR0917 - the inputs of a report
-    row: Any, index: int, alarm: Sequence[float], key: Key, examples: Examples, config: DriftConfig
+    row: Any, index: int, alarm: Sequence[float], scope: Scope, examples: Examples, config: DriftConfig
 ) -> Change:
     """Return the change of an app from its record and its alarm (ratio of statistic to limit, feature, side)."""
     score, feature, side = alarm[0], int(alarm[1]), int(alarm[2])
@@ -70,7 +70,7 @@ def describe(  # noqa: PLR0913, PLR0917 - the inputs of a report
     return Change(
         index,
         f"drift.{name}",
-        {"tenant": key[0], "app": key[1]},
+        {"tenant": scope[0], "app": scope[1]},
         offset,
         time,
         round(before, 6),

@@ -56,7 +56,8 @@ _REPLICATES, _EVENTS = 12, 512
 _TEXT_REPLICATES, _TEXT_EVENTS = 4, 2000
 _PEAKS = 64
 _PEAK_WEIGHT = 0.25
-"""Weight of the peaks in the scale of the tail; the rest is the theoretical scale, which has no sampling error."""
+"""Weight of the peaks in the scale of the tail; the remaining weight is on the theoretical scale, which has no sampling
+error."""
 _WINDOW = 32
 _MIN_RATIO, _MAX_RATIO = 0.8, 1.5
 """Bounds of a calibrated limit, as multiples of the theoretical limit."""

@@ -27,7 +27,7 @@ class DriftConfig:
     max_segments
         Maximum number of apps. The least recently seen app is evicted, and counted, to admit another one.
     min_users
-        Users (conversations where no user is given) who must have written a word before an alert names it.
+        Users (conversations without a user id) who must have written a word before an alert names it.
     text_bytes
         Bytes of an event's text that are read.
     """
@@ -44,14 +44,14 @@ class DriftConfig:
 
     def __post_init__(self) -> None:
         if self.events_per_false_alarm < 100:
-            raise ValueError(f"events_per_false_alarm: {self.events_per_false_alarm}; give at least 100")
+            raise ValueError(f"events_per_false_alarm is {self.events_per_false_alarm}; set at least 100")
         if self.reference_events < 50:
-            raise ValueError(f"reference_events: {self.reference_events}; give at least 50")
+            raise ValueError(f"reference_events is {self.reference_events}; set at least 50")
         if not 0.0 < self.smoothing <= 1.0:
-            raise ValueError(f"smoothing: {self.smoothing}; give a weight in (0, 1]")
+            raise ValueError(f"smoothing is {self.smoothing}; set a weight above 0 and at most 1")
         if not 0.0 < self.quick <= 1.0:
-            raise ValueError(f"quick: {self.quick}; give a weight in (0, 1]")
+            raise ValueError(f"quick is {self.quick}; set a weight above 0 and at most 1")
         if not 2 <= self.min_users <= 12:
-            raise ValueError(f"min_users: {self.min_users}; give 2 to 12")
+            raise ValueError(f"min_users is {self.min_users}; set 2 to 12")
         if self.max_segments < 1:
-            raise ValueError(f"max_segments: {self.max_segments}; give at least 1")
+            raise ValueError(f"max_segments is {self.max_segments}; set at least 1")

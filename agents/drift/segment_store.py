@@ -15,7 +15,7 @@ from agents.drift.record_validation import check_rows
 
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
-Key: TypeAlias = "tuple[str, str]"
+Scope: TypeAlias = "tuple[str, str]"
 FlaggedEvent: TypeAlias = "tuple[str, int]"
 Rows: TypeAlias = "NDArray[np.void]"
 
@@ -71,7 +71,7 @@ class SegmentStore:
         self.rows: Rows = np.zeros(size, SEGMENT)
         self.pool = empty_pool(min(size, BOOTSTRAP_SLOTS), bootstrap_rows)
         self.evicted_rows: list[int] = []
-        self._row_of = TenantLru[Key, int](size)
+        self._row_of = TenantLru[Scope, int](size)
         self._free: list[int] = []
         self._recent: list[tuple[str, ...]] = []
         self._flagged: list[tuple[tuple[FlaggedEvent, ...], ...]] = []
@@ -84,10 +84,10 @@ class SegmentStore:
         """Number of evicted records."""
         return self._row_of.evicted
 
-    def get_or_create(self, key: Key) -> int:
+    def get_or_create(self, scope: Scope) -> int:
         """Return the row of an app and mark the app as most recently seen; the row may be in `evicted_rows`."""
-        tenant, app = key
-        if (row := self._row_of.get(tenant, key)) is not None:
+        tenant, app = scope
+        if (row := self._row_of.get(tenant, scope)) is not None:
             return row
         tenant = intern(tenant)
         interned = (tenant, intern(app))

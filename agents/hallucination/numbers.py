@@ -12,9 +12,10 @@ _PLAIN, _BARE, _WHOLE, _ROUND, _DECADE = map(int64, range(20, 25))
 """Kinds of a number in the hash set: value without its unit, value of a number that has no unit, value with its unit,
 rounded value, decade of a year."""
 _PRIME = uint64(0x100000001B3)
-SHORTEST, LONGEST = 2, 3
-"""Figures of a rounded number; a number from a million on may be rounded to one figure."""
+MIN_FIGURES, MAX_FIGURES = 2, 3
+"""Number of figures of a rounded number; a number from a million on may also be rounded to one figure."""
 MILLION = 6
+"""Power of ten above which a number may be rounded to one figure."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -59,12 +60,12 @@ def add_number(keys, seed, span):  # type: ignore[no-untyped-def]
     n = count_figures(digits)
     if n + power + shift < 3 and power >= 0:
         return
-    for keep in range(1 if n + power + shift > MILLION else SHORTEST, min(LONGEST, n - 1) + 1):
+    for size in range(1 if n + power + shift > MILLION else MIN_FIGURES, min(MAX_FIGURES, n - 1) + 1):
         unit = 1
-        for _ in range(n - keep):
+        for _ in range(n - size):
             unit *= 10
-        short, more = trim((digits + unit // 2) // unit, power + shift + n - keep)
-        add(keys, seed, code(short, more), _ROUND)
+        rounded, shifted = trim((digits + unit // 2) // unit, power + shift + n - size)
+        add(keys, seed, code(rounded, shifted), _ROUND)
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ import numpy as np
 from agents.common.state_validation import texts, within
 from agents.common.tenant_map import TenantLru
 
-Key = tuple[str, str]
+Scope = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class AdaptiveThresholds:
     def __init__(self, base: float, config: ThresholdConfig | None = None) -> None:
         self.config = config or ThresholdConfig()
         self.base = math.log(base / (1.0 - base))
-        self._segments = TenantLru[Key, tuple[int, float]](self.config.max_segments)
+        self._segments = TenantLru[Scope, tuple[int, float]](self.config.max_segments)
 
     def __len__(self) -> int:
         return len(self._segments)
@@ -85,20 +85,21 @@ class AdaptiveThresholds:
         """Number of apps evicted to admit another app."""
         return self._segments.evicted
 
-    def update(self, key: Key, log_odds: float) -> float:
+    def update(self, scope: Scope, log_odds: float) -> float:
         """Return the threshold of an event from the app's previous events, then update it with the event's score."""
         c = self.config
-        entry = self._segments.get(key[0], key)
+        tenant, app = scope
+        entry = self._segments.get(tenant, scope)
         seen, rise = entry or (0, 0.0)
         limit = self.base + rise * seen / (seen + c.prior)
         step = max(c.step / (seen + 10.0), c.floor)
         rise += step * (1.0 - c.share) if log_odds > self.base + rise else -step * c.share
         rise = min(max(rise, 0.0), c.max_rise)
         if entry is None:
-            tenant = intern(key[0])
-            self._segments.put(tenant, (tenant, intern(key[1])), (seen + 1, rise))
+            tenant = intern(tenant)
+            self._segments.put(tenant, (tenant, intern(app)), (seen + 1, rise))
         else:
-            self._segments.replace(key[0], key, (seen + 1, rise))
+            self._segments.replace(tenant, scope, (seen + 1, rise))
         return limit
 
     def state(self) -> dict[str, Any]:
@@ -121,5 +122,5 @@ class AdaptiveThresholds:
         if (seen < 0).any() or (rise < 0.0).any() or (rise > self.config.max_rise).any():
             raise ValueError(f"a threshold has a negative count, or a rise outside 0 to {self.config.max_rise}")
         rows = zip(seen.tolist(), rise.tolist(), strict=True)
-        named = ((intern(tenant), intern(app)) for tenant, app in (texts(key, 2) for key in keys))
-        self._segments.restore(state["tenants"], named, rows)
+        scopes = ((intern(tenant), intern(app)) for tenant, app in (texts(key, 2) for key in keys))
+        self._segments.restore(state["tenants"], scopes, rows)
