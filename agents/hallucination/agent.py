@@ -25,6 +25,7 @@ from agents.hallucination.uncertainty import (
     MAX_SURPRISAL,
     SKETCH,
     AnswerHistory,
+    Uncertainty,
     mean_disagreement,
     question_key,
     token_surprisal,
@@ -90,15 +91,6 @@ class GroundingFeatures:
     evidence: NDArray[np.int64]
     worst_sentence: NDArray[np.int64]
     sketches: NDArray[np.uint64]
-
-
-@dataclass(frozen=True, slots=True)
-class Uncertainty:
-    """Uncertainty of one answer, independent of its context; the fields are those of `GroundingSignal`."""
-
-    disagreement: float | None = None
-    mean_logprob: float | None = None
-    worst_logprob: float | None = None
 
 
 _UNKNOWN_UNCERTAINTY = Uncertainty()

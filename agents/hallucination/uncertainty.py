@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
@@ -28,6 +29,15 @@ MAX_CHOICES = 8
 MAX_CHARACTERS = 4096
 """Characters of a choice that are read."""
 _SALT, _NUMBER_SALT = 31, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """Uncertainty of one answer, independent of its context; the fields are those of `GroundingSignal`."""
+
+    disagreement: float | None = None
+    mean_logprob: float | None = None
+    worst_logprob: float | None = None
 
 
 @njit(cache=True, nogil=True)

@@ -212,7 +212,7 @@ def test_korean_words_are_compared_by_their_first_characters() -> None:
 @pytest.mark.parametrize(
     "text", ["", "a", "\ud800".encode("utf-8", "replace").decode(), "\x00" * 9, "@://@", "😀" * 999]
 )
-def test_odd_text_does_not_raise(text: str) -> None:
+def test_any_text_has_a_score_between_0_and_1_or_none(text: str) -> None:
     signals = score(event(choices=(Choice(content=text),)), event(documents=(Document(text=text),)))
     assert len(signals) == 2
     assert all(signal.score is None or 0 <= signal.score <= 1 for signal in signals)
