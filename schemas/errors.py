@@ -55,8 +55,9 @@ class SettingsError(StreamgaugeError):
         The setting, dotted (``kafka.brokers``), or the option of the command (``--out``); empty where it is the whole.
     code
         ``invalid``: the value is not allowed. ``unknown``: there is no such setting, choice or version.
-        ``renamed``: the setting has another name now, see ``suggestion``. ``missing``: needed, but not set. ``conflict``: excludes another setting. ``duplicate``: present already. ``ambiguous``: fits
-        several. ``unreadable``: the file cannot be opened or made. ``malformed``: the file's content does not fit.
+        ``renamed``: the setting has another name now, see ``suggestion``. ``missing``: needed, but not set.
+        ``conflict``: excludes another setting. ``duplicate``: present already. ``ambiguous``: fits several.
+        ``unreadable``: the file cannot be opened or made. ``malformed``: the file's content does not fit.
         ``unavailable``: an address or a library cannot be used here.
     path
         The file at fault; None where there is none.
