@@ -169,7 +169,7 @@ class HallucinationAgent:
         unverified = self.learner.apply(features.rows, [chunk.events[i].tenant for i in indexes], odds)
         offsets, times = chunk.offsets.tolist(), chunk.times.tolist()
         scored: list[int] = []
-        # An app's threshold ignores the share of the score that unverified labels moved: it could be raised by them.
+        # An app's threshold ignores the effect of unverified labels on a score, so that such labels cannot raise it.
         verified_odds = (odds - unverified).tolist()
         for k, (i, log_odds, uncertainty) in enumerate(zip(indexes, odds.tolist(), uncertainties, strict=True)):
             if uncertainty is None:

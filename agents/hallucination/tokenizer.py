@@ -99,8 +99,8 @@ def _word(buffer, start, first, end, spans, codes, n):  # type: ignore[no-untype
     i, chars, stem_chars = start, 0, 2 if is_wide(first) else 5
     numeric, negated, previous = False, False, int64(0)
     if is_digit(first) and (start + 1 >= end or not _CONTINUES_NUMBER[buffer[start + 1]]):
-        # A single figure: `_figure` has the same result, but a text of single figures would take three times as long
-        # as prose.
+        # A single figure: `_figure` has the same result, but a text of single figures would take more than three times
+        # as long as prose.
         spans[n, DIGITS], spans[n, POWER] = first - 48, 0
         word, chars, i, numeric = step(word, first), 1, start + 1, True
     elif is_digit(first):
