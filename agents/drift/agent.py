@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Scores, State
+from agents.base import AgentOutput, ChangePoint, Chunk, State
 from agents.common.state_validation import strict_restore
 from agents.drift.alarm_report import describe
 from agents.drift.calibration import calibrate
@@ -76,20 +76,20 @@ class DriftAgent:
     def _new_store(self) -> SegmentStore:
         return SegmentStore(self.config.max_segments, bootstrap_rows(self.config.reference_events))
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Compare each event with the reference of its app and update the state with it."""
         distances = np.full(len(chunk), np.nan)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         if len(chunk):
             data = extract_columns(chunk, self.config.text_bytes)
             for start, rows in self._batches(chunk):
                 changes += self._score_batch(chunk, data, start, rows, distances)
-        return Scores([_signal(d) for d in distances.tolist()], changes)
+        return AgentOutput([_signal(d) for d in distances.tolist()], changes)
 
     def _batches(self, chunk: Chunk) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the start of each run of events without an eviction, and the row of each of its events."""
         start, rows = 0, list[int]()
-        for i, scope in enumerate(chunk.places):
+        for i, scope in enumerate(chunk.scopes):
             row = self.segments.get_or_create(scope)
             if self.segments.evicted_rows:
                 yield start, np.array(rows, np.int64)
@@ -100,7 +100,7 @@ class DriftAgent:
 
     def _score_batch(
         self, chunk: Chunk, data: Columns, start: int, rows: NDArray[np.int64], distances: NDArray[np.float64]
-    ) -> Iterator[Change]:
+    ) -> Iterator[ChangePoint]:
         row_of = np.concatenate((np.zeros(start, np.int64), rows))
         alarm, i, stop = np.zeros(3), start, start + len(rows)
         first, unfamiliar, store = start, np.zeros(len(chunk), np.bool_), self.segments

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Scores, State, Texts
-from agents.common.flag_rate import RateConfig, RateCusum
-from agents.common.logistic import probability
+from agents.base import AgentOutput, ChangePoint, Chunk, State, Texts
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
+from agents.common.logistic import sigmoid
 from agents.common.state_validation import strict_restore
 from agents.hallucination.abstention import abstains
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
@@ -30,7 +30,7 @@ from agents.hallucination.uncertainty import (
     question_key,
     token_surprisal,
 )
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -146,14 +146,14 @@ class HallucinationAgent:
         self.learner = Learner("hallucination", feature_spec(self._weights, learning), _digest(self._weights), learning)
         self._thresholds = AdaptiveThresholds(self.threshold, self.config.adapt)
         self._answers = AnswerHistory(self.config.questions)
-        self._rate = RateCusum(self.config.cusum)
+        self._rate = FlagRateMonitor(self.config.cusum)
 
     @property
     def evicted(self) -> int:
         """Number of apps whose flag rate or threshold was evicted to admit another app."""
         return self._rate.evicted + self._thresholds.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Score each event and buffer its features until a label arrives."""
         features = extract_features(chunk.texts, len(chunk), self.config)
         signals = [_UNSCORED[status] for status in features.spans.status.tolist()]
@@ -162,7 +162,7 @@ class HallucinationAgent:
             if features.scored[k] and abstains(chunk.events[i].choices[0].content):
                 features.scored[k], signals[i] = False, ABSTENTION
         uncertainties = self._uncertainties(chunk, features)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         initial_odds = np.empty(len(indexes))
         log_odds_of_rows(self._weights, features.rows, initial_odds)
         odds = initial_odds.copy()
@@ -174,14 +174,16 @@ class HallucinationAgent:
         for k, (i, log_odds, uncertainty) in enumerate(zip(indexes, odds.tolist(), uncertainties, strict=True)):
             if uncertainty is None:
                 continue
-            threshold = self._thresholds.update(chunk.places[i], verified_odds[k])
+            threshold = self._thresholds.update(chunk.scopes[i], verified_odds[k])
             signal = signals[i] = self._signal(chunk.texts, features, k, log_odds, threshold, uncertainty)
             scored.append(k)
             changes += self._detect_changes(chunk, i, offsets[i], times[i], flag=signal.flag)
         index = [indexes[k] for k in scored]
         flags = [signals[i].flag for i in index]
-        self.learner.scored(chunk, Scored(index, features.rows[scored], initial_odds[scored], odds[scored], flags))
-        return Scores(signals, changes)
+        self.learner.observe(
+            chunk, ScoredEvents(index, features.rows[scored], initial_odds[scored], odds[scored], flags)
+        )
+        return AgentOutput(signals, changes)
 
     def _uncertainties(self, chunk: Chunk, features: GroundingFeatures) -> list[Uncertainty | None]:
         """Return the uncertainty of each answer, None for an unscored answer."""
@@ -225,7 +227,7 @@ class HallucinationAgent:
     def _signal(  # noqa: PLR0913, PLR0917 -- the fields of the signal
         texts: Texts, features: GroundingFeatures, k: int, log_odds: float, threshold: float, uncertainty: Uncertainty
     ) -> GroundingSignal:
-        score = round(probability(log_odds), 6)
+        score = round(sigmoid(log_odds), 6)
         fields = (uncertainty.disagreement, uncertainty.mean_logprob, uncertainty.worst_logprob)
         if log_odds < threshold:
             return GroundingSignal(score, False, round(1.0 - score, 6), None, (), None, *fields)
@@ -238,13 +240,13 @@ class HallucinationAgent:
         unsupported = tuple(dict.fromkeys(strings))
         return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst, *fields)
 
-    def _detect_changes(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[Change]:
-        key, event = chunk.places[i], chunk.events[i]
+    def _detect_changes(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[ChangePoint]:
+        key, event = chunk.scopes[i], chunk.events[i]
         rise = self._rate.update(key, flag, offset, time_ms, event.event_id)
-        learning_changes = self.learner.changes(i, event, offset, time_ms)
+        learning_changes = self.learner.quality_changes(i, event, offset, time_ms)
         if rise is None:
             return learning_changes
-        return (rise.as_change(i, "hallucination.rate", key), *learning_changes)
+        return (rise.as_change_point(i, "hallucination.rate", key), *learning_changes)
 
     def learn(self, feedback: Feedback) -> bool:
         """Learn the label of a buffered event, see `Learner.learn`."""
@@ -307,10 +309,10 @@ def _digest(weights: NDArray[np.float64]) -> str:
     return hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
 
 
-def feature_spec(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> Space:
+def feature_spec(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> FeatureSpec:
     """Return the features with the bounds of their weight updates: no weight may change its sign."""
     limit = (learning or LearningConfig()).limit
     low, high = np.full(len(weights), -limit), np.full(len(weights), limit)
     high[:SUPPORT] = np.minimum(limit, -weights[:SUPPORT])
     low[SUPPORT:-1] = np.maximum(-limit, -weights[SUPPORT:-1])
-    return Space(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)
+    return FeatureSpec(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)

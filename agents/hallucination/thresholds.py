@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import texts, within
+from agents.common.state_validation import expect_at_most, expect_texts
 from agents.common.tenant_map import TenantLru
 
 Scope = tuple[str, str]
@@ -48,8 +48,8 @@ class AdaptiveThresholds:
 
     Two numbers per app track the upper quantile of the app's scores. The quantile is shrunk towards the shipped
     threshold by the number of events seen. A threshold never falls below the shipped one and rises by at most
-    ``max_rise``: a clear error of an app that is always wrong is still flagged, and the app's flag rate (`RateCusum`)
-    changes long before its threshold.
+    ``max_rise``: a clear error of an app that is always wrong is still flagged. The app's flag rate
+    (`FlagRateMonitor`) changes long before its threshold.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ class AdaptiveThresholds:
         keys, seen, rise = state["keys"], np.array(state["seen"], np.int64), np.array(state["rise"], np.float64)
         if state["config"] != asdict(self.config) or seen.shape != (len(keys),) or rise.shape != (len(keys),):
             raise ValueError("thresholds were written with other settings or have columns of unequal length")
-        within(keys, self.config.max_segments, "segments")
+        expect_at_most(keys, self.config.max_segments, "segments")
         if (seen < 0).any() or (rise < 0.0).any() or (rise > self.config.max_rise).any():
             raise ValueError(f"a threshold has a negative count, or a rise outside 0 to {self.config.max_rise}")
         rows = zip(seen.tolist(), rise.tolist(), strict=True)
-        scopes = ((intern(tenant), intern(app)) for tenant, app in (texts(key, 2) for key in keys))
+        scopes = ((intern(tenant), intern(app)) for tenant, app in (expect_texts(key, 2) for key in keys))
         self._segments.restore(state["tenants"], scopes, rows)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.base import Change, Chunk, State
+from agents.base import ChangePoint, Chunk, State
 from agents.drift import DriftAgent, DriftConfig
 from agents.drift.layout import BOOTSTRAP_ROWS, BOOTSTRAP_SLOTS, SEGMENT, empty_pool
 from schemas.errors import StateError
@@ -44,9 +44,9 @@ def flatten(state: State) -> str:
         return repr(state)
 
 
-def play(agent: DriftAgent, boundaries: Iterable[int]) -> tuple[list[Any], list[Change]]:
+def play(agent: DriftAgent, boundaries: Iterable[int]) -> tuple[list[Any], list[ChangePoint]]:
     signals: list[Any] = []
-    changes: list[Change] = []
+    changes: list[ChangePoint] = []
     edges = [0, *sorted(boundaries), len(EVENTS)]
     for low, high in pairwise(edges):
         scores = agent.score(Chunk(EVENTS[low:high], np.arange(low, high, dtype=np.int64)))
@@ -55,9 +55,9 @@ def play(agent: DriftAgent, boundaries: Iterable[int]) -> tuple[list[Any], list[
     return signals, changes
 
 
-def _shifted(change: Change, offset: int) -> Change:
-    fields = {name: getattr(change, name) for name in Change.__slots__}
-    return Change(**(fields | {"index": change.index + offset}))
+def _shifted(change: ChangePoint, offset: int) -> ChangePoint:
+    fields = {name: getattr(change, name) for name in ChangePoint.__slots__}
+    return ChangePoint(**(fields | {"index": change.index + offset}))
 
 
 @settings(max_examples=15, deadline=None)
