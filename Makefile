@@ -74,9 +74,10 @@ bench: setup $(BENCH_VENV)/.installed  ## measure against aiokafka, Quix Streams
 quality: setup  ## measure the agents on sources they never saw: make quality ARGS="--data ../shared/data"
 	OMP_NUM_THREADS=1 $(BIN)/python -m evaluation $(ARGS)
 
-docs: setup  ## write the generated references (contracts, settings) anew
+docs: setup  ## write the generated references: contracts, settings, tables, metrics
 	$(BIN)/python -m schemas.export
 	$(BIN)/python -m streams.connectors.clickhouse.table_reference
+	$(BIN)/python -m streams.runtime.metrics
 
 lint: setup  ## format check, ruff, import-linter
 	$(BIN)/ruff format --check .
@@ -142,7 +143,7 @@ lock: $(VENV)/.uv  ## pin again after pyproject.toml changed; UPGRADE=1 takes th
 	$(COMPILE) requirements-bench.in --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
 	$(COMPILE) pyproject.toml --constraint requirements.lock --output-file docker/requirements.lock
-	$(COMPILE) pyproject.toml --constraint requirements.lock --extra tiers --output-file docker/requirements-tiers.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --extra reviewers --output-file docker/requirements-reviewers.lock
 	$(COMPILE) --group build --constraint requirements.lock --output-file docker/requirements-build.lock
 	for of in client torch otel; do \
 	  $(COMPILE) client/requirements-$$of.in $(LEFT_OUT:%=--no-emit-package %) --output-file client/requirements-$$of.lock || exit 1; \

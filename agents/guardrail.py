@@ -102,10 +102,11 @@ class GuardrailAgent:
         fresh = RateCusum(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
-                raise ValueError("made by another version or with other settings")
+                raise StateError("made by another version or with other settings", code="settings")
             fresh.restore(state["rate"])  # type: ignore[arg-type] # checked by it
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"guardrail: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"guardrail: {error!r}; start cold", part="guardrail", code=code) from error
         self._rate = fresh
 
 

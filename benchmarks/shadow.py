@@ -22,7 +22,7 @@ from tests.traffic import lines
 EVENTS, CHUNK, ROUNDS = 10_000, 256, 5
 VERSIONS = {
     "none": None,
-    "other rules": "rules: [{name: any-flag, over: event, metric: injection.flag, above: 0.5}]",
+    "other rules": "rules: [{name: any-flag, type: event, metric: injection.flag, threshold: 0.5}]",
     "another drift agent": "drift: {events_per_false_alarm: 2000}",
 }
 

@@ -21,7 +21,7 @@ class Repeats:
     No sender can promise to send once: a client whose answer got lost sends again, and so does a forwarder that was
     killed between delivery and commit (ADR 0007). Both send the same bytes under the same key, so a repeat meets the
     partition that judged the first. An event is what the store's sorting key says it is: tenant, app, time and id; a
-    part of a call is its bytes, since the parts of one call may share all of these.
+    fragment of a call is its bytes, since the fragments of one call may share all of these.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Repeats:
             if len(names) > self.size:
                 state = _latest(state, self.size)
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"repeats: {error}; it starts cold") from error
+            raise StateError(f"repeats: {error}; it starts cold", part="repeats") from error
         self._restore(state)
 
     @strict_restore
@@ -94,7 +94,7 @@ def _latest(state: Mapping[str, Any], size: int) -> State:
 def identity(event: LLMEvent, raw: bytes) -> int:
     """Return 64 bits that say which event it is: one in 10^14 events is by chance taken for one of 100,000 others."""
     said = raw
-    if event.kind != "part":
+    if event.kind != "fragment":
         named = f"{event.tenant}\0{event.app}\0{event.kind}\0{event.event_id}\0{event.time.timestamp()}"
         said = named.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little")

@@ -1,6 +1,6 @@
-"""Halves and parts of one call, joined by tenant, app and call id, in bounded memory.
+"""Halves and fragments of one call, joined by tenant, app and call id, in bounded memory.
 
-A call comes whole, or as a request and a response half, or in OpenTelemetry's parts: its span, its messages and its
+A call comes whole, or as a request and a response half, or in OpenTelemetry's fragments: its span, its messages and its
 choices, each from a topic and at a time of its own. It is whole when its span and its choices are there; messages are
 written before the call begins, so they have come by then or were not recorded.
 """
@@ -33,7 +33,7 @@ _DAY_MS = 86_400_000
 _OTHER_HALF = "other_half"
 """Field of a joined event, unknown to the contract: what the halves said that another value stands in the place of."""
 _OTHER_MAX = 16
-_MAPS, _MODELS = ("parameters", "groups", "labels"), ("messages", "documents", "choices", "guardrails")
+_MAPS, _MODELS = ("parameters", "groups", "tags"), ("messages", "documents", "choices", "guardrails")
 _SINGLE = ("usage", "error")
 
 
@@ -129,10 +129,10 @@ class Joiner:
         else:
             due = (now + self.timeout_ms, when.broker and when.broker + self.timeout_ms)
             half = Held(event, *due, _memory(event, size))
-            out += self._part(half) if event.kind == "part" else self._half(half)
+            out += self._fragment(half) if event.kind == "fragment" else self._half(half)
         return out
 
-    def _part(self, half: Held) -> list[LLMEvent]:
+    def _fragment(self, half: Held) -> list[LLMEvent]:
         event = half.event
         key = (event.tenant, event.app, event.call_id)
         if self._done.peek(event.tenant, key):
@@ -143,11 +143,11 @@ class Joiner:
             self.counts.late += 1
             return [event]
         held = self._waiting.get(key)
-        if held is not None and held.event.kind != "part":
+        if held is not None and held.event.kind != "fragment":
             self.counts.duplicates += 1
             return []
-        whole = event if held is None else with_part(held.event, event)
-        if not _WHOLE.issubset(whole.parts):
+        whole = event if held is None else merge_fragment(held.event, event)
+        if not _WHOLE.issubset(whole.fragments):
             if held is not None:
                 half = held._replace(size=held.size + half.size)
             return self._wait(key, half._replace(event=whole))
@@ -155,7 +155,7 @@ class Joiner:
             self._forget(key)
             self.counts.joined += 1
         self._done.put(event.tenant, key, True)
-        return [whole.model_copy(update={"kind": "call", "parts": ()})]
+        return [whole.model_copy(update={"kind": "call", "fragments": ()})]
 
     def _wait(self, key: Key, half: Held) -> list[LLMEvent]:
         """Hold a half, one already held in its place; return what is given up for it."""
@@ -184,7 +184,7 @@ class Joiner:
         if held is None:
             return self._wait(key, half)
         other = held.event
-        if other.kind in {event.kind, "part"}:
+        if other.kind in {event.kind, "fragment"}:
             self.counts.duplicates += 1
             return []
         self._forget(key)
@@ -256,7 +256,7 @@ class Joiner:
             of_halves = JoinCounts(*values["counts"])
             times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"join: {error}; it starts cold") from error
+            raise StateError(f"join: {error}; it starts cold", part="join") from error
         self._waiting, self.counts, self._times = waiting, of_halves, times
         self._queues, self._silent = {}, []
         for key in waiting:
@@ -279,21 +279,23 @@ def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
     return LLMEvent.model_construct(**_with_other_half(fields, request, response))
 
 
-def with_part(held: LLMEvent, part: LLMEvent) -> LLMEvent:
-    """Return one part with another added: what the span says goes before, but messages and answers are the logs'.
+def merge_fragment(held: LLMEvent, fragment: LLMEvent) -> LLMEvent:
+    """Return one fragment with another added: what the span says goes before, but messages and answers are the logs'.
 
     A span whose answer was not recorded still says why it ended, as a choice without text; the log's has both.
     """
-    first, second = (held, part) if "span" in held.parts else (part, held)
+    first, second = (held, fragment) if "span" in held.fragments else (fragment, held)
     fields = _overlaid(first, second)
     for name in ("messages", "choices"):
-        if name not in first.parts and (said := getattr(second, name)):
+        if name not in first.fragments and (said := getattr(second, name)):
             fields[name] = said
-    if held.guardrails or part.guardrails:
-        fields["guardrails"] = (held.guardrails + part.guardrails)[:64]
-    parts = tuple(name for name in ("span", "messages", "choices") if name in {*held.parts, *part.parts})
+    if held.guardrails or fragment.guardrails:
+        fields["guardrails"] = (held.guardrails + fragment.guardrails)[:64]
+    fragments = tuple(
+        name for name in ("span", "messages", "choices") if name in {*held.fragments, *fragment.fragments}
+    )
     fields = _with_other_half(fields, first, second)
-    return LLMEvent.model_construct(**fields | {"kind": "part", "parts": parts})
+    return LLMEvent.model_construct(**fields | {"kind": "fragment", "fragments": fragments})
 
 
 def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
@@ -378,7 +380,7 @@ def _memory(event: LLMEvent, size: int | None) -> int:
     calls = [message.tool_calls for message in event.messages] + [choice.tool_calls for choice in event.choices]
     objects = len(calls) + len(event.documents) + len(event.guardrails) + sum(map(len, calls))
     values = sum(len(choice.logprobs) for choice in event.choices if choice.logprobs)
-    values += sum(map(_values, (event.parameters, event.groups, event.labels, event.model_extra)))
+    values += sum(map(_values, (event.parameters, event.groups, event.tags, event.model_extra)))
     return _OVERHEAD_BYTES + size + _OBJECT_BYTES * objects + _VALUE_BYTES * values
 
 

@@ -104,7 +104,7 @@ class Pipeline:
         Fresh agents; this pipeline owns them.
     rules
         Alert rules.
-    lateness_ms, allowed_skew_ms, join_pending_max, join_timeout_ms, repeats_remembered
+    lateness_ms, allowed_skew_ms, join_pending_max, join_timeout_ms, dedup_window
         See `schemas.settings`.
     prices
         By model: what a call costs that does not say so itself.
@@ -133,7 +133,7 @@ class Pipeline:
         allowed_skew_ms: int = 300_000,
         join_pending_max: int = 10_000,
         join_timeout_ms: int = 600_000,
-        repeats_remembered: int = 50_000,
+        dedup_window: int = 50_000,
         prices: Mapping[str, Price] | None = None,
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
@@ -142,14 +142,12 @@ class Pipeline:
         self.aggregator = Aggregator(lateness_ms, partition)
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
-        self.repeats = Repeats(repeats_remembered)
+        self.repeats = Repeats(dedup_window)
         self.commands = Commands()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
-        for agent in self.agents:
-            if isinstance(agent, Learns):
-                agent.learner.follow(self.watermarks)
+        self._share_watermarks()
         self.offset = -1
         self.busy = ""
         self.learned = self.ignored = 0
@@ -215,16 +213,16 @@ class Pipeline:
             chunk.said[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
-        asked: dict[int, dict[str, float]] = {}
+        requested: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, Learns):
                 self.busy = agent.name
                 for request in agent.learner.requests:
-                    asked.setdefault(request.index, {})[agent.name] = request.probability
+                    requested.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
         issues = [event.input_issues and _known_issues(event.input_issues) for event in events]
         self.input_issues.update(chain.from_iterable(issues))
-        out.scored += self._scored_rows(offsets, raws, signals, asked, issues)
+        out.scored += self._scored_rows(offsets, raws, signals, requested, issues)
         self.busy = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
         self.busy = "alerts"
@@ -258,7 +256,7 @@ class Pipeline:
         offsets: Sequence[int],
         raws: Sequence[bytes],
         signals: Mapping[str, Sequence[Any]],
-        asked: Mapping[int, Mapping[str, float]],
+        requested: Mapping[int, Mapping[str, float]],
         issues: Sequence[Sequence[str]],
     ) -> Iterator[bytes]:
         names = tuple(signals)
@@ -267,7 +265,7 @@ class Pipeline:
             seq = seq + 1 if offset == previous else 0
             previous = offset
             said = orjson.dumps(dict(zip(names, each, strict=True)))
-            more = b',"asked":' + orjson.dumps(asked[i]) if i in asked else b""
+            more = b',"label_request_probability":' + orjson.dumps(requested[i]) if i in requested else b""
             if issues[i]:
                 more += b',"input_issues":' + orjson.dumps(issues[i])
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
@@ -294,12 +292,19 @@ class Pipeline:
         for name, home in homes.items():
             try:
                 if name not in parts:
-                    raise StateError(f"{name}: the snapshot has no such part")
+                    raise StateError(f"{name}: the snapshot has no such part", part=name)
                 home.restore(parts[name])
             except StateError:
                 cold.append(name)
+        # An agent that continues from a state has another learner.
+        self._share_watermarks()
         self.offset = offset
         return cold
+
+    def _share_watermarks(self) -> None:
+        for agent in self.agents:
+            if isinstance(agent, Learns):
+                agent.learner.follow(self.watermarks)
 
 
 def _with_cost(raw: bytes, call: LLMEvent) -> bytes:

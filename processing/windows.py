@@ -323,7 +323,7 @@ class Aggregator:
             places = list(scopes)
             self._room.restore(values["room_tenants"], [places[k] for k in values["room"]], [True] * len(places))
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"aggregates: {error}; they start cold") from error
+            raise StateError(f"aggregates: {error}; they start cold", part="aggregates") from error
         self._scopes, self._newcomers = scopes, newcomers
         # When a window was last published is no part of the state (it depends on the clock): publish all again.
         self._dirty = dict(self._all())

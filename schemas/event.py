@@ -22,23 +22,23 @@ Time = Annotated[AwareDatetime, AfterValidator(_in_store_range)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
-NAME_MAX, LABEL_MAX, KEYS_MAX = 256, 1024, 128
-"""Maximum characters of an identifier and of the value of a label, maximum keys of a field that maps names. What is
+NAME_MAX, TAG_MAX, KEYS_MAX = 256, 1024, 128
+"""Maximum characters of an identifier and of the value of a tag, maximum keys of a field that maps names. What is
 longer is shortened where a record is decoded (`streams.runtime.identifiers`); only a tenant's and an app's name are
 refused."""
 SHORTENED: Final = "shortened"
 """Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
 Id = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Name = Annotated[str, Field(max_length=NAME_MAX)]
-Part = Literal["span", "messages", "choices"]
+Fragment = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
 """Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
     "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
     "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
-    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a label's value: {LABEL_MAX}): its "
+    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a tag's value: {TAG_MAX}): its "
     "end is a hash now; the whole is in the field `shortened`",
-    "keys_left_out": f"labels, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
+    "keys_left_out": f"tags, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
     "`shortened`",
     "invalid_unicode": "a text of it was no valid Unicode (half of a surrogate pair, bytes that are no UTF-8); what "
     "was none is U+FFFD now",
@@ -127,9 +127,9 @@ class CallError(Contract):
 
 
 class LLMEvent(Contract):
-    """An LLM call (``kind=call``), one half of it (``request``, ``response``), or some of its OpenTelemetry parts.
+    """An LLM call (``kind=call``), one half of it (``request``, ``response``), or some of its OpenTelemetry fragments.
 
-    A ``part`` says in ``parts`` what it brings: the span, the messages, the choices. Parts of one call come in any
+    A ``fragment`` names in ``fragments`` what it brings: the span, the messages, the choices. They come in any
     order; the call is whole when its span and its choices are there.
 
     Examples
@@ -141,8 +141,8 @@ class LLMEvent(Contract):
     """
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
-    kind: Literal["call", "request", "response", "part"] = "call"
-    parts: tuple[Part, ...] = Field((), max_length=3, description="kind=part: what of the call this brings")
+    kind: Literal["call", "request", "response", "fragment"] = "call"
+    fragments: tuple[Fragment, ...] = Field((), max_length=3, description="kind=fragment: what of the call this brings")
     event_id: Id
     call_id: Id
     time: Time = Field(description="when the call began (request, call) or ended (response)")
@@ -172,7 +172,7 @@ class LLMEvent(Contract):
     groups: dict[Name, Name] = Field(
         default_factory=dict, max_length=KEYS_MAX, description="declared groups, for disparity checks"
     )
-    labels: dict[Name, Annotated[str, Field(max_length=LABEL_MAX)]] = Field(
+    tags: dict[Name, Annotated[str, Field(max_length=TAG_MAX)]] = Field(
         default_factory=dict, max_length=KEYS_MAX, description="the service's own tags"
     )
     input_issues: tuple[InputIssue, ...] = Field(
@@ -183,8 +183,8 @@ class LLMEvent(Contract):
     def _halves_carry_their_half(self) -> LLMEvent:
         if self.kind == "request" and self.choices:
             raise ValueError("choices: a request half has none; publish kind=call or a response half")
-        if (self.kind == "part") != bool(self.parts):
-            raise ValueError("parts: goes with kind=part, and kind=part needs it, for example parts: [span]")
+        if (self.kind == "fragment") != bool(self.fragments):
+            raise ValueError("fragments: goes with kind=fragment, which needs it, for example fragments: [span]")
         return self
 
     def with_issue(self, *codes: str) -> LLMEvent:

@@ -30,9 +30,9 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
     "aggregates": (Aggregate, "send", "key: window and segment"),
     "shadow": (ShadowFinding, "send", "key: fingerprint of the alert, or call_id"),
     "verdicts": (Verdict, "send", "key: that of the event"),
-    "quality": (QualityRow, "send", "key: signal, tenant, app, basis, hour, source partition"),
+    "quality": (QualityRow, "send", "key: signal, tenant, app, estimator, hour, source partition"),
     "label_requests": (LabelRequest, "send", "key: signal and call"),
-    "deadletter": (DeadLetter, "send", "key: source topic, partition and offset"),
+    "dead_letters": (DeadLetter, "send", "key: source topic, partition and offset"),
 }
 
 
@@ -88,8 +88,8 @@ def rules_reference() -> str:
         "",
         "```yaml",
         "rules:",
-        "  - {name: slow, over: quantile, metric: latency_ms, q: 0.95, above: 5000, window_s: 600, app: triage}",
-        "  - {name: attacks, over: event, metric: injection.score, above: 0.9, severity: critical}",
+        "  - {name: slow, type: quantile, metric: latency_ms, q: 0.95, threshold: 5000, window_s: 600, app: triage}",
+        "  - {name: attacks, type: event, metric: injection.score, threshold: 0.9, severity: critical}",
         "```",
         "",
         "| field | default | what it says |",
@@ -99,12 +99,12 @@ def rules_reference() -> str:
         default = "" if field.is_required() or field.default in {None, ""} else f"`{field.default}`"
         rows.append(f"| {name} | {default} | {field.description or ''} |")
     rows += ["", "## The built-in rules", ""]
-    rows += ["| name | over | metric | fires at | severity | what |", "|---|---|---|---|---|---|"]
+    rows += ["| name | type | metric | fires at | severity | what |", "|---|---|---|---|---|---|"]
     for rule in load_rules().rules:
-        level = "" if rule.over == "change" else f"above {rule.above:g}"
+        level = "" if rule.type == "change" else f"above {rule.threshold:g}"
         level = level if rule.below is None else f"below {rule.below:g}"
-        over = rule.over if rule.q is None else f"{rule.over} {rule.q}"
-        rows.append(f"| {rule.name} | {over} | `{rule.metric}` | {level} | {rule.severity} | {rule.description} |")
+        kind = rule.type if rule.q is None else f"{rule.type} {rule.q}"
+        rows.append(f"| {rule.name} | {kind} | `{rule.metric}` | {level} | {rule.severity} | {rule.description} |")
     return "\n".join(rows) + "\n"
 
 

@@ -88,8 +88,8 @@ class QualityRow(Contract):
     signal: Signal
     tenant: str = Field(description="* for all")
     app: str = Field(description="* for all")
-    basis: Literal["all", "asked"] = Field(
-        description="all labels alike; or only those asked for, each counting 1 / probability"
+    estimator: Literal["observed", "inverse_propensity"] = Field(
+        description="observed: all labels alike; inverse_propensity: requested labels, each counting 1 / probability"
     )
     source_partition: int
     version: int = Field(description="source offset of the label: the highest wins")

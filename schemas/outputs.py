@@ -18,8 +18,8 @@ class Scored(Contract):
 
     event: dict[str, Any] = Field(description="the LLMEvent as judged; halves joined")
     signals: dict[str, dict[str, Any] | None] = Field(description="by agent: what it said, null if nothing")
-    asked: dict[str, float] = Field(
-        default_factory=dict, description="by agent that asks for this event's label: with which probability it did"
+    label_request_probability: dict[str, float] = Field(
+        default_factory=dict, description="by agent that requested this event's label: probability of the request"
     )
     input_issues: tuple[str, ...] = Field(
         (), description="codes of what was repaired, shortened or out of range in the event; schemas/event.py"
@@ -44,7 +44,7 @@ class Alert(Contract):
     threshold: float
     started_at: Time = Field(description="event time at which it fired")
     changed_at: Time = Field(description="event time of this state")
-    since: Time | None = Field(None, description="estimated begin of the change, where the signal gives one")
+    change_started_at: Time | None = Field(None, description="estimated start of the change, where the signal has one")
     evidence: tuple[str, ...] = Field((), description="event ids")
     details: dict[str, Any] = Field(default_factory=dict, description="drift: before, after, terms, slices")
     source_partition: int
@@ -76,14 +76,14 @@ class ShadowFinding(Contract):
 
 
 class Verdict(Contract):
-    """What a tier said of one event (topic ``llm.verdicts``). It may come more than once, with the same id."""
+    """What a reviewer said of one event (topic ``llm.verdicts``). It may come more than once, with the same id."""
 
-    verdict_id: str = Field(description="hash of tier, model, signal, tenant and event")
-    tier: Literal["encoder", "judge"]
+    verdict_id: str = Field(description="hash of reviewer, model, signal, tenant and event")
+    reviewer: Literal["encoder", "judge"]
     model: str
     signal: str
     label: bool
-    score: float | None = Field(None, description="probability, where the tier gives one")
+    score: float | None = Field(None, description="probability, where the reviewer gives one")
     why: Literal["suspicious", "requested", "sampled"] = Field(description="why it was asked")
     probability: float = Field(description="with which an event like this is asked about, the budget aside")
     event_id: str
@@ -127,7 +127,7 @@ class Aggregate(Contract):
 
 
 class DeadLetter(Contract):
-    """A record that could not be scored or stored, with the reason and where it came from (topic ``llm.deadletter``).
+    """A record that could not be scored or stored, with the reason and where it came from (topic ``llm.dead_letters``).
 
     Of a record of more than 512 KiB the first 512 KiB are kept, and less where the topic takes less: ``raw_bytes`` and
     ``raw_sha256`` are always of the whole.

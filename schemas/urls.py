@@ -47,9 +47,9 @@ def check_url(url: str, name: str, *, key: bool) -> None:
     if not usable or any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError(f"{name}: give https://host/v1, or http:// of a host that needs no key")
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"{name}: holds a user or a password; put the key into tiers.judge.key")
+        raise ValueError(f"{name}: holds a user or a password; put the key into reviewers.judge.key")
     if parts.query or parts.fragment:
         raise ValueError(f"{name}: ends in a query or a fragment; give the address before the ? or # alone")
     if key and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        remedy = "give https://, a loopback address, or unset tiers.judge.key"
+        remedy = "give https://, a loopback address, or unset reviewers.judge.key"
         raise ValueError(f"{name}: the key would be sent unencrypted to {parts.hostname}; {remedy}")

@@ -123,7 +123,7 @@ def shapes(n: int) -> Iterator[tuple[str, Sequence[LLMEvent]]]:
     verdicts = tuple(GuardVerdict(name=f"g{k}", verdict="block") for k in range(n))
     yield "verdicts", [event(0, hello, guardrails=verdicts, choices=answer)]
     names = {f"name{k}": "value" for k in range(n)}
-    yield "labels", [event(0, hello, labels=names, groups=names, parameters=names, choices=answer)]
+    yield "tags", [event(0, hello, tags=names, groups=names, parameters=names, choices=answer)]
     for conversation in (None, "one"):
         each = [event(k, turn, conversation=conversation, choices=answer) for k, turn in enumerate(turns)]
         yield f"events of conversation {conversation}", each

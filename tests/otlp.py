@@ -93,7 +93,7 @@ def _b64(raw: bytes) -> str:
 
 def told(*spans: Any, **more: Any) -> Normalised:
     """What spans become, the same from both encodings."""
-    options = {name: more.pop(name) for name in ("tenant", "logs_follow") if name in more}
+    options = {name: more.pop(name) for name in ("tenant", "wait_for_logs") if name in more}
     request = traces(*spans, **more)
     found = normalise_spans(orjson.dumps(request), "json", **options)
     assert normalise_spans(as_proto(request), "proto", **options) == found

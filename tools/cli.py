@@ -91,11 +91,11 @@ def ingest() -> None:
 
 
 @app.command()
-def tiers() -> None:
+def reviewers() -> None:
     """Ask an encoder or a judge about suspicious or sampled events; their verdicts become labels. Off by default."""
-    from streams.reviewers.service import run_tiers
+    from streams.reviewers.service import run_reviewers
 
-    asyncio.run(run_tiers(load_settings()))
+    asyncio.run(run_reviewers(load_settings()))
 
 
 @keys_app.command("create")
@@ -167,13 +167,15 @@ def sql(
     from streams.connectors.clickhouse import connect
 
     if re.search(r"\bFORMAT\s+(?!ASC\b|DESC\b)[A-Z]\w+\s*;?\s*$", query):  # a column may be called format
-        raise SettingsError("query: leave FORMAT out; a terminal gets a table, a pipe tab-separated values")
+        raise SettingsError(
+            "query: leave FORMAT out; a terminal gets a table, a pipe tab-separated values", "query", "conflict"
+        )
     settings = load_settings().clickhouse
     client = connect(settings, settings.database)
     try:
         result = client.query(query)
     except ClickHouseError as error:
-        raise SettingsError(f"query: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"query: {str(error).splitlines()[0]}", "query") from error
     show(result.column_names, result.result_rows, console)
 
 
@@ -181,7 +183,7 @@ def sql(
 def replay(
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSONL, may be gzipped")],
     out: Annotated[
-        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, deadletter.jsonl")
+        Path | None, typer.Option(help="folder for scored.jsonl, alerts.jsonl, aggregates.jsonl, dead_letters.jsonl")
     ] = None,
     versions: Annotated[
         tuple[Path, Path] | None,
@@ -204,7 +206,7 @@ def replay(
     any part of the settings; it lies over the settings at hand. Exit code 4 if any alert differs, 0 if none does.
     """
     if (out is None) == (versions is None):
-        raise SettingsError("replay: give either --out FOLDER or --diff OLD NEW")
+        raise SettingsError("replay: give either --out FOLDER or --diff OLD NEW", "--out", "conflict")
     if out is not None:
         _replay(files, out, partition)
     elif versions is not None:
@@ -221,8 +223,8 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
         f"{report.dead_letters:,} bad lines, {report.events_per_second:,.0f} events/s, in {out}",
         soft_wrap=True,
     )
-    if report.parts:
-        console.print(f"other halves, or further parts, of these calls: {report.parts:,}")
+    if report.joined:
+        console.print(f"other halves, or further fragments, of these calls: {report.joined:,}")
     if report.repeats:
         console.print(f"events that came before, and are judged once: {report.repeats:,}")
     if report.labels:
@@ -236,11 +238,13 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
     if report.late:
         console.print(f"{report.late:,} events are in no aggregate: their minute was closed (aggregates.lateness_s)")
     if report.first_bad:
-        where = f"bad, with the reasons in {out / 'deadletter.jsonl'}; the first: {report.first_bad}"
+        where = f"bad, with the reasons in {out / 'dead_letters.jsonl'}; the first: {report.first_bad}"
         console.print(escape(where), highlight=False, soft_wrap=True)
     if report.dead_letters == report.records:
         raise SettingsError(
-            f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md"
+            f"replay: {', '.join(map(str, files))}: no line is an event: one whole JSON object a line, as in README.md",
+            code="malformed",
+            path=files[0],
         )
 
 

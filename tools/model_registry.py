@@ -87,16 +87,20 @@ def pick(found: Iterable[Found], name: str, partition: int | None) -> list[Found
     fits = [f for f in found if f.version.name.startswith(name) and partition in {None, f.partition}]
     names = {f.version.name for f in fits}
     if not fits:
-        raise SettingsError(f"version {name!r}: no partition keeps it; see: streamgauge model list")
+        raise SettingsError(
+            f"version {name!r}: no partition keeps it; see: streamgauge model list", "version", "unknown"
+        )
     if len(names) > 1:
-        raise SettingsError(f"version {name!r}: could be {', '.join(sorted(names))}; give more of it")
+        raise SettingsError(
+            f"version {name!r}: could be {', '.join(sorted(names))}; give more of it", "version", "ambiguous"
+        )
     return fits
 
 
 def summary(found: Found) -> dict[str, Any]:
     """Return a version as a row of ``model list``."""
     version = found.version
-    quality = next((q for q in version.quality if q["basis"] == "all"), {})
+    quality = next((q for q in version.quality if q["estimator"] == "observed"), {})
     measures = ("precision", "recall", "auc", "calibration_error")
     return {
         "partition": found.partition,
@@ -111,7 +115,7 @@ def summary(found: Found) -> dict[str, Any]:
 
 
 def describe(found: Found) -> dict[str, Any]:
-    """Return a version in full, for ``model show``: how much moved, for whom, and the quality by basis."""
+    """Return a version in full, for ``model show``: how much moved, for whom, and the quality by estimator."""
     weights = found.version.weights
     ends = np.cumsum(weights["counts"])
     owners = ["(all)", *weights["tenants"]]
@@ -142,13 +146,15 @@ def read(path: Path, settings: Settings) -> WeightsFile:
     try:
         from_file(file)
     except StateError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{path}: {error}", code="malformed", path=path) from error
     learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, Learns)]
     ours = next(learner.base for learner in learners if learner.signal == file.signal)
     if file.base != ours:
         raise SettingsError(
             f"{path}: learned beside other base weights ({file.base}, ours are {ours}); "
-            "import into the release that exported it"
+            "import into the release that exported it",
+            code="conflict",
+            path=path,
         )
     return file
 

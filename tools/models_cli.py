@@ -132,5 +132,7 @@ def _signal(name: str | None) -> Signal | None:
     from tools import model_registry
 
     if name is not None and name not in model_registry.signals():
-        raise SettingsError(f"--signal {name}: choose one of {', '.join(model_registry.signals())}")
+        raise SettingsError(
+            f"--signal {name}: choose one of {', '.join(model_registry.signals())}", "--signal", "unknown"
+        )
     return cast("Signal | None", name)

@@ -30,4 +30,6 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     if line.strip():
                         yield number, line.rstrip(b"\r\n")
     except (OSError, EOFError, zlib.error) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); give JSON lines, plain or gzipped") from error
+        raise SettingsError(
+            f"{path}: cannot be read ({error}); give JSON lines, plain or gzipped", code="unreadable", path=path
+        ) from error

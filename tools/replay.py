@@ -64,8 +64,8 @@ class Report:
     seconds: float
 
     @property
-    def parts(self) -> int:
-        """Lines that gave a call its other half, or further parts of it."""
+    def joined(self) -> int:
+        """Lines that gave a call its other half, or further fragments of it."""
         others = self.dead_letters + self.labels + self.commands + self.repeats + self.waiting
         return self.records - self.scored - others
 
@@ -84,7 +84,7 @@ def replay(
 ) -> Report:
     """Judge every line, in order, and write ``scored.jsonl``, ``alerts.jsonl`` and ``aggregates.jsonl``.
 
-    Lines that are no record go, whole and with the reason, into ``deadletter.jsonl`` (`schemas.outputs.DeadLetter`:
+    Lines that are no record go, whole and with the reason, into ``dead_letters.jsonl`` (`schemas.outputs.DeadLetter`:
     the file as the topic, the number of the line as the offset).
 
     Lines are events, feedback (``"kind": "feedback"``) or commands (``"kind": "model"``), given to partitions as Kafka
@@ -95,17 +95,24 @@ def replay(
     a scope that falls silent stays as it is.
     """
     if partition is not None and len(files) != 1:
-        raise SettingsError(f"replay: --partition {partition} goes with one file: what that partition held")
+        raise SettingsError(
+            f"replay: --partition {partition} goes with one file: what that partition held", "--partition", "conflict"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--out {out}: {error.strerror}; name a folder that can be made or is there") from error
+        raise SettingsError(
+            f"--out {out}: {error.strerror}; name a folder that can be made or is there",
+            "--out",
+            "unreadable",
+            path=out,
+        ) from error
     warm(settings)
     begin = time.perf_counter()
     with (
         (out / "scored.jsonl").open("wb") as scored,
         (out / "alerts.jsonl").open("wb") as alerts,
-        (out / "deadletter.jsonl").open("wb") as letters,
+        (out / "dead_letters.jsonl").open("wb") as letters,
     ):
         run = _Run(settings, scored, alerts, letters)
         log = Log(settings.kafka.partitions, partition, Signer.of(settings), settings.kafka.topic("events"))

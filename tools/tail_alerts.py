@@ -64,7 +64,9 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
         try:
             await consumer.start()
         except KafkaConnectionError as error:
-            raise BrokerError(f"kafka.brokers={kafka.brokers}: no answer; is the broker up?") from error
+            raise BrokerError(
+                f"kafka.brokers={kafka.brokers}: no answer; is the broker up?", "kafka.brokers"
+            ) from error
         with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
             async for record in _records(consumer, backlog=from_start):
                 try:

@@ -93,7 +93,7 @@ On leave-source-out over `hallucination_train` unless said otherwise, with a pro
 - Character n-grams, a feature before: weight 0 once the edits are trained on, and 14 of 83 us.
 - What the features could do at best: models fitted inside each of the 16 sources by cross-validation (logistic
   regression over all candidates) have AUC .57 on bump, .61 on covidfact, .62 on ab_expertqa, .65 on fool_me_twice, .68
-  on climate_fever. To pass these it takes a model that reads meaning, not a faster one (see the optional tiers).
+  on climate_fever. To pass these it takes a model that reads meaning, not a faster one (see the optional reviewers).
 
 Left out: response length (it solves halueval_qa, AUC .96, and nothing in production), opposites and absolutes in other
 languages than English (denials: English and Korean), bare DOIs, dates written 12.10.2020, translation (context and

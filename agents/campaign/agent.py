@@ -79,7 +79,7 @@ class CampaignAgent:
         """Place each suspicious prompt; None for all others."""
         signals: list[CampaignSignal | None] = [None] * len(chunk)
         changes: list[Change] = []
-        least = self.config.least_score
+        least = self.config.min_score
         for i, said in enumerate(chunk.said.get("injection", ())):
             if said is not None and said.score >= least:
                 signals[i] = self._place(chunk, i, said, changes)
@@ -106,12 +106,12 @@ class CampaignAgent:
         counted = cluster.join(Prompt(user, _digest(text), at, said.flag, event.app, event.event_id, family))
         cluster.is_campaign |= self._is_campaign(cluster)
         if counted and cluster.is_campaign:
-            changes.append(told(cluster, i, cluster.users / self.config.least_users))
+            changes.append(told(cluster, i, cluster.users / self.config.min_users))
         return CampaignSignal(cluster.name, cluster.members, cluster.users, cluster.is_campaign)
 
     def _is_campaign(self, cluster: Cluster) -> bool:
         flagged = cluster.flagged >= self.config.flagged_share * cluster.members
-        return flagged and cluster.users >= self.config.least_users
+        return flagged and cluster.users >= self.config.min_users
 
     def _cluster(self, event: LLMEvent, time: tuple[int, int], offset: int, signature: NDArray[np.uint8]) -> Cluster:
         """Return the cluster to join: the most similar one, or a new one; time is the event's and the window's edge."""
@@ -169,10 +169,14 @@ class CampaignAgent:
         fresh = CampaignAgent(self.config)
         try:
             if (state["version"], state["config"]) != (self.version, asdict(self.config)):
-                raise ValueError("made by another version or with other settings")
+                raise StateError(
+                    "campaign: made by another version or with other settings; start cold",
+                    part="campaign",
+                    code="settings",
+                )
             fresh._fill(state)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StateError(f"campaign: {error!r}; start cold") from error
+            raise StateError(f"campaign: {error!r}; start cold", part="campaign") from error
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:

@@ -13,9 +13,9 @@ class CampaignConfig:
     ----------
     window_ms
         Event time within which the users must come; a cluster that nobody joins for as long is over.
-    least_users
+    min_users
         Users, or different passages, in the window from which a cluster is a campaign.
-    least_score
+    min_score
         Injection score from which a prompt is looked at; below .5 it is near the threshold, not flagged.
     flagged_share
         Share of a cluster's members that must be flagged: what many people ask and is only near the threshold is no
@@ -28,8 +28,8 @@ class CampaignConfig:
     """
 
     window_ms: int = 3_600_000
-    least_users: int = 5
-    least_score: float = 0.2
+    min_users: int = 5
+    min_score: float = 0.2
     flagged_share: float = 0.3
     similarity: float = 0.4
     max_clusters: int = 1024

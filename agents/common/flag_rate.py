@@ -277,11 +277,11 @@ class RateCusum:
         try:
             self._segments = self._rows(state)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise StateError(f"rate: {error!r}; start cold") from error
+            raise StateError(f"rate: {error!r}; start cold", part="rate") from error
 
     def _rows(self, state: Mapping[str, Any]) -> TenantLru[tuple[str, str], _Segment]:
         if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):
-            raise ValueError("made with other settings")
+            raise StateError("rate: made with other settings; start cold", part="rate", code="settings")
         n = len(state["keys"])
         within(state["keys"], self.config.max_segments, "segments")
         found = {name: array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}

@@ -52,7 +52,7 @@ def strict_restore(restore: Restore) -> Restore:
             if isinstance(error, StateError):
                 raise
             name = getattr(self, "name", type(self).__name__)
-            raise StateError(f"{name}: {error}; the state does not fit, start cold") from error
+            raise StateError(f"{name}: {error}; the state does not fit, start cold", part=name) from error
 
     return cast(Restore, guarded)
 

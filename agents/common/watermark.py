@@ -121,4 +121,4 @@ class Watermarks:
             time_ms(*marks)
             self._marks.restore(state["tenants"], ((tenant, app) for tenant, app in scopes), marks)
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"watermarks: {error}; they start cold") from error
+            raise StateError(f"watermarks: {error}; they start cold", part="watermarks") from error

@@ -147,10 +147,12 @@ class DriftAgent:
         try:
             ours = (self.version, asdict(self.config), list(SIGNALS))
             if (state["version"], state["config"], list(state["signals"])) != ours:  # type: ignore[arg-type]
-                raise ValueError("made by another version or with other settings")
+                raise StateError(
+                    "drift: made by another version or with other settings; start cold", part="drift", code="settings"
+                )
             fresh.restore(state["segments"])  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StateError(f"drift: {error!r}; start cold") from error
+            raise StateError(f"drift: {error!r}; start cold", part="drift") from error
         self.segments = fresh
 
 

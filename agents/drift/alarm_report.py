@@ -133,12 +133,12 @@ def terms(row: Any, run: int, config: DriftConfig) -> tuple[tuple[str, ...], tup
     """Words that a larger, and a smaller, share of texts has since the begin than in the reference, surest first.
 
     What few users write must not get into an alert: it may be a name, or a diagnosis. So a word is named that at least
-    ``least_users`` of them have written; where no call says whose it is, none is.
+    ``min_users`` of them have written; where no call says whose it is, none is.
     """
     run, reference = min(run, HISTORY), config.reference_events
     counted = uint64((1 << run) - 1)
     now = np.bitwise_count(row["rising_history"] & counted)
-    said, usual = (np.bitwise_count(row[name]) >= config.least_users for name in ("rising_users", "usual_users"))
+    said, usual = (np.bitwise_count(row[name]) >= config.min_users for name in ("rising_users", "usual_users"))
     said &= now > 1
     gained = np.where(said, surprise(row["rising_before"], reference, now, run), 0.0)
     fewer = -surprise(row["usual_texts"], reference, np.bitwise_count(row["usual_history"] & counted), run)

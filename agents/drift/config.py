@@ -25,7 +25,7 @@ class DriftConfig:
         The same for shares (refusals, errors, the usual model): odds multiplied or divided by this.
     max_segments
         Segments kept; the least recently seen is forgotten, and counted, when there are more.
-    least_users
+    min_users
         Users, or conversations where no user is given, who must have written a word before it is named.
     text_bytes
         What is read of an event's text; the rest is passed over.
@@ -38,7 +38,7 @@ class DriftConfig:
     effect: float = 0.5
     odds_ratio: float = 3.0
     max_segments: int = 10_000
-    least_users: int = 5
+    min_users: int = 5
     text_bytes: int = 1024
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class DriftConfig:
             raise ValueError(f"smoothing: {self.smoothing}; give a weight in (0, 1]")
         if not 0.0 < self.quick <= 1.0:
             raise ValueError(f"quick: {self.quick}; give a weight in (0, 1]")
-        if not 2 <= self.least_users <= 12:
-            raise ValueError(f"least_users: {self.least_users}; give 2 to 12")
+        if not 2 <= self.min_users <= 12:
+            raise ValueError(f"min_users: {self.min_users}; give 2 to 12")
         if self.max_segments < 1:
             raise ValueError(f"max_segments: {self.max_segments}; give at least 1")

@@ -106,7 +106,7 @@ class HallucinationAgent:
     """
 
     name: ClassVar[str] = "hallucination"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     def __init__(self, config: HallucinationConfig | None = None, learning: LearningConfig | None = None) -> None:
         self.config = config or HallucinationConfig()
@@ -229,14 +229,15 @@ class HallucinationAgent:
         try:
             fresh._load(state)
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"hallucination: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"hallucination: {error!r}; start cold", part="hallucination", code=code) from error
         self.learner, self._rate = fresh.learner, fresh._rate
         self._thresholds, self._answers = fresh._thresholds, fresh._answers
 
     def _load(self, state: State) -> None:
         ours = (self.version, asdict(self.config), list(FEATURES))
         if (state["version"], state["config"], list(state["features"])) != ours:  # type: ignore[arg-type]
-            raise ValueError("made by another version or with other settings")
+            raise StateError("made by another version or with other settings", code="settings")
         self.learner.restore(state["learner"])
         self._thresholds.restore(state["thresholds"])  # type: ignore[arg-type]
         self._answers.restore(state["answers"])  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ class InjectionAgent:
     """
 
     name: ClassVar[str] = "injection"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     threshold: ClassVar[float] = 0.5
 
     def __init__(
@@ -311,12 +311,13 @@ class InjectionAgent:
         fresh = InjectionAgent(self.config, self._base, self.learner.config)
         try:
             if (state["version"], state["config"]) != (self.version, asdict(self.config)):
-                raise ValueError("made by another version or with other settings")
+                raise StateError("made by another version or with other settings", code="settings")
             fresh.learner.restore(state["learner"])
             fresh._rate.restore(state["rate"])  # type: ignore[arg-type]
             fresh._conversations.restore(state["conversations"])  # type: ignore[arg-type]
         except (StateError, KeyError, TypeError, ValueError) as error:
-            raise StateError(f"injection: {error!r}; start cold") from error
+            code = error.code if isinstance(error, StateError) else "damaged"
+            raise StateError(f"injection: {error!r}; start cold", part="injection", code=code) from error
         self.learner, self._rate = fresh.learner, fresh._rate
         self._conversations = fresh._conversations
 

@@ -27,7 +27,7 @@ class Place(IntEnum):
     ASSISTANT = 3
     RESPONSE = 4
     PARAMETER = 5
-    LABEL = 6
+    TAG = 6
     ERROR = 7
     OTHER = 8
 
@@ -39,7 +39,7 @@ ROLE_OF = {
     Place.ASSISTANT: Role.DOCUMENT,
     Place.RESPONSE: Role.DOCUMENT,
     Place.PARAMETER: Role.SYSTEM,
-    Place.LABEL: Role.DOCUMENT,
+    Place.TAG: Role.DOCUMENT,
     Place.ERROR: Role.TOOL,
     Place.OTHER: Role.DOCUMENT,
 }
@@ -108,8 +108,8 @@ def _of_parts(found: list[FieldText], out: dict[Place, list[str]], i: int, event
 def _of_event(out: dict[Place, list[str]], event: LLMEvent) -> None:
     if event.parameters:
         _of_parameters(out, event.parameters)
-    if event.labels:
-        _of_tags(out, event.labels)
+    if event.tags:
+        _of_tags(out, event.tags)
     if event.groups:
         _of_tags(out, event.groups)
     if event.error is not None or event.guardrails:
@@ -135,9 +135,9 @@ def _id(text: str | None) -> str | None:
 def _of_tags(out: dict[Place, list[str]], tags: Mapping[str, str]) -> None:
     for name, tag in tags.items():
         if len(name) >= _LONG_KEY or not name.isascii():
-            _put(out, Place.LABEL, (name,))
+            _put(out, Place.TAG, (name,))
         if len(tag) >= SHORTEST or not tag.isascii():
-            _put(out, Place.LABEL, (tag,))
+            _put(out, Place.TAG, (tag,))
 
 
 def is_long(text: str) -> bool:

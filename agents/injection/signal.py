@@ -27,7 +27,7 @@ class InjectionSignal:
     role
         Whose text it was: ``system``, ``user``, ``tool`` or ``document``; or where it stood beside these: ``tool_call``
         (arguments), ``name`` (of a tool or a participant), ``source`` (of a document, or its id), ``assistant`` (the
-        history), ``response`` (any choice), ``parameter``, ``label``, ``error``, ``other`` (fields that the contract
+        history), ``response`` (any choice), ``parameter``, ``tag``, ``error``, ``other`` (fields that the contract
         does not know); from a score of .2 on.
     obfuscation
         How it was hidden: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters, struck-through

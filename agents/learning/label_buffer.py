@@ -109,4 +109,4 @@ class Events:
         return kept
 
 
-_KINDS = ("latest", "flagged", "asked")
+_KINDS = ("latest", "flagged", "requested")

@@ -35,7 +35,7 @@ _TOLD = ("precision", "recall", "auc", "calibration")
 
 @dataclass(slots=True)
 class LabelCounts:
-    """What became of labels.
+    """Labels and commands by outcome: the metric ``streamgauge_labels_total``.
 
     Attributes
     ----------
@@ -45,26 +45,26 @@ class LabelCounts:
         Labels that said what was known already.
     repeated, unknown
         Labels seen before, and those whose event is not (or no longer) known here.
-    contested
+    no_consensus
         Labels that left their event without a verdict: as much speaks for as against. And unverified labels that a
         verified one of the same event contradicts.
-    doubted
+    untrusted
         Labels of somebody who is set aside.
     over_budget
         Unverified labels beyond those that count in a day.
-    obeyed, refused
-        Commands.
+    command_applied, command_rejected
+        Commands to the model; a rejected one changes nothing.
     """
 
     learned: int = 0
     confirmed: int = 0
     repeated: int = 0
     unknown: int = 0
-    contested: int = 0
-    doubted: int = 0
+    no_consensus: int = 0
+    untrusted: int = 0
     over_budget: int = 0
-    obeyed: int = 0
-    refused: int = 0
+    command_applied: int = 0
+    command_rejected: int = 0
 
 
 class Scored(NamedTuple):
@@ -277,10 +277,10 @@ class Learner:
     def _settle(self, key: CallKey, event: Remembered, who: Labeller, track: Track) -> None:
         """Count what a vote led to."""
         if track.labellers.believed(who) == 0.0:
-            self.counts.doubted += 1
+            self.counts.untrusted += 1
         outcome = self.tracks.hold(track, key, event)
-        if outcome == "overruled" or (outcome == "contested" and len(track.ballots.of(key).votes) > 1):
-            self.counts.contested += 1
+        if outcome == "overruled" or (outcome == "no_consensus" and len(track.ballots.of(key).votes) > 1):
+            self.counts.no_consensus += 1
         elif outcome == "learned":
             self.counts.learned += 1
             self._since_version += track is self.tracks.verified
@@ -313,12 +313,12 @@ class Learner:
             self.keep_version(f"before {command.action}")
             self.tracks.load(weights)
         except (StateError, ValueError, KeyError):
-            self.counts.refused += 1
+            self.counts.command_rejected += 1
             return False
         self.version_name = command.version
         if command.action == "import":
             self.keep_version("imported")
-        self.counts.obeyed += 1
+        self.counts.command_applied += 1
         return True
 
     def _commanded(self, command: ModelCommand) -> Mapping[str, Any]:

@@ -15,8 +15,8 @@ from agents.common.tenant_map import TenantLru
 Place = tuple[str, str]
 """Tenant and app."""
 EVERYWHERE: Place = ("*", "*")
-Basis: TypeAlias = Literal["all", "asked"]
-BASES: tuple[Basis, ...] = ("all", "asked")
+Estimator: TypeAlias = Literal["observed", "inverse_propensity"]
+ESTIMATORS: tuple[Estimator, ...] = ("observed", "inverse_propensity")
 BINS = 24
 _WIDEST = 6.0
 """Log odds; scores beyond it share the last bin."""
@@ -28,9 +28,9 @@ class Quality:
 
     Attributes
     ----------
-    basis
-        ``all``: whatever was labelled, each label counting the same. ``asked``: only events whose label was asked for,
-        each counting one over the probability that it was, so that the rates are those of the traffic.
+    estimator
+        ``observed``: all labels, each counting the same. ``inverse_propensity``: labels that were requested only, each
+        counting 1 / probability of the request, so that the rates are those of the traffic.
     labels, positives
         Labels ever counted, and those of them that said True.
     precision, recall, auc
@@ -39,7 +39,7 @@ class Quality:
         Expected calibration error: mean distance of score and share of True labels, over bins of the log odds.
     """
 
-    basis: Basis
+    estimator: Estimator
     labels: int
     positives: int
     precision: float | None
@@ -53,7 +53,7 @@ class Quality:
 
 
 class Tally:
-    """Faded sums of one place and basis.
+    """Faded sums of one place and estimator.
 
     ``bins`` is float64[BINS, 3]: weight of False labels, of True labels, sum of the scores; ``flags`` is float64[3]:
     true positives, false positives, false negatives.
@@ -79,7 +79,7 @@ class Tally:
         self.labels += 1
         self.positives += label
 
-    def quality(self, basis: Basis) -> Quality:
+    def quality(self, estimator: Estimator) -> Quality:
         """Return what follows from the sums."""
         true, wrong, missed = self.flags.tolist()
         negative, positive = self.bins[:, 0], self.bins[:, 1]
@@ -88,7 +88,7 @@ class Tally:
         won = float((positive * (below + 0.5 * negative)).sum())
         off = float(np.abs(self.bins[:, 2] - positive).sum())
         return Quality(
-            basis,
+            estimator,
             self.labels,
             self.positives,
             _share(true, true + wrong),
@@ -117,29 +117,29 @@ class Prequential:
     Gama, J., Sebastiao, R., Rodrigues, P. P. (2013). On evaluating stream learning algorithms. Machine Learning 90,
     317-346. (Prequential error with a fading factor.)
     Horvitz, D. G., Thompson, D. J. (1952). A generalization of sampling without replacement from a finite universe.
-    JASA 47, 663-685. (One over the probability, for what was asked.)
+    JASA 47, 663-685. (Inverse propensity weights of requested labels.)
     """
 
     def __init__(self, places: int, fading: float) -> None:
         self.places, self.fading = places, fading
-        self._tallies = TenantLru[tuple[str, str, str], Tally](len(BASES) * (places + 1))
+        self._tallies = TenantLru[tuple[str, str, str], Tally](len(ESTIMATORS) * (places + 1))
 
     def add(self, place: Place, margin: float, chance: float, *, flag: bool, label: bool) -> None:
         """Count a label; ``chance`` is the probability with which it was asked for, 0 if it was not."""
-        weights: dict[Basis, float] = {"all": 1.0}
+        weights: dict[Estimator, float] = {"observed": 1.0}
         if chance > 0.0:
-            weights["asked"] = 1.0 / chance
+            weights["inverse_propensity"] = 1.0 / chance
         for where in (EVERYWHERE, place):
-            for basis, weight in weights.items():
-                self._tally((*where, basis)).add(margin, weight, self.fading, flag=flag, label=label)
+            for estimator, weight in weights.items():
+                self._tally((*where, estimator)).add(margin, weight, self.fading, flag=flag, label=label)
 
     def _tally(self, key: tuple[str, str, str]) -> Tally:
         return self._tallies.touch(key[0], key, Tally)
 
     def of(self, place: Place = EVERYWHERE) -> list[Quality]:
-        """Return the quality at a place, by basis; of those that have labels."""
-        found = ((basis, self._tallies.peek(place[0], (*place, basis))) for basis in BASES)
-        return [tally.quality(basis) for basis, tally in found if tally is not None]
+        """Return the quality at a place, by estimator; of those that have labels."""
+        found = ((estimator, self._tallies.peek(place[0], (*place, estimator))) for estimator in ESTIMATORS)
+        return [tally.quality(estimator) for estimator, tally in found if tally is not None]
 
     def state(self) -> dict[str, Any]:
         """Return arrays by place, in the order of `TenantLru.items`."""
@@ -164,4 +164,4 @@ class Prequential:
         for tally, b, f, (labels, positives) in zip(tallies, bins, flags, counts, strict=True):
             tally.bins[:], tally.flags[:] = b, f
             tally.labels, tally.positives = labels, positives
-        self._tallies.restore(state["tenants"], ((tenant, app, basis) for tenant, app, basis in keys), tallies)
+        self._tallies.restore(state["tenants"], ((tenant, app, estimator) for tenant, app, estimator in keys), tallies)

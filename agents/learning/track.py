@@ -60,7 +60,7 @@ class Track:
         Returns
         -------
         str
-            ``same``, ``learned``, or ``contested`` where nothing is kept.
+            ``same``, ``learned``, or ``no_consensus`` where nothing is kept.
         """
         ballot = self.ballots.of(key)
         cap = min(1.0, abs(total)) * self.strength
@@ -72,7 +72,7 @@ class Track:
                 return "same"  # long ago: it is no longer kept apart from the others
             ballot.kept = NOT_KEPT
         if cap < 1e-6 or event is None:
-            return "contested"
+            return "no_consensus"
         ballot.kept = self.moves.add(event.row, event.base, Held(key[0], sign, cap, lent()), self.revisits)
         ballot.said = (sign, cap)
         return "learned"

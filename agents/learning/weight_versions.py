@@ -36,7 +36,7 @@ class Version:
     reason
         ``labels`` (so many were learned), ``before rollback``, ``before import``, ``imported``.
     quality
-        Live quality over all places at that time, by basis.
+        Live quality over all places at that time, by estimator.
     weights
         As `agents.learning.deltas.Moves.weights` gives them; not to be written.
     """
@@ -110,7 +110,7 @@ class Versions:
             created, labels = int(row["created_ms"]), int(row["labels"])
             time_ms(created)
             counts(labels)
-            texts(q["basis"] for q in quality)
+            texts(q["estimator"] for q in quality)
             self.keep(Version(name_of(weights), created, labels, text(row["reason"]), quality, weights))
 
 
@@ -145,7 +145,7 @@ def from_file(file: WeightsFile) -> dict[str, Any]:
     except binascii.Error as error:
         raise StateError(f"weights {file.version}: {error}; export them again") from error
     if hashlib.sha256(features + moves).hexdigest() != file.sha256 or len(features) % 4 or len(moves) % 4:
-        raise StateError(f"weights {file.version}: the checksum differs; export them again")
+        raise StateError(f"weights {file.version}: the checksum differs; export them again", code="checksum")
     weights = {
         "tenants": list(file.tenants),
         "counts": np.array(file.counts, np.int64),

@@ -65,5 +65,5 @@ def _event(rng: random.Random, at: datetime, app: int) -> dict[str, Any]:
         "latency_ms": round(rng.lognormvariate(6.5, 0.4), 1),
         "ttft_ms": round(rng.lognormvariate(5, 0.3), 1),
         "error": {"type": "timeout", "status": 504} if rng.random() < 0.01 else None,
-        "labels": {"region": rng.choice(("eu-1", "us-2", "ap-1")), "release": "2026.01"},
+        "tags": {"region": rng.choice(("eu-1", "us-2", "ap-1")), "release": "2026.01"},
     }

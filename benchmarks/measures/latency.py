@@ -27,7 +27,7 @@ EVERY = 101
 """One event in so many raises an alert, on each partition in turn."""
 APPS = 200
 """The apps that take turns to raise it: by the time it is its turn again, an app's alert has resolved."""
-RULES = "rules: [{name: slow-call, over: event, metric: latency_ms, above: 1000000, window_s: 10, cooldown_s: 0}]"
+RULES = "rules: [{name: slow-call, type: event, metric: latency_ms, threshold: 1000000, window_s: 10, cooldown_s: 0}]"
 PREFIX = "latency"
 P50, P99, LONGEST = "produce -> alert, p50", "produce -> alert, p99", "produce -> scored, longest"
 _ID = slice(len('{"event":{"event_id":"'), len('{"event":{"event_id":"') + 32)

@@ -50,11 +50,11 @@ class AlertEngine:
     def __init__(self, rules: RuleSet, partition: int, windows_max: int = 20_000, active_max: int = 5_000) -> None:
         self.rules = {rule.name: rule for rule in rules.rules}
         for rule in rules.rules:
-            if rule.over != "change":
+            if rule.type != "change":
                 check_metric(rule.name, rule.metric)
-        self._events = [r for r in rules.rules if r.over == "event"]
-        self._windowed = [r for r in rules.rules if r.over in _WINDOWED]
-        self._changes = [r for r in rules.rules if r.over == "change"]
+        self._events = [r for r in rules.rules if r.type == "event"]
+        self._windowed = [r for r in rules.rules if r.type in _WINDOWED]
+        self._changes = [r for r in rules.rules if r.type == "change"]
         self.partition = partition
         self._windows = TenantLru[Key, SlidingWindow](windows_max)
         # By fingerprint.
@@ -106,7 +106,7 @@ class AlertEngine:
         hits: dict[int, list[tuple[Rule, float]]] = {}
         for rule in self._events:
             for i, value in enumerate(columns[rule.name]):
-                if value is not None and value > rule.above:
+                if value is not None and value > rule.threshold:
                     hits.setdefault(i, []).append((rule, value))
         return hits
 
@@ -135,7 +135,7 @@ class AlertEngine:
         return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
 
     def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, active: Active) -> list[Row]:
-        hits = window.hits_below if rule.over == "quantile" else window.hits_above
+        hits = window.hits_below if rule.type == "quantile" else window.hits_above
         if _over(rule, window.n, hits, resolving=True):
             self._active.get(active.scope[0], active.fingerprint)
             active.keep(*self._due_of(rule), [chunk.events[i].event_id])
@@ -146,7 +146,7 @@ class AlertEngine:
         out: list[Row] = []
         for rule in self._changes:
             in_app = _applies(rule, change.segment.get("app"))
-            if fnmatchcase(change.signal, rule.metric) and in_app and _passes(rule, change):
+            if in_app and watches(rule, change.signal) and _passes(rule, change):
                 out += self._fire(
                     rule,
                     change.signal,
@@ -156,7 +156,7 @@ class AlertEngine:
                     value=change.after,
                     summary=of_change(change),
                     evidence=change.event_ids,
-                    since=change.since_time_ms,
+                    change_started_at=change.since_time_ms,
                     more=details(change),
                     grows=bool(change.facts),
                 )
@@ -173,7 +173,7 @@ class AlertEngine:
         value: float,
         summary: str,
         evidence: Iterable[str],
-        since: int | None = None,
+        change_started_at: int | None = None,
         more: dict[str, Any] | None = None,
         grows: bool = False,
     ) -> list[Row]:
@@ -189,7 +189,9 @@ class AlertEngine:
             return []
         offset, event = int(chunk.offsets[i]), chunk.events[i]
         name = alert_id(mark, offset, event.event_id)
-        active = Active(rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, since)
+        active = Active(
+            rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, change_started_at
+        )
         active.details = more or {}
         active.keep(due, silent_at, evidence)
         self._watch(active)
@@ -242,7 +244,7 @@ class AlertEngine:
 
     def _watch(self, active: Active) -> None:
         self._of_scope.setdefault(active.scope, {})[active.fingerprint] = active
-        if self.rules[active.rule].over in _WINDOWED:
+        if self.rules[active.rule].type in _WINDOWED:
             self._firing[_key(active)] = active
         if active.silent_at:
             self._silent_at = min(self._silent_at, active.silent_at)
@@ -275,7 +277,7 @@ class AlertEngine:
         try:
             self._restore(with_rules(state, self.rules))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise StateError(f"alerts: {error!r}; they start cold") from error
+            raise StateError(f"alerts: {error!r}; they start cold", part="alerts") from error
 
     @strict_restore
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -330,29 +332,34 @@ def _applies(rule: Rule, app: str | None) -> bool:
     return own == "*" or own == app  # noqa: PLR1714 -- of every event and rule: a set is slower than two comparisons
 
 
+def watches(rule: Rule, signal: str) -> bool:
+    """Return whether a rule of type change is about a signal."""
+    return fnmatchcase(signal, rule.metric) and not any(fnmatchcase(signal, other) for other in rule.exclude)
+
+
 def _passes(rule: Rule, change: Change) -> bool:
-    return change.score > rule.above and (rule.below is None or change.after < rule.below)
+    return change.score > rule.threshold and (rule.below is None or change.after < rule.below)
 
 
 def _levels(rule: Rule) -> tuple[float, float]:
     """Return the levels at which a rule fires and at which it resolves."""
-    return rule.above, 0.8 * rule.above if rule.resolve_below is None else rule.resolve_below
+    return rule.threshold, 0.8 * rule.threshold if rule.resolve_threshold is None else rule.resolve_threshold
 
 
 def _new_window(rule: Rule) -> SlidingWindow:
-    of_quantile = rule.over == "quantile"
+    of_quantile = rule.type == "quantile"
     above, below = _levels(rule) if of_quantile else (0.0, 0.0)
     return SlidingWindow(rule.window_s * 1000, above, below, histogram=of_quantile)
 
 
 def _over(rule: Rule, n: int, hits: int, *, resolving: bool = False) -> bool:
-    if rule.over == "quantile":
+    if rule.type == "quantile":
         return hits > (1 - (rule.q or 0)) * n
     level = _levels(rule)[resolving]
-    return (hits if rule.over == "count" else hits / max(n, 1)) > level
+    return (hits if rule.type == "count" else hits / max(n, 1)) > level
 
 
 def _measure(rule: Rule, window: SlidingWindow) -> float:
-    if rule.over == "quantile":
+    if rule.type == "quantile":
         return window.quantile(rule.q or 0)
-    return float(window.hits_above) if rule.over == "count" else window.hits_above / window.n
+    return float(window.hits_above) if rule.type == "count" else window.hits_above / window.n

@@ -37,7 +37,7 @@ class Active:
     started: int
     due: int
     silent_at: int
-    since: int | None = None
+    change_started_at: int | None = None
     evidence: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -60,7 +60,9 @@ def from_row(row: list[Any]) -> Active:
     texts([*active.segment, *active.segment.values(), *active.details])
     texts(active.evidence)
     within(active.evidence, EVIDENCE_MAX, "events as evidence")
-    time_ms(active.started, active.due, active.silent_at, *([] if active.since is None else [active.since]))
+    time_ms(active.started, active.due, active.silent_at)
+    if active.change_started_at is not None:
+        time_ms(active.change_started_at)
     if type(active.value) is not float or not all(isinstance(part, dict) for part in (active.segment, active.details)):
         raise ValueError("an alert's value, segment or details are of another type")
     return active
@@ -90,10 +92,10 @@ def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
         "segment": active.segment,
         "summary": of_resolved(rule, active.summary) if state == "resolved" else active.summary,
         "value": active.value,
-        "threshold": rule.above if rule.below is None else rule.below,
+        "threshold": rule.threshold if rule.below is None else rule.below,
         "started_at": iso(active.started),
         "changed_at": iso(at),
-        "since": None if active.since is None else iso(active.since),
+        "change_started_at": None if active.change_started_at is None else iso(active.change_started_at),
         "evidence": list(active.evidence),
         "details": active.details,
         "source_partition": partition,

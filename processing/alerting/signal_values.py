@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from agents.base import Chunk
@@ -49,4 +50,10 @@ def check_metric(rule: str, metric: str) -> None:
     agent, _, name = metric.partition(".")
     if metric not in _OF_EVENT and name not in _OF_SIGNAL.get(agent, ()):
         known = sorted(_OF_EVENT) + [f"{a}.{n}" for a, names in _OF_SIGNAL.items() for n in names]
-        raise SettingsError(f"rule {rule}: metric {metric!r}; choose one of {', '.join(known)}")
+        near = get_close_matches(metric, known, n=1)
+        raise SettingsError(
+            f"rule {rule}: metric {metric!r}; choose one of {', '.join(known)}",
+            "metric",
+            "unknown",
+            suggestion=near[0] if near else "",
+        )

@@ -19,14 +19,14 @@ _TOLD = 0.2
 def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> str:
     """Say what a window or an event showed."""
     where = "/".join(segment.values())
-    if rule.over == "event":
-        return f"{where}: {rule.metric} {value:.3g} in one event (above {rule.above:g})"
+    if rule.type == "event":
+        return f"{where}: {rule.metric} {value:.3g} in one event (above {rule.threshold:g})"
     window = f"the last {rule.window_s} s ({n} events)"
-    if rule.over == "rate":
-        return f"{where}: {rule.metric} in {value:.1%} of {window}, above {rule.above:.1%}"
-    if rule.over == "quantile":
-        return f"{where}: p{100 * (rule.q or 0):g} of {rule.metric} {value:.4g} over {window}, above {rule.above:g}"
-    return f"{where}: {value:g} times {rule.metric} in {window}, above {rule.above:g}"
+    if rule.type == "rate":
+        return f"{where}: {rule.metric} in {value:.1%} of {window}, above {rule.threshold:.1%}"
+    if rule.type == "quantile":
+        return f"{where}: p{100 * (rule.q or 0):g} of {rule.metric} {value:.4g} over {window}, above {rule.threshold:g}"
+    return f"{where}: {value:g} times {rule.metric} in {window}, above {rule.threshold:g}"
 
 
 def of_change(change: Change) -> str:
@@ -53,7 +53,7 @@ def of_change(change: Change) -> str:
 
 def of_resolved(rule: Rule, summary: str) -> str:
     """Say of an alert that ends what its end means."""
-    if rule.over == "change":
+    if rule.type == "change":
         return f"{summary}; nothing new for {rule.window_s} s, which does not say that it is over"
     return summary
 

@@ -152,7 +152,7 @@ def read(path: Path) -> list[tuple[bytes, Sender]]:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(part if _NAME.fullmatch(part) else "a field" for part in map(str, first["loc"]))
         remedy = "`streamgauge ingest-key create` prints a right entry"
-        raise SettingsError(f"ingest.keys_file={path}: {where}: {first['msg']}; {remedy}") from error
+        raise SettingsError(f"ingest.keys_file={path}: {where}: {first['msg']}; {remedy}", where, path=path) from error
     _each_once(path, entries)
     return [(bytes.fromhex(e.sha256), Sender(e.name, e.tenant, frozenset(e.apps), e.quota)) for e in entries]
 
@@ -162,4 +162,9 @@ def _each_once(path: Path, entries: Sequence[KeyEntry]) -> None:
         values = [getattr(entry, attribute) for entry in entries]
         if twice := {value for value in values if values.count(value) > 1}:
             shown = ", ".join(sorted(twice)) if attribute == "name" else f"{len(twice)} hashes"
-            raise SettingsError(f"ingest.keys_file={path}: {attribute}: {shown} more than once; keep one entry of each")
+            raise SettingsError(
+                f"ingest.keys_file={path}: {attribute}: {shown} more than once; keep one entry of each",
+                attribute,
+                "duplicate",
+                path=path,
+            )

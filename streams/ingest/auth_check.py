@@ -12,4 +12,8 @@ def check_open(settings: Ingest) -> None:
     if settings.keys_file is not None or settings.allow_anonymous or is_loopback(settings.host):
         return
     remedy = "set ingest.keys_file (`streamgauge ingest-key create`), or ingest.allow_anonymous=true if that is meant"
-    raise SettingsError(f"ingest.host={settings.host}: without keys anyone who reaches it could send; {remedy}")
+    raise SettingsError(
+        f"ingest.host={settings.host}: without keys anyone who reaches it could send; {remedy}",
+        "ingest.keys_file",
+        "missing",
+    )

@@ -36,14 +36,19 @@ def make(name: str, tenant: str, apps: list[str], quota: dict[str, float]) -> Ne
         KeyEntry.model_validate(entry)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise SettingsError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (got {first['input']!r})") from error
+        field = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"{field}: {first['msg']} (got {first['input']!r})", field) from error
     return NewKey(key, yaml.safe_dump([entry], sort_keys=False))
 
 
 def file_of(settings: Ingest) -> Path:
     """Return the key file; raise `SettingsError` if none is named."""
     if settings.keys_file is None:
-        raise SettingsError("ingest.keys_file: not set; set it, or leave out --append and paste the entry")
+        raise SettingsError(
+            "ingest.keys_file: not set; set it, or leave out --append and paste the entry",
+            "ingest.keys_file",
+            "missing",
+        )
     return settings.keys_file
 
 
@@ -56,7 +61,12 @@ def append(path: Path, name: str, entry: str) -> None:
         If the file cannot be used, or has a key of that name.
     """
     if path.exists() and any(sender.name == name for _, sender in read(path)):
-        raise SettingsError(f"ingest.keys_file={path}: {name} is there already; remove its entry or take another name")
+        raise SettingsError(
+            f"ingest.keys_file={path}: {name} is there already; remove its entry or take another name",
+            "name",
+            "duplicate",
+            path=path,
+        )
     before = path.read_text() if path.exists() else ""
     path.touch(mode=0o600)
     # Appended, not written anew: comments stay, and a file that is mounted alone cannot be replaced.

@@ -64,7 +64,7 @@ class Native:
         if taken.rows:
             # Where none is good nothing is kept either: the sender is told, and still has it.
             letters = taken.letters(received.sender, path)
-            await self._outbox.write([(topic, taken.rows), ("deadletter", letters)], received.lease)
+            await self._outbox.write([(topic, taken.rows), ("dead_letters", letters)], received.lease)
         return taken.told()
 
 

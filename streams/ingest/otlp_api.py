@@ -42,7 +42,7 @@ class Otlp:
         self._door = door
         self._outbox = outbox
         self._normalise: dict[Signal, Callable[..., Normalised]] = {
-            "spans": partial(normalise_spans, logs_follow=settings.otlp_logs_follow),
+            "spans": partial(normalise_spans, wait_for_logs=settings.otlp_wait_for_logs),
             "logs": normalise_logs,
         }
 

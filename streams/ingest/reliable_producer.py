@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Parcel: TypeAlias = "tuple[str, Sequence[Row]]"
 """A topic, without the prefix, and rows for it."""
 
-_TOPICS = ("events", "feedback", "deadletter")
+_TOPICS = ("events", "feedback", "dead_letters")
 _MISSING = "no topic"
 _RETRY_S = 2.0
 _LOOK_S = 1.0

@@ -45,7 +45,13 @@ class Taken:
     def told(self) -> dict[str, Any]:
         """Return what the sender is told: how many were taken, and what is wrong with each that was not."""
         said = [
-            {"index": b.index, "reason": b.error.reason, "field": b.error.field, "error": str(b.error)}
+            {
+                "index": b.index,
+                "reason": b.error.reason,
+                "code": b.error.code,
+                "field": b.error.field,
+                "error": str(b.error),
+            }
             for b in self.bad[:_MOST_TOLD]
         ]
         return {"accepted": len(self.rows), "rejected": len(self.bad), "problems": said}
@@ -81,7 +87,9 @@ async def take(
 def _fitting(made: Row, room: int) -> Row:
     key, value = made
     if (size := len(key or b"") + len(value)) > room:
-        raise ContractError(f"value: {size} bytes are more than the topic takes ({room}); truncate texts")
+        raise ContractError(
+            f"value: {size} bytes are more than the topic takes ({room}); truncate texts", code="too_large"
+        )
     return made
 
 
@@ -113,10 +121,18 @@ def _with_tenant(raw: bytes, tenant: str) -> bytes:
 def _permit(item: LLMEvent | Feedback, sender: Sender) -> None:
     if sender.tenant is not None and item.tenant != sender.tenant:
         remedy = f"leave it out, or send {sender.tenant!r}, or use the key of that tenant"
-        raise ContractError(f"tenant: {item.tenant[:80]!r} is not the tenant of key {sender.name}; {remedy}", "tenant")
+        raise ContractError(
+            f"tenant: {item.tenant[:80]!r} is not the tenant of key {sender.name}; {remedy}",
+            "tenant",
+            code="not_permitted",
+        )
     if sender.apps and item.app not in sender.apps:
         allowed = ", ".join(sorted(sender.apps))
-        raise ContractError(f"app: {item.app[:80]!r} is not an app of key {sender.name}; it may send {allowed}", "app")
+        raise ContractError(
+            f"app: {item.app[:80]!r} is not an app of key {sender.name}; it may send {allowed}",
+            "app",
+            code="not_permitted",
+        )
 
 
 def _letter(bad: Bad, sender: Sender, path: str) -> Row:

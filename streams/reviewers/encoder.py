@@ -26,7 +26,7 @@ _CHARS_PER_TOKEN = 8
 _KNOWN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
-class EncoderTier:
+class EncoderReviewer:
     """Reads the texts that a model is given, window by window; an event is as bad as its worst window.
 
     Parameters
@@ -49,9 +49,17 @@ class EncoderTier:
 
     def __init__(self, settings: Encoder) -> None:
         if settings.model_file is None or settings.tokenizer_file is None:
-            raise SettingsError("tiers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)")
+            unset = "model_file" if settings.model_file is None else "tokenizer_file"
+            raise SettingsError(
+                "reviewers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)",
+                f"reviewers.encoder.{unset}",
+                "missing",
+            )
         if settings.overlap_tokens * 2 > settings.max_tokens:
-            raise SettingsError("tiers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on")
+            raise SettingsError(
+                "reviewers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on",
+                "reviewers.encoder.overlap_tokens",
+            )
         self._settings = settings
         self._classify = _Classifier(settings, settings.model_file, settings.tokenizer_file)
         self.model = f"{settings.model_file.stem}-{_digest(settings.model_file)}"
@@ -60,7 +68,7 @@ class EncoderTier:
         self.teaches = settings.feedback
 
     async def ask(self, event: LLMEvent, signal: str) -> Opinion:  # noqa: ARG002 - it knows one signal
-        """Ask about one event; see `streams.reviewers.reviewer.Tier`."""
+        """Ask about one event; see `streams.reviewers.reviewer.Reviewer`."""
         texts = [m.content for m in event.messages if m.role in _ROLES and m.content]
         texts += [d.text for d in event.documents if d.text]
         # In a thread: onnxruntime lets go of the interpreter, and the consumer keeps its heartbeats.
@@ -80,20 +88,34 @@ class _Classifier:
             import onnxruntime  # noqa: PLC0415 - an optional dependency
             from tokenizers import Tokenizer  # noqa: PLC0415 - the same
         except ImportError as error:
-            raise SettingsError(f"tiers.encoder: {error}; pip install 'streamgauge-monitor[tiers]'") from error
+            raise SettingsError(
+                f"reviewers.encoder: {error}; pip install 'streamgauge-monitor[reviewers]'",
+                "reviewers.encoder",
+                "unavailable",
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-        named = f"tiers.encoder.model_file={model}, tiers.encoder.tokenizer_file={tokenizer}"
-        check_file(model, f"tiers.encoder.model_file={model}")
-        check_file(tokenizer, f"tiers.encoder.tokenizer_file={tokenizer}")
+        named = f"reviewers.encoder.model_file={model}, reviewers.encoder.tokenizer_file={tokenizer}"
+        check_file(model, f"reviewers.encoder.model_file={model}")
+        check_file(tokenizer, f"reviewers.encoder.tokenizer_file={tokenizer}")
         try:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # both libraries raise bare exceptions of their own
-            raise SettingsError(f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json") from error
+            raise SettingsError(
+                f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json",
+                "reviewers.encoder.model_file",
+                "malformed",
+                path=model,
+            ) from error
         self._inputs = [i.name for i in self._session.get_inputs()]
         if unknown := sorted(set(self._inputs) - _KNOWN):
-            raise SettingsError(f"tiers.encoder.model_file={model}: it wants {unknown}; export a text classifier")
+            raise SettingsError(
+                f"reviewers.encoder.model_file={model}: it wants {unknown}; export a text classifier",
+                "reviewers.encoder.model_file",
+                "malformed",
+                path=model,
+            )
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_tokens, stride=settings.overlap_tokens)
         self._settings = settings
@@ -105,9 +127,17 @@ class _Classifier:
         try:
             logits = self._logits([self._tokenizer.encode("a").ids or [0]])
         except Exception as error:  # onnxruntime's own
-            raise SettingsError(f"tiers.encoder.model_file={self._settings.model_file}: {_line(error)}") from error
+            raise SettingsError(
+                f"reviewers.encoder.model_file={self._settings.model_file}: {_line(error)}",
+                "reviewers.encoder.model_file",
+                "malformed",
+                path=self._settings.model_file,
+            ) from error
         if logits.ndim != 2 or not self._label < max(2, logits.shape[1]):
-            raise SettingsError(f"tiers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}")
+            raise SettingsError(
+                f"reviewers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}",
+                "reviewers.encoder.label",
+            )
 
     def worst(self, texts: Sequence[str]) -> float | None:
         """Return the highest probability over the windows of some texts; None where there is nothing to read."""
@@ -147,16 +177,25 @@ def _label(settings: Encoder) -> int:
         return int(settings.label)
     names: dict[str, int] = {}
     if settings.config_file is not None:
-        name = f"tiers.encoder.config_file={settings.config_file}"
+        name = f"reviewers.encoder.config_file={settings.config_file}"
         text = read_file(settings.config_file, name)
         try:
             config = json.loads(text)
             names = {str(name): int(index) for index, name in config["id2label"].items()}
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            raise SettingsError(f"{name}: no id2label in it; give the config.json of the model") from error
+            raise SettingsError(
+                f"{name}: no id2label in it; give the config.json of the model",
+                "reviewers.encoder.config_file",
+                "malformed",
+                path=settings.config_file,
+            ) from error
     if settings.label not in names:
         known = ", ".join(names) or "none: give config_file"
-        raise SettingsError(f"tiers.encoder.label={settings.label}: not a number, and of names there are {known}")
+        raise SettingsError(
+            f"reviewers.encoder.label={settings.label}: not a number, and of names there are {known}",
+            "reviewers.encoder.label",
+            "unknown",
+        )
     return names[settings.label]
 
 

@@ -20,7 +20,7 @@ from streams.reviewers.judge_prompt import ANSWER_SCHEMA, Prompt, build, read
 from streams.reviewers.redaction import redaction
 from streams.reviewers.reviewer import Opinion
 from streams.reviewers.selection import Selection
-from streams.runtime.metrics import TIERS_TRIES
+from streams.runtime.metrics import REVIEWERS_TRIES
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class _Refused(Exception):  # noqa: N818 - not an error of ours
     """The endpoint will not answer this, however often it is asked."""
 
 
-class JudgeTier:
+class JudgeReviewer:
     """Asks a language model whether a signal holds of an event.
 
     A request that fails in passing (no connection, timeout, 429, 5xx) is tried again, after what ``Retry-After`` says
@@ -61,7 +61,7 @@ class JudgeTier:
 
     def __init__(self, settings: Judge) -> None:
         if not settings.url or not settings.model:
-            raise SettingsError("tiers.judge: give url (https://host/v1) and model")
+            raise SettingsError("reviewers.judge: give url (https://host/v1) and model", "reviewers.judge", "missing")
         self._settings = settings
         self._url = settings.url.rstrip("/") + "/chat/completions"
         key = settings.key.get_secret_value() if settings.key else ""
@@ -77,7 +77,7 @@ class JudgeTier:
         self.concurrency = settings.concurrency
 
     async def ask(self, event: LLMEvent, signal: str) -> Opinion:
-        """Ask about one event; see `streams.reviewers.reviewer.Tier`."""
+        """Ask about one event; see `streams.reviewers.reviewer.Reviewer`."""
         # In a thread: texts of megabytes take a while to redact, and the consumer keeps its heartbeats.
         prompt = await asyncio.to_thread(build, event, signal, self._settings.text_chars, self._secret, self._redact)
         if prompt is None:
@@ -128,11 +128,11 @@ class JudgeTier:
             async with self._connected().post(
                 self._url, json=body, headers=self._headers, allow_redirects=False
             ) as response:
-                TIERS_TRIES.labels(str(response.status)).inc()
+                REVIEWERS_TRIES.labels(str(response.status)).inc()
                 self._check(response)
                 raw = await _read(response)
         except (aiohttp.ClientError, TimeoutError) as error:
-            TIERS_TRIES.labels(type(error).__name__).inc()
+            REVIEWERS_TRIES.labels(type(error).__name__).inc()
             raise _Away(f"{self._url}: {type(error).__name__}") from error
         return _content(raw)
 
@@ -140,7 +140,9 @@ class JudgeTier:
         if response.status == 200:
             return
         if response.status not in _RETRIED:
-            raise _Refused(f"{self._url}: HTTP {response.status}; check tiers.judge.url, key, model and answer_format")
+            raise _Refused(
+                f"{self._url}: HTTP {response.status}; check reviewers.judge.url, key, model and answer_format"
+            )
         told = _seconds(response.headers.get("Retry-After"))
         if told is not None:
             self._not_before = asyncio.get_running_loop().time() + min(told, self._settings.retry_max_s)

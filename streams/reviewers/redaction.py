@@ -20,6 +20,10 @@ def redaction(*, wanted: bool) -> Callable[[str], str]:
     try:
         from streamgauge.redaction import redact  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
-        remedy = "install the client (pip install ./client of this repository), or set tiers.judge.redact=false"
-        raise SettingsError(f"tiers.judge.redact=true: the patterns are the client's: {error}; {remedy}") from error
+        remedy = "install the client (pip install ./client of this repository), or set reviewers.judge.redact=false"
+        raise SettingsError(
+            f"reviewers.judge.redact=true: the patterns are the client's: {error}; {remedy}",
+            "reviewers.judge.redact",
+            "unavailable",
+        ) from error
     return redact

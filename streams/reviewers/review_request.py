@@ -17,7 +17,7 @@ from streams.runtime.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One event about which a tier is asked.
+    """One event about which a reviewer is asked.
 
     Attributes
     ----------

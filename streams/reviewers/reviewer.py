@@ -1,4 +1,4 @@
-"""What a tier is: asked about one event and one signal, it says something or not."""
+"""What a reviewer is: asked about one event and one signal, it says something or not."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from streams.reviewers.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What a tier said.
+    """What a reviewer said.
 
     Attributes
     ----------
     outcome
-        See the metric ``tiers_outcomes_total``.
+        See the metric ``streamgauge_reviewers_outcomes_total``.
     label
         Whether the signal holds; None where there is no verdict.
     score
-        Probability, where the tier gives one.
+        Probability, where the reviewer gives one.
     """
 
     outcome: str
@@ -28,12 +28,12 @@ class Opinion:
     score: float | None = None
 
 
-class Tier(Protocol):
+class Reviewer(Protocol):
     """A second opinion."""
 
     @property
     def name(self) -> str:
-        """Say which tier it is; part of its group and of all ids."""
+        """Say which reviewer it is; part of its group and of all ids."""
 
     @property
     def model(self) -> str:

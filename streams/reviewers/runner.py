@@ -1,4 +1,4 @@
-"""One tier on the stream: reads what was scored, asks about some of it, publishes what was said, commits."""
+"""One reviewer on the stream: reads what was scored, asks about some of it, publishes what was said, commits."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from schemas.errors import BrokerError
 from schemas.settings import Settings
 from streams.reviewers.review_budget import HourlyBudget, share_of
 from streams.reviewers.review_request import Question, questions
-from streams.reviewers.reviewer import Opinion, Tier
+from streams.reviewers.reviewer import Opinion, Reviewer
 from streams.reviewers.verdict_records import label_of, verdict_of
 from streams.runtime.dead_letters import TOO_LARGE
 from streams.runtime.logs import describe
 from streams.runtime.metrics import (
     OUTPUTS_TOO_LARGE,
-    TIERS_CHOSEN,
-    TIERS_LAG,
-    TIERS_OUTCOMES,
-    TIERS_OVER_BUDGET,
-    TIERS_SECONDS,
+    REVIEWERS_CHOSEN,
+    REVIEWERS_LAG,
+    REVIEWERS_OUTCOMES,
+    REVIEWERS_OVER_BUDGET,
+    REVIEWERS_SECONDS,
 )
 from streams.runtime.partitioning import event_key
 from streams.runtime.produce import Sent
@@ -61,7 +61,7 @@ class _Round:
 
 
 class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Runs a tier in a group of its own, so that a slow one holds up neither scoring nor the other tiers.
+    """Runs a reviewer in a group of its own, so that a slow one holds up neither scoring nor the other reviewers.
 
     At least once: verdicts are written before the offset is committed, and their ids do not depend on the try. What an
     hour may still cost is committed with the offset, so neither a restart nor a new owner asks beyond it. A group that
@@ -71,15 +71,15 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
     ----------
     settings
         All settings.
-    tier
+    reviewer
         What is asked.
     """
 
-    def __init__(self, settings: Settings, tier: Tier) -> None:
+    def __init__(self, settings: Settings, reviewer: Reviewer) -> None:
         self._settings = settings
         self._options = client_options(settings.kafka)
-        self._tier = tier
-        self._group = f"{settings.tiers.group}-{tier.name}"
+        self._reviewer = reviewer
+        self._group = f"{settings.reviewers.group}-{reviewer.name}"
         self._parts: dict[TopicPartition, _Part] = {}
         self._consumer: Any = None
         self._producer: Any = None
@@ -113,19 +113,21 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 await self._turn()
         except KafkaError as error:
             # Going on would commit past what is not written: the next start asks again from the last commit.
-            raise BrokerError(f"kafka.brokers={kafka.brokers}: tier {self._tier.name} stops: {error!r}") from error
+            raise BrokerError(
+                f"kafka.brokers={kafka.brokers}: reviewer {self._reviewer.name} stops: {error!r}"
+            ) from error
         finally:
             await self._consumer.stop()
             await self._admin.close()
             await self._producer.stop()
-            await self._tier.close()
+            await self._reviewer.close()
             self._stopped.set()
 
     async def stop(self) -> None:
         """Let the round at hand end; what it has not committed is asked again by the next owner."""
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), self._settings.tiers.drain_timeout_s)
+            await asyncio.wait_for(self._stopped.wait(), self._settings.reviewers.drain_timeout_s)
 
     def lag(self) -> dict[str, int] | None:
         """Return how many records each partition is behind; None before there is an assignment."""
@@ -135,7 +137,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         for tp, part in self._parts.items():
             end = self._consumer.highwater(tp)
             if part.budget is not None and end is not None:
-                found[f"{self._tier.name}-{tp.partition}"] = max(0, end - part.position)
+                found[f"{self._reviewer.name}-{tp.partition}"] = max(0, end - part.position)
         return found
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's
@@ -159,7 +161,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 await self._ask_about(tp, part, records)
         except (CommitFailedError, IllegalStateError) as error:
             # The group gave the partition away meanwhile; its next owner asks again from the last commit.
-            log.warning("tier %s: not committed: %s", self._tier.name, error)
+            log.warning("reviewer %s: not committed: %s", self._reviewer.name, error)
 
     async def _adopt(self) -> None:
         """Learn of new partitions where they stand and what their hour has cost."""
@@ -170,7 +172,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         count = len(self._consumer.partitions_for_topic(self._settings.kafka.topic("scored")) or new)
         for tp in new:
             offset, metadata = found.get(tp) or (-1, "")
-            limit = share_of(self._tier.budget_per_hour, tp.partition, count)
+            limit = share_of(self._reviewer.budget_per_hour, tp.partition, count)
             budget = HourlyBudget.from_metadata(limit, metadata)
             part = self._parts.get(tp)
             if part is None:
@@ -191,7 +193,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             await self._publish(tp.partition, zip(one.questions, answers, strict=True))
             await self._consumer.commit({tp: one.mark})
             part.position = one.mark.offset
-            TIERS_LAG.labels(self._tier.name, str(tp.partition)).set(
+            REVIEWERS_LAG.labels(self._reviewer.name, str(tp.partition)).set(
                 max(0, (self._consumer.highwater(tp) or 0) - part.position)
             )
 
@@ -203,27 +205,27 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         asked: list[Question] = []
         for record in records:
             asked += self._affordable(record, budget)
-            if len(asked) >= self._tier.concurrency:
+            if len(asked) >= self._reviewer.concurrency:
                 yield _Round(asked, OffsetAndMetadata(record.offset + 1, budget.metadata()))
                 asked = []
         yield _Round(asked, OffsetAndMetadata(records[-1].offset + 1, budget.metadata()))
 
     def _affordable(self, record: ConsumerRecord, budget: HourlyBudget) -> Iterator[Question]:
-        for question in questions(record.value, self._tier.selection):
+        for question in questions(record.value, self._reviewer.selection):
             if budget.take(int(question.event.time.timestamp() * 1000), record.timestamp):
-                TIERS_CHOSEN.labels(self._tier.name, question.why).inc()
+                REVIEWERS_CHOSEN.labels(self._reviewer.name, question.why).inc()
                 yield question
             else:
-                TIERS_OVER_BUDGET.labels(self._tier.name).inc()
+                REVIEWERS_OVER_BUDGET.labels(self._reviewer.name).inc()
 
     async def _ask(self, question: Question) -> Opinion:
-        with TIERS_SECONDS.labels(self._tier.name).time():
+        with REVIEWERS_SECONDS.labels(self._reviewer.name).time():
             try:
-                opinion = await self._tier.ask(question.event, question.signal)
-            except Exception as error:  # noqa: BLE001 - one event that a model cannot take must not end the tier
-                log.error("tier %s: event %r: %s", self._tier.name, question.event.event_id, describe(error))
+                opinion = await self._reviewer.ask(question.event, question.signal)
+            except Exception as error:  # noqa: BLE001 - one event that a model cannot take must not end the reviewer
+                log.error("reviewer %s: event %r: %s", self._reviewer.name, question.event.event_id, describe(error))
                 opinion = Opinion("failed")
-        TIERS_OUTCOMES.labels(self._tier.name, opinion.outcome).inc()
+        REVIEWERS_OUTCOMES.labels(self._reviewer.name, opinion.outcome).inc()
         return opinion
 
     async def _publish(self, partition: int, answers: Iterable[tuple[Question, Opinion]]) -> None:
@@ -233,12 +235,12 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         """
         sent: list[Sent] = []
         for question, opinion in answers:
-            verdict = verdict_of(self._tier, question, opinion)
+            verdict = verdict_of(self._reviewer, question, opinion)
             if verdict is None:
                 continue
             key = event_key(question.event)
             rows = {"verdicts": verdict.model_dump_json()}
-            if self._tier.teaches:
+            if self._reviewer.teaches:
                 rows["feedback"] = label_of(verdict, question.event).model_dump_json()
             for topic, row in rows.items():
                 name, value = self._settings.kafka.topic(topic), row.encode()

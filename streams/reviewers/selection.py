@@ -1,4 +1,4 @@
-"""Which scored events a tier is asked about, and for which signal."""
+"""Which scored events a reviewer is asked about, and for which signal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Selection:
     Attributes
     ----------
     name
-        The tier; two tiers sample different events.
+        The reviewer; two reviewers sample different events.
     signals
         What it is asked about.
     min_score
@@ -46,11 +46,11 @@ class Selection:
 
     @classmethod
     def from_settings(cls, name: str, part: Encoder | Judge, signals: tuple[str, ...]) -> Selection:
-        """Return the selection that a tier's settings ask for."""
+        """Return the selection that a reviewer's settings ask for."""
         return cls(name, signals, part.min_score, part.sampled_share, getattr(part, "requested", False))
 
     def of(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Why, float]]:
-        """Yield the signals about which the tier is to be asked, why, and how probable that was.
+        """Yield the signals about which the reviewer is to be asked, why, and how probable that was.
 
         The row is as `schemas.outputs.Scored` has it.
         A signal that has nothing to say of the event (no context, nothing to read) is not asked about.
@@ -61,7 +61,7 @@ class Selection:
                 continue
             if said.get("flag") or score >= self.min_score:
                 yield signal, "suspicious", 1.0
-            elif self.requested and (probability := (row.get("asked") or {}).get(signal)):
+            elif self.requested and (probability := (row.get("label_request_probability") or {}).get(signal)):
                 yield signal, "requested", probability
             elif self.share and self._drawn(row["event"], signal):
                 yield signal, "sampled", self.share

@@ -1,4 +1,4 @@
-"""The tiers as a process: health pages, signals, exit."""
+"""The reviewers as a process: health pages, signals, exit."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from typing import Any
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.reviewers.encoder import EncoderTier
-from streams.reviewers.judge import JudgeTier
-from streams.reviewers.reviewer import Tier
+from streams.reviewers.encoder import EncoderReviewer
+from streams.reviewers.judge import JudgeReviewer
+from streams.reviewers.reviewer import Reviewer
 from streams.reviewers.runner import Runner
 from streams.runtime.health import Readiness, serve
 from streams.runtime.lifecycle import until_signalled
 from streams.runtime.process_tuning import tune
 
 
-def build_tiers(settings: Settings) -> list[Tier]:
-    """Return the tiers that are on.
+def build_reviewers(settings: Settings) -> list[Reviewer]:
+    """Return the reviewers that are on.
 
     Raises
     ------
     SettingsError
         If none is, or one is set up wrongly.
     """
-    tiers: list[Tier] = []
-    if settings.tiers.encoder.model_file is not None:
-        tiers.append(EncoderTier(settings.tiers.encoder))
-    if settings.tiers.judge.url:
-        tiers.append(JudgeTier(settings.tiers.judge))
-    if not tiers:
-        raise SettingsError("tiers: none is on; set tiers.encoder.model_file or tiers.judge.url (docs/tiers.md)")
-    return tiers
+    reviewers: list[Reviewer] = []
+    if settings.reviewers.encoder.model_file is not None:
+        reviewers.append(EncoderReviewer(settings.reviewers.encoder))
+    if settings.reviewers.judge.url:
+        reviewers.append(JudgeReviewer(settings.reviewers.judge))
+    if not reviewers:
+        raise SettingsError(
+            "reviewers: none is on; set reviewers.encoder.model_file or reviewers.judge.url (docs/tiers.md)",
+            "reviewers",
+            "missing",
+        )
+    return reviewers
 
 
-async def run_tiers(settings: Settings) -> None:
+async def run_reviewers(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT (drains) or a failure (raises it)."""
     tune()
-    runners = [Runner(settings, tier) for tier in build_tiers(settings)]
-    part = settings.tiers
+    runners = [Runner(settings, reviewer) for reviewer in build_reviewers(settings)]
+    part = settings.reviewers
     alive = lambda: all(r.assigned.is_set() for r in runners)  # noqa: E731 - as short as its use
     pages = await serve(
-        part.health_host, part.health_port, alive, Readiness(lambda: _lag(runners)), settings="tiers.health_"
+        part.health_host, part.health_port, alive, Readiness(lambda: _lag(runners)), settings="reviewers.health_"
     )
     try:
         await until_signalled(lambda: _together(r.run() for r in runners), lambda: _together(r.stop() for r in runners))

@@ -8,19 +8,19 @@ from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.outputs import Verdict
 from streams.reviewers.review_request import Question
-from streams.reviewers.reviewer import Opinion, Tier
+from streams.reviewers.reviewer import Opinion, Reviewer
 
 
-def verdict_of(tier: Tier, question: Question, opinion: Opinion) -> Verdict | None:
-    """Return the verdict; None where the tier gave none. No clock and no chance: a repeat is the same record."""
+def verdict_of(reviewer: Reviewer, question: Question, opinion: Opinion) -> Verdict | None:
+    """Return the verdict; None where the reviewer gave none. No clock and no chance: a repeat is the same record."""
     if opinion.label is None:
         return None
     event = question.event
     return Verdict.model_validate(
         {
-            "verdict_id": _id(tier, event, question.signal),
-            "tier": tier.name,
-            "model": tier.model,
+            "verdict_id": _id(reviewer, event, question.signal),
+            "reviewer": reviewer.name,
+            "model": reviewer.model,
             "signal": question.signal,
             "label": opinion.label,
             "score": opinion.score,
@@ -38,7 +38,7 @@ def verdict_of(tier: Tier, question: Question, opinion: Opinion) -> Verdict | No
 
 
 def label_of(verdict: Verdict, event: LLMEvent) -> Feedback:
-    """Return the label for ``llm.feedback``; ``user_id`` names the tier, so that what it says can be weighed apart."""
+    """Return the label for ``llm.feedback``; its ``user_id`` names the reviewer, so that its labels weigh apart."""
     return Feedback.model_validate(
         {
             "feedback_id": verdict.verdict_id,
@@ -50,11 +50,11 @@ def label_of(verdict: Verdict, event: LLMEvent) -> Feedback:
             "signal": verdict.signal,
             "label": verdict.label,
             "source": "judge",
-            "user_id": f"tier:{verdict.tier}:{verdict.model}"[:256],
+            "user_id": f"reviewer:{verdict.reviewer}:{verdict.model}"[:256],
         }
     )
 
 
-def _id(tier: Tier, event: LLMEvent, signal: str) -> str:
-    parts = (tier.name, tier.model, signal, event.tenant, event.event_id)
+def _id(reviewer: Reviewer, event: LLMEvent, signal: str) -> str:
+    parts = (reviewer.name, reviewer.model, signal, event.tenant, event.event_id)
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -58,19 +58,19 @@ def roles(settings: Settings) -> tuple[Role, ...]:
             "worker",
             read=("events", "feedback", "snapshots", "alerts", "label_requests", "shadow", *otlp),
             write=(
-                *("events", "feedback", "scored", "alerts", "aggregates", "deadletter", "quality"),
+                *("events", "feedback", "scored", "alerts", "aggregates", "dead_letters", "quality"),
                 *("label_requests", "snapshots", "shadow"),
             ),
             groups=(settings.worker.group,),
         ),
         Role(
             "sink",
-            read=("scored", "alerts", "aggregates", "deadletter", "quality", "feedback"),
-            write=("deadletter",),
+            read=("scored", "alerts", "aggregates", "dead_letters", "quality", "feedback"),
+            write=("dead_letters",),
             groups=(settings.sink.group,),
         ),
-        Role("ingest", write=("events", "feedback", "deadletter")),
-        Role("tiers", read=("scored",), write=("verdicts", "feedback"), groups=(f"{settings.tiers.group}-*",)),
+        Role("ingest", write=("events", "feedback", "dead_letters")),
+        Role("reviewers", read=("scored",), write=("verdicts", "feedback"), groups=(f"{settings.reviewers.group}-*",)),
         Role("services", read=("alerts",), write=("events", "feedback", *otlp), groups=("alerts-*",)),
     )
 
@@ -91,7 +91,9 @@ def create_acls(settings: Settings) -> int:
             granted.result(_WAIT_S)
     except (KafkaException, TimeoutError) as error:
         raise BrokerError(
-            f"kafka.brokers={kafka.brokers}: {error}; ACLs are made by a super user, where an authorizer is configured"
+            f"kafka.brokers={kafka.brokers}: {error}; ACLs are made by a super user, where an authorizer is configured",
+            "kafka.brokers",
+            "not_granted",
         ) from error
     return len(wanted)
 

@@ -94,7 +94,7 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
         Naming the field and the fix.
     """
     if raw is None:
-        raise DecodeError("value: null; publish a JSON object")
+        raise DecodeError("value: null; publish a JSON object", code="null")
     raise_refused(raw)
     check_size(raw)
     if _NAN.search(raw) or _INFINITY.search(raw):
@@ -111,9 +111,11 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
 def check_size(raw: bytes, most_bytes: int = MAX_RECORD_BYTES, most_values: int = MAX_VALUES) -> None:
     """Raise `ContractError` if JSON is larger, or holds more values, than may be unpacked into objects."""
     if len(raw) > most_bytes:
-        raise ContractError(f"value: {len(raw)} bytes; at most {most_bytes} are read; truncate texts")
+        raise ContractError(f"value: {len(raw)} bytes; at most {most_bytes} are read; truncate texts", code="too_large")
     if len(raw) > max(_COUNTED_FROM, most_values) and has_more_values(raw, most_values):
-        raise ContractError(f"value: over {most_values} values in it; leave out what nobody looks at")
+        raise ContractError(
+            f"value: over {most_values} values in it; leave out what nobody looks at", code="too_many_values"
+        )
 
 
 def has_more_values(raw: bytes, most: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 import time
@@ -107,7 +108,9 @@ async def listen(
         variable = f"STREAMGAUGE_{settings.replace('.', '__').upper()}PORT"
         raise SettingsError(
             f"{settings}host={host}, {settings}port={port}: {why}; "
-            f"end what listens there, or set another port: {variable} (0 takes a free one)"
+            f"end what listens there, or set another port: {variable} (0 takes a free one)",
+            f"{settings}host" if error.errno == errno.EADDRNOTAVAIL else f"{settings}port",
+            "unavailable",
         ) from error
 
 

@@ -24,7 +24,7 @@ _HASH_CHARS: Final = 32
 _ROUNDS: Final = 3
 _KEY: Final = "[key]"
 _ORDER: Final = {"string_too_long": 0, "too_long": 1}
-_REFUSED: Final = frozenset({"tenant", "app", "parts", "input_issues"})
+_REFUSED: Final = frozenset({"tenant", "app", "fragments", "input_issues"})
 """Fields that the service or its key chooses, and nobody else."""
 
 

@@ -1,141 +1,222 @@
-"""Every metric of the monitor, with what it says. Names are made nowhere else.
+"""Every metric of the monitor, with its description. No other module creates one.
 
-prometheus_client adds ``_total`` to counters; the names here carry it so that they can be searched as dashboards
-write them.
+Each name has the prefix `NAMESPACE`. prometheus_client adds ``_total`` to counters; the names here carry it so that
+they can be searched as dashboards write them. ``python -m streams.runtime.metrics`` writes the page
+``docs/contracts/metrics.md``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
 from prometheus_client import Counter, Gauge, Histogram
+
+NAMESPACE: Final = "streamgauge"
+PAGE = Path(__file__).parents[2] / "docs" / "contracts" / "metrics.md"
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BYTES = tuple(float(4**n) for n in range(5, 15))
 
+
+class Description(NamedTuple):
+    """A metric as a dashboard sees it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    description: str
+
+
+METRICS: Final[list[Description]] = []
+"""All metrics, in the order of this module."""
+
+
+def _counter(name: str, description: str, labels: Sequence[str] = ()) -> Counter:
+    METRICS.append(Description(f"{NAMESPACE}_{name}", "counter", tuple(labels), description))
+    return Counter(name, description, labels, namespace=NAMESPACE)
+
+
+def _gauge(name: str, description: str, labels: Sequence[str] = ()) -> Gauge:
+    METRICS.append(Description(f"{NAMESPACE}_{name}", "gauge", tuple(labels), description))
+    return Gauge(name, description, labels, namespace=NAMESPACE)
+
+
+def _histogram(name: str, description: str, buckets: Sequence[float], labels: Sequence[str] = ()) -> Histogram:
+    METRICS.append(Description(f"{NAMESPACE}_{name}", "histogram", tuple(labels), description))
+    return Histogram(name, description, labels, namespace=NAMESPACE, buckets=buckets)
+
+
 # Every service
-BATCHES_REFUSED = Counter(
+BATCHES_REFUSED = _counter(
     "record_batches_refused_total",
-    "Record batches of Kafka that were not read: they unpack to too much, hold too many records, or are broken",
+    "Kafka record batches not read: they unpack to too many bytes, hold too many records, or are broken",
     ["codec"],
 )
-OUTPUTS_TOO_LARGE = Counter(
-    "outputs_too_large_total", "Rows larger than their topic takes: shortened, or dead-lettered instead", ["topic"]
+OUTPUTS_TOO_LARGE = _counter(
+    "outputs_too_large_total", "Rows larger than their topic takes: shortened, or written as dead letters", ["topic"]
 )
-DEAD_LETTERS_REDUCED = Counter(
+DEAD_LETTERS_REDUCED = _counter(
     "dead_letters_reduced_total",
-    "Dead letters that the broker refused for their size; form is cut or stub (written smaller), or lost",
+    "Dead letters that the broker refused for their size; form is cut or stub (written smaller) or lost",
     ["form"],
 )
 
 # The worker
-WORKER_RECORDS = Counter("worker_records_total", "Records taken from source topics", ["topic"])
-WORKER_EVENTS = Counter("worker_events_total", "Whole calls scored")
-WORKER_DEAD_LETTERS = Counter("worker_dead_letters_total", "Records that could not be judged", ["reason"])
-WORKER_CHUNK_SECONDS = Histogram("worker_chunk_seconds", "Time to score one chunk of a partition", buckets=_SECONDS)
-WORKER_SNAPSHOT_SECONDS = Histogram("worker_snapshot_seconds", "Time to write one partition's state", buckets=_SECONDS)
-WORKER_SNAPSHOT_BYTES = Histogram("worker_snapshot_bytes", "Compressed size of one agent's state", buckets=_BYTES)
-WORKER_COLD_STARTS = Counter("worker_cold_starts_total", "States that did not fit and were begun anew", ["agent"])
-WORKER_STATE_REJECTED = Counter(
+WORKER_RECORDS = _counter("worker_records_total", "Records consumed from source topics", ["topic"])
+WORKER_EVENTS = _counter("worker_events_total", "Complete calls scored")
+WORKER_DEAD_LETTERS = _counter("worker_dead_letters_total", "Records that could not be scored", ["reason"])
+WORKER_CHUNK_SECONDS = _histogram("worker_chunk_seconds", "Seconds to score one chunk of a partition", _SECONDS)
+WORKER_SNAPSHOT_SECONDS = _histogram(
+    "worker_snapshot_seconds",
+    "Seconds that scoring stops to copy a partition's state; compression and writing run beside it",
+    _SECONDS,
+)
+WORKER_SNAPSHOT_BYTES = _histogram("worker_snapshot_bytes", "Compressed bytes of one agent's state", _BYTES)
+WORKER_COLD_STARTS = _counter(
+    "worker_cold_starts_total", "Agents that started without state because theirs did not fit", ["agent"]
+)
+WORKER_STATE_REJECTED = _counter(
     "worker_state_rejected_total",
     "Snapshots not used: damaged (format), too large (size), not signed by an accepted key (signature), of another "
     "partition, beyond the end of the log (offset); parts of state that do not fit (parts) or failed in use (failed)",
     ["reason"],
 )
-WORKER_REPLAYED_DROPPED = Counter("worker_replayed_dropped_total", "Records dropped: the state includes them already")
-INPUT_ISSUES = Counter(
-    "input_issues_total", "Events with something repaired, shortened or out of range (schemas/event.py)", ["issue"]
+WORKER_REPLAYED_DROPPED = _counter(
+    "worker_replayed_dropped_total", "Records dropped because the restored state includes them"
 )
-SCOPES_OVERFLOW = Counter(
+INPUT_ISSUES = _counter(
+    "input_issues_total", "Events with a field repaired, shortened or out of range (schemas/event.py)", ["issue"]
+)
+SCOPES_OVERFLOW = _counter(
     "scopes_overflow_total",
-    "Entries that made room for others, by part: baselines of an app, clusters, windows of rules, alerts resolved "
-    "early; of aggregates, events counted under (other)",
+    "Entries evicted to make room, by part: baselines of an app, clusters, windows of rules, alerts resolved early; "
+    "of aggregates, events counted under (other)",
     ["what"],
 )
-JOIN_ORPHANS = Counter("join_orphans_total", "Halves whose other half did not come in time")
-JOIN_LATE = Counter("join_late_total", "Halves that came after their other half was given up")
-JOIN_PENDING = Gauge("join_pending", "Halves waiting for their other half", ["partition"])
-REPEATS = Counter("repeats_total", "Events that came again and were not judged again")
-AGGREGATES_LATE = Counter("aggregates_late_total", "Events too late for their one-minute window")
-ALERTS = Counter("alerts_total", "Changes of state of alerts", ["rule", "state"])
-FEEDBACK = Counter(
-    "feedback_total", "Labels; learned, or ignored (event unknown here, or labelled before)", ["outcome"]
+JOIN_ORPHANS = _counter("join_orphans_total", "Halves of calls whose other half did not arrive in time")
+JOIN_LATE = _counter("join_late_total", "Halves of calls that arrived after their other half had expired")
+JOIN_PENDING = _gauge("join_pending", "Halves of calls waiting for their other half", ["partition"])
+DUPLICATES_DROPPED = _counter("duplicates_dropped_total", "Events dropped as duplicates (worker.dedup_window)")
+AGGREGATES_LATE = _counter("aggregates_late_total", "Events too late for their one-minute window")
+ALERTS = _counter("alerts_total", "Alert state changes", ["rule", "state"])
+FEEDBACK = _counter(
+    "feedback_total", "Labels received: learned, or ignored (unknown event, or labelled before)", ["outcome"]
 )
-LABELS = Counter("labels_total", "Labels and commands to models, by what became of them", ["signal", "outcome"])
-QUALITY = Gauge(
+LABELS = _counter("labels_total", "Labels and model commands, by outcome (docs/learning.md)", ["signal", "outcome"])
+QUALITY = _gauge(
     "quality",
     "Live quality by labels; measure is precision, recall, auc, calibration_error or labels; tenant and app * for all",
     ["signal", "tenant", "app", "partition", "measure"],
 )
-AGENT_SECONDS = Counter("agent_seconds_total", "Time spent in each agent", ["agent"])
+AGENT_SECONDS = _counter("agent_seconds_total", "Seconds of scoring in each agent", ["agent"])
 
 # The second version, in shadow
-SHADOW_RUNNING = Gauge(
-    "shadow_running", "1 while the second version of a partition runs, 0 once it failed", ["partition"]
+SHADOW_RUNNING = _gauge(
+    "shadow_running", "1 while the second version of a partition runs, 0 after it failed", ["partition"]
 )
-SHADOW_ERRORS = Counter("shadow_errors_total", "Failures of the second version; each ends it for a partition", ["what"])
-SHADOW_EVENTS = Counter("shadow_events_total", "Whole calls that the second version judged")
-SHADOW_ALERTS = Counter(
+SHADOW_ERRORS = _counter(
+    "shadow_errors_total", "Failures of the second version; each ends it for a partition", ["what"]
+)
+SHADOW_EVENTS = _counter("shadow_events_total", "Complete calls scored by the second version")
+SHADOW_ALERTS = _counter(
     "shadow_alerts_total",
-    "Changes of state of alerts; verdict: same, changed (in severity, evidence or begin), appeared (second only), "
+    "Alert state changes; verdict: same, changed (in severity, evidence or start), appeared (second version only), "
     "vanished (first only)",
     ["rule", "state", "verdict"],
 )
-SHADOW_FLAGS = Counter(
+SHADOW_FLAGS = _counter(
     "shadow_flags_total",
-    "Events flagged by both versions (same), by the second or the first only",
+    "Events flagged by both versions (same), by the second only (appeared) or the first only (vanished)",
     ["agent", "verdict"],
 )
-SHADOW_SECONDS = Counter("shadow_seconds_total", "Time that the second version took of the worker")
-SHADOW_DROPPED = Counter("shadow_dropped_total", "Findings that found no room or no broker")
+SHADOW_SECONDS = _counter("shadow_seconds_total", "Seconds of the worker spent on the second version")
+SHADOW_DROPPED = _counter("shadow_dropped_total", "Findings dropped: the queue was full or the broker unavailable")
 
-# The tiers
-TIERS_CHOSEN = Counter(
-    "tiers_chosen_total", "Questions put to a tier; why is suspicious, requested or sampled", ["tier", "why"]
+# The reviewers
+REVIEWERS_CHOSEN = _counter(
+    "reviewers_chosen_total",
+    "Events sent to a reviewer; why is suspicious, requested or sampled",
+    ["reviewer", "why"],
 )
-TIERS_OVER_BUDGET = Counter("tiers_over_budget_total", "Questions not put: the hour's budget was spent", ["tier"])
-TIERS_OUTCOMES = Counter(
-    "tiers_outcomes_total",
-    "What came of a question: yes, no, unsure, unread (nothing to read), unparsed, addressed (the text spoke to the "
-    "judge), refused (an HTTP error), away (no answer after all tries), failed",
-    ["tier", "outcome"],
+REVIEWERS_OVER_BUDGET = _counter(
+    "reviewers_over_budget_total", "Events not sent to a reviewer because the hour's budget was spent", ["reviewer"]
 )
-TIERS_TRIES = Counter("tiers_tries_total", "Requests to the judge", ["status"])
-TIERS_SECONDS = Histogram("tiers_seconds", "From a question to what came of it", ["tier"], buckets=_SECONDS)
-TIERS_LAG = Gauge("tiers_lag", "Scored events that a tier has not looked at yet", ["tier", "partition"])
+REVIEWERS_OUTCOMES = _counter(
+    "reviewers_outcomes_total",
+    "Reviews by result: yes, no, unsure, unread (no text), unparsed, addressed (the text spoke to the judge), "
+    "refused (an HTTP error), away (no answer after all retries), failed",
+    ["reviewer", "outcome"],
+)
+REVIEWERS_TRIES = _counter("reviewers_tries_total", "HTTP requests to the judge, by status or error", ["status"])
+REVIEWERS_SECONDS = _histogram("reviewers_seconds", "Seconds of one review", _SECONDS, ["reviewer"])
+REVIEWERS_LAG = _gauge("reviewers_lag", "Scored events that a reviewer has not read yet", ["reviewer", "partition"])
 
 # The sink
-SINK_ROWS = Counter("sink_rows_total", "Rows inserted into ClickHouse", ["table"])
-SINK_REPEATS_DROPPED = Counter("sink_repeats_dropped_total", "Scored records dropped: the worker had repeated them")
-SINK_ERRORS = Counter(
-    "sink_errors_total", "Inserts that failed; kind is retry (tried again) or bad_row (set aside)", ["kind"]
+SINK_ROWS = _counter("sink_rows_total", "Rows inserted into ClickHouse", ["table"])
+SINK_DUPLICATES_DROPPED = _counter(
+    "sink_duplicates_dropped_total", "Scored records dropped because a restarted worker had written them before"
 )
-SINK_LAG = Gauge("sink_lag", "Records between the sink and the end of the partition", ["topic", "partition"])
-SINK_PAUSED = Gauge("sink_paused", "Partitions held back while ClickHouse does not take their rows")
+SINK_ERRORS = _counter(
+    "sink_errors_total",
+    "Failed inserts; kind is retry (tried again), bad_row (written as a dead letter) or bad_dead_letter (counted only)",
+    ["kind"],
+)
+SINK_LAG = _gauge(
+    "sink_lag", "Records between the sink's position and the end of the partition", ["topic", "partition"]
+)
+SINK_PAUSED = _gauge("sink_paused", "Partitions paused while ClickHouse does not accept their rows")
 
 # Every HTTP port
-HTTP_ERRORS = Counter(
-    "http_errors_total", "Requests that were not HTTP (4xx) or that our code failed at (5xx), on any port", ["status"]
+HTTP_ERRORS = _counter(
+    "http_errors_total", "Requests that were not valid HTTP (4xx) or failed in our code (5xx), on any port", ["status"]
 )
 
-# The ways in
-OTLP_RECORDS = Counter(
+# Ingest
+OTLP_RECORDS = _counter(
     "otlp_records_total",
-    "Spans and log records; outcome is event, feedback, skipped (not about a model) or rejected (see the reason)",
+    "Spans and log records; outcome is event, feedback, skipped (not about a model) or rejected (unreadable)",
     ["signal", "outcome"],
 )
-OTLP_UNMAPPED = Counter("otlp_unmapped_total", "Attributes that no field of an event took", ["attribute"])
-INGEST_REQUESTS = Counter("ingest_requests_total", "Requests answered", ["path", "status"])
-INGEST_RECORDS = Counter("ingest_records_total", "Records taken in, and records dead-lettered", ["path", "outcome"])
-INGEST_BYTES = Counter("ingest_bytes_total", "Bytes of bodies, unpacked", ["path"])
-INGEST_REFUSALS = Counter("ingest_refusals_total", "Bodies refused whole, by what they came up against", ["reason"])
-INGEST_SECONDS = Histogram(
-    "ingest_seconds", "From a request's headers to its answer, Kafka's acknowledgement in it", buckets=_SECONDS
+OTLP_UNMAPPED = _counter("otlp_unmapped_total", "GenAI attributes that map to no field of an event", ["attribute"])
+INGEST_REQUESTS = _counter("ingest_requests_total", "HTTP requests answered", ["path", "status"])
+INGEST_RECORDS = _counter("ingest_records_total", "Records accepted, and records rejected", ["path", "outcome"])
+INGEST_BYTES = _counter("ingest_bytes_total", "Bytes of request bodies, unpacked", ["path"])
+INGEST_REFUSALS = _counter("ingest_refusals_total", "Requests refused whole, by the limit they met", ["reason"])
+INGEST_SECONDS = _histogram(
+    "ingest_seconds", "Seconds from a request's headers to its response, Kafka's acknowledgement included", _SECONDS
 )
-INGEST_IN_FLIGHT = Gauge("ingest_in_flight_bytes", "Bytes received and not yet written to Kafka")
-INGEST_CONNECTIONS = Gauge("ingest_connections", "Open connections")
-INGEST_CONNECTIONS_CLOSED = Counter(
+INGEST_IN_FLIGHT = _gauge("ingest_in_flight_bytes", "Bytes received and not yet acknowledged by Kafka")
+INGEST_CONNECTIONS = _gauge("ingest_connections", "Open connections")
+INGEST_CONNECTIONS_CLOSED = _counter(
     "ingest_connections_closed_total",
     "Connections closed: silent (no request in ingest.read_timeout_s), crowded (over ingest.connections)",
     ["reason"],
 )
-INGEST_KEYS = Gauge("ingest_keys", "API keys known")
-INGEST_KEY_FILE_ERRORS = Counter("ingest_key_file_errors_total", "Key files that could not be read; the old keys hold")
+INGEST_KEYS = _gauge("ingest_keys", "API keys loaded")
+INGEST_KEY_FILE_ERRORS = _counter(
+    "ingest_key_file_errors_total", "Failed reads of ingest.keys_file; the keys loaded before stay valid"
+)
+
+
+def metrics_reference() -> str:
+    """Return the page of all metrics."""
+    rows = [
+        "# Metrics",
+        "",
+        "Every process serves its metrics at `/metrics` of its health port in the Prometheus format. A counter ends in",
+        "`_total`, a histogram has `_bucket`, `_sum` and `_count`. Durations are in seconds, sizes in bytes.",
+        "",
+        "| metric | type | labels | description |",
+        "|---|---|---|---|",
+    ]
+    rows += [
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.description} |"
+        for one in METRICS
+    ]
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(metrics_reference())

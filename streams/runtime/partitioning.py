@@ -53,7 +53,7 @@ def partition_for(item: LLMEvent | Feedback | ModelCommand, partitions: int) -> 
 
 def quality_key(row: dict[str, Any]) -> str:
     """Return the key of a row of live quality."""
-    names = ("signal", "tenant", "app", "basis", "hour", "source_partition")
+    names = ("signal", "tenant", "app", "estimator", "hour", "source_partition")
     return "|".join(str(row[n]) for n in names)
 
 

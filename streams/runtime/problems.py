@@ -24,7 +24,7 @@ def listed(error: ValidationError) -> list[ErrorDetails]:
     """
     if (count := error.error_count()) > MOST_LISTED:
         remedy = f"at most {MOST_LISTED} are listed; see the JSON Schema of {error.title} in docs/contracts"
-        raise ContractError(f"value: {count} problems with it as {error.title}; {remedy}")
+        raise ContractError(f"value: {count} problems with it as {error.title}; {remedy}", code="too_many_problems")
     return error.errors(include_url=False, include_input=False)
 
 
@@ -36,4 +36,4 @@ def explain(title: str, found: Sequence[ErrorDetails]) -> ContractError | Decode
     if found[0]["type"] == "json_invalid":
         return DecodeError(text, fields[0])
     missing = frozenset(str(e["loc"][0]) for e in found if e["type"] == "missing" and len(e["loc"]) == 1)
-    return ContractError(text, fields[0], missing)
+    return ContractError(text, fields[0], missing, fields=tuple(fields))

@@ -17,13 +17,13 @@ from agents.learning import LearningConfig
 from processing.pipeline import Pipeline
 from processing.pricing import Price
 from schemas.errors import SettingsError
-from schemas.files import read_json
+from schemas.files import read_json, setting_of
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Learning, Settings
 from schemas.settings import Price as PriceSetting
 
-CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 4, "repeats": 2, "commands": 1, "watermarks": 1}
+CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 5, "repeats": 2, "commands": 1, "watermarks": 1}
 """Versions of the states of what is no agent."""
 _WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
 """Agents that learn, and the setting of learning that names the file they begin with."""
@@ -59,23 +59,23 @@ def _drift(settings: Settings) -> DriftConfig:
     return DriftConfig(
         events_per_false_alarm=settings.drift.events_per_false_alarm,
         reference_events=settings.drift.reference_events,
-        least_users=settings.drift.least_users,
+        min_users=settings.drift.min_users,
     )
 
 
 def _campaign(settings: Settings) -> CampaignConfig:
     return CampaignConfig(
         window_ms=settings.campaign.window_s * 1000,
-        least_users=settings.campaign.least_users,
-        least_score=settings.campaign.least_score,
+        min_users=settings.campaign.min_users,
+        min_score=settings.campaign.min_score,
         max_clusters=settings.campaign.max_clusters,
     )
 
 
 def learning_config(learning: Learning) -> LearningConfig:
     """Return the settings of learning as agents take them."""
-    others = {"events_remembered", *_WEIGHTS.values()}
-    return LearningConfig(events=learning.events_remembered, **learning.model_dump(exclude=others))
+    others = {"label_window_events", *_WEIGHTS.values()}
+    return LearningConfig(events=learning.label_window_events, **learning.model_dump(exclude=others))
 
 
 def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
@@ -99,7 +99,12 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
         weights=file,
     )
     if not agent.learner.command(command):
-        raise SettingsError(f"{setting}: damaged, or of another agent or release; export it anew")
+        raise SettingsError(
+            f"{setting}: damaged, or of another agent or release; export it anew",
+            setting_of(setting),
+            "malformed",
+            path=path,
+        )
     return agent
 
 
@@ -129,7 +134,7 @@ def build_pipeline(
         allowed_skew_ms=int(settings.worker.allowed_skew_s * 1000),
         join_pending_max=settings.worker.join_pending_max,
         join_timeout_ms=int(settings.worker.join_timeout_s * 1000),
-        repeats_remembered=settings.worker.repeats_remembered,
+        dedup_window=settings.worker.dedup_window,
         prices={model: _price(price) for model, price in settings.prices.items()},
         timed=timed,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import SettingsError
-from schemas.files import read_yaml
+from schemas.files import read_yaml, setting_of
 from schemas.settings import Settings, load_settings
 
 
@@ -33,13 +33,20 @@ def load_variant(path: Path, base: Settings, name: str = "") -> Settings:
     given = read_yaml(path, name)
     given = {} if given is None else given
     if not isinstance(given, dict):
-        raise SettingsError(f"{name}: not a mapping; give a rules file or a part of the settings, YAML")
+        raise SettingsError(
+            f"{name}: not a mapping; give a rules file or a part of the settings, YAML",
+            setting_of(name),
+            "malformed",
+            path=path,
+        )
     if "rules" in given:
         given = {"alerts": {"rules_file": path}}
     try:
         return load_settings(**_over(base.model_dump(), given))
     except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from error
+        raise SettingsError(
+            f"{name}: {error}", error.field, error.code, path=path, suggestion=error.suggestion
+        ) from error
 
 
 def _over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _checked_head(raw: bytes, most: int) -> tuple[bytes, int]:
     _, checksum, size = _HEAD.unpack_from(raw)
     packed = raw[_HEAD.size :]
     if zlib.crc32(packed) != checksum:
-        raise StateError("snapshot: checksum differs; the partition starts cold")
+        raise StateError("snapshot: checksum differs; the partition starts cold", code="checksum")
     try:
         stated = zstandard.get_frame_parameters(packed).content_size
     except zstandard.ZstdError as error:

@@ -26,7 +26,9 @@ def kafka_tls(kafka: Kafka) -> ssl.SSLContext | None:
     try:
         return ssl.create_default_context(cafile=kafka.ca_file)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{name}: no certificates; give a PEM file") from error
+        raise SettingsError(
+            f"{name}: no certificates; give a PEM file", "kafka.ca_file", "malformed", path=kafka.ca_file
+        ) from error
 
 
 def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
@@ -40,7 +42,11 @@ def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
     cert, key = ingest.tls_cert_file, ingest.tls_key_file
     if cert is None:
         if key is not None:
-            raise SettingsError(f"ingest.tls_key_file={key}: set ingest.tls_cert_file too, or unset it")
+            raise SettingsError(
+                f"ingest.tls_key_file={key}: set ingest.tls_cert_file too, or unset it",
+                "ingest.tls_cert_file",
+                "missing",
+            )
         return None
     name = f"ingest.tls_cert_file={cert}"
     check_file(cert, name)
@@ -52,5 +58,10 @@ def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
         context.load_cert_chain(cert, key, password="")  # else OpenSSL asks the terminal for a key's password
     except (OSError, ValueError) as error:
         why = getattr(error, "reason", None) or type(error).__name__
-        raise SettingsError(f"{name}: {why}; give PEM files of a certificate and its key, without password") from error
+        raise SettingsError(
+            f"{name}: {why}; give PEM files of a certificate and its key, without password",
+            "ingest.tls_cert_file",
+            "malformed",
+            path=cert,
+        ) from error
     return context

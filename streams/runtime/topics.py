@@ -42,12 +42,12 @@ TOPICS = (
     Topic("scored", "events with their signals"),
     Topic("alerts", "changes of state of alerts", _COMPACT),
     Topic("aggregates", "one-minute windows"),
-    Topic("deadletter", "records that could not be judged"),
+    Topic("dead_letters", "records that could not be judged"),
     Topic("quality", "live quality of the agents, by labels"),
     Topic("label_requests", "events whose labels are worth having"),
     Topic("snapshots", "state of the workers", _COMPACT),
     Topic("shadow", "what a second version would have said", needed=False),
-    Topic("verdicts", "what the tiers said", needed=False),
+    Topic("verdicts", "what the reviewers said", needed=False),
 )
 
 
@@ -125,7 +125,9 @@ async def check_topics(kafka: Kafka) -> None:
         missing = await _not_shown(admin, [kafka.topic(t.name) for t in TOPICS if t.needed])
     if missing:
         raise BrokerError(
-            f"kafka.brokers={kafka.brokers}: no topic {', '.join(missing)}; run: streamgauge topics create"
+            f"kafka.brokers={kafka.brokers}: no topic {', '.join(missing)}; run: streamgauge topics create",
+            code="missing_topic",
+            topics=tuple(missing),
         )
 
 
@@ -137,7 +139,8 @@ async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     except (KafkaError, OSError) as error:
         raise BrokerError(
-            f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and may we see and create topics?"
+            f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and may we see and create topics?",
+            "kafka.brokers",
         ) from error
     finally:
         await admin.close()
@@ -170,7 +173,11 @@ async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, missing: Mapping[str
     for name, code, *rest in response.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            raise BrokerError(f"topic {name}: {error.__name__} {rest}; create it by hand or grant us CREATE")
+            raise BrokerError(
+                f"topic {name}: {error.__name__} {rest}; create it by hand or grant us CREATE",
+                code="not_created",
+                topics=(name,),
+            )
     # What is not shown by then is made all the same: whoever may CREATE need not be allowed to DESCRIBE.
     await _not_shown(admin, list(missing))
 
@@ -195,5 +202,7 @@ async def _ask_for(admin: AIOKafkaAdminClient, missing: Sequence[str]) -> None:
     if left := await _not_shown(admin, missing):
         raise BrokerError(
             f"topics {', '.join(left)}: the cluster has no controller now, and only it makes topics; "
-            "look at its controllers, then try again"
+            "look at its controllers, then try again",
+            code="not_created",
+            topics=tuple(left),
         )

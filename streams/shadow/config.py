@@ -58,7 +58,10 @@ def load_shadow_config(settings: Settings) -> ShadowConfig | None:
     if refused := sorted(n for n in names if n not in overridable and getattr(override, n) != getattr(settings, n)):
         raise SettingsError(
             f"worker.shadow_file={path}: overrides {', '.join(refused)}; a shadow can override "
-            f"{', '.join(overridable)}; compare other settings on recorded events with: streamgauge replay --diff"
+            f"{', '.join(overridable)}; compare other settings on recorded events with: streamgauge replay --diff",
+            "worker.shadow_file",
+            "conflict",
+            path=path,
         )
     rules = load_rules(override.alerts.rules_file or DEFAULT_RULES)
     agents = differing_agents(settings, override)

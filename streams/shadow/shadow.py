@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 COMPONENT = "shadow"
 """Name of the shadow's state in the worker's snapshot."""
-_COMPARED = ("severity", "evidence", "since")
+_COMPARED = ("severity", "evidence", "change_started_at")
 """Fields compared between two versions of an alert; the summary and the threshold follow from the rule."""
 
 

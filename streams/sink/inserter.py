@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
 from schemas.errors import BatchError, RecordError, RowError, StoreError
-from streams.runtime.metrics import SINK_ERRORS, SINK_REPEATS_DROPPED, SINK_ROWS
+from streams.runtime.metrics import SINK_DUPLICATES_DROPPED, SINK_ERRORS, SINK_ROWS
 from streams.sink.monthly_inserts import MONTHS_PER_INSERT, split_by_months
 from streams.sink.range_planner import SourcePosition
 from streams.sink.table_rows import Row, Table, build_row
@@ -152,7 +152,7 @@ class Inserter:
                     continue
                 result.dedup_position = position
             built.append((record, row))
-        SINK_REPEATS_DROPPED.inc(duplicates)
+        SINK_DUPLICATES_DROPPED.inc(duplicates)
         return built
 
     def _insert_or_bisect(self, table: Table, token: str, rows: list[tuple[Record, Row]], result: InsertResult) -> None:

@@ -58,16 +58,16 @@ class MarkerStore:
 
 
 class DeadLetters:
-    """Sender of rejected records to ``<prefix>.deadletter``; waits for each delivery."""
+    """Sender of rejected records to ``<prefix>.dead_letters``; waits for each delivery."""
 
     def __init__(self, settings: Settings) -> None:
-        self._topic = settings.kafka.topic("deadletter")
+        self._topic = settings.kafka.topic("dead_letters")
         self._kafka = settings.kafka
         self._producer: Producer | None = None
 
     async def start(self) -> None:
         """Connect."""
-        self._producer = Producer(self._kafka, ["deadletter"], linger_ms=0)
+        self._producer = Producer(self._kafka, ["dead_letters"], linger_ms=0)
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -85,9 +85,8 @@ class DeadLetters:
             return
         for item in rejected:
             if self._producer is not None:
-                await send_reducing(
-                    self._producer, self._topic, f"{tp.topic}/{tp.partition}".encode(), dead_letter(tp, item)
-                )
+                key = f"{tp.topic}-{tp.partition}-{item.record.offset}".encode()
+                await send_reducing(self._producer, self._topic, key, dead_letter(tp, item))
 
 
 def dead_letter(tp: TopicPartition, rejected: RejectedRecord) -> dict[str, Any]:

@@ -195,7 +195,8 @@ def _scored(value: bytes) -> Built:
 
 _ALERT_COLUMNS = (
     "alert_id", "fingerprint", "state", "rule", "severity", "signal", "segment", "tenant", "app", "summary", "value",
-    "threshold", "started_at", "changed_at", "since", "evidence", "details", "source_partition", "source_offset",
+    "threshold", "started_at", "changed_at", "change_started_at", "evidence", "details", "source_partition",
+    "source_offset",
 )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def _alert(value: bytes) -> Built:
         "tenant": alert.segment.get("tenant", ""), "app": alert.segment.get("app", ""),
         "value": _number(alert.value), "threshold": _number(alert.threshold),
         "started_at": _in_range(alert.started_at), "changed_at": _in_range(alert.changed_at),
-        "since": None if alert.since is None else _in_range(alert.since),
+        "change_started_at": None if alert.change_started_at is None else _in_range(alert.change_started_at),
         "evidence": list(alert.evidence), "details": orjson.dumps(alert.details).decode(),
         "source_partition": _count(alert.source_partition), "source_offset": _count(alert.source_offset, 2**63),
     }  # fmt: skip
@@ -268,7 +269,7 @@ def _feedback(value: bytes) -> Built:
 
 
 _QUALITY_COLUMNS = (
-    "hour", "signal", "tenant", "app", "basis", "source_partition", "version", "weights", "labels", "positives",
+    "hour", "signal", "tenant", "app", "estimator", "source_partition", "version", "weights", "labels", "positives",
     "precision", "recall", "auc", "calibration_error",
 )  # fmt: skip
 
@@ -293,7 +294,7 @@ TABLES = (
         _aggregate,
         "window_start",
     ),
-    Table("deadletter", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
+    Table("dead_letters", "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter),
     Table("quality", "quality", _QUALITY_COLUMNS, _quality, "hour"),
     Table("feedback", "feedback", ("time", "label", *_FEEDBACK_TEXTS), _feedback, "time"),
 )

@@ -87,7 +87,11 @@ class Worker:
         if self.error is None and not self.stopping:
             # A thread of Faust failed: without an error the process would exit with code 0, which hides the failure.
             reason = self.app.crash_reason
-            self.error = BrokerError(f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}; see the log above, then restart the worker")
+            self.error = BrokerError(
+                f"kafka.brokers={self.settings.kafka.brokers}: Faust stopped: {reason!r}; see the log, then restart",
+                "kafka.brokers",
+                "stopped",
+            )
         if self.error is not None:
             raise self.error
 

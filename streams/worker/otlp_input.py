@@ -79,4 +79,4 @@ def _normaliser(signal: str, settings: Settings) -> Callable[[bytes | None], Nor
     encoding = settings.kafka.otlp_encoding
     if signal == "logs":
         return partial(normalise_logs, encoding=encoding)
-    return partial(normalise_spans, encoding=encoding, logs_follow=settings.kafka.otlp_logs_follow)
+    return partial(normalise_spans, encoding=encoding, wait_for_logs=settings.kafka.otlp_wait_for_logs)

@@ -165,13 +165,13 @@ class OutputProducer:
     async def _dead_letter_refused(self, delivery: Delivery) -> None:
         await self._producer.lower_limit(delivery)
         for key, value in delivery.rows:
-            if delivery.topic == self._topic("deadletter"):
+            if delivery.topic == self._topic("dead_letters"):
                 await send_reducing(self._producer, delivery.topic, key or b"", orjson.loads(value))
                 continue
             OUTPUTS_TOO_LARGE.labels(delivery.topic).inc()
             origin = _origin(delivery.topic, 0, value)
             letter = build_dead_letter(origin, _too_large(len(value), delivery.topic), key, value)
-            await send_reducing(self._producer, self._topic("deadletter"), origin.name.encode(), letter)
+            await send_reducing(self._producer, self._topic("dead_letters"), origin.name.encode(), letter)
 
     async def _fit_rows(self, partition: int, topic: str, rows: Sequence[bytes]) -> list[bytes]:
         """Return the scored rows that fit the topic, reduced if needed; dead-letter rows that cannot be reduced."""
@@ -202,7 +202,7 @@ class OutputProducer:
 
     async def _send_letter(self, origin: Origin, error: RecordError, key: bytes | None, raw: bytes | None) -> Delivery:
         WORKER_DEAD_LETTERS.labels(error.reason).inc()
-        topic = self._topic("deadletter")
+        topic = self._topic("dead_letters")
         letter = build_dead_letter(origin, error, key, raw)
         payload, name = orjson.dumps(letter), origin.name.encode()
         max_bytes = self._producer.max_record_bytes(topic)

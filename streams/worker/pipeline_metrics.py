@@ -18,6 +18,7 @@ from schemas.learning import Signal
 from streams.runtime.metrics import (
     AGENT_SECONDS,
     AGGREGATES_LATE,
+    DUPLICATES_DROPPED,
     FEEDBACK,
     INPUT_ISSUES,
     JOIN_LATE,
@@ -25,7 +26,6 @@ from streams.runtime.metrics import (
     JOIN_PENDING,
     LABELS,
     QUALITY,
-    REPEATS,
     SCOPES_OVERFLOW,
 )
 
@@ -65,7 +65,7 @@ class PipelineMetrics:
         """Add the increase of all counters since the previous call."""
         now = _counts(pipeline)
         learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
-        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, REPEATS)
+        metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, DUPLICATES_DROPPED)
         for metric, before, after in zip(metrics, self._counts, now, strict=True):
             metric.inc(after - before)
         self._counts = now
@@ -94,7 +94,7 @@ class PipelineMetrics:
         """Set live quality metrics for at most `MAX_SCOPES` scopes, shared fairly between tenants."""
         for row in rows:
             scope = (row["tenant"], row["app"])
-            if row["basis"] != "all":
+            if row["estimator"] != "observed":
                 continue
             if scope != EVERYWHERE:
                 for _, evicted, _ in self._scopes.put(scope[0], scope, True):

@@ -79,10 +79,10 @@ def test_whatever_is_published_is_an_event(event: dict[str, Any], mode: ContentM
 
 
 @patient
-@given(kind=st.sampled_from(["call", "request", "response", "part", "other", 5, None, []]), event=EVENTS)
+@given(kind=st.sampled_from(["call", "request", "response", "fragment", "other", 5, None, []]), event=EVENTS)
 def test_so_are_halves_and_parts(kind: Any, event: dict[str, Any]) -> None:
     _, _, value = sent(event | {"kind": kind})
-    assert accepted(value).kind in {"call", "request", "response", "part"}
+    assert accepted(value).kind in {"call", "request", "response", "fragment"}
 
 
 @patient
@@ -145,7 +145,7 @@ ALERTS = st.builds(
     threshold=FINITE,
     started_at=TIMES,
     changed_at=TIMES,
-    since=st.none() | TIMES,
+    change_started_at=st.none() | TIMES,
     details=st.dictionaries(st.text(), st.integers(-(2**63), 2**63) | st.text()),
 )
 

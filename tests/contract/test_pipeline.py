@@ -18,9 +18,9 @@ from tests.traffic import lines
 PARTS = ("aggregates", "alerts", "join")
 # One alert that goes on and on, one that comes and goes; windows of a rate and of a quantile.
 RULES = """rules:
-- {name: any-call, over: event, metric: latency_ms, above: 1, window_s: 3600, cooldown_s: 0}
-- {name: slow, over: quantile, metric: latency_ms, q: 0.5, above: 650, window_s: 10, cooldown_s: 0}
-- {name: errors, over: rate, metric: error, above: 0.01, window_s: 20, cooldown_s: 0}
+- {name: any-call, type: event, metric: latency_ms, threshold: 1, window_s: 3600, cooldown_s: 0}
+- {name: slow, type: quantile, metric: latency_ms, q: 0.5, threshold: 650, window_s: 10, cooldown_s: 0}
+- {name: errors, type: rate, metric: error, threshold: 0.01, window_s: 20, cooldown_s: 0}
 """
 
 

@@ -24,8 +24,8 @@ from tests.traffic import lines
 
 RULES = """
 rules:
-  - {name: injection-attempt, over: event, metric: injection.score, above: 0.99, cooldown_s: 60}
-  - {name: any-flag, over: event, metric: injection.flag, above: 0.5}
+  - {name: injection-attempt, type: event, metric: injection.score, threshold: 0.99, cooldown_s: 60}
+  - {name: any-flag, type: event, metric: injection.flag, threshold: 0.5}
 """
 DRIFT = "drift: {events_per_false_alarm: 100, reference_events: 50}"
 
@@ -138,14 +138,14 @@ def test_a_shadow_that_fails_ends_alone_and_is_counted(
         raise RuntimeError("a defect of the second version")
 
     monkeypatch.setattr(second, "score", fails)
-    before = REGISTRY.get_sample_value("shadow_errors_total", {"what": "judge"}) or 0
+    before = REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "judge"}) or 0
     outs = []
     for at in range(0, len(records), 256):
         outs.append(pipeline.process(records[at : at + 256]))
         assert shadow.follow(outs[-1].steps, outs[-1].alerts) == []
     assert not shadow.running
-    assert REGISTRY.get_sample_value("shadow_errors_total", {"what": "judge"}) == before + 1
-    assert REGISTRY.get_sample_value("shadow_running", {"partition": "0"}) == 0
+    assert REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "judge"}) == before + 1
+    assert REGISTRY.get_sample_value("streamgauge_shadow_running", {"partition": "0"}) == 0
     assert shadow.packed(shadow.state(), 0) == {}
     assert rows(outs) == rows(alone(records))
 
@@ -202,7 +202,7 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
             break
     assert "injection-attempt" in firing
     default = Path("schemas/default_rules.yaml").read_text()
-    more = planned(tmp_path, default + "  - {name: any-flag, over: event, metric: injection.flag, above: 0.5}\n")
+    more = planned(tmp_path, default + "  - {name: any-flag, type: event, metric: injection.flag, threshold: 0.5}\n")
     shadow = shadow_of(pipeline, more)
     shadow.restore({"mark": "another", "snapshot": b""}, pipeline.alert_engine.state())
     assert shadow.running
@@ -214,8 +214,9 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
 
 @pytest.mark.parametrize("text", ["kafka: {brokers: 'elsewhere:9092'}", "worker: {join_timeout_s: 5}"])
 def test_a_shadow_may_not_have_other_events_than_the_first(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError, match="replay --diff"):
+    with pytest.raises(SettingsError) as raised:
         planned(tmp_path, text)
+    assert (raised.value.field, raised.value.code) == ("worker.shadow_file", "conflict")
 
 
 def test_without_a_file_there_is_no_shadow() -> None:

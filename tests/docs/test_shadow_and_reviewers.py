@@ -49,8 +49,8 @@ def test_the_commands_compare_two_versions(tmp_path: Path) -> None:
     assert plan.name == "second"
 
 
-def test_the_tiers_settings_are_settings() -> None:
-    encoder, judge = (Settings.model_validate(yaml.safe_load(code)).tiers for code in blocks("tiers", "yaml"))
+def test_the_reviewers_settings_are_settings() -> None:
+    encoder, judge = (Settings.model_validate(yaml.safe_load(code)).reviewers for code in blocks("tiers", "yaml"))
     assert encoder.encoder.label == "MALICIOUS"
     assert judge.judge.url == "https://llm.internal/v1"
 
@@ -58,14 +58,14 @@ def test_the_tiers_settings_are_settings() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_metrics_that_are_named_exist(page: str) -> None:
     known = {name for metric in REGISTRY.collect() for name in (metric.name, f"{metric.name}_total")}
-    named = set(re.findall(r"`((?:shadow|tiers)_[a-z_]+?)(?:\{[a-z,]+\})?`", PAGES[page])) - {"shadow_file"}
+    named = set(re.findall(r"`(streamgauge_(?:shadow|reviewers)_[a-z_]+?)(?:\{[a-z,]+\})?`", PAGES[page]))
     assert len(named) >= 6
     assert named <= known
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_settings_that_are_named_exist(page: str) -> None:
-    for dotted in re.findall(r"`((?:tiers|worker|drift|kafka)\.[a-z_.]+)", PAGES[page]):
+    for dotted in re.findall(r"`((?:reviewers|worker|drift|kafka)\.[a-z_.]+)", PAGES[page]):
         here: object = Settings()
         for name in dotted.rstrip(".").split("."):
             assert hasattr(here, name), dotted

@@ -61,7 +61,7 @@ async def waiting(settings: Settings, group: str, topics: tuple[str, ...]) -> in
 
 async def drained(settings: Settings, services: list[Service], limit_s: float) -> None:
     """Keep the services up until the worker has read all events, then until the sink has all outputs."""
-    outputs = ("scored", "alerts", "aggregates", "deadletter")
+    outputs = ("scored", "alerts", "aggregates", "dead_letters")
     for group, topics in ((settings.worker.group, ("events",)), (settings.sink.group, outputs)):
         deadline = time.monotonic() + limit_s
         while await waiting(settings, group, topics) > 0:

@@ -144,5 +144,5 @@ async def same_weights(tree: Settings) -> None:
                 mine, theirs = ({"agent": part} for part in (agent.state(), found.parts[agent.name]))
                 assert encode(Snapshot(0, 0, {}, mine)) == encode(Snapshot(0, 0, {}, theirs))
                 learned += agent.learner.counts.learned
-                assert agent.learner.counts.obeyed == (agent.name == "injection")
+                assert agent.learner.counts.command_applied == (agent.name == "injection")
     assert learned > 50  # that anything was at stake

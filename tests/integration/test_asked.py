@@ -20,10 +20,11 @@ def test_a_scored_event_tells_that_and_how_probably_its_label_was_asked_for() ->
     requested = {(r["event_id"], r["signal"]): r["probability"] for r in out.label_requests}
     assert requested
     scored = [Scored.model_validate_json(row) for row in out.scored]
-    told = {(s.event["event_id"], signal): p for s in scored for signal, p in s.asked.items()}
+    told = {(s.event["event_id"], signal): p for s in scored for signal, p in s.label_request_probability.items()}
     assert told == requested
-    assert any(not s.asked for s in scored)
-    assert all(b'"asked"' not in row for row in out.scored if not orjson.loads(row).get("asked"))
+    assert any(not s.label_request_probability for s in scored)
+    name = "label_request_probability"
+    assert all(name.encode() not in row for row in out.scored if not orjson.loads(row).get(name))
     judge = Selection("judge", ("injection", "hallucination"), 2.0, 0.0, requested=True)
     asked = [q for row in out.scored for q in questions(row, judge) if q.why == "requested"]
     assert {(q.event.event_id, q.signal): q.probability for q in asked}.items() <= requested.items()

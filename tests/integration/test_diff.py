@@ -26,9 +26,9 @@ from tools.diff import diff
 from tools.diff.episodes import Episode, Episodes, changes, match
 from tools.replay import replay
 
-ATTEMPT: dict[str, Any] = {"name": "attempt", "over": "event", "metric": "injection.score", "above": 0.9}
+ATTEMPT: dict[str, Any] = {"name": "attempt", "type": "event", "metric": "injection.score", "threshold": 0.9}
 SLOW: dict[str, Any] = {
-    "name": "slow", "over": "quantile", "metric": "latency_ms", "q": 0.9, "above": 900, "window_s": 20,
+    "name": "slow", "type": "quantile", "metric": "latency_ms", "q": 0.9, "threshold": 900, "window_s": 20,
 }  # fmt: skip
 
 
@@ -132,11 +132,13 @@ def test_weights_of_another_agent_or_broken_ones_are_a_wrong_setting(tmp_path: P
     broken = tmp_path / "broken.json"
     broken.write_text(weights.read_text().replace('"moves":"', '"moves":"AAAA', 1))
     for setting, path in (("hallucination_weights", weights), ("injection_weights", broken)):
-        with pytest.raises(SettingsError, match=setting):
+        with pytest.raises(SettingsError) as raised:
             build_agents(Settings.model_validate({"learning": {setting: path}}))
+        assert (raised.value.field, raised.value.path) == (f"learning.{setting}", path)
     broken.write_text("{}")
-    with pytest.raises(SettingsError, match="model export"):
+    with pytest.raises(SettingsError) as raised:
         build_agents(Settings.model_validate({"learning": {"injection_weights": broken}}))
+    assert (raised.value.field, raised.value.code) == ("learning.injection_weights", "malformed")
 
 
 def episode(number: int, start: int, end: int | None, **parts: Any) -> Episode:
@@ -203,9 +205,11 @@ def test_the_exit_code_tells_a_difference_from_none_and_from_an_error(history: P
     said = json.loads(differs.stdout)
     assert said["differs"]
     assert said["rules"]["slow"]["vanished"] == len(said["vanished"]) > 0
-    same = command(history, "--diff", old, old)
+    same = command(history, "--diff", old, old, "--json")
     assert same.returncode == 0, same.stderr
-    assert "the same alerts" in same.stdout
+    said = json.loads(same.stdout)
+    assert (said["differs"], said["appeared"], said["vanished"], said["changed"]) == (False, [], [], [])
+    assert command(history, "--diff", old, old).returncode == 0
     assert command(history, "--diff", old, tmp_path / "none.yaml").returncode == 2
     assert command(history).returncode == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import re
 import signal
 import ssl
 import zlib
@@ -98,7 +99,7 @@ async def test_a_bad_event_among_good_ones_is_told_and_dead_lettered_and_the_oth
     told = [(p["index"], p["reason"], p["field"]) for p in answer.told["problems"]]
     assert told == [(1, "contract", "event_id"), (2, "decode", ""), (4, "contract", "latency_ms")]
     assert sorted(r.value for r in await read_all(tree, "events")) == sorted(RAWS[:2])
-    letters = await values(tree, "deadletter")
+    letters = await values(tree, "dead_letters")
     assert sorted(base64.b64decode(x["raw"]) for x in letters) == sorted(bad)
     assert {(x["source_topic"], x["key"]) for x in letters} == {("http/v1/events", "anonymous")}
 
@@ -107,7 +108,7 @@ async def test_a_body_of_nothing_but_bad_events_is_refused_and_nothing_of_it_is_
     async with running(tree) as client:
         answer = await client.post("/v1/events", b'{"a": 1}\nx')
     assert (answer.status, answer.told["rejected"]) == (400, 2)
-    assert await read_all(tree, "deadletter") == []
+    assert await read_all(tree, "dead_letters") == []
 
 
 async def test_labels_go_to_their_topic_under_the_key_of_their_event(tree: Settings) -> None:
@@ -145,7 +146,7 @@ async def test_a_body_that_is_refused_says_why(  # noqa: PLR0917 - the columns o
     async with running(tree.model_copy(update={"ingest": small})) as client:
         answer = await client.post("/v1/events", body, content_type, **headers)
         assert (answer.status, answer.told["reason"]) == (status, reason)
-        assert "; " in answer.told["error"] or ": " in answer.told["error"]
+        assert answer.told["error"]
         assert client.gateway.door.room.used == 0
 
 
@@ -245,8 +246,9 @@ async def test_a_key_is_taken_away_without_a_restart(tree: Settings, tmp_path: P
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.example"])
 def test_without_keys_only_this_machine_is_served(settings: MakeSettings, host: str) -> None:
-    with pytest.raises(SettingsError, match=r"ingest\.keys_file"):
+    with pytest.raises(SettingsError) as raised:
         check_open(settings("127.0.0.1:1", ingest={"host": host}).ingest)
+    assert (raised.value.field, raised.value.code) == ("ingest.keys_file", "missing")
     check_open(settings("127.0.0.1:1", ingest={"host": host, "allow_anonymous": True}).ingest)
     check_open(settings("127.0.0.1:1", ingest={"host": host, "keys_file": "keys.yaml"}).ingest)
 
@@ -271,7 +273,7 @@ async def test_the_command_reads_its_keys_again_when_it_is_told_and_ends_when_it
             assert sent.status == 202
         await asyncio.to_thread(service.stop)
     assert service.exits == [0]
-    assert "1 keys" in (tmp_path / "log").read_text()
+    assert re.search(r" INFO .*keys\.yaml.*\b1\b", (tmp_path / "log").read_text())
 
 
 # OTLP
@@ -404,8 +406,8 @@ async def test_its_pages_show_its_metrics(tree: Settings) -> None:
             text = await (await http.get("/metrics")).text()
             assert (await http.get("/ready")).status == 200
         await runner.cleanup()
-    assert 'ingest_requests_total{path="/v1/events",status="202"}' in text
-    assert 'ingest_records_total{outcome="accepted",path="/v1/events"}' in text
+    assert 'streamgauge_ingest_requests_total{path="/v1/events",status="202"}' in text
+    assert 'streamgauge_ingest_records_total{outcome="accepted",path="/v1/events"}' in text
 
 
 @pytest.fixture
@@ -427,5 +429,6 @@ async def test_it_speaks_tls(tree: Settings, certificate: tuple[Path, Path]) -> 
 
 def test_a_certificate_that_is_not_there_is_a_setting_that_is_wrong(tree: Settings, tmp_path: Path) -> None:
     ingest = tree.ingest.model_copy(update={"tls_cert_file": tmp_path / "none.pem"})
-    with pytest.raises(SettingsError, match="tls_cert_file"):
+    with pytest.raises(SettingsError) as raised:
         Gateway(tree.model_copy(update={"ingest": ingest}))
+    assert (raised.value.field, raised.value.code) == ("ingest.tls_cert_file", "unreadable")

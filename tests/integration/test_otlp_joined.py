@@ -18,7 +18,7 @@ from tests.otlp import FIXTURES
 
 
 def parts(name: str) -> list[bytes]:
-    spans = normalise_spans((FIXTURES / f"{name}.spans.bin").read_bytes(), "proto", logs_follow=True)
+    spans = normalise_spans((FIXTURES / f"{name}.spans.bin").read_bytes(), "proto", wait_for_logs=True)
     logs = normalise_logs((FIXTURES / f"{name}.logs.bin").read_bytes(), "proto")
     return [raw for _, raw in (*spans.events, *logs.events)]
 

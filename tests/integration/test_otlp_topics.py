@@ -106,7 +106,7 @@ async def test_what_cannot_be_read_is_dead_lettered_whole_and_its_neighbours_are
     async with judging(tree) as worker:
         await export(tree, tree.kafka.otlp_spans_topic, bodies)
         await until(lambda: judged(worker) == len(broken) and settled(worker), 60)
-    letters = await values(tree, "deadletter")
+    letters = await values(tree, "dead_letters")
     assert Counter(base64.b64decode(letter["raw"]) for letter in letters) == Counter(broken)
     assert {letter["source_topic"] for letter in letters} == {tree.kafka.otlp_spans_topic}
     assert all(letter["reason"] in {"decode", "contract"} and letter["error"] for letter in letters)

@@ -1,4 +1,4 @@
-"""`streamgauge tiers` on Apache Kafka itself: what is asked, what is published, what a restart repeats."""
+"""`streamgauge reviewers` on Apache Kafka itself: what is asked, what is published, what a restart repeats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.feedback import Feedback
 from schemas.outputs import Verdict
 from schemas.settings import Settings
 from streams.reviewers.runner import Runner
-from streams.reviewers.service import build_tiers
+from streams.reviewers.service import build_reviewers
 from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.faults.processes import Service, free_port
@@ -62,8 +62,8 @@ async def publish(tree: Settings, rows: list[bytes], partition: int = 0, topic: 
 
 @asynccontextmanager
 async def running(tree: Settings) -> AsyncIterator[list[Runner]]:
-    """Run the tiers that are on until the block ends; they have their partitions when it begins."""
-    runners = [Runner(tree, tier) for tier in build_tiers(tree)]
+    """Run the reviewers that are on until the block ends; they have their partitions when it begins."""
+    runners = [Runner(tree, reviewer) for reviewer in build_reviewers(tree)]
     tasks = [asyncio.create_task(runner.run()) for runner in runners]
     try:
         await until(lambda: any(t.done() for t in tasks) or all(len(r.lag() or ()) == 4 for r in runners), 60)
@@ -88,7 +88,7 @@ def settled(runners: list[Runner], records: int) -> bool:
 def with_judge(settings: MakeSettings, brokers: str, url: str, **judge: Any) -> Settings:
     whole = {"url": url, "model": "m", "key": "k", "timeout_s": 5.0, "retries": 1, "retry_max_s": 1.0}
     tree = settings(brokers)
-    return settings(brokers, tiers={"group": f"{tree.worker.group}-tiers", "judge": whole | judge})
+    return settings(brokers, reviewers={"group": f"{tree.worker.group}-reviewers", "judge": whole | judge})
 
 
 async def test_the_suspicious_are_judged_and_become_labels_where_their_event_lies(
@@ -106,19 +106,19 @@ async def test_the_suspicious_are_judged_and_become_labels_where_their_event_lie
     assert [r.key for r in records] == [b"conversation-0", b"conversation-2"]
     labels = [Feedback.model_validate_json(r.value) for r in records]
     assert [(f.call_id, f.signal, f.label, f.source, f.user_id) for f in labels] == [
-        ("c0", "injection", True, "judge", "tier:judge:m"),
-        ("c2", "injection", True, "judge", "tier:judge:m"),
+        ("c0", "injection", True, "judge", "reviewer:judge:m"),
+        ("c2", "injection", True, "judge", "reviewer:judge:m"),
     ]
     verdicts = [Verdict.model_validate(v) for v in await values(tree, "verdicts")]
     assert [v.verdict_id for v in verdicts] == [f.feedback_id for f in labels]
 
 
 async def test_what_is_asked_again_gives_the_very_same_records(kafka: KafkaBroker, settings: MakeSettings) -> None:
-    """At least once: a tier killed after it wrote, before it committed, writes the same ids again."""
+    """At least once: a reviewer killed after it wrote, before it committed, writes the same ids again."""
     async with serving(says("no")) as server:
         tree = with_judge(settings, kafka.brokers, server.url)
         await create_topics(tree.kafka)
-        (runner,) = [Runner(tree, tier) for tier in build_tiers(tree)]
+        (runner,) = [Runner(tree, reviewer) for reviewer in build_reviewers(tree)]
         task = asyncio.create_task(runner.run())
         await until(lambda: len(runner.lag() or ()) == 4, 60)
         commit = runner._consumer.commit
@@ -148,7 +148,7 @@ async def test_an_hour_costs_its_budget_whoever_asks_and_what_is_left_out_is_cou
     async with serving(says("no")) as server:
         tree = with_judge(settings, kafka.brokers, server.url, budget_per_hour=12)
         await create_topics(tree.kafka)
-        before = REGISTRY.get_sample_value("tiers_over_budget_total", {"tier": "judge"}) or 0
+        before = REGISTRY.get_sample_value("streamgauge_reviewers_over_budget_total", {"reviewer": "judge"}) or 0
         async with running(tree) as runners:
             await publish(tree, [scored(i, 0.9) for i in range(2)])
             await until(lambda: settled(runners, 2))
@@ -156,7 +156,7 @@ async def test_an_hour_costs_its_budget_whoever_asks_and_what_is_left_out_is_cou
             await publish(tree, [scored(i, 0.9, minute=10) for i in range(2, 10)])
             await until(lambda: settled(runners, 10))
     assert len(server.bodies) == 3  # a quarter of the budget: one of four partitions
-    assert REGISTRY.get_sample_value("tiers_over_budget_total", {"tier": "judge"}) == before + 7
+    assert REGISTRY.get_sample_value("streamgauge_reviewers_over_budget_total", {"reviewer": "judge"}) == before + 7
     assert [f["call_id"] for f in await values(tree, "feedback")] == ["c0", "c1", "c2"]
 
 
@@ -179,8 +179,10 @@ async def test_the_encoder_gives_verdicts_and_labels_only_where_it_may(
     model, tokenizer, _ = make(tmp_path)
     encoder: dict[str, Any] = {"model_file": model, "tokenizer_file": tokenizer, "sampled_share": 1.0}
     group = settings(kafka.brokers).worker.group
-    quiet = settings(kafka.brokers, tiers={"group": f"{group}-quiet", "encoder": encoder})
-    teaching = settings(kafka.brokers, tiers={"group": f"{group}-teaching", "encoder": encoder | {"feedback": True}})
+    quiet = settings(kafka.brokers, reviewers={"group": f"{group}-quiet", "encoder": encoder})
+    teaching = settings(
+        kafka.brokers, reviewers={"group": f"{group}-teaching", "encoder": encoder | {"feedback": True}}
+    )
     await create_topics(quiet.kafka)
     for tree, labels in ((quiet, 0), (teaching, 2)):
         async with running(tree) as runners:
@@ -189,7 +191,7 @@ async def test_the_encoder_gives_verdicts_and_labels_only_where_it_may(
             await until(lambda behind=behind, runners=runners: settled(runners, behind + 2))  # type: ignore[misc] # bound now
         assert len(await read_all(tree, "feedback")) == labels
     verdicts = [Verdict.model_validate(v) for v in await values(teaching, "verdicts")]
-    assert [(v.tier, v.why, v.label, v.probability) for v in verdicts[:2]] == [
+    assert [(v.reviewer, v.why, v.label, v.probability) for v in verdicts[:2]] == [
         ("encoder", "suspicious", True, 1.0),
         ("encoder", "sampled", True, 1.0),
     ]
@@ -223,9 +225,10 @@ async def test_a_verdict_is_learned_by_the_agent_that_scored_its_event(
     assert second < first
 
 
-def test_no_tier_is_on_by_default(settings: MakeSettings) -> None:
-    with pytest.raises(SettingsError, match="none is on"):
-        build_tiers(settings("127.0.0.1:1"))
+def test_no_reviewer_is_on_by_default(settings: MakeSettings) -> None:
+    with pytest.raises(SettingsError) as raised:
+        build_reviewers(settings("127.0.0.1:1"))
+    assert (raised.value.field, raised.value.code) == ("reviewers", "missing")
 
 
 async def test_a_judge_that_takes_its_time_delays_no_score(
@@ -270,9 +273,9 @@ async def test_the_process_says_that_it_is_ready_asks_and_drains(
     async with serving(says("yes")) as server:
         tree = with_judge(settings, kafka.brokers, server.url)
         port = free_port()
-        tree = tree.model_copy(update={"tiers": tree.tiers.model_copy(update={"health_port": port})})
+        tree = tree.model_copy(update={"reviewers": tree.reviewers.model_copy(update={"health_port": port})})
         await create_topics(tree.kafka)
-        with Service("tiers", tree, tmp_path / "tiers.log") as service:
+        with Service("reviewers", tree, tmp_path / "reviewers.log") as service:
             service.start()
             async with aiohttp.ClientSession() as http:
                 lag = await ready(http, f"http://127.0.0.1:{port}")

@@ -131,11 +131,15 @@ async def no_topics(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 def test_the_command_against_the_mock_cluster(mock_kafka: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
+    names = [f"llm.{topic.name}" for topic in topics.TOPICS]
     first, second = (CliRunner().invoke(app, ["topics", "create"]) for _ in range(2))
     assert (first.exit_code, second.exit_code) == (0, 0)
-    assert "nothing, all are there" in second.stdout
+    assert all(name in first.stdout for name in names)
+    assert not any(name in second.stdout for name in names)
 
 
 async def test_a_broker_that_is_away_is_one_error_with_its_address(settings: MakeSettings) -> None:
-    with pytest.raises(BrokerError, match=r"kafka.brokers=127\.0\.0\.1:1: .*is the broker up"):
+    with pytest.raises(BrokerError) as raised:
         await topics.create_topics(settings("127.0.0.1:1").kafka)
+    assert (raised.value.field, raised.value.code) == ("kafka.brokers", "unreachable")
+    assert "127.0.0.1:1" in str(raised.value)

@@ -103,7 +103,7 @@ async def test_whatever_codec_a_producer_has_its_events_are_judged(
     await until(lambda: judged(worker) == 200)
     await worker.stop()
     assert await read_all(tree, "scored")
-    assert await read_all(tree, "deadletter") == []
+    assert await read_all(tree, "dead_letters") == []
 
 
 async def test_a_worker_whose_consumer_fails_says_so(kafka: KafkaBroker, settings: MakeSettings) -> None:
@@ -142,14 +142,17 @@ async def test_a_worker_without_a_topic_says_what_makes_it(
     tree = settings(kafka.brokers)
     topics(*(topic.name for topic in TOPICS if topic.name != "label_requests"))
     worker = Worker(tree)
-    with pytest.raises(BrokerError, match=r"no topic \S+\.label_requests; run: streamgauge topics create"):
+    with pytest.raises(BrokerError) as raised:
         await asyncio.wait_for(until_signalled(worker.run, worker.stop), 30)
+    assert (raised.value.code, raised.value.topics) == ("missing_topic", (tree.kafka.topic("label_requests"),))
 
 
 async def test_a_worker_without_a_broker_says_so(settings: MakeSettings) -> None:
     worker = Worker(settings("127.0.0.1:1"))
-    with pytest.raises(BrokerError, match=r"kafka.brokers=127\.0\.0\.1:1: .*is the broker up"):
+    with pytest.raises(BrokerError) as raised:
         await asyncio.wait_for(until_signalled(worker.run, worker.stop), 30)
+    assert (raised.value.field, raised.value.code) == ("kafka.brokers", "unreachable")
+    assert "127.0.0.1:1" in str(raised.value)
 
 
 async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
@@ -168,7 +171,7 @@ async def test_malformed_records_are_dead_lettered_and_their_neighbours_judged(
     await until(lambda: judged(worker) == len(mixed), 90)
     assert worker.error is None
     await worker.stop()
-    letters = [_value(r) for r in await read_all(tree, "deadletter")]
+    letters = [_value(r) for r in await read_all(tree, "dead_letters")]
     origins = {(d["source_topic"], d["source_partition"], d["source_offset"]) for d in letters}
     assert len(origins) == 10_000
     assert {base64.b64decode(str(d["raw"])) for d in letters} == set(bad)

@@ -27,7 +27,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
     max_leaves=20,
 )
-EVENTS = st.dictionaries(st.sampled_from([*GOOD, "usage", "novel", "kind", "parts"]), VALUES, max_size=5)
+EVENTS = st.dictionaries(st.sampled_from([*GOOD, "usage", "novel", "kind", "fragments"]), VALUES, max_size=5)
 TYPES = st.sampled_from([NDJSON, JSON, PROTOBUF])
 PATHS = st.sampled_from(["/v1/events", "/v1/feedback", "/v1/traces", "/v1/logs"])
 MANY = examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

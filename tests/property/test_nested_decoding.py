@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import html
 from urllib.parse import quote, unquote
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -38,11 +37,12 @@ def room(text: str) -> NDArray[np.uint8]:
 
 
 @given(_TEXTS)
+@example("\ufdd0")
 @examples(max_examples=500, deadline=None)
 def test_percent_codes_and_entities_are_undone(text: str) -> None:
     assert unescaped(quote(text, safe="")) == unquote(quote(text, safe="")) == text
-    numbered = "".join(f"&#{ord(c)};" for c in text)
-    assert unescaped(numbered) == html.unescape(numbered)
+    # Not `html.unescape`: it drops noncharacters such as U+FDD0, which browsers keep.
+    assert unescaped("".join(f"&#{ord(c)};" for c in text)) == text
 
 
 @given(_TEXTS)

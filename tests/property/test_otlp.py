@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from streams.connectors.otlp import normalise_logs, normalise_spans
 from streams.connectors.otlp.any_value import from_json, pairs_from_json
-from streams.connectors.otlp.attribute_names import FIELDS, LABELS, PARAMETERS, PLACED
+from streams.connectors.otlp.attribute_names import FIELDS, PARAMETERS, PLACED, TAGS
 from streams.connectors.otlp.protobuf_wire import submessages
 from tests.mutations import bombs, mutated
 from tests.otlp import CALL, as_proto, calls, journal, log, span, traces
 from tests.otlp_answers import answered, bodies, check
 
 REAL, BOMBS = bodies(), bombs(2 << 20)
-NAMES = sorted({*FIELDS, *LABELS, *PARAMETERS, *PLACED, "gen_ai.prompt.0.content", "llm.input_messages.1.message.role"})
+NAMES = sorted({*FIELDS, *TAGS, *PARAMETERS, *PLACED, "gen_ai.prompt.0.content", "llm.input_messages.1.message.role"})
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=20)
 trees = st.recursive(
     scalars,

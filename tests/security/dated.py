@@ -16,8 +16,8 @@ BEGIN_MS = int(BEGIN.timestamp() * 1000)
 FAR = "2199-12-31T23:59:59Z"
 MINUTES = 20
 RULES = """rules:
-- {name: slow, over: event, metric: latency_ms, above: 5000, window_s: 120, cooldown_s: 0}
-- {name: errors, over: count, metric: error, above: 2, window_s: 120, min_events: 1, cooldown_s: 0}
+- {name: slow, type: event, metric: latency_ms, threshold: 5000, window_s: 120, cooldown_s: 0}
+- {name: errors, type: count, metric: error, threshold: 2, window_s: 120, min_events: 1, cooldown_s: 0}
 """
 
 Item = tuple[dict[str, Any], float]

@@ -207,7 +207,7 @@ async def _outputs(tree: Settings, peak: float, seconds: float) -> Run:
     }
     rows = [row for row in await values(tree, "aggregates") if row["tenant"] == "acme"]
     windows = _windows(rows)
-    return Run(scored, windows, peak, len(await values(tree, "deadletter")), seconds)
+    return Run(scored, windows, peak, len(await values(tree, "dead_letters")), seconds)
 
 
 def _windows(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[int, ...]]:

@@ -56,7 +56,7 @@ async def scored(tree: Settings) -> set[str]:
 
 async def letters(tree: Settings) -> list[DeadLetter]:
     """Return all dead letters; a batch on their topic that is refused is none."""
-    found = [r.value for r in await read_all(tree, "deadletter")]
+    found = [r.value for r in await read_all(tree, "dead_letters")]
     return [DeadLetter.model_validate_json(value) for value in found if type(value) is bytes]
 
 

@@ -22,7 +22,7 @@ BANK = ["account", "balance", "card", "transfer", "limit", "loan", "rate", "bran
 FOOD = ["olive", "bread", "oven", "recipe", "flour", "butter", "onion", "garlic", "pasta", "sauce", "roast", "basil"]
 BEFORE, AFTER, USERS = 400, 160, 40
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-LEAST = Settings().drift.least_users
+LEAST = Settings().drift.min_users
 APPS = ("words", "slow", "refusing", "failing", "ungrounded", "guarded", "attacked", "campaign")
 SIGNALS = {
     "injection.rate", "campaign.prompts", "hallucination.rate", "guardrail.rate", "injection.precision",

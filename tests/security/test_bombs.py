@@ -127,7 +127,7 @@ async def test_bombs_on_every_topic_cost_a_sink_little_and_one_dead_letter_each(
         before = resident(sink.pid)
         for topic, raw in zip(topics, bombs.values(), strict=True):
             await bomb(tree, raw, 0, topic)
-        await bomb(tree, bombs["gzip"], 0, "deadletter")  # of which there is no dead letter
+        await bomb(tree, bombs["gzip"], 0, "dead_letters")  # of which there is no dead letter
         await produce(tree, row, 0, "scored")
         await _all_stored(tree)
         assert peak(sink.pid) - before < EXTRA_BYTES
@@ -188,25 +188,25 @@ async def test_a_read_of_any_topic_passes_a_bomb_over(
     assert peak(os.getpid()) - before < EXTRA_BYTES
 
 
-async def test_a_tier_passes_a_bomb_over(
+async def test_a_reviewer_passes_a_bomb_over(
     kafka: KafkaBroker, settings: MakeSettings, bombs: dict[str, bytes], tmp_path: Path
 ) -> None:
     """Its group begins at the end of the topic, so the bomb comes after its start."""
     judge = {"url": "http://127.0.0.1:9/v1", "model": "m", "retries": 0, "timeout_s": 0.5, "min_score": 1.0}
-    tree = settings(kafka.brokers, tiers={"judge": judge, "group": f"t{tmp_path.name}", "health_port": 0})
+    tree = settings(kafka.brokers, reviewers={"judge": judge, "group": f"t{tmp_path.name}", "health_port": 0})
     await create_topics(tree.kafka)
-    with Service("tiers", tree, tmp_path / "tiers.log") as tiers:
-        tiers.start()
-        group = f"{tree.tiers.group}-judge"
+    with Service("reviewers", tree, tmp_path / "reviewers.log") as reviewers:
+        reviewers.start()
+        group = f"{tree.reviewers.group}-judge"
         await eventually(lambda: _adopted(tree, group))
-        forget_peak(tiers.pid)
-        before = resident(tiers.pid)
+        forget_peak(reviewers.pid)
+        before = resident(reviewers.pid)
         for partition, raw in enumerate(bombs.values()):
             await bomb(tree, raw, partition, "scored")
         await eventually(lambda: _read(tree, group))
-        assert peak(tiers.pid) - before < EXTRA_BYTES
-        tiers.stop()
-        assert tiers.exits == [0]
+        assert peak(reviewers.pid) - before < EXTRA_BYTES
+        reviewers.stop()
+        assert reviewers.exits == [0]
 
 
 async def _adopted(tree: Settings, group: str) -> bool:

@@ -64,7 +64,7 @@ def test_replay_scores_and_marks_what_is_no_valid_unicode(tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["replay", str(source), "--out", str(tmp_path / "out")], catch_exceptions=False)
     assert result.exit_code == 0
     _check((tmp_path / "out" / "scored.jsonl").read_bytes().splitlines())
-    assert (tmp_path / "out" / "deadletter.jsonl").read_bytes() == b""
+    assert (tmp_path / "out" / "dead_letters.jsonl").read_bytes() == b""
 
 
 async def test_the_worker_scores_and_marks_what_is_no_valid_unicode(kafka: KafkaBroker, settings: MakeSettings) -> None:
@@ -80,7 +80,7 @@ async def test_the_worker_scores_and_marks_what_is_no_valid_unicode(kafka: Kafka
     await until(lambda: judged(worker) == 1 + len(_BROKEN))
     await worker.stop()
     _check([record.value for record in await read_all(tree, "scored")])
-    assert not await read_all(tree, "deadletter")
+    assert not await read_all(tree, "dead_letters")
 
 
 @pytest.fixture

@@ -125,9 +125,9 @@ def test_halves_are_counted_with_their_tool_arguments_and_all_else() -> None:
     mine: dict[str, Any] = {"tenant": "victim", "choices": [], "latency_ms": None, "kind": "request"}
     stream.send([call(n, n, **mine, call_id=f"mine{n}") for n in range(10)])
     heavy = "x" * (1 << 20)
-    for n, where in enumerate(("arguments", "parameters", "labels", "novel") * 30):
+    for n, where in enumerate(("arguments", "parameters", "tags", "novel") * 30):
         call_ = {"role": "assistant", "tool_calls": [{"name": "t", "arguments": heavy if where == "arguments" else ""}]}
-        more = {where: {"k": heavy[:1000] if where == "labels" else heavy}} if where in {"parameters", "novel"} else {}
+        more = {where: {"k": heavy[:1000] if where == "tags" else heavy}} if where in {"parameters", "novel"} else {}
         stream.send([call(n, 12, **mine | {"tenant": "attacker"}, call_id=f"a{n}") | {"messages": [call_]} | more])
     held = sum(half.size for half in stream.pipeline.joiner._waiting.values())
     assert held <= stream.pipeline.joiner.pending_bytes
@@ -138,7 +138,7 @@ def test_halves_are_counted_with_their_tool_arguments_and_all_else() -> None:
 
 
 def test_an_event_that_comes_again_after_a_flood_is_dropped() -> None:
-    stream = Stream(Settings.model_validate({"worker": {"repeats_remembered": 2000}}))
+    stream = Stream(Settings.model_validate({"worker": {"dedup_window": 2000}}))
     mine = victims(50)
     stream.send(mine)
     stream.send(flood("app", 3000, second=10))
@@ -156,7 +156,7 @@ def test_a_conversation_goes_on_after_a_flood_of_conversations() -> None:
 
 
 RULES = """rules:
-- {name: any-call, over: event, metric: latency_ms, above: 1, window_s: 3600, cooldown_s: 0}
+- {name: any-call, type: event, metric: latency_ms, threshold: 1, window_s: 3600, cooldown_s: 0}
 """
 
 
@@ -274,13 +274,15 @@ def test_a_long_identifier_costs_no_event_and_is_marked(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["tenant", "app"])
 def test_a_long_name_of_a_tenant_or_an_app_is_refused(field: str) -> None:
-    with pytest.raises(ContractError, match=field):
+    with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(call(1, 1) | {field: LONG}))
+    assert raised.value.field == field
 
 
 def test_what_is_wrong_besides_is_told() -> None:
-    with pytest.raises(ContractError, match="latency_ms"):
+    with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(call(1, 1, conversation_id=LONG, latency_ms=-1)))
+    assert "latency_ms" in raised.value.fields
 
 
 def test_nested_names_and_keys_are_bounded_and_nothing_is_kept_from_the_agents() -> None:
@@ -289,13 +291,13 @@ def test_nested_names_and_keys_are_bounded_and_nothing_is_kept_from_the_agents()
         1, 1,
         messages=[{"role": "assistant", "name": LONG, "tool_calls": [tool]}], documents=[{"id": LONG, "text": "t"}],
         choices=[{"content": "c", "finish_reason": LONG}], error={"type": LONG},
-        labels={LONG: "v", **{f"k{n}": "v" for n in range(500)}}, groups={"g": LONG}, parameters={LONG: 1, "p": LONG},
+        tags={LONG: "v", **{f"k{n}": "v" for n in range(500)}}, groups={"g": LONG}, parameters={LONG: 1, "p": LONG},
         guardrails=[{"name": "g" * 250, "verdict": "pass", "provider": LONG, "categories": [LONG] * 70}],
     )))  # fmt: skip
     assert isinstance(event, LLMEvent)
     assert event.input_issues == ("identifier_shortened", "keys_left_out")
-    assert max(map(len, [*event.labels, *event.groups.values(), *event.parameters])) <= NAME_MAX
-    assert (len(event.labels), event.parameters["p"]) == (KEYS_MAX, LONG)
+    assert max(map(len, [*event.tags, *event.groups.values(), *event.parameters])) <= NAME_MAX
+    assert (len(event.tags), event.parameters["p"]) == (KEYS_MAX, LONG)
     said = event.messages[0]
     assert (
         len(said.name or "") == len(said.tool_calls[0].name) == len(event.error.type if event.error else "") == NAME_MAX
@@ -336,13 +338,15 @@ def test_labels_of_metrics_are_bounded_whatever_senders_write() -> None:
     meters = Meters(stream.pipeline)
     stream.send({**event, "input_issues": [f"made up {n}"]} for n, event in enumerate(flood("app", 12_000)))
     meters.publish(stream.pipeline)
-    assert {s.labels["issue"] for s in samples("input_issues_total")} <= {*INPUT_ISSUES, OTHER}
-    counted = {s.labels["what"]: s.value for s in samples("scopes_overflow_total")}
+    assert {s.labels["issue"] for s in samples("streamgauge_input_issues_total")} <= {*INPUT_ISSUES, OTHER}
+    counted = {s.labels["what"]: s.value for s in samples("streamgauge_scopes_overflow_total")}
     assert counted["drift"] > 0
-    row = {"basis": "all", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
+    row = {"estimator": "observed", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
     for n in range(3 * PLACES_MAX):
         mine = {"tenant": "victim", "app": "shop"} if n % 100 == 0 or n < 10 else {"tenant": f"t{n}", "app": "a"}
         meters.quality([row | {"signal": "injection"} | mine], 7)
-    shown = {(s.labels["tenant"], s.labels["app"]) for s in samples("quality") if s.labels["partition"] == "7"}
+    shown = {
+        (s.labels["tenant"], s.labels["app"]) for s in samples("streamgauge_quality") if s.labels["partition"] == "7"
+    }
     assert len(shown) <= PLACES_MAX
     assert ("victim", "shop") in shown

@@ -16,7 +16,7 @@ from tests.onnx_model import make as make_model
 from tools.cli import main
 
 FOLDERS = {"clickhouse.path"}
-JUDGE = {"tiers.judge.url": "http://127.0.0.1:1/v1", "tiers.judge.model": "m"}
+JUDGE = {"reviewers.judge.url": "http://127.0.0.1:1/v1", "reviewers.judge.model": "m"}
 BESIDES: dict[str, tuple[str, dict[str, str]]] = {
     "kafka.ca_file": ("topics create", {"kafka.security_protocol": "SSL"}),
     "worker.shadow_file": ("worker", {}),
@@ -24,14 +24,14 @@ BESIDES: dict[str, tuple[str, dict[str, str]]] = {
     "ingest.tls_cert_file": ("ingest", {}),
     "ingest.tls_key_file": ("ingest", {"ingest.tls_cert_file": "{cert}"}),
     "alerts.rules_file": ("worker", {}),
-    "tiers.encoder.model_file": ("tiers", {"tiers.encoder.tokenizer_file": "{tokenizer}"}),
-    "tiers.encoder.tokenizer_file": ("tiers", {"tiers.encoder.model_file": "{model}"}),
-    "tiers.encoder.config_file": (
-        "tiers",
+    "reviewers.encoder.model_file": ("reviewers", {"reviewers.encoder.tokenizer_file": "{tokenizer}"}),
+    "reviewers.encoder.tokenizer_file": ("reviewers", {"reviewers.encoder.model_file": "{model}"}),
+    "reviewers.encoder.config_file": (
+        "reviewers",
         {
-            "tiers.encoder.model_file": "{model}",
-            "tiers.encoder.tokenizer_file": "{tokenizer}",
-            "tiers.encoder.label": "INJECTION",
+            "reviewers.encoder.model_file": "{model}",
+            "reviewers.encoder.tokenizer_file": "{tokenizer}",
+            "reviewers.encoder.label": "INJECTION",
         },
     ),
     "learning.injection_weights": ("worker", {}),
@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_used_is_one_line_and_exit_code_two(  # noqa: PLR0
     command, besides = BESIDES[name]
     path = make(tmp_path)
     given = {other: value.format(**right) for other, value in besides.items()} | {name: str(path)}
-    quick = {"worker.health_port": "0", "ingest.port": "0", "ingest.health_port": "0", "tiers.health_port": "0"}
+    quick = {"worker.health_port": "0", "ingest.port": "0", "ingest.health_port": "0", "reviewers.health_port": "0"}
     # The command itself, but in this process: 55 of them would load everything 55 times.
     monkeypatch.setattr(os, "environ", environment(given | quick | {"kafka.brokers": "127.0.0.1:1"}))
     monkeypatch.setattr(sys, "argv", ["streamgauge", *command.split()])
@@ -147,10 +147,10 @@ def test_a_settings_file_that_cannot_be_used_is_one_line_and_exit_code_two(
     assert "CANARY" not in line
 
 
-@pytest.mark.parametrize("command", ["doctor", "worker", "sink", "ingest", "tiers", "alerts tail", "topics create"])
+@pytest.mark.parametrize("command", ["doctor", "worker", "sink", "ingest", "reviewers", "alerts tail", "topics create"])
 def test_a_missing_ca_file_is_told_by_every_command(tmp_path: Path, command: str) -> None:
     given = {"kafka.security_protocol": "SSL", "kafka.ca_file": str(tmp_path / "none"), **JUDGE}
-    ports = {f"{part}.health_port": "0" for part in ("worker", "sink", "ingest", "tiers")}
+    ports = {f"{part}.health_port": "0" for part in ("worker", "sink", "ingest", "reviewers")}
     ended = run(command, given | ports | {"ingest.port": "0"})
     assert ended.returncode == 2, ended
     assert "Traceback" not in ended.stderr

@@ -68,11 +68,11 @@ async def sends(client: Client, key: str, body: bytes, times: int = 1, connectio
 
 
 def refusals(reason: str) -> float:
-    return REGISTRY.get_sample_value("ingest_refusals_total", {"reason": reason}) or 0.0
+    return REGISTRY.get_sample_value("streamgauge_ingest_refusals_total", {"reason": reason}) or 0.0
 
 
 def closed(reason: str) -> float:
-    return REGISTRY.get_sample_value("ingest_connections_closed_total", {"reason": reason}) or 0.0
+    return REGISTRY.get_sample_value("streamgauge_ingest_connections_closed_total", {"reason": reason}) or 0.0
 
 
 # Memory

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.settings import Judge, load_settings
-from streams.reviewers.judge import JudgeTier
+from streams.reviewers.judge import JudgeReviewer
 from streams.reviewers.reviewer import Opinion
 from tests.certificates import make_certificate
 from tests.judge_server import Answer, JudgeServer, fails, says, serving
@@ -35,18 +35,18 @@ SECRETS = {
 }
 
 
-def judge(url: str, **parts: Any) -> JudgeTier:
+def judge(url: str, **parts: Any) -> JudgeReviewer:
     whole = {"url": url, "key": KEY, "model": "m", "timeout_s": 5.0, "retries": 0, "retry_max_s": 1.0}
-    return JudgeTier(Judge.model_validate(whole | parts))
+    return JudgeReviewer(Judge.model_validate(whole | parts))
 
 
 async def asked(answer: Answer, of: LLMEvent | None = None, **parts: Any) -> tuple[Opinion, JudgeServer]:
     async with serving(answer) as server:
-        tier = judge(server.url, **parts)
+        reviewer = judge(server.url, **parts)
         try:
-            return await tier.ask(of or event("hello"), parts.pop("signal", "injection")), server
+            return await reviewer.ask(of or event("hello"), parts.pop("signal", "injection")), server
         finally:
-            await tier.close()
+            await reviewer.close()
 
 
 # Where the key goes
@@ -64,11 +64,12 @@ async def asked(answer: Answer, of: LLMEvent | None = None, **parts: Any) -> tup
     ],
 )
 def test_a_key_is_not_sent_without_encryption(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMGAUGE_TIERS__JUDGE__URL", url)
-    assert load_settings().tiers.judge.url == url  # without a key
-    monkeypatch.setenv("STREAMGAUGE_TIERS__JUDGE__KEY", KEY)
-    with pytest.raises(SettingsError, match=r"tiers\.judge\.url.*https://") as error:
+    monkeypatch.setenv("STREAMGAUGE_REVIEWERS__JUDGE__URL", url)
+    assert load_settings().reviewers.judge.url == url  # without a key
+    monkeypatch.setenv("STREAMGAUGE_REVIEWERS__JUDGE__KEY", KEY)
+    with pytest.raises(SettingsError) as error:
         load_settings()
+    assert error.value.field == "reviewers.judge.url"
     assert KEY not in str(error.value)
 
 
@@ -87,15 +88,16 @@ def test_a_key_is_sent_to_this_machine_or_encrypted(url: str) -> None:
     ],
 )
 def test_what_is_no_plain_address_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMGAUGE_TIERS__JUDGE__URL", url)
-    with pytest.raises(SettingsError, match=r"tiers\.judge\.url") as error:
+    monkeypatch.setenv("STREAMGAUGE_REVIEWERS__JUDGE__URL", url)
+    with pytest.raises(SettingsError) as error:
         load_settings()
+    assert error.value.field == "reviewers.judge.url"
     assert "CANARY" not in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["sk CANARY", "sk-CANARY\n", "sk-CANARY\r\nX-A: 1", "\x00CANARY", "CANARYé"])
 def test_a_key_that_no_header_may_hold_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ValidationError, match=r"tiers\.judge\.key") as error:
+    with pytest.raises(ValidationError, match=r"reviewers\.judge\.key") as error:
         Judge.model_validate({"url": "https://h/v1", "model": "m", "key": key})
     assert "CANARY" not in error.value.errors(include_input=False)[0]["msg"]
 
@@ -118,9 +120,9 @@ async def test_a_certificate_that_nobody_vouches_for_gets_nothing(tmp_path: Path
         writer.close()
 
     server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
-    tier = judge(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
-    assert await tier.ask(event("hello"), "injection") == Opinion("away")
-    await tier.close()
+    reviewer = judge(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    assert await reviewer.ask(event("hello"), "injection") == Opinion("away")
+    await reviewer.close()
     server.close()
     await server.wait_closed()
     assert b"".join(received) == b""
@@ -140,9 +142,9 @@ def told(signal: str) -> LLMEvent:
 @pytest.mark.parametrize("signal", ["injection", "hallucination"])
 async def test_texts_are_redacted_before_they_are_sent(signal: str) -> None:
     async with serving(says("no")) as server:
-        tier = judge(server.url, text_chars=100_000)
-        await tier.ask(told(signal), signal)
-        await tier.close()
+        reviewer = judge(server.url, text_chars=100_000)
+        await reviewer.ask(told(signal), signal)
+        await reviewer.close()
     sent = json.dumps(server.bodies)
     for marker, secret in SECRETS.items():
         assert secret not in sent
@@ -200,10 +202,10 @@ async def test_an_answer_without_end_is_not_read_to_its_end(status: int) -> None
         return response
 
     runner, url = await serves(floods)
-    tier = judge(url)
-    opinion = await tier.ask(event("hello"), "injection")
+    reviewer = judge(url)
+    opinion = await reviewer.ask(event("hello"), "injection")
     await asyncio.wait_for(ended.wait(), 30)
-    await tier.close()
+    await reviewer.close()
     await runner.cleanup()
     assert opinion == Opinion("away" if status == 503 else "refused")
     assert sum(sent) < 64 << 20
@@ -242,13 +244,13 @@ async def test_an_answer_of_any_shape_is_unparsed(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("wait", ["²", "9" * 400, "-1", "1e9", "Mon, 99 Foo 99999 99:99:99 GMT", "nan", ""])
-async def test_no_wait_that_it_asks_for_stops_the_tier(wait: str) -> None:
+async def test_no_wait_that_it_asks_for_stops_the_reviewer(wait: str) -> None:
     async with serving(fails(429, Retry_After=wait), says("yes")) as server:
-        tier = judge(server.url)
-        assert await tier.ask(event("hello"), "injection") == Opinion("away")
-        assert tier._not_before <= asyncio.get_running_loop().time() + 1.0  # retry_max_s
-        assert (await tier.ask(event("hello"), "injection")).outcome == "yes"
-        await tier.close()
+        reviewer = judge(server.url)
+        assert await reviewer.ask(event("hello"), "injection") == Opinion("away")
+        assert reviewer._not_before <= asyncio.get_running_loop().time() + 1.0  # retry_max_s
+        assert (await reviewer.ask(event("hello"), "injection")).outcome == "yes"
+        await reviewer.close()
 
 
 async def test_an_answer_that_drips_ends_with_its_time() -> None:
@@ -262,9 +264,9 @@ async def test_an_answer_that_drips_ends_with_its_time() -> None:
         return response
 
     runner, url = await serves(drips)
-    tier = judge(url, timeout_s=0.5)
-    assert await tier.ask(event("hello"), "injection") == Opinion("away")
-    await tier.close()
+    reviewer = judge(url, timeout_s=0.5)
+    assert await reviewer.ask(event("hello"), "injection") == Opinion("away")
+    await reviewer.close()
     await runner.cleanup()
 
 

@@ -122,7 +122,7 @@ def test_labels_beyond_the_budget_are_counted_and_not_learned() -> None:
     monitor = attacked(Campaign(3000))
     counts = monitor.learner.counts
     assert counts.over_budget == 3000 - BUDGET
-    assert counts.learned + counts.confirmed + counts.contested + counts.doubted <= 2 * BUDGET
+    assert counts.learned + counts.confirmed + counts.no_consensus + counts.untrusted <= 2 * BUDGET
     assert monitor.pipeline.learned == BUDGET
 
 
@@ -209,7 +209,7 @@ def test_a_rollback_also_ends_what_users_moved() -> None:
     command = {"kind": "model", "command_id": "c", "time": "2026-01-01T00:00:00Z", "action": "rollback"}
     assert monitor.odds(ATTACKS) != SHIPPED
     monitor.take([command | {"signal": "injection", "version": "shipped"}])
-    assert monitor.learner.counts.obeyed == 1
+    assert monitor.learner.counts.command_applied == 1
     assert monitor.odds(ATTACKS) == SHIPPED
 
 

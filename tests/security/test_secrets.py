@@ -140,7 +140,7 @@ async def test_a_key_in_any_shape_is_in_no_log_no_metric_and_no_answer(process: 
         for part in (secret, secret[4:12], secret[-8:]):
             assert part.encode() not in told
     assert b"Traceback" not in process.log.read_bytes()
-    assert b"http_errors_total" in (await process.metrics()).encode()
+    assert b"streamgauge_http_errors_total" in (await process.metrics()).encode()
 
 
 async def test_what_a_body_holds_is_in_no_log_and_no_metric(process: Process) -> None:
@@ -229,15 +229,15 @@ def run(command: str, **env: str) -> subprocess.CompletedProcess[str]:
         {"kafka": {"password": {"value": CANARY}}},
         {"kafka": {"passwort": CANARY}},
         {"clickhouse": {"password": [CANARY]}},
-        {"tiers": {"judge": {"key": {CANARY: 1}}}},
-        {"tiers": {"judge": {"url": f"https://u:{CANARY}@host/v1", "model": "m"}}},
-        {"tiers": {"judge": CANARY}},
+        {"reviewers": {"judge": {"key": {CANARY: 1}}}},
+        {"reviewers": {"judge": {"url": f"https://u:{CANARY}@host/v1", "model": "m"}}},
+        {"reviewers": {"judge": CANARY}},
         [CANARY],
     ],
 )
 def test_a_secret_in_the_wrong_place_of_the_settings_is_not_shown(tmp_path: Path, written: object) -> None:
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(written))
-    for command in ("doctor", "tiers"):
+    for command in ("doctor", "reviewers"):
         ended = run(command, STREAMGAUGE_CONFIG=str(tmp_path / "settings.yaml"))
         assert ended.returncode == 2, ended
         assert CANARY not in ended.stdout + ended.stderr

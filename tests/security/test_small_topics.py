@@ -112,7 +112,7 @@ async def _letters(tree: Settings, count: int) -> bool:
 async def producer(kafka: KafkaBroker, settings: MakeSettings) -> Any:
     tree = settings(kafka.brokers)
     await create_topics(tree.kafka)
-    made = Producer(tree.kafka, ["deadletter"])
+    made = Producer(tree.kafka, ["dead_letters"])
     await made.start()
     yield tree, made
     await made.stop()
@@ -148,9 +148,9 @@ async def test_a_dead_letter_is_written_smaller_until_its_topic_takes_it(
     producer: tuple[Settings, Producer], takes: int, form: str
 ) -> None:
     tree, made = producer
-    await take_less(tree, takes, "deadletter")
+    await take_less(tree, takes, "dead_letters")
     raw = b"x" * (300 << 10)
-    topic = tree.kafka.topic("deadletter")
+    topic = tree.kafka.topic("dead_letters")
     await post(made, topic, b"k", letter(Origin("o", "t", 0, 0), DecodeError("e" * 3000), b"k" * 9000, raw))
     found = await letters(tree)
     assert len(found) == (form != "lost")

@@ -90,8 +90,8 @@ async def test_a_worker_and_its_successor_are_not_blinded(tree: Settings, tmp_pa
     ordinary = [event for event, _ in story("good")]
     half = len(ordinary) // 2
     await lived_through(tree, [*named, *own], ordinary[:half], [*named[:50], *ordinary[half:]])
-    rows = {name: await values(tree, name) for name in ("scored", "alerts", "aggregates", "deadletter")}
-    assert rows["deadletter"] == []
+    rows = {name: await values(tree, name) for name in ("scored", "alerts", "aggregates", "dead_letters")}
+    assert rows["dead_letters"] == []
     assert minutes(rows["aggregates"], "good") == EXACT
     assert states(rows["alerts"], "good")[:3] == STATES
     far = [row for row in rows["scored"] if row["event"]["time"].startswith("2199")]

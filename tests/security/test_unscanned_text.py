@@ -60,7 +60,7 @@ def test_an_attack_under_a_repeated_key_of_arguments_is_flagged(arguments: str) 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"labels": {_ATTACK: "x"}},
+        {"tags": {_ATTACK: "x"}},
         {"groups": {_ATTACK: "x"}},
         {"parameters": {_ATTACK: 1}},
         {"parameters": {"stop": _PIECES}},
@@ -80,13 +80,13 @@ def test_an_attack_in_a_key_an_identifier_or_pieces_is_flagged(fields: dict[str,
 @pytest.mark.parametrize(
     ("plain", "attack"),
     [
-        ({"shortened": {"user_id": "u" * 300}}, {"shortened": {"labels.note": _ATTACK}}),
+        ({"shortened": {"user_id": "u" * 300}}, {"shortened": {"tags.note": _ATTACK}}),
         ({"shortened": {"user_id": "u" * 300}}, {"shortened": {"user_id": _ATTACK}}),
         ({"shortened": "x"}, {"shortened": {"user_id": _ATTACK}}),
         ({"messages": [_ASKED]}, {"messages": [_ASKED | {"content": _ATTACK}]}),
         ({"documents": [{"text": "Parcels take two days."}]}, {"documents": [{"text": _ATTACK}]}),
-        ({"labels": {"note": "x"}}, {"labels": {"note": _ATTACK}}),
-        ({"labels": {f"k{i}": "x" for i in range(128)}}, {"labels": {"note": _ATTACK}}),
+        ({"tags": {"note": "x"}}, {"tags": {"note": _ATTACK}}),
+        ({"tags": {f"k{i}": "x" for i in range(128)}}, {"tags": {"note": _ATTACK}}),
         ({"metadata": "x"}, {"metadata": _ATTACK}),
         ({"guardrails": [{"name": "g", "verdict": "pass"}]}, {"guardrails": [{"name": _ATTACK, "verdict": "pass"}]}),
         ({"error": {"type": "t"}}, {"error": {"type": "t", "message": _ATTACK}}),
@@ -102,14 +102,14 @@ def test_an_attack_in_either_half_is_flagged_and_kept(
 
 
 def test_an_attack_in_a_part_whose_messages_the_span_has_is_flagged() -> None:
-    span = {"parts": ["span", "messages"], "messages": [_ASKED]}
+    span = {"fragments": ["span", "messages"], "messages": [_ASKED]}
     logs = {
-        "parts": ["messages", "choices"],
+        "fragments": ["messages", "choices"],
         "messages": [_ASKED | {"content": _ATTACK}],
         "choices": [{"content": "r"}],
     }
-    assert flagged(joined(span, logs, ("part", "part")))
-    assert flagged(joined(logs, span, ("part", "part")))
+    assert flagged(joined(span, logs, ("fragment", "fragment")))
+    assert flagged(joined(logs, span, ("fragment", "fragment")))
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,20 @@ def test_an_id_that_a_provider_drew_is_no_text(drawn: str, texts: int) -> None:
 
 
 def test_halves_that_agree_are_joined_without_another_field() -> None:
-    half = {"messages": [_ASKED], "documents": [{"text": "d"}], "labels": {"a": "b"}, "shortened": {"user_id": "u"}}
+    half = {"messages": [_ASKED], "documents": [{"text": "d"}], "tags": {"a": "b"}, "shortened": {"user_id": "u"}}
     assert joined(half, half | {"choices": [{"content": "r"}]}).model_extra == {"shortened": {"user_id": "u"}}
-    span = {"parts": ["span"], "choices": [{"finish_reason": "stop"}]}
-    logs = {"parts": ["choices"], "choices": [{"content": "r", "finish_reason": "stop"}]}
-    assert joined(span, logs, ("part", "part")).model_extra == {}
+    span = {"fragments": ["span"], "choices": [{"finish_reason": "stop"}]}
+    logs = {"fragments": ["choices"], "choices": [{"content": "r", "finish_reason": "stop"}]}
+    assert joined(span, logs, ("fragment", "fragment")).model_extra == {}
 
 
 def test_what_parts_replace_is_bounded_and_marked() -> None:
     joiner = Joiner(10, 60_000)
-    part = _BASE | {"kind": "part", "event_id": "e"}
+    part = _BASE | {"kind": "fragment", "event_id": "e"}
     for k in range(40):
         messages = [_ASKED | {"content": f"question {k}"}]
-        assert joiner.add(LLMEvent.model_validate(part | {"parts": ["messages"], "messages": messages})) == []
-    choices = {"parts": ["span", "choices"], "choices": [{"content": "r"}]}
+        assert joiner.add(LLMEvent.model_validate(part | {"fragments": ["messages"], "messages": messages})) == []
+    choices = {"fragments": ["span", "choices"], "choices": [{"content": "r"}]}
     (call,) = joiner.add(LLMEvent.model_validate(part | choices))
     assert len((call.model_extra or {})["other_half"]) == 16
     assert call.input_issues == ("event_truncated",)

@@ -33,8 +33,8 @@ GROUP BY minute HAVING flagged > 0 ORDER BY minute LIMIT 10""",
     ),
     (
         "What did prompt v2 of the advisor change? (from aggregates, quantiles within 2 %)",
-        """SELECT prompt_version, calls, round(latency_p50) AS p50_ms, round(latency_p95) AS p95_ms,
-       round(output / calls, 1) AS tokens_out, round(1000 * cost_usd / calls, 3) AS usd_per_1000
+        """SELECT prompt_version, events AS calls, round(latency_p50) AS p50_ms, round(latency_p95) AS p95_ms,
+       round(output_tokens / calls, 1) AS tokens_out, round(1000 * cost_usd / calls, 3) AS usd_per_1000
 FROM aggregates_1h WHERE app = 'advisor' ORDER BY hour, prompt_version""",
     ),
 )

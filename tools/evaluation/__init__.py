@@ -102,9 +102,9 @@ def evaluate(  # noqa: PLR0913 - what the command takes
         For the first bad row: its line, its field, the fix.
     """
     if signal not in SIGNALS:
-        raise SettingsError(f"--signal {signal}: choose one of {', '.join(SIGNALS)}")
+        raise SettingsError(f"--signal {signal}: choose one of {', '.join(SIGNALS)}", "--signal", "unknown")
     if not 0.0 <= feedback <= 1.0:
-        raise SettingsError(f"--feedback {feedback}: give a share from 0 to 1")
+        raise SettingsError(f"--feedback {feedback}: give a share from 0 to 1", "--feedback")
     chosen = settings or Settings()
 
     def make() -> Agent:
@@ -113,7 +113,9 @@ def evaluate(  # noqa: PLR0913 - what the command takes
     if signal != "drift":
         return evaluate_detection(file.name, signal, read_labelled(file, signal), make, feedback, seed, progress)
     if feedback:
-        raise SettingsError("--feedback: drift learns from the stream itself, not from labels; leave it out")
+        raise SettingsError(
+            "--feedback: drift learns from the stream itself, not from labels; leave it out", "--feedback", "conflict"
+        )
     drift = chosen.drift
     return evaluate_drift(
         file.name, read_streams(file), make, drift.events_per_false_alarm, drift.reference_events, progress

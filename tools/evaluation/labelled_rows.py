@@ -109,9 +109,10 @@ def read_streams(path: Path) -> list[Streamed]:
 class _Line:
     where: str
     value: Mapping[str, Any]
+    number_in_file: int
 
     def wrong(self, field: str, what: str) -> ContractError:
-        return ContractError(f"{self.where}: {field}: {what}")
+        return ContractError(f"{self.where}: {field}: {what}", field, line=self.number_in_file)
 
     def text(self, field: str, default: str | None = None) -> str:
         value = self.value.get(field)
@@ -136,20 +137,20 @@ class _Line:
 
 def _lines(path: Path) -> list[_Line]:
     read = list(numbered_lines(path))  # whole before the first is parsed: a bad row would leave the file open
-    lines = [_parse(f"{path}:{number}", raw) for number, raw in read]
+    lines = [_parse(f"{path}:{number}", raw, number) for number, raw in read]
     if not lines:
-        raise SettingsError(f"{path}: has no rows; give JSON lines, one labelled row each")
+        raise SettingsError(f"{path}: has no rows; give JSON lines, one labelled row each", code="malformed", path=path)
     return lines
 
 
-def _parse(where: str, raw: bytes) -> _Line:
+def _parse(where: str, raw: bytes, number: int) -> _Line:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise DecodeError(f"{where}: not JSON ({error}); give one object a line") from error
+        raise DecodeError(f"{where}: not JSON ({error}); give one object a line", line=number) from error
     if not isinstance(value, dict):
-        raise ContractError(f"{where}: {_short(value)}; must be a JSON object")
-    return _Line(where, value)
+        raise ContractError(f"{where}: {_short(value)}; must be a JSON object", line=number)
+    return _Line(where, value, number)
 
 
 def _attack(line: _Line, n: int) -> Labelled:

@@ -10,7 +10,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.errors import StoreError
+from schemas.errors import StoreError, StoreReason
 from schemas.settings import ClickHouse
 
 MIN_VERSION = (25, 8)
@@ -47,7 +47,7 @@ def connect(settings: ClickHouse, database: str = "default") -> Client:
         # An old server is met by queries that it cannot answer, so its version is asked for before that is reported.
         if settings.path is None:
             check_version(_asked_version(settings), settings)
-        raise StoreError(f"{_where(settings)}: {_told(error, database)}") from error
+        raise StoreError(f"{_where(settings)}: {_told(error, database)}", _reason(error)) from error
     try:
         check_version(client.server_version or "", settings)
     except StoreError:
@@ -70,7 +70,7 @@ def check_version(version: str, settings: ClickHouse) -> None:
     found = _VERSION.match(version)
     if found and (int(found[1]), int(found[2])) < MIN_VERSION:
         least = ".".join(map(str, MIN_VERSION))
-        raise StoreError(f"{_where(settings)}: ClickHouse {found[0]} is too old; run {least} or newer")
+        raise StoreError(f"{_where(settings)}: ClickHouse {found[0]} is too old; run {least} or newer", "too_old")
 
 
 def _engine(path: Path, database: str) -> Client:
@@ -117,7 +117,17 @@ def _where(settings: ClickHouse) -> str:
 def _told(error: BaseException, database: str) -> str:
     if "UNKNOWN_DATABASE" in str(error):
         return f"no database {database}; run: streamgauge db migrate"
-    root: BaseException = error
-    while (deeper := root.__cause__ or root.__context__) is not None:
-        root = deeper
+    root = _root(error)
     return f"no answer ({root}); is it running?" if isinstance(root, OSError) else str(error)
+
+
+def _reason(error: BaseException) -> StoreReason:
+    if "UNKNOWN_DATABASE" in str(error):
+        return "missing_database"
+    return "unreachable" if isinstance(_root(error), OSError) else "failed"
+
+
+def _root(error: BaseException) -> BaseException:
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    return error

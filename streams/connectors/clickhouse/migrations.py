@@ -74,9 +74,14 @@ def template_values(settings: ClickHouse) -> dict[str, str]:
     " ON CLUSTER 'main'"
     """
     if not _NAME.fullmatch(settings.database):
-        raise SettingsError(f"clickhouse.database: {settings.database!r}; use letters, digits and _")
+        raise SettingsError(
+            f"clickhouse.database: {settings.database!r}; use letters, digits and _", "clickhouse.database"
+        )
     if settings.cluster and not re.fullmatch(r"[\w{}-]+", settings.cluster):
-        raise SettingsError(f"clickhouse.cluster: {settings.cluster!r}; use letters, digits, _, - and a macro's braces")
+        raise SettingsError(
+            f"clickhouse.cluster: {settings.cluster!r}; use letters, digits, _, - and a macro's braces",
+            "clickhouse.cluster",
+        )
     kind = "replicated" if settings.cluster else "non_replicated"
     days = {setting: str(getattr(settings, setting)) for setting in RETENTION.values()}
     return days | {
@@ -113,7 +118,11 @@ def _apply_missing(client: Client, values: dict[str, str]) -> list[str]:
             client.insert("schema_migrations", [[number, name, checksum]], ["number", "name", "checksum"], database)
             applied.append(name)
         elif known[number] != checksum:
-            raise StoreError(f"{name}: changed since it was applied to {database}; put changes into a new file")
+            raise StoreError(
+                f"{name}: changed since it was applied to {database}; put changes into a new file",
+                "changed_migration",
+                migration=name,
+            )
     return applied
 
 

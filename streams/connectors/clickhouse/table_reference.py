@@ -23,6 +23,20 @@ PERSONAL = {
 }
 """Columns in which there may be who somebody is, or what they wrote."""
 
+_TABLE_OF = {"alerts_current": "alerts", "aggregates_1h": "aggregates_1m", "events_latest": "events"}
+"""View to the table whose columns it has."""
+_OF_VIEWS = {
+    "hour": "start of the hour, event time",
+    "cost_usd": "sum, in US dollars",
+    "latency_p50": "median of latency_ms, within 2 %",
+    "latency_p95": "95 % quantile of latency_ms, within 2 %",
+    "latency_p99": "99 % quantile of latency_ms, within 2 %",
+    "ttft_p50": "median of ttft_ms, within 2 %",
+    "ttft_p95": "95 % quantile of ttft_ms, within 2 %",
+    "ttft_p99": "99 % quantile of ttft_ms, within 2 %",
+}
+"""Columns that only a view has; the engine keeps no comment of these."""
+
 _TABLES = """SELECT name, engine, comment, sorting_key FROM system.tables WHERE database = {d:String}
 ORDER BY name = 'schema_migrations', engine = 'View', name"""
 _COLUMNS = """SELECT name, type, comment FROM system.columns WHERE database = {d:String} AND table = {t:String}
@@ -43,9 +57,10 @@ def tables_reference(client: Client, database: str) -> str:
         if name in RETENTION:
             rows += ["", f"Sorted by `{order}`; kept for `clickhouse.{RETENTION[name]}`."]
         rows += ["", "| column | | type | what |", "|---|---|---|---|"]
-        table = name.partition("_")[0] if engine == "View" else name
-        for column, kind, said in client.query(_COLUMNS, parameters={"d": database, "t": name}).result_rows:
-            what = about.setdefault((table, column), said).replace("|", r"\|")
+        table = _TABLE_OF.get(str(name), str(name))
+        for column, kind, described in client.query(_COLUMNS, parameters={"d": database, "t": name}).result_rows:
+            said = str(described) or _OF_VIEWS.get(str(column), "")
+            what = about.setdefault((table, str(column)), said).replace("|", r"\|")
             rows.append(f"| {column} | {'P' if column in PERSONAL.get(table, ()) else ''} | `{kind}` | {what} |")
     return "\n".join(rows) + "\n"
 

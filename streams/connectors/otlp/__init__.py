@@ -27,7 +27,7 @@ __all__ = ["Encoding", "Normalised", "Problem", "normalise_logs", "normalise_spa
 
 
 def normalise_spans(
-    raw: bytes | None, encoding: Encoding, *, tenant: str | None = None, logs_follow: bool = False
+    raw: bytes | None, encoding: Encoding, *, tenant: str | None = None, wait_for_logs: bool = False
 ) -> Normalised:
     """Return the calls and labels of an ``ExportTraceServiceRequest``.
 
@@ -39,8 +39,8 @@ def normalise_spans(
         ``proto`` (otlp_proto), ``json`` (otlp_json), or ``auto`` to tell by the first byte.
     tenant
         The sender's, where it is known otherwise; it goes before what the telemetry says.
-    logs_follow
-        Whether messages and answers may come as log records (`normalise_logs`): calls are then parts, whole as soon
+    wait_for_logs
+        Whether messages and answers may come as log records (`normalise_logs`): calls are then fragments, whole as soon
         as their span and their answer are there.
 
     Raises
@@ -50,12 +50,12 @@ def normalise_spans(
     """
     out = Normalised()
     body, reader = _checked(raw, encoding)
-    Trace(Sources(tenant), out, logs_follow).read(reader.spans(body, out))
+    Trace(Sources(tenant), out, wait_for_logs).read(reader.spans(body, out))
     return out
 
 
 def normalise_logs(raw: bytes | None, encoding: Encoding, *, tenant: str | None = None) -> Normalised:
-    """Return the parts of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
+    """Return the fragments of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
     out = Normalised()
     body, reader = _checked(raw, encoding)
     Journal(Sources(tenant), out).read(reader.logs(body, out))
@@ -64,9 +64,11 @@ def normalise_logs(raw: bytes | None, encoding: Encoding, *, tenant: str | None 
 
 def _checked(raw: bytes | None, encoding: Encoding) -> tuple[bytes, ModuleType]:
     if raw is None:
-        raise DecodeError("value: null; send an OTLP export request")
+        raise DecodeError("value: null; send an OTLP export request", code="null")
     if len(raw) > MAX_BODY_BYTES:
-        raise ContractError(f"body: {len(raw)} bytes; at most {MAX_BODY_BYTES} are read; send smaller batches")
+        raise ContractError(
+            f"body: {len(raw)} bytes; at most {MAX_BODY_BYTES} are read; send smaller batches", code="too_large"
+        )
     # An export request in protobuf never begins with a brace: it would be a field 15 that no signal has.
     is_json = raw[:1] == b"{" if encoding == "auto" else encoding == "json"
     return raw, otlp_json if is_json else otlp_proto

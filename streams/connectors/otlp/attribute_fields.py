@@ -1,4 +1,4 @@
-"""One pass over a span's attributes: plain fields, parameters and labels by name, the rest for the dialects."""
+"""One pass over a span's attributes: plain fields, parameters and tags by name, the rest for the dialects."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from streams.connectors.otlp.any_value import integer, number
-from streams.connectors.otlp.attribute_names import COUNTED, FIELDS, LABELS, LISTS, PARAMETER_PREFIX, PARAMETERS, PLACED
+from streams.connectors.otlp.attribute_names import COUNTED, FIELDS, LISTS, PARAMETER_PREFIX, PARAMETERS, PLACED, TAGS
 from streams.connectors.otlp.export_result import Normalised
 from streams.connectors.otlp.guardrail_results import PREFIXES as GUARDRAILS
-from streams.connectors.otlp.request_limits import MAX_LABEL_CHARS, MAX_LABELS, MAX_MESSAGES, MAX_NAME_CHARS
+from streams.connectors.otlp.request_limits import MAX_MESSAGES, MAX_NAME_CHARS, MAX_TAG_CHARS, MAX_TAGS
 
 _ASSOCIATION = "traceloop.association.properties."
 _MAX_TOKENS = 2**31 - 1
 _KNOWN_MAX, _KNOWN_CHARS = 8192, 128
-_LABELLED = (str, int, float)
+_TAGGED = (str, int, float)
 
 
 class Fields:
@@ -24,7 +24,7 @@ class Fields:
     ----------
     plain
         Field to value, as given.
-    parameters, labels
+    parameters, tags
         As in an event.
     lists
         Flattened lists: prefix to index to the rest of the name to value.
@@ -34,12 +34,12 @@ class Fields:
         Whether a guardrail's attributes are among the rest.
     """
 
-    __slots__ = ("guarded", "labels", "lists", "parameters", "plain", "rest")
+    __slots__ = ("guarded", "lists", "parameters", "plain", "rest", "tags")
 
     def __init__(self) -> None:
         self.plain: dict[str, Any] = {}
         self.parameters: dict[str, Any] = {}
-        self.labels: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
         self.lists: dict[str, dict[int, dict[str, Any]]] = {}
         self.rest: dict[str, Any] = {}
         self.guarded = False
@@ -102,8 +102,8 @@ def sort(attributes: Mapping[str, Any]) -> Fields:
                 items[rank][inner] = value
             else:
                 items[rank] = {inner: value}
-        elif into == "label":
-            label(found.labels, to, value)
+        elif into == "tag":
+            add_tag(found.tags, to, value)
         elif rank or to not in found.parameters:
             found.parameters[to] = value
     found.guarded = bool(guarded)
@@ -125,10 +125,10 @@ def _known(name: str) -> _Place:
 def _place(name: str) -> _Place:
     if name in FIELDS:
         return "plain", *FIELDS[name], ""
-    if name in LABELS:
-        return "label", LABELS[name], 0, ""
+    if name in TAGS:
+        return "tag", TAGS[name], 0, ""
     if name.startswith(_ASSOCIATION):
-        return "label", name[len(_ASSOCIATION) :], 0, ""
+        return "tag", name[len(_ASSOCIATION) :], 0, ""
     if name in PARAMETERS:
         return "parameter", PARAMETERS[name], 0, ""
     if name.startswith(PARAMETER_PREFIX):
@@ -145,10 +145,10 @@ def _in_list(name: str) -> _Place | None:
     return None
 
 
-def label(labels: dict[str, str], name: str, value: Any) -> None:
-    """Add a label while there is room; what is neither text nor number is none."""
-    if isinstance(value, _LABELLED) and len(labels) < MAX_LABELS:
-        labels[name[:MAX_NAME_CHARS]] = str(value)[:MAX_LABEL_CHARS]
+def add_tag(tags: dict[str, str], name: str, value: Any) -> None:
+    """Add a tag while there is room; only texts and numbers become tags."""
+    if isinstance(value, _TAGGED) and len(tags) < MAX_TAGS:
+        tags[name[:MAX_NAME_CHARS]] = str(value)[:MAX_TAG_CHARS]
 
 
 def count_unmapped(rest: Mapping[str, Any], out: Normalised) -> None:

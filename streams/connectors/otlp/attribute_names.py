@@ -80,7 +80,7 @@ _BY_FIELD: Final[dict[str, tuple[str, ...]]] = {
 FIELDS: Final = {name: (field, rank) for field, names in _BY_FIELD.items() for rank, name in enumerate(names)}
 """Attribute to the field it fills; of several present the one of least rank counts."""
 
-LABELS: Final = {
+TAGS: Final = {
     "gen_ai.response.id": "response_id",
     "server.address": "server.address",
     "gen_ai.agent.name": "agent",
@@ -93,7 +93,7 @@ LABELS: Final = {
     "langfuse.release": "release",
     "langfuse.version": "release",
 }
-"""Attribute to the label it becomes."""
+"""Attribute to the tag it becomes."""
 
 LISTS: Final = (
     "gen_ai.prompt.",

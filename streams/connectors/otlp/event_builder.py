@@ -49,8 +49,8 @@ def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView 
     _say(event, content.messages, content.documents, _choices(found, content))
     if (counted := usage(found, span, provider)) is not None:
         event["usage"] = counted
-    if found.labels:
-        event["labels"] = found.labels
+    if found.tags:
+        event["tags"] = found.tags
     if content.issues:
         event["input_issues"] = list(dict.fromkeys(content.issues))
     cost = found.number("cost_usd")

@@ -1,8 +1,8 @@
-"""Log export requests: the records of one call are a part of it, evaluation results are labels.
+"""Log export requests: the records of one call are a fragment of it, evaluation results are labels.
 
 Up to 1.36 the conventions put messages and answers into log records beside the span, later ones may put them into one
 (``gen_ai.client.inference.operation.details``). Model, duration and failure stand in the span, which comes by another
-topic; so what comes from here is a part of a call, which the worker joins (`processing.join`).
+topic; so what comes from here is a fragment of a call, which the worker joins (`processing.join`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Journal:
     calls: dict[tuple[str, str], _Call] = field(default_factory=dict)
 
     def read(self, logs: Iterable[LogView | None]) -> None:
-        """Sort all records by the call they speak of, then tell each call's part."""
+        """Sort all records by the call they speak of, then emit each call's fragment."""
         for log in logs:
             if log is None:
                 self.out.skipped += 1
@@ -96,8 +96,8 @@ class Journal:
         except ValueError as error:
             self.out.reject(log.where, str(error).replace("start_time", "time"))
             return
-        event["kind"] = "part"
-        event["parts"] = [name for name in ("messages", "choices") if getattr(content, name)]
+        event["kind"] = "fragment"
+        event["fragments"] = [name for name in ("messages", "choices") if getattr(content, name)]
         fill(event, call.found, content, None)
         if call.verdicts:
             event["guardrails"] = call.verdicts

@@ -47,7 +47,7 @@ def _beside(calls: Sequence[Call], out: Normalised) -> list[Call]:
     kept: list[Call] = []
     places: dict[str, int] = {}
     for call in calls:
-        name = call[1].labels.get("response_id", "")
+        name = call[1].tags.get("response_id", "")
         place = places.setdefault(name, len(kept)) if name else len(kept)
         held = kept[place] if place < len(kept) else None
         if held is None or held[0].scope == call[0].scope:
@@ -97,7 +97,7 @@ def _said(call: Call) -> int:
 def _take(call: Call, other: Call, out: Normalised) -> None:
     """Give a call what only the other span of it knew."""
     (span, ours), (more, its) = call, other
-    for kind in ("plain", "parameters", "lists", "rest", "labels"):
+    for kind in ("plain", "parameters", "lists", "rest", "tags"):
         mine = getattr(ours, kind)
         for name, value in getattr(its, kind).items():
             mine.setdefault(name, value)

@@ -40,7 +40,9 @@ def loads(raw: bytes | str) -> Any:
     """
     # Each takes two bytes at least.
     if len(raw) > 2 * MAX_JSON_CONTAINERS and _containers(raw) > MAX_JSON_CONTAINERS:
-        raise ContractError(f"over {MAX_JSON_CONTAINERS} objects and arrays; send smaller batches")
+        raise ContractError(
+            f"over {MAX_JSON_CONTAINERS} objects and arrays; send smaller batches", code="too_many_values"
+        )
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -72,7 +74,7 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
     if body == {}:
         return
     if not isinstance(body, dict) or levels[0] not in body:
-        raise ContractError(f"{levels[0]}: missing; the body is no OTLP JSON export request of this signal")
+        raise ContractError(f"{levels[0]}: missing; the body is no OTLP JSON export request of this signal", levels[0])
     count = 0
     for outer in _objects(body[levels[0]]):
         resource = pairs_from_json(_object(outer.get("resource")).get("attributes"))
@@ -105,7 +107,7 @@ def _listed(value: Any) -> list[Any]:
     if type(value) is not list:
         return []
     if len(value) > MAX_FIELDS:
-        raise ContractError(f"over {MAX_FIELDS} items in one list; send smaller batches")
+        raise ContractError(f"over {MAX_FIELDS} items in one list; send smaller batches", code="too_many_values")
     return value
 
 

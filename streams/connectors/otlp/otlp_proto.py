@@ -60,7 +60,7 @@ def _records(raw: bytes, out: Normalised, what: str) -> Iterator[tuple[bytes, st
         for scope_begin, scope_end in _of(raw, begin, end, _SCOPES):
             groups += 1
             if groups > MAX_FIELDS:
-                raise ContractError(f"over {MAX_FIELDS} scopes; send smaller batches")
+                raise ContractError(f"over {MAX_FIELDS} scopes; send smaller batches", code="too_many_values")
             scope = _scope_name(raw, scope_begin, scope_end)
             for i, j in _of(raw, scope_begin, scope_end, _RECORDS):
                 count += 1

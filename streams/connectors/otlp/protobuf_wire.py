@@ -35,7 +35,9 @@ def submessages(raw: bytes, begin: int, end: int) -> Iterator[tuple[int, int, in
     try:
         while at < end:
             if (left := left - 1) < 0:
-                raise ContractError(f"over {MAX_FIELDS} fields in one message; send smaller batches")
+                raise ContractError(
+                    f"over {MAX_FIELDS} fields in one message; send smaller batches", code="too_many_values"
+                )
             # Tags are one byte in OTLP and sizes mostly two: read here, as a call costs more than the reading.
             if (tag := raw[at]) < 0x80:
                 at += 1

@@ -28,8 +28,8 @@ MAX_DOCUMENTS: Final = 200
 """Retrieved documents given to one call."""
 MAX_SIBLINGS: Final = 64
 """Retrievals, and verdicts, kept of one trace: each call of the trace looks through them."""
-MAX_LABELS: Final = 32
-MAX_LABEL_CHARS: Final = 256
+MAX_TAGS: Final = 32
+MAX_TAG_CHARS: Final = 256
 MAX_NAME_CHARS: Final = 256
 """As `schemas.event.Id`."""
 MAX_PROBLEMS: Final = 100

@@ -17,7 +17,7 @@ from streams.connectors.otlp.feedback_builder import About, label
 from streams.connectors.otlp.guardrail_results import Verdicts, of_call
 from streams.connectors.otlp.nested_spans import once
 from streams.connectors.otlp.record_views import SpanView
-from streams.connectors.otlp.request_limits import MAX_DOCUMENTS, MAX_LABEL_CHARS
+from streams.connectors.otlp.request_limits import MAX_DOCUMENTS, MAX_TAG_CHARS
 from streams.connectors.otlp.resource_scope import Sources
 from streams.connectors.otlp.retrieval import RESULTS, Retrievals, split
 from streams.connectors.otlp.span_kinds import Kind, kind_of
@@ -30,7 +30,7 @@ class Trace:
 
     sources: Sources
     out: Normalised
-    logs_follow: bool
+    wait_for_logs: bool
     calls: list[tuple[SpanView, Fields]] = field(default_factory=list)
     retrievals: Retrievals = field(default_factory=Retrievals)
     verdicts: Verdicts = field(default_factory=Verdicts)
@@ -86,8 +86,8 @@ class Trace:
             said += self.verdicts.of(span)
         if said:
             event["guardrails"] = said
-        if self.logs_follow:
-            event["kind"], event["parts"] = "part", _parts(content, failed="error" in event)
+        if self.wait_for_logs:
+            event["kind"], event["fragments"] = "fragment", _fragments(content, failed="error" in event)
         emit(event, source, span.where, self.out)
         count_unmapped(found.rest, self.out)
 
@@ -96,12 +96,12 @@ class Trace:
             told, nameless = split(self.retrievals.before(span))
             content.documents = told
             if nameless:
-                found.labels["retrieval.document_ids"] = ",".join(nameless)[:MAX_LABEL_CHARS]
+                found.tags["retrieval.document_ids"] = ",".join(nameless)[:MAX_TAG_CHARS]
         if len(content.documents) > MAX_DOCUMENTS:
             content.documents = content.documents[:MAX_DOCUMENTS]
 
 
-def _parts(content: Content, *, failed: bool) -> list[str]:
+def _fragments(content: Content, *, failed: bool) -> list[str]:
     """Return what of the call its span brings; one that failed has no answer to wait for."""
     answered = content.choices or failed
     return ["span", *(["messages"] if content.messages else []), *(["choices"] if answered else [])]

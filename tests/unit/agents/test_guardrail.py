@@ -73,7 +73,7 @@ def test_a_guardrail_that_failed_says_nothing_of_the_rate() -> None:
 
 
 def test_a_rule_may_look_at_the_flag() -> None:
-    rule = Rule(name="blocked", over="event", metric="guardrail.flag", above=0.5)
+    rule = Rule(name="blocked", type="event", metric="guardrail.flag", threshold=0.5)
     whole = chunk(event(0, verdict("pass")), event(1), event(2, verdict("block")))
     signals = GuardrailAgent().score(whole).signals
     (row,) = AlertEngine(RuleSet(rules=(rule,)), 0).process(whole, {"guardrail": signals}, ())

@@ -62,7 +62,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_the_services_are_those_of_the_design() -> None:
-    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink", "ingest", "tiers"}
+    assert set(SERVICES) == {"kafka", "clickhouse", "init", "worker", "sink", "ingest", "reviewers"}
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
@@ -137,7 +137,7 @@ def test_the_settings_file_fits_the_settings_and_the_services(loaded: Settings) 
 
 
 def test_health_checks_ask_where_the_services_answer(loaded: Settings) -> None:
-    names = ("worker", "sink", "ingest", "tiers")
+    names = ("worker", "sink", "ingest", "reviewers")
     ports = {name: getattr(loaded, name).health_port for name in names}
     for name, port in ports.items():
         assert f"http://127.0.0.1:{port}/ready" in SERVICES[name]["healthcheck"]["test"][-1]
@@ -147,9 +147,9 @@ def test_a_worker_may_drain_before_it_is_killed(loaded: Settings) -> None:
     assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > loaded.worker.drain_timeout_s
 
 
-def test_tiers_run_only_where_asked_for_and_may_drain(loaded: Settings) -> None:
-    assert [name for name, service in SERVICES.items() if service.get("profiles")] == ["tiers"]
-    assert int(SERVICES["tiers"]["stop_grace_period"].rstrip("s")) > loaded.tiers.drain_timeout_s
+def test_reviewers_run_only_where_asked_for_and_may_drain(loaded: Settings) -> None:
+    assert [name for name, service in SERVICES.items() if service.get("profiles")] == ["reviewers"]
+    assert int(SERVICES["reviewers"]["stop_grace_period"].rstrip("s")) > loaded.reviewers.drain_timeout_s
 
 
 def test_the_gateway_may_finish_before_it_is_killed(loaded: Settings) -> None:

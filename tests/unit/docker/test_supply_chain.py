@@ -37,7 +37,7 @@ def test_every_line_is_one_version_with_hashes(lock: Path) -> None:
 
 def test_the_image_installs_what_is_tested() -> None:
     tested = pins(ROOT / "requirements.lock")
-    for name in ("requirements.lock", "requirements-tiers.lock", "requirements-build.lock"):
+    for name in ("requirements.lock", "requirements-reviewers.lock", "requirements-build.lock"):
         assert pins(ROOT / "docker" / name).items() <= tested.items()
 
 

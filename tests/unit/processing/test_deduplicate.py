@@ -46,7 +46,11 @@ def test_parts_of_an_identity_do_not_run_into_each_other() -> None:
 
 def test_parts_of_a_call_are_told_apart_by_their_bytes() -> None:
     repeats = Repeats(10)
-    asked: dict[str, Any] = {"kind": "part", "parts": ["messages"], "messages": [{"role": "user", "content": "one"}]}
+    asked: dict[str, Any] = {
+        "kind": "fragment",
+        "fragments": ["messages"],
+        "messages": [{"role": "user", "content": "one"}],
+    }
     assert not repeats.again(*event(**asked))
     assert not repeats.again(*event(**asked | {"messages": [{"role": "user", "content": "two"}]}))
     assert repeats.again(*event(**asked))

@@ -16,8 +16,8 @@ def half(kind: str, call: str, second: int = 0, **more: Any) -> LLMEvent:
     return LLMEvent.model_validate(base | {"time": f"2026-01-01T00:{second // 60:02}:{second % 60:02}Z"} | more)
 
 
-REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "q"}], "labels": {"x": "1"}, "novel": 1}
-RESPONSE: dict[str, Any] = {"choices": [{"content": "r"}], "labels": {"y": "2"}, "cost_usd": 0.5}
+REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "q"}], "tags": {"x": "1"}, "novel": 1}
+RESPONSE: dict[str, Any] = {"choices": [{"content": "r"}], "tags": {"y": "2"}, "cost_usd": 0.5}
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -27,7 +27,7 @@ def test_halves_join_in_either_order(order: int) -> None:
     assert joiner.add(halves[order]) == []
     (call,) = joiner.add(halves[1 - order])
     assert (call.kind, call.event_id, call.text("user"), call.text("response")) == ("call", "c", "q", "r")
-    assert (call.latency_ms, call.cost_usd, call.labels) == (2000.0, 0.5, {"x": "1", "y": "2"})
+    assert (call.latency_ms, call.cost_usd, call.tags) == (2000.0, 0.5, {"x": "1", "y": "2"})
     assert call.model_extra == {"novel": 1}
     assert call.time == halves[0].time
     assert joiner.pending == 0

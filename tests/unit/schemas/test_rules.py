@@ -7,34 +7,68 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.rules import load_rules
+from schemas.renamed import RULE_FIELDS
+from schemas.rules import Rule, load_rules
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "field", "code", "printed"),
     [
         (
-            "rules: [{name: attacks, over: event, metric: injection.score, abov: 0.9}]",
-            "rule attacks: abov: there is no such field; did you mean above?",
+            "rules: [{name: attacks, type: event, metric: injection.score, threshol: 0.9}]",
+            *("rules.0.threshol", "unknown", "attacks"),
         ),
-        ("rules: [{over: event, metric: error}]", "rule 1: name: Field required"),
-        ("rules: [{name: slow, over: quantile, metric: latency_ms}]", "rule slow: Value error, q goes with"),
-        ("rules: [slow]", "rules.0: "),
-        ("rules: slow", "rules: "),
-        ("- slow", "the file: "),
-        ("rule: []", "rule: there is no such field"),
-        ("rules: [", "no YAML: "),
+        ("rules: [{name: slow, over: event, metric: latency_ms}]", "rules.0.over", "renamed", "type"),
+        (
+            "rules: [{name: slow, type: event, metric: error, above: 2}]",
+            *("rules.0.above", "renamed", "threshold"),
+        ),
+        ("rules: [{name: slow, type: event, metric: error, exclude: [a]}]", "rules.0", "invalid", "slow"),
+        ("rules: [{type: event, metric: error}]", "rules.0.name", "missing", "name"),
+        ("rules: [{name: slow, type: quantile, metric: latency_ms}]", "rules.0", "invalid", "slow"),
+        ("rules: [slow]", "rules.0", "invalid", "rules.0"),
+        ("rules: slow", "rules", "invalid", "rules"),
+        ("- slow", "", "invalid", ""),
+        ("rule: []", "rule", "unknown", "rule"),
+        ("rules: [", "", "malformed", ""),
     ],
 )
-def test_a_wrong_rule_is_told_by_its_name_and_field(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_rule_is_told_by_its_name_and_field(
+    tmp_path: Path, text: str, field: str, code: str, printed: str
+) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(text)
     with pytest.raises(SettingsError) as error:
         load_rules(path)
-    assert str(error.value).startswith(f"rules file {path} (alerts.rules_file): {told}")
-    assert "\n" not in str(error.value)
+    assert (error.value.field, error.value.code, error.value.path) == (field, code, path)
+    message = str(error.value)
+    assert str(path) in message
+    assert "alerts.rules_file" in message
+    assert printed in message.replace(str(path), "").replace("alerts.rules_file", "")
+    assert "\n" not in message
+
+
+def test_a_misspelt_field_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("rules: [{name: attacks, type: event, metric: injection.score, threshol: 0.9}]")
+    with pytest.raises(SettingsError) as error:
+        load_rules(path)
+    assert error.value.suggestion == "threshold"
+    assert "threshold" in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="No such file or directory; correct the path"):
+    with pytest.raises(SettingsError) as error:
         load_rules(tmp_path / "none.yaml")
+    assert (error.value.code, error.value.path) == ("unreadable", tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(("old", "new"), RULE_FIELDS.items())
+def test_an_old_field_is_an_error_that_names_the_new_one(tmp_path: Path, old: str, new: str) -> None:
+    assert new in Rule.model_fields
+    assert old not in Rule.model_fields
+    path = tmp_path / "rules.yaml"
+    path.write_text(f"rules: [{{name: slow, type: event, metric: latency_ms, {old}: 1}}]")
+    with pytest.raises(SettingsError) as error:
+        load_rules(path)
+    assert (error.value.field, error.value.code, error.value.suggestion) == (f"rules.0.{old}", "renamed", new)

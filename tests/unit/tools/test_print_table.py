@@ -49,5 +49,6 @@ def test_no_rows_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_format_is_refused_with_the_remedy() -> None:
-    with pytest.raises(SettingsError, match="leave FORMAT out"):
+    with pytest.raises(SettingsError) as raised:
         CliRunner().invoke(app, ["sql", "SELECT 1 FORMAT Vertical"], catch_exceptions=False)
+    assert (raised.value.field, raised.value.code) == ("query", "conflict")

@@ -18,7 +18,7 @@ BANK = "account balance card transfer limit fee loan rate branch payment stateme
 FOOD = "olive bread oven recipe flour butter onion garlic pasta sauce roast simmer basil dough"
 ORDER = np.random.default_rng(5)
 CONFIG = DriftConfig(reference_events=200, events_per_false_alarm=100_000)
-NAMING = replace(CONFIG, least_users=2)
+NAMING = replace(CONFIG, min_users=2)
 """An abrupt change is found before five users have written its words."""
 
 

@@ -102,7 +102,7 @@ def test_what_every_long_text_ends_with_is_not_named() -> None:
     long, new = (
         [" ".join([*rng.choice(words.split(), 64), footer]) for _ in range(n)] for words, n in ((BANK, 600), (FOOD, 60))
     )
-    _, change = changes_of([*long, *new], replace(CONFIG, least_users=2))[0]
+    _, change = changes_of([*long, *new], replace(CONFIG, min_users=2))[0]
     assert set(change.terms_gained) & set(FOOD.split())
     assert not set(change.terms_gained) & set(footer.split())
 
@@ -113,7 +113,7 @@ def test_what_few_users_say_is_in_no_alert(users: int, least: int, named: bool) 
     events = [call(i, user_id=f"u{i % 50}") for i in range(600)]
     said = "Zebulon Quackenbush has a diabetes record here"
     odd = [call(600 + i, user_id=f"v{i % users}", messages=({"role": "user", "content": said},)) for i in range(40)]
-    agent = DriftAgent(replace(CONFIG, least_users=least))
+    agent = DriftAgent(replace(CONFIG, min_users=least))
     changes = list(agent.score(Chunk([*events, *map(type(events[0]).model_validate, odd)])).changes)
     words = {word for change in changes for word in change.terms_gained}
     assert changes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +12,7 @@ from agents.base import Change, Chunk
 from agents.drift import DriftAgent
 from agents.drift.causes import Moved, is_provider, rank
 from agents.drift.layout import SIGNALS
+from processing.alerting.engine import watches
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
 from schemas.rules import load_rules
 
@@ -154,6 +154,6 @@ def test_a_new_fingerprint_is_the_provider() -> None:
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_every_signal_has_one_rule_and_the_provider_its_own(signal: str) -> None:
-    rules = [r.name for r in load_rules().rules if r.over == "change" and fnmatchcase(f"drift.{signal}", r.metric)]
+    rules = [r.name for r in load_rules().rules if r.type == "change" and watches(r, f"drift.{signal}")]
     assert len(rules) == 1
     assert (rules == ["provider-change"]) == (signal == "provider")

@@ -125,8 +125,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(wrong: dict[st
     if wrong.get("segments"):
         wrong = {"segments": state["segments"] | wrong["segments"]}
     for bad in ({**state, **wrong}, {}):
-        with pytest.raises(StateError, match="drift"):
+        with pytest.raises(StateError) as raised:
             agent.restore(bad)
+        assert raised.value.part == "drift"
     assert flatten(agent.state()) == before
 
 

@@ -51,7 +51,7 @@ def test_contradictory_labels_of_equal_weight_leave_no_trace_in_the_weights(scor
     scored.learn(label(1, value=True))
     assert scored.moves.shared.any()
     scored.learn(label(1, value=False, who="bob"))
-    assert scored.counts.contested == 1
+    assert scored.counts.no_consensus == 1
     assert not scored.moves.shared.any()
     assert not scored.moves.own.any()
     assert [margin(scored, n) for n in range(40)] == [-1.0] * 40
@@ -85,7 +85,7 @@ def test_whoever_contradicts_the_model_at_every_turn_is_set_aside_and_their_labe
         show(target, n, topic=n % 2, base=3.0 if n % 2 else -3.0)
     for n in range(60):
         target.learn(label(n, value=n % 2 == 0, who="mallory", source="user"))
-    assert target.counts.doubted > 40
+    assert target.counts.untrusted > 40
     assert len(target.tracks.unverified.moves) == 0
     assert not target.tracks.unverified.moves.own.any()
 

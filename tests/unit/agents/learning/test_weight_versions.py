@@ -74,8 +74,8 @@ def test_an_unknown_version_is_refused_and_changes_nothing(version: str) -> None
     target = taught(0, 12)
     before = bits(target)
     assert not target.command(command("rollback", version))
-    assert target.counts.refused == 1
-    target.counts.refused = 0
+    assert target.counts.command_rejected == 1
+    target.counts.command_rejected = 0
     assert bits(target) == before
 
 
@@ -111,7 +111,7 @@ def test_damaged_weights_are_refused(damage: dict[str, Any]) -> None:
         from_file(file)
     before = bits(target)
     assert not target.command(command("import", file.version, file))
-    target.counts.refused = 0
+    target.counts.command_rejected = 0
     assert bits(target) == before
 
 
@@ -126,5 +126,5 @@ def test_weights_of_a_larger_table_are_refused() -> None:
     target = taught(0, 12)
     weights = dict(target.moves.weights())
     weights["features"] = weights["features"] + 10_000
-    with pytest.raises(ValueError, match="features up to"):
+    with pytest.raises(ValueError, match=str(weights["features"].max())):
         target.moves.load(weights)

@@ -53,8 +53,9 @@ def test_what_is_no_gzip_is_refused(data: bytes) -> None:
 
 
 def test_a_thousand_members_are_refused() -> None:
-    with pytest.raises(RequestError, match="members"):
+    with pytest.raises(RequestError) as raised:
         unpack(gzip.compress(b"") * 1000, [], 10_000)
+    assert (raised.value.status, raised.value.reason) == (400, "bad gzip")
 
 
 def test_a_bomb_takes_no_more_memory_than_is_allowed() -> None:

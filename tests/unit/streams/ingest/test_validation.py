@@ -33,36 +33,34 @@ def test_an_event_goes_on_as_it_was_sent_under_its_key() -> None:
 
 
 def test_a_tenant_that_is_left_out_is_the_keys() -> None:
-    key, value = row(raw(tenant=None, labels={"tenant": "x"}), CLINIC)
+    key, value = row(raw(tenant=None, tags={"tenant": "x"}), CLINIC)
     assert (key, orjson.loads(value)["tenant"]) == (b"clinic/triage", "clinic")
-    assert orjson.loads(value) == GOOD | {"labels": {"tenant": "x"}}
+    assert orjson.loads(value) == GOOD | {"tags": {"tenant": "x"}}
 
 
 @pytest.mark.parametrize(("change", "field"), [({"tenant": "bank"}, "tenant"), ({"app": "advisor"}, "app")])
 def test_what_a_key_may_not_send_is_refused_with_the_remedy(change: dict[str, str], field: str) -> None:
-    with pytest.raises(ContractError, match=f"{field}: .* key k") as raised:
+    with pytest.raises(ContractError) as raised:
         row(raw(**change), CLINIC)
-    assert raised.value.field == field
+    assert (raised.value.field, raised.value.code) == (field, "not_permitted")
 
 
 @pytest.mark.parametrize("tenant", ["", 7])
 def test_a_tenant_is_filled_in_only_where_it_is_missing(tenant: Any) -> None:
-    with pytest.raises(ContractError, match=r"^tenant: "):
+    with pytest.raises(ContractError) as raised:
         row(raw(tenant=tenant), CLINIC)
+    assert raised.value.field == "tenant"
 
 
 @pytest.mark.parametrize("sent", [b"{}", b" { } ", b'{"environment": "x"}'])
 def test_what_is_missing_beside_the_tenant_is_named_without_it(sent: bytes) -> None:
     with pytest.raises(ContractError) as raised:
         row(sent, CLINIC)
-    assert [part.partition(":")[0] for part in str(raised.value).split("; ")[:-1]] == [
-        "event_id",
-        "call_id",
-        "time",
-        "app",
-    ]
-    with pytest.raises(ContractError, match="tenant: Field required"):
+    assert raised.value.missing == {"event_id", "call_id", "time", "app"}
+    assert "tenant" not in str(raised.value)
+    with pytest.raises(ContractError) as raised:
         row(sent, ANONYMOUS)
+    assert "tenant" in raised.value.missing
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a tier is asked about, and what it may cost."""
+"""What a reviewer is asked about, and what it may cost."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def test_the_sampled_share_is_drawn_alike_at_every_time_and_near_its_size() -> N
     assert {p for r in rows for _, why, p in chooses.of(r) if why == "sampled"} == {0.1}
 
 
-def test_what_the_agents_ask_a_label_of_is_asked_about_where_the_tier_may() -> None:
-    said = row({"score": 0.1, "flag": False}) | {"asked": {"injection": 0.07}}
+def test_what_the_agents_ask_a_label_of_is_asked_about_where_the_reviewer_may() -> None:
+    said = row({"score": 0.1, "flag": False}) | {"label_request_probability": {"injection": 0.07}}
     may = Selection("judge", ("injection",), 0.35, 0.0, requested=True)
     assert list(may.of(said)) == [("injection", "requested", 0.07)]
     assert list(selection().of(said)) == []
-    assert list(may.of(row({"score": 0.9, "flag": True}) | {"asked": {"injection": 0.07}})) == [
+    assert list(may.of(row({"score": 0.9, "flag": True}) | {"label_request_probability": {"injection": 0.07}})) == [
         ("injection", "suspicious", 1.0)
     ]
 
 
-def test_two_tiers_sample_different_events() -> None:
+def test_two_reviewers_sample_different_events() -> None:
     rows = [row({"score": 0.0, "flag": False}, f"e{i}") for i in range(2000)]
     other = Selection("encoder", ("injection",), 0.35, 0.1)
     assert [list(selection(0.1).of(r)) for r in rows] != [list(other.of(r)) for r in rows]

@@ -31,8 +31,9 @@ def test_what_is_not_json_is_a_decode_error(raw: bytes | None) -> None:
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
 def test_a_number_that_json_has_not_is_a_decode_error(number: bytes) -> None:
-    with pytest.raises(DecodeError, match="byte"):
+    with pytest.raises(DecodeError) as raised:
         decode_event(orjson.dumps(GOOD)[:-1] + b',"novel":' + number + b"}")
+    assert raised.value.code == "syntax"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_number_that_json_has_not_is_a_decode_error(number: bytes) -> None:
     ],
 )
 def test_a_number_beyond_all_floats_is_refused_with_the_name_of_its_field(said: bytes, where: str) -> None:
-    with pytest.raises(ContractError, match=f"^{where}: ") as raised:
+    with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(GOOD)[:-1] + b"," + said + b"}")
     assert raised.value.field == where
 
@@ -78,6 +79,6 @@ def test_the_words_for_such_numbers_may_stand_in_a_text() -> None:
     ],
 )
 def test_a_broken_contract_names_the_field(field: str, value: object) -> None:
-    with pytest.raises(ContractError, match=field) as raised:
+    with pytest.raises(ContractError) as raised:
         decode_event(orjson.dumps(GOOD | {field: value}))
     assert raised.value.field.split(".")[0] == field

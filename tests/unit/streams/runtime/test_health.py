@@ -57,7 +57,7 @@ async def test_the_pages_answer() -> None:
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
             assert (await http.get("/health")).status == 200
             assert (await (await http.get("/ready")).json())["ready"] is True
-            assert "worker_events_total" in await (await http.get("/metrics")).text()
+            assert "streamgauge_worker_events_total" in await (await http.get("/metrics")).text()
             alive = False
             assert (await http.get("/health")).status == 503
     finally:
@@ -73,18 +73,22 @@ def taken() -> Iterator[int]:
 async def test_a_port_that_is_taken_is_named_with_its_setting(taken: int) -> None:
     with pytest.raises(SettingsError) as raised:
         await serve("127.0.0.1", taken, lambda: True, Readiness(dict), settings="worker.health_")
-    assert str(raised.value) == (
-        f"worker.health_host=127.0.0.1, worker.health_port={taken}: address already in use; "
-        "end what listens there, or set another port: STREAMGAUGE_WORKER__HEALTH_PORT (0 takes a free one)"
-    )
+    assert (raised.value.field, raised.value.code) == ("worker.health_port", "unavailable")
+    for printed in ("worker.health_host=127.0.0.1", f"worker.health_port={taken}", "STREAMGAUGE_WORKER__HEALTH_PORT"):
+        assert printed in str(raised.value)
 
 
 async def test_an_address_of_another_machine_is_named_with_its_setting() -> None:
-    with pytest.raises(SettingsError, match=r"^sink\.health_host=192\.0\.2\.1, .*cannot assign requested address"):
+    with pytest.raises(SettingsError) as raised:
         await serve("192.0.2.1", 0, lambda: True, Readiness(dict), settings="sink.health_")
+    assert (raised.value.field, raised.value.code) == ("sink.health_host", "unavailable")
+    assert "192.0.2.1" in str(raised.value)
 
 
 async def test_a_gateway_whose_port_is_taken_says_so(taken: int) -> None:
     gateway = Gateway(Settings.model_validate({"ingest": {"port": taken}}))
-    with pytest.raises(SettingsError, match=f"ingest.port={taken}: .*STREAMGAUGE_INGEST__PORT"):
+    with pytest.raises(SettingsError) as raised:
         await gateway.start()
+    assert (raised.value.field, raised.value.code) == ("ingest.port", "unavailable")
+    assert str(taken) in str(raised.value)
+    assert "STREAMGAUGE_INGEST__PORT" in str(raised.value)

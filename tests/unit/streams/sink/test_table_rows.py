@@ -48,7 +48,7 @@ LETTER = {
     "source_offset": 1, "raw": "",
 }  # fmt: skip
 QUALITY = {
-    "hour": "2026-01-01T00:00:00Z", "signal": "injection", "tenant": "t", "app": "a", "basis": "all",
+    "hour": "2026-01-01T00:00:00Z", "signal": "injection", "tenant": "t", "app": "a", "estimator": "observed",
     "source_partition": 0, "version": 7, "weights": "shipped", "labels": 3, "positives": 1, "precision": 0.5,
     "recall": None, "auc": 0.75, "calibration_error": 0.1,
 }  # fmt: skip
@@ -120,7 +120,7 @@ def inserter(settings: Settings, store: Any) -> Iterator[Inserter]:
     [
         ("alerts", ALERT),
         ("aggregates", WINDOW),
-        ("deadletter", LETTER),
+        ("dead_letters", LETTER),
         ("feedback", FEEDBACK),
         ("quality", QUALITY),
         ("scored", None),

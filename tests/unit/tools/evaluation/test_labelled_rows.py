@@ -28,28 +28,28 @@ def read(path: Path, signal: str) -> list[Any]:
 
 @pytest.mark.parametrize("signal", list(GOOD))
 @pytest.mark.parametrize(
-    ("change", "names"),
+    ("change", "value"),
     [
-        ({"label": 2}, "label: 2; must be 0 or 1"),
-        ({"label": True}, "label: True; must be 0 or 1"),
-        ({"label": "1"}, "label: '1'; must be 0 or 1"),
-        ({"label": None}, "label: missing; must be 0 or 1"),
-        ({"text": None}, "text: missing; must be a string"),
-        ({"text": 7}, "text: 7; must be a string"),
-        ({"role": "robot"}, "role: 'robot'; must be one of user"),
-        ({"src": 4}, "src: 4; must be a string"),
-        ({"response": None}, "response: missing"),
-        ({"context": ["a", 1]}, "context: ['a', 1]; must be a string, or a list of them"),
-        ({"question": []}, "question: []; must be a string"),
-        ({"stream": None}, "stream: missing; must be a name or a number"),
-        ({"stream": ""}, "stream: ''; must be a name or a number"),
-        ({"i": "7"}, "i: '7'; must be a whole number"),
-        ({"i": -1}, "i: -1; must be a whole number"),
-        ({"i": 0}, "i: 0 comes after 1 of the same stream"),
-        ({"change_at": 0.5}, "change_at: 0.5; must be a whole number"),
+        ({"label": 2}, "2"),
+        ({"label": True}, "True"),
+        ({"label": "1"}, "'1'"),
+        ({"label": None}, ""),
+        ({"text": None}, ""),
+        ({"text": 7}, "7"),
+        ({"role": "robot"}, "'robot'"),
+        ({"src": 4}, "4"),
+        ({"response": None}, ""),
+        ({"context": ["a", 1]}, "['a', 1]"),
+        ({"question": []}, "[]"),
+        ({"stream": None}, ""),
+        ({"stream": ""}, "''"),
+        ({"i": "7"}, "'7'"),
+        ({"i": -1}, "-1"),
+        ({"i": 0}, "0"),
+        ({"change_at": 0.5}, "0.5"),
     ],
 )
-def test_a_bad_row_is_named_by_line_and_field(tmp_path: Path, signal: str, change: dict[str, Any], names: str) -> None:
+def test_a_bad_row_is_named_by_line_and_field(tmp_path: Path, signal: str, change: dict[str, Any], value: str) -> None:
     field = next(iter(change))
     concerned = field in GOOD[signal] or (field, signal) in {
         *(("src", other) for other in ("injection", "hallucination")),
@@ -63,22 +63,27 @@ def test_a_bad_row_is_named_by_line_and_field(tmp_path: Path, signal: str, chang
         return
     with pytest.raises(RecordError) as error:
         read(path, signal)
-    assert str(error.value).startswith(f"{path}:3: {names}")
+    assert (error.value.field, error.value.line) == (field, 3)
+    assert f"{path}:3" in str(error.value)
+    assert value in str(error.value)
 
 
 @pytest.mark.parametrize("raw", [b"{", b"\xff", b"[1]", b"7"])
 def test_what_is_not_an_object_is_named_by_its_line(tmp_path: Path, raw: bytes) -> None:
     path = write(tmp_path / "rows.jsonl", GOOD["injection"], raw)
-    with pytest.raises(RecordError, match=r"rows\.jsonl:2: .*object"):
+    with pytest.raises(RecordError) as error:
         read_labelled(path, "injection")
+    assert error.value.line == 2
+    assert f"{path}:2" in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])
 def test_a_file_without_rows_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(content)
-    with pytest.raises(SettingsError, match="has no rows"):
+    with pytest.raises(SettingsError) as error:
         read_labelled(path, "injection")
+    assert (error.value.code, error.value.path) == ("malformed", path)
 
 
 def test_gzip_is_known_by_content_whatever_the_name(tmp_path: Path) -> None:
@@ -94,8 +99,9 @@ PACKED = gzip.compress(orjson.dumps(GOOD["injection"]))
 def test_a_damaged_gzip_is_an_error(tmp_path: Path, damaged: bytes) -> None:
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(damaged)
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError) as error:
         read_labelled(path, "injection")
+    assert (error.value.code, error.value.path) == ("unreadable", path)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -119,5 +125,6 @@ def test_a_change_unknown_is_not_a_change_that_is_not(tmp_path: Path) -> None:
 
 def test_a_stream_has_one_change(tmp_path: Path) -> None:
     rows = [{"stream": 1, "i": i, "text": "", "change_at": 5 + i} for i in range(2)]
-    with pytest.raises(RecordError, match="change_at: 6, but 5 before"):
+    with pytest.raises(RecordError) as error:
         read_streams(write(tmp_path / "rows", *rows))
+    assert (error.value.field, error.value.line) == ("change_at", 2)

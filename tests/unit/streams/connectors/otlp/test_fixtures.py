@@ -95,7 +95,7 @@ def test_what_anthropics_sdk_tells_of_itself_is_added_to_what_the_instrumentatio
         found = normalise_spans((FIXTURES / f"{name}.spans.bin").read_bytes(), "proto")
         assert (len(found.events), found.skipped) == (3, 3)
     streamed = fixture("traceloop_anthropic")[1]
-    assert streamed["labels"]["server.address"] == "127.0.0.1"
+    assert streamed["tags"]["server.address"] == "127.0.0.1"
     assert 0 < streamed["ttft_ms"] <= streamed["latency_ms"]
 
 
@@ -106,7 +106,7 @@ def test_a_retrieval_before_a_call_gives_it_its_passages(name: str) -> None:
     assert only["response_model"] == "gpt-4o-2024-11-20"
     if name == "genai_langchain":
         # The conventions record no text of a passage.
-        assert only["labels"]["retrieval.document_ids"] == "d1"
+        assert only["tags"]["retrieval.document_ids"] == "d1"
     else:
         assert only["documents"] == [{"text": "In Paris it is 18 degrees.", "source": "paris.md"}]
 
@@ -135,8 +135,8 @@ def test_messages_in_log_records_are_parts_of_the_calls_of_the_spans(name: str) 
     assert {each["call_id"] for each in logs} == {each["call_id"] for each in spans}
     by_call: dict[str, Any] = {each["call_id"]: each for each in logs}
     first, second, third = (by_call[each["call_id"]] for each in spans)
-    assert first["parts"] == second["parts"] == ["messages", "choices"]
-    assert third["parts"] == ["messages"]
+    assert first["fragments"] == second["fragments"] == ["messages", "choices"]
+    assert third["fragments"] == ["messages"]
     assert second["choices"][0]["content"] == ANSWER
     assert [m["role"] for m in second["messages"]] == ["system", "user", "assistant", "tool"]
     assert not any(each.get("messages") for each in spans)

@@ -1,4 +1,4 @@
-"""Log export requests: parts of calls, and labels."""
+"""Log export requests: fragments of calls, and labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def test_records_of_one_call_are_one_part() -> None:
         log("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "so."}}),
     )
     (part,) = calls(found)
-    assert (part["kind"], part["parts"], part["call_id"]) == ("part", ["messages", "choices"], f"{TRACE}-{SPAN}")
+    assert (part["kind"], part["fragments"], part["call_id"]) == (
+        "fragment",
+        ["messages", "choices"],
+        f"{TRACE}-{SPAN}",
+    )
     assert [m["role"] for m in part["messages"]] == ["system", "user"]
     assert part["choices"] == [{"content": "so.", "finish_reason": "stop"}]
     assert part["provider"] == "openai"
@@ -40,7 +44,7 @@ def test_records_of_calls_that_alternate_are_kept_apart() -> None:
         log("gen_ai.user.message", {"content": "b"}, **other),
         log("gen_ai.choice", {"message": {"content": "A"}}),
     )
-    assert [(p["messages"][0]["content"], p["parts"]) for p in calls(found)] == [
+    assert [(p["messages"][0]["content"], p["fragments"]) for p in calls(found)] == [
         ("a", ["messages", "choices"]),
         ("b", ["messages"]),
     ]
@@ -49,7 +53,7 @@ def test_records_of_calls_that_alternate_are_kept_apart() -> None:
 def test_the_event_of_1_37_has_model_and_tokens_too() -> None:
     said = {"gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "why?"}]}]}
     (part,) = calls(noted(log(DETAILS, None, CALL | said | {"gen_ai.usage.input_tokens": 3})))
-    assert (part["request_model"], part["usage"]["input_tokens"], part["parts"]) == ("gpt-4o", 3, ["messages"])
+    assert (part["request_model"], part["usage"]["input_tokens"], part["fragments"]) == ("gpt-4o", 3, ["messages"])
 
 
 def test_a_verdict_in_the_logs_stands_beside_the_content_of_its_call() -> None:
@@ -104,7 +108,7 @@ def test_all_that_is_said_of_a_call_meets_though_only_its_span_tells_the_convers
         None,
         {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"},
     )
-    spans = told(span(CALL | {"gen_ai.conversation.id": "c-1"}), logs_follow=True)
+    spans = told(span(CALL | {"gen_ai.conversation.id": "c-1"}), wait_for_logs=True)
     logs = noted(log("gen_ai.user.message", {"content": "hi"}), log("gen_ai.choice", {"message": "ho"}), judged)
     events = [(key, decode_event(raw)) for key, raw in (*spans.events, *logs.events)]
     ((label_key, label),) = logs.feedback
