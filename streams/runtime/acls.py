@@ -49,8 +49,8 @@ class Role:
 def roles(settings: Settings) -> tuple[Role, ...]:
     """Return the roles of an installation.
 
-    The worker trusts the ``snapshots`` and ``events`` topics. Only the worker may write ``snapshots``. ``events`` has many
-    writers, so commands in it are signed.
+    The worker trusts the ``snapshots`` and ``events`` topics. Only the worker may write ``snapshots``. ``events`` has
+    many writers, so commands in it are signed.
     """
     otlp = ("otlp_spans", "otlp_logs") if settings.kafka.otlp else ()
     return (

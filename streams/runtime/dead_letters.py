@@ -53,9 +53,7 @@ class Origin:
         return cls(name, record.topic, record.partition, record.offset)
 
 
-def build_dead_letter(
-    origin: Origin, error: RecordError, key: str | bytes | None, raw: bytes | None
-) -> dict[str, Any]:
+def build_dead_letter(origin: Origin, error: RecordError, key: str | bytes | None, raw: bytes | None) -> dict[str, Any]:
     """Return a dead letter in the form of `schemas.outputs.DeadLetter`."""
     payload = raw or b""
     if isinstance(key, bytes):

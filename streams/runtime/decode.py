@@ -16,7 +16,7 @@ from schemas.event import Choice, Contract, LLMEvent, Message
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from streams.runtime.identifiers import validated
-from streams.runtime.problems import explain, listed
+from streams.runtime.problems import list_problems, to_record_error
 from streams.runtime.record_batches import raise_refused
 from streams.runtime.repair import INVALID_UNICODE, repaired_unicode
 
@@ -36,14 +36,14 @@ _LARGEST = sys.float_info.max
 
 
 def decode_record(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> LLMEvent | Feedback | ModelCommand:
-    """Decode one record of the events topic: an event, a label, or a ``streamgauge model`` command (``kind: model``)."""
+    """Decode one record of the events topic: an event, a label, or a model command (header ``kind: model``)."""
     if COMMAND_HEADER not in headers:
         return decode_event(raw, headers)
     raise_refused(raw)
     try:
         return ModelCommand.model_validate_json(raw or b"")
     except ValidationError as error:
-        raise explain(error.title, listed(error)) from error
+        raise to_record_error(error.title, list_problems(error)) from error
 
 
 def read_record(
@@ -111,11 +111,11 @@ def decode_event(raw: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -
 def check_size(raw: bytes, max_bytes: int = MAX_RECORD_BYTES, max_values: int = MAX_VALUES) -> None:
     """Raise `ContractError` if JSON exceeds the size or the number of values that may be parsed into objects."""
     if len(raw) > max_bytes:
-        raise ContractError(f"value: {len(raw)} bytes exceed the maximum of {max_bytes}; truncate long texts", code="too_large")
-    if len(raw) > max(_MIN_COUNTED_BYTES, max_values) and has_more_values(raw, max_values):
         raise ContractError(
-            f"value: over {max_values} JSON values; leave out unneeded fields", code="too_many_values"
+            f"value: {len(raw)} bytes exceed the maximum of {max_bytes}; truncate long texts", code="too_large"
         )
+    if len(raw) > max(_MIN_COUNTED_BYTES, max_values) and has_more_values(raw, max_values):
+        raise ContractError(f"value: over {max_values} JSON values; leave out unneeded fields", code="too_many_values")
 
 
 def has_more_values(raw: bytes, limit: int) -> bool:
@@ -127,7 +127,7 @@ def has_more_values(raw: bytes, limit: int) -> bool:
 
 
 def _refuse_non_json_numbers(raw: bytes) -> None:
-    """Refuse NaN and Infinity, which JSON excludes: pydantic accepts them, and llm.scored carries the original bytes."""
+    """Refuse NaN and Infinity, which JSON excludes; pydantic accepts them, and llm.scored keeps the original bytes."""
     try:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -68,7 +68,9 @@ class ReadinessCheck(Protocol):
         """Return HTTP status and body."""
 
 
-async def serve(host: str, port: int, alive: Callable[[], bool], readiness: ReadinessCheck, *, settings: str) -> web.AppRunner:
+async def serve(
+    host: str, port: int, alive: Callable[[], bool], readiness: ReadinessCheck, *, settings: str
+) -> web.AppRunner:
     """Serve the health endpoints until the returned runner is cleaned up; see `listen` for ``settings``."""
     app = web.Application()
     app.add_routes(health_routes(alive, readiness))

@@ -1,7 +1,7 @@
 """Shortening of identifiers that exceed the contract's length, so that no event is lost for a long identifier.
 
-An end user may choose the id of a conversation, a user or a call. If a long id made its event a dead letter, an attack in
-the event would stay hidden. At full length, the id would be a key of many maps.
+An end user may choose the id of a conversation, a user or a call. If a long id made its event a dead letter, an attack
+in the event would stay hidden. At full length, the id would be a key of many maps.
 """
 
 from __future__ import annotations

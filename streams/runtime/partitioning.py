@@ -21,8 +21,8 @@ _SPAN: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}")
 def event_key(item: LLMEvent | Feedback) -> bytes:
     """Return the key of an event or a label: the conversation id if present, otherwise tenant and app.
 
-    A call from an OTLP span always gets the key of tenant and app. Its conversation id is on the span, but neither on its
-    log records nor on its evaluations, and all of them must reach the same partition (ADR 0007).
+    A call from an OTLP span always gets the key of tenant and app. Its conversation id is on the span, but neither on
+    its log records nor on its evaluations, and all of them must reach the same partition (ADR 0007).
     """
     if item.conversation_id and not _SPAN.fullmatch(item.call_id):
         return original_identifier(item, "conversation_id", item.conversation_id).encode()

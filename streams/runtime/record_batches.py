@@ -1,8 +1,9 @@
 """Guard against Kafka record batches that would stop or exhaust a consumer.
 
-A batch that decompresses to gigabytes, holds millions of records or is unreadable makes aiokafka fail at the same offset
-forever. The guard refuses the batch and replaces it by one placeholder record at the batch's last offset. The value of
-the placeholder is a `RefusedBatch`. The consumer dead-letters the placeholder, commits and continues after the batch.
+A batch that decompresses to gigabytes, holds millions of records or is unreadable makes aiokafka fail at the same
+offset forever. The guard refuses the batch and replaces it by one placeholder record at the batch's last offset. The
+value of the placeholder is a `RefusedBatch`. The consumer dead-letters the placeholder, commits and continues after the
+batch.
 
 Importing this module installs the guard for every consumer of the process, including Faust's. `streams.runtime.topics`,
 which every consumer needs, imports it.
@@ -109,8 +110,8 @@ class _Batch:
         name = type(error).__name__
         BATCHES_REFUSED.labels(codec).inc()
         reason = BatchError(
-            f"record batch: offsets {first} to {last} refused ({len(packed)} bytes, {codec}): {name}: {str(error)[:500]}; "
-            f"publish batches that decompress to at most {MAX_UNPACKED_BYTES} bytes, with headers in UTF-8"
+            f"record batch: offsets {first} to {last} refused ({len(packed)} bytes, {codec}): {name}: "
+            f"{str(error)[:500]}; publish batches that decompress to at most {MAX_UNPACKED_BYTES} bytes, with headers in UTF-8"
         )
         log.warning("%s", reason)
         timestamp, timestamp_type = (0, 0) if self._legacy else (self._batch.max_timestamp, self._batch.timestamp_type)
@@ -128,8 +129,8 @@ class _FetchBudget:
 class GuardedRecords:
     """Guarded record batches of one fetch of one partition; replaces aiokafka's class.
 
-    Iteration ends once the batches have reached the limits of a single batch; the remaining batches are fetched again. A
-    fetch of 4 MB may hold thousands of small batches, each of which decompresses to megabytes.
+    Iteration ends once the batches have reached the limits of a single batch; the remaining batches are fetched again.
+    A fetch of 4 MB may hold thousands of small batches, each of which decompresses to megabytes.
     """
 
     def __init__(self, data: bytes) -> None:

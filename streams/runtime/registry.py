@@ -34,7 +34,9 @@ def build_agents(settings: Settings, only: Collection[str] | None = None) -> lis
     """Return new agents; ``only`` restricts them by name."""
     learning = learning_config(settings.learning)
     factories: dict[str, Callable[[], Agent]] = {
-        InjectionAgent.name: lambda: with_initial_weights(InjectionAgent(learning=learning), settings.learning.injection_weights),
+        InjectionAgent.name: lambda: with_initial_weights(
+            InjectionAgent(learning=learning), settings.learning.injection_weights
+        ),
         HallucinationAgent.name: lambda: with_initial_weights(
             HallucinationAgent(learning=learning), settings.learning.hallucination_weights
         ),

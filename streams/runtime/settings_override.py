@@ -17,8 +17,8 @@ def load_override(path: Path, base: Settings, name: str = "") -> Settings:
     Parameters
     ----------
     path
-        YAML file: a rules file (``rules:`` at the top level), or any part of the settings tree. Relative paths in it are
-        resolved against the working directory.
+        YAML file: a rules file (``rules:`` at the top level), or any part of the settings tree. Relative paths in it
+        are resolved against the working directory.
     base
         Settings that apply unless the file overrides them.
     name

@@ -71,7 +71,9 @@ class Signer:
             raise SignatureError(f"signature: key {name[:32]!r} is not accepted here; {_REMEDY}", "signature")
         expected = _digest(self._keys[name], kind, topic, partition, parts)
         if not hmac.compare_digest(expected.encode(), digest.encode()):
-            raise SignatureError(f"signature: does not match this {kind} in partition {partition} of {topic}; {_REMEDY}", "signature")
+            raise SignatureError(
+                f"signature: does not match this {kind} in partition {partition} of {topic}; {_REMEDY}", "signature"
+            )
 
     def sign_json(self, value: bytes, kind: str, topic: str, partition: int) -> bytes:
         """Return a JSON object with its signature; return any other value unchanged, to be dead-lettered later."""

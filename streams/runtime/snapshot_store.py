@@ -60,7 +60,7 @@ class StoredSnapshot:
         snapshot = decode(b"".join(self.pieces), self.max_bytes)
         if snapshot.offset != self.manifest.offset:
             raise StateError(
-                f"snapshot: offset {snapshot.offset} differs from {self.manifest.offset} in its manifest; it is not used"
+                f"snapshot: offset {snapshot.offset}, but {self.manifest.offset} in its manifest; it is not used"
             )
         return snapshot
 
@@ -105,8 +105,8 @@ class SnapshotAssembler:
     signer, topic
         Signer that verifies the snapshots, and the topic that their signatures cover.
     log_end
-        Next offset of the event log. A snapshot beyond it is forged, or the log was created again; the snapshot replaces
-        no other snapshot.
+        Next offset of the event log. A snapshot beyond it is forged, or the log was created again; it replaces no other
+        snapshot.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class SnapshotAssembler:
         for piece in pieces:
             crc = zlib.crc32(piece, crc)
         if crc != manifest.crc:
-            # A later snapshot in the same slot replaced the pieces, or two writers overlapped. A later manifest follows.
+            # A later snapshot in this slot replaced the pieces, or two writers overlapped. A later manifest follows.
             return
         if manifest.offset >= self._log_end:
             raise StateError(

@@ -186,8 +186,8 @@ async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, missing: Mapping[str
 async def _wait_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
     """Wait until topics are visible; return the topics that are not visible after 5 s.
 
-    A controller responds once a topic is in its log, which brokers read with a delay; each request may reach a different
-    broker.
+    A controller responds once a topic is in its log, which brokers read with a delay. Each request may reach a
+    different broker.
     """
     deadline = asyncio.get_running_loop().time() + VISIBLE_WITHIN_S
     while True:
@@ -203,8 +203,8 @@ async def _create_by_lookup(admin: AIOKafkaAdminClient, missing: Sequence[str]) 
     await admin.describe_topics(list(missing))
     if missing_topics := await _wait_visible(admin, missing):
         raise BrokerError(
-            f"topics {', '.join(missing_topics)}: not created, because the cluster has no controller; check its controllers, "
-            "then retry",
+            f"topics {', '.join(missing_topics)}: not created, because the cluster has no controller; "
+            "check its controllers, then retry",
             code="not_created",
             topics=tuple(missing_topics),
         )

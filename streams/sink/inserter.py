@@ -83,14 +83,18 @@ class Inserter:
         self._client: Client | None = None
         self._types: dict[str, list[Any]] = {}
 
-    def insert(self, table: Table, origin: str, records: Sequence[Record], dedup_position: SourcePosition) -> InsertResult:
+    def insert(
+        self, table: Table, origin: str, records: Sequence[Record], dedup_position: SourcePosition
+    ) -> InsertResult:
         """Insert all records of one range: `prepare`, then `advance` until no insert is pending."""
         insertion = self.prepare(table, origin, records, dedup_position)
         while insertion.pending:
             self.advance(insertion)
         return insertion.result
 
-    def prepare(self, table: Table, origin: str, records: Sequence[Record], dedup_position: SourcePosition) -> Insertion:
+    def prepare(
+        self, table: Table, origin: str, records: Sequence[Record], dedup_position: SourcePosition
+    ) -> Insertion:
         """Build the rows of one range and split them into inserts; every retry gives the same inserts.
 
         Parameters

@@ -20,7 +20,7 @@ from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
 from streams.runtime.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
 from streams.runtime.identifiers import shortened, validated
-from streams.runtime.problems import listed
+from streams.runtime.problems import list_problems
 from streams.runtime.record_batches import raise_refused
 from streams.sink.range_planner import SourcePosition
 
@@ -84,7 +84,7 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"value: {error}") from error
     except ValidationError as error:
-        first = listed(error)[0]
+        first = list_problems(error)[0]
         raise ContractError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         # The message of any other error may quote the value, which is a user's text.

@@ -163,7 +163,7 @@ class Worker:
             broker_max_poll_records=None,
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=4 << 20,
-            # A Collector may create its topic after the worker has started: find it within 30 s, not 5 min (the default).
+            # A Collector may create its topic after the worker has started; the default would find it after 5 min.
             consumer_metadata_max_age_ms=30_000,
             stream_buffer_maxsize=_BUFFERED_BATCHES,
             stream_wait_empty=False,

@@ -41,7 +41,7 @@ class OutputProducer:
         kafka = settings.kafka
         self._topic = kafka.topic
         self._signer = Signer.of(settings)
-        # Batches of 512 kB hold the scored rows of a chunk in one or two; 5 ms of linger let partitions share a request.
+        # One or two batches of 512 kB hold the scored rows of a chunk; 5 ms of linger let partitions share a request.
         self._producer = Producer(kafka, topic_names())
         self._pending: dict[int, list[Delivery]] = defaultdict(list)
 

@@ -47,7 +47,7 @@ def timed(agent: str) -> Iterator[None]:
 class PipelineMetrics:
     """Publisher of a pipeline's counters: adds the increase since the previous call to the metrics.
 
-    The counters are part of the state and are restored with it, so the counts of an earlier process are not added again.
+    The counters are part of the state and are restored with it. The counts of an earlier process are not added again.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:

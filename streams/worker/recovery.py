@@ -107,7 +107,9 @@ def _report(recovery: Recovery, partition: int) -> None:
             WORKER_COLD_STARTS.labels("all").inc()
         return
     for name in recovery.restored.cold:
-        log.error("partition %d: the saved state of %s does not fit this version; %s starts cold", partition, name, name)
+        log.error(
+            "partition %d: the saved state of %s does not fit this version; %s starts cold", partition, name, name
+        )
         WORKER_COLD_STARTS.labels(name).inc()
     for _ in recovery.restored.rejected:
         WORKER_STATE_REJECTED.labels("parts").inc()

@@ -18,8 +18,8 @@ from schemas.settings import Settings
 from streams.runtime.decode import decode_event
 from streams.runtime.registry import build_pipeline
 from streams.runtime.snapshot_codec import Snapshot, decode, encode
-from streams.shadow.config import Plan, plan_of
-from streams.shadow.shadow import PART, Shadow
+from streams.shadow.config import ShadowConfig, load_shadow_config
+from streams.shadow.shadow import COMPONENT, Shadow
 from tests.traffic import lines
 
 RULES = """
@@ -35,19 +35,19 @@ def records() -> list[Record]:
     return [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(1200))]
 
 
-def planned(folder: Path, text: str) -> Plan:
+def planned(folder: Path, text: str) -> ShadowConfig:
     path = folder / "second.yaml"
     path.write_text(text)
-    plan = plan_of(Settings.model_validate({"worker": {"shadow_file": path}}))
+    plan = load_shadow_config(Settings.model_validate({"worker": {"shadow_file": path}}))
     assert plan is not None
     return plan
 
 
-def shadow_of(pipeline: Pipeline, plan: Plan) -> Shadow:
+def shadow_of(pipeline: Pipeline, plan: ShadowConfig) -> Shadow:
     return Shadow(pipeline.partition, plan, pipeline.alert_engine.rules)
 
 
-def run(records: list[Record], plan: Plan, size: int = 256) -> tuple[list[Outputs], list[dict[str, Any]]]:
+def run(records: list[Record], plan: ShadowConfig, size: int = 256) -> tuple[list[Outputs], list[dict[str, Any]]]:
     """Judge with a shadow beside it."""
     pipeline = build_pipeline(
         0, plan.settings.model_copy(update={"alerts": Settings().alerts, "drift": Settings().drift})
@@ -56,7 +56,7 @@ def run(records: list[Record], plan: Plan, size: int = 256) -> tuple[list[Output
     outs, found = [], []
     for at in range(0, len(records), size):
         outs.append(pipeline.process(records[at : at + size]))
-        found += shadow.follow(outs[-1].steps, outs[-1].alerts)
+        found += shadow.process(outs[-1].steps, outs[-1].alerts)
     assert shadow.running
     return outs, found
 
@@ -92,7 +92,7 @@ def test_the_shadows_alerts_are_those_of_a_pipeline_of_its_own(records: list[Rec
 
 def test_an_agent_of_its_own_says_what_it_would_in_a_pipeline_of_its_own(records: list[Record], tmp_path: Path) -> None:
     plan = planned(tmp_path, DRIFT)
-    assert plan.second == {"drift"}
+    assert plan.rerun_agents == {"drift"}
     _, found = run(records, plan)
     own = build_pipeline(0, plan.settings)
     expected = [row for at in range(0, len(records), 256) for row in own.process(records[at : at + 256]).alerts]
@@ -138,15 +138,15 @@ def test_a_shadow_that_fails_ends_alone_and_is_counted(
         raise RuntimeError("a defect of the second version")
 
     monkeypatch.setattr(second, "score", fails)
-    before = REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "judge"}) or 0
+    before = REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "process"}) or 0
     outs = []
     for at in range(0, len(records), 256):
         outs.append(pipeline.process(records[at : at + 256]))
-        assert shadow.follow(outs[-1].steps, outs[-1].alerts) == []
+        assert shadow.process(outs[-1].steps, outs[-1].alerts) == []
     assert not shadow.running
-    assert REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "judge"}) == before + 1
+    assert REGISTRY.get_sample_value("streamgauge_shadow_errors_total", {"what": "process"}) == before + 1
     assert REGISTRY.get_sample_value("streamgauge_shadow_running", {"partition": "0"}) == 0
-    assert shadow.packed(shadow.state(), 0) == {}
+    assert shadow.serialise(shadow.state(), 0) == {}
     assert rows(outs) == rows(alone(records))
 
 
@@ -161,12 +161,12 @@ def test_a_shadow_that_cannot_be_built_ends_alone(tmp_path: Path, monkeypatch: p
     shadow = shadow_of(pipeline, plan)
     assert not shadow.running
     shadow.restore(None, pipeline.alert_engine.state())
-    assert shadow.follow([], []) == []
+    assert shadow.process([], []) == []
 
 
 def test_a_state_that_cannot_be_packed_does_not_take_the_first_versions_snapshot_with_it(tmp_path: Path) -> None:
     shadow = shadow_of(build_pipeline(0, Settings()), planned(tmp_path, RULES))
-    assert shadow.packed({"alerts": {"odd": object()}}, 7) == {}  # type: ignore[dict-item] # that is the point
+    assert shadow.serialise({"alerts": {"odd": object()}}, 7) == {}  # type: ignore[dict-item] # that is the point
     assert not shadow.running
 
 
@@ -181,9 +181,9 @@ def test_it_continues_from_the_workers_snapshot_as_if_nothing_had_been(
     found: list[dict[str, Any]] = []
     for at in range(0, len(records), 256):
         out = pipeline.process(records[at : at + 256])
-        found += shadow.follow(out.steps, out.alerts)
-        parts = shadow.packed(shadow.state(), pipeline.offset)
-        kept = decode(encode(Snapshot(0, pipeline.offset, {}, parts))).parts[PART]
+        found += shadow.process(out.steps, out.alerts)
+        parts = shadow.serialise(shadow.state(), pipeline.offset)
+        kept = decode(encode(Snapshot(0, pipeline.offset, {}, parts))).parts[COMPONENT]
         shadow = shadow_of(pipeline, plan)
         shadow.restore(kept, pipeline.alert_engine.state())
     assert shadow.running
@@ -220,4 +220,4 @@ def test_a_shadow_may_not_have_other_events_than_the_first(tmp_path: Path, text:
 
 
 def test_without_a_file_there_is_no_shadow() -> None:
-    assert plan_of(Settings()) is None
+    assert load_shadow_config(Settings()) is None

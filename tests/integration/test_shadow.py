@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
-from streams.runtime.settings_override import load_variant
+from streams.runtime.settings_override import load_override
 from streams.runtime.topics import TOPICS, create_topics
 from streams.shadow.shadow import Shadow
 from tests.conftest import MakeSettings
@@ -76,7 +76,7 @@ async def test_the_first_version_says_what_it_would_alone_and_the_shadow_what_re
     assert_first_untouched(said, replayed(raws, tree, tmp_path))
     findings = [ShadowFinding.model_validate(row) for row in said["shadow"]]
     assert {f.shadow for f in findings} == {"second"}
-    second = load_variant(tmp_path / "second.yaml", tree)
+    second = load_override(tmp_path / "second.yaml", tree)
     found = diff([tmp_path / "events.jsonl"], tree, second)
     firing = [f for f in findings if f.alert is not None and f.alert.state == "firing"]
     appeared = {f.alert.alert_id for f in firing if f.alert and f.verdict == "appeared"}
