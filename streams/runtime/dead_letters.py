@@ -33,7 +33,7 @@ _CUT_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Origin of a record.
+    """Source position of a record, with a unique name.
 
     Attributes
     ----------

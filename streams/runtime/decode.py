@@ -140,34 +140,34 @@ def _unvalidated_fields(item: LLMEvent | Feedback) -> Iterable[tuple[str, Any]]:
     The function runs on every event. It reads ``__pydantic_extra__`` because the property ``model_extra`` takes three
     times as long.
     """
-    found: list[tuple[str, Any]] = list(item.__pydantic_extra__.items()) if item.__pydantic_extra__ else []
+    fields: list[tuple[str, Any]] = list(item.__pydantic_extra__.items()) if item.__pydantic_extra__ else []
     if isinstance(item, Feedback):
-        return found
+        return fields
     if item.parameters:
-        found.append(("parameters", item.parameters))
+        fields.append(("parameters", item.parameters))
     lists: tuple[tuple[str, Sequence[Contract]], ...] = (("documents", item.documents), ("guardrails", item.guardrails))
     for name, items in lists:
         for n, entry in enumerate(items):
             if entry.__pydantic_extra__:
-                found.append((f"{name}.{n}", entry.__pydantic_extra__))
+                fields.append((f"{name}.{n}", entry.__pydantic_extra__))
     calls: list[tuple[str, Any]] = []
     for name, turns in (("messages", item.messages), ("choices", item.choices)):
-        _add_unvalidated_of_turns(name, turns, found, calls)
+        _add_unvalidated_of_turns(name, turns, fields, calls)
     if item.usage is not None and item.usage.__pydantic_extra__:
-        found.append(("usage", item.usage.__pydantic_extra__))
+        fields.append(("usage", item.usage.__pydantic_extra__))
     if item.error is not None:
-        found.append(("error.status", item.error.status))
+        fields.append(("error.status", item.error.status))
         if item.error.__pydantic_extra__:
-            found.append(("error", item.error.__pydantic_extra__))
-    return found + calls
+            fields.append(("error", item.error.__pydantic_extra__))
+    return fields + calls
 
 
 def _add_unvalidated_of_turns(
-    name: str, turns: Sequence[Message | Choice], found: list[tuple[str, Any]], calls: list[tuple[str, Any]]
+    name: str, turns: Sequence[Message | Choice], fields: list[tuple[str, Any]], calls: list[tuple[str, Any]]
 ) -> None:
     for n, turn in enumerate(turns):
         if turn.__pydantic_extra__:
-            found.append((f"{name}.{n}", turn.__pydantic_extra__))
+            fields.append((f"{name}.{n}", turn.__pydantic_extra__))
         if turn.tool_calls:
             calls += [(f"{name}.{n}.tool_calls.{k}", c.__pydantic_extra__) for k, c in enumerate(turn.tool_calls)]
 

@@ -110,7 +110,7 @@ class _Connection(web.RequestHandler):
 
 
 async def expect_nothing(_: web.Request) -> None:
-    """Do nothing on ``Expect: 100-continue``: the handler may refuse the request before the client sends the body."""
+    """Leave ``Expect: 100-continue`` to the handler, which may refuse the request before the client sends the body."""
 
 
 async def send_continue(request: web.Request) -> None:

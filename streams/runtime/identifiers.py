@@ -56,8 +56,8 @@ def validated(model: type[Item], raw: bytes) -> Item:
         return model.model_validate_json(raw)
     except ValidationError as error:
         first = error
-    found = list_problems(first)
-    problems = _length_problems(found)
+    all_problems = list_problems(first)
+    problems = _length_problems(all_problems)
     value, codes = _loaded(raw) if problems else None, dict[str, None]()
     for _ in range(_ROUNDS):
         if not problems or not isinstance(value, dict):
@@ -71,7 +71,7 @@ def validated(model: type[Item], raw: bytes) -> Item:
             break
         else:
             return item.with_issue(*codes) if isinstance(item, LLMEvent) else item
-    raise to_record_error(first.title, found) from first
+    raise to_record_error(first.title, all_problems) from first
 
 
 def original_identifier(item: LLMEvent | Feedback, field: str, value: str) -> str:
@@ -88,11 +88,11 @@ def _loaded(raw: bytes) -> Any:
         return None
 
 
-def _length_problems(found: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:
+def _length_problems(problems: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:
     """Return the problems, ordered as values, keys, maps and lists, if all are about length; otherwise none."""
-    if any(problem["type"] not in _ORDER or problem["loc"][0] in _NOT_SHORTENED for problem in found):
+    if any(problem["type"] not in _ORDER or problem["loc"][0] in _NOT_SHORTENED for problem in problems):
         return ()
-    return sorted(found, key=lambda problem: (_ORDER[problem["type"]], problem["loc"][-1] == _KEY))
+    return sorted(problems, key=lambda problem: (_ORDER[problem["type"]], problem["loc"][-1] == _KEY))
 
 
 def _shorten(value: dict[str, Any], problem: ErrorDetails) -> str:

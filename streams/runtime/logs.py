@@ -53,9 +53,8 @@ class Throttle(logging.Filter):
         if now - last < INTERVAL_S:
             self._last_written[key] = last, suppressed + 1
             return False
-        if (
-            len(self._last_written) >= _MAX_MESSAGES
-        ):  # a library that formats values into the template creates unlimited messages
+        # A library that formats values into the template creates an unlimited number of messages.
+        if len(self._last_written) >= _MAX_MESSAGES:
             self._last_written.clear()
         self._last_written[key] = now, 0
         if suppressed and isinstance(record.msg, str):

@@ -24,16 +24,16 @@ def list_problems(error: ValidationError) -> list[ErrorDetails]:
     """
     if (count := error.error_count()) > MAX_PROBLEMS:
         remedy = f"at most {MAX_PROBLEMS} are listed; see the JSON Schema of {error.title} in docs/contracts"
-        raise ContractError(f"value: {count} problems as {error.title}; {remedy}", code="too_many_problems")
+        raise ContractError(f"value: {count} validation problems as {error.title}; {remedy}", code="too_many_problems")
     return error.errors(include_url=False, include_input=False)
 
 
-def to_record_error(title: str, found: Sequence[ErrorDetails]) -> ContractError | DecodeError:
+def to_record_error(title: str, problems: Sequence[ErrorDetails]) -> ContractError | DecodeError:
     """Convert pydantic's problems to a record error that names each field, its problem and the remedy."""
-    fields = [".".join(map(str, e["loc"])) for e in found[:5]]
-    text = "; ".join(f"{field or 'value'}: {e['msg']}" for field, e in zip(fields, found[:5], strict=True))
+    fields = [".".join(map(str, e["loc"])) for e in problems[:5]]
+    text = "; ".join(f"{field or 'value'}: {e['msg']}" for field, e in zip(fields, problems[:5], strict=True))
     text += f"; see the JSON Schema of {title} in docs/contracts"
-    if found[0]["type"] == "json_invalid":
+    if problems[0]["type"] == "json_invalid":
         return DecodeError(text, fields[0])
-    missing = frozenset(str(e["loc"][0]) for e in found if e["type"] == "missing" and len(e["loc"]) == 1)
+    missing = frozenset(str(e["loc"][0]) for e in problems if e["type"] == "missing" and len(e["loc"]) == 1)
     return ContractError(text, fields[0], missing, fields=tuple(fields))

@@ -16,7 +16,8 @@ Row: TypeAlias = "tuple[bytes | None, bytes]"
 """Key and value."""
 
 _MIN_BATCH_ROWS = 32
-"""Fewer rows are sent one by one, which lets them share a batch with other senders; an explicit batch would queue."""
+"""Minimum rows of an explicit batch. Fewer rows are sent one by one and share a batch with other senders, because an
+explicit batch waits in the queue of its partition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ def trusted_kind(headers: Sequence[tuple[str, bytes]]) -> str | None:
 
 
 def _split(value: bytes) -> tuple[bytes, str | None]:
-    found = _TAIL.search(value, max(0, len(value) - _TAIL_BYTES))
-    return (value, None) if found is None else (value[: found.start()], found[1].decode())
+    match = _TAIL.search(value, max(0, len(value) - _TAIL_BYTES))
+    return (value, None) if match is None else (value[: match.start()], match[1].decode())
 
 
 def _digest(key: bytes, kind: str, topic: str, partition: int, parts: Sequence[bytes]) -> str:

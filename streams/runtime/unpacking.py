@@ -30,7 +30,7 @@ _XERIAL_START: Final = 16
 
 
 class UnpackError(Exception):
-    """A batch decompresses to more than `MAX_UNPACKED_BYTES`, or is not in the format of its codec."""
+    """Refusal of a batch that decompresses to more than `MAX_UNPACKED_BYTES` or is not in the format of its codec."""
 
 
 def gunzip(payload: Buffer) -> bytes:

@@ -190,7 +190,7 @@ class Inserter:
             if getattr(error, "code", None) in BAD_ROW_CODES:
                 raise _BadRowError(str(error)) from error
             self.close()
-            raise StoreError(f"insert into {table.name}: {error}") from error
+            raise StoreError(f"insert into {table.name} failed: {error}") from error
 
     def _open(self, table: Table) -> Client:
         if self._client is None:
@@ -202,7 +202,7 @@ class Inserter:
 
 
 class _BadRowError(Exception):
-    """ClickHouse or its client refused the insert because of a row."""
+    """Refusal of an insert by ClickHouse or its client, caused by a row."""
 
 
 def insert_settings(token: str) -> dict[str, Any]:

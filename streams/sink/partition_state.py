@@ -67,7 +67,7 @@ class InsertTask:
 
     @property
     def finished(self) -> bool:
-        """Whether all rows are in ClickHouse; true for a range without records."""
+        """True once all rows are in ClickHouse, and for a range without records."""
         return not self.records or (self.insertion is not None and not self.insertion.pending)
 
     @property

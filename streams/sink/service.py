@@ -11,7 +11,7 @@ from streams.sink.sink import Sink
 
 
 async def run_sink(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT, which drain the sink, or until a failure, which is raised.
+    """Run until SIGTERM, SIGINT or a failure; a signal drains the sink, a failure is raised.
 
     The tables must exist (``streamgauge db migrate``). While a table is missing or ClickHouse is unavailable, the sink
     retries and is not ready.

@@ -108,7 +108,7 @@ def milliseconds(value: Any) -> int:
 
 
 def _moment(value: Any) -> datetime:
-    if type(value) is str and value[4:5] == "-":  # a number that Python would parse as a date
+    if type(value) is str and value[4:5] == "-":  # some numeric strings would parse as dates
         with suppress(ValueError):
             return datetime.fromisoformat(value)
     return _TIME.validate_python(value)

@@ -1,4 +1,4 @@
-"""OTLP input: forward records of a Collector's topics into the event log, which keys all state (ADR 0007)."""
+"""OTLP input: forward a Collector's topics into the event log, so each segment's state has one partition (ADR 0007)."""
 
 from __future__ import annotations
 

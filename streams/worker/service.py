@@ -10,7 +10,7 @@ from streams.worker.warmup import warm
 
 
 async def run_worker(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT, which drain the worker, or until a failure, which is raised."""
+    """Run until SIGTERM, SIGINT or a failure; a signal drains the worker, a failure is raised."""
     warm(settings)
     worker, config = Worker(settings), settings.worker
     readiness = Readiness(worker.lag, details=worker.recoveries)

@@ -60,7 +60,7 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> OutputProducer:
 async def test_the_next_flush_waits_for_outputs_queued_during_a_flush(
     producer: OutputProducer, queue: Callable[[OutputProducer], Awaitable[None]]
 ) -> None:
-    """A bug removed such outputs from the list, so a snapshot and its commit covered outputs that the broker refused."""
+    """A bug removed such outputs from the list, so a snapshot and its commit covered outputs the broker refused."""
     queued = asyncio.ensure_future(queue(producer))
     await asyncio.sleep(0)
     await producer.flush(0)
