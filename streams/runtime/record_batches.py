@@ -111,8 +111,8 @@ class _Batch:
         BATCHES_REFUSED.labels(codec).inc()
         reason = BatchError(
             f"record batch: offsets {first} to {last} refused ({len(packed)} bytes, {codec}): {name}: "
-            f"{str(error)[:500]}; publish batches that decompress to at most {MAX_UNPACKED_BYTES} bytes, with headers in "
-            "UTF-8"
+            f"{str(error)[:500]}; publish batches that decompress to at most {MAX_UNPACKED_BYTES} bytes, with headers "
+            "in UTF-8"
         )
         log.warning("%s", reason)
         timestamp, timestamp_type = (0, 0) if self._legacy else (self._batch.max_timestamp, self._batch.timestamp_type)
