@@ -96,7 +96,7 @@ async def test_a_shadow_that_fails_leaves_the_first_version_as_it_is(
         calls += 1
         raise RuntimeError("a defect of the second version")
 
-    monkeypatch.setattr(Shadow, "_judge", fails)
+    monkeypatch.setattr(Shadow, "_score", fails)
     tree: Settings = shadowed(kafka.brokers)
     raws = lines(1500)
     said = await live(tree, raws)
