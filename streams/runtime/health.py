@@ -48,7 +48,7 @@ class Readiness:
         return [p for p in lag if now - self._last_change[p][1] > _STUCK_S]
 
     def answer(self) -> tuple[int, dict[str, object]]:
-        """Return HTTP status and body; a lag of None is not known yet, which is not ready."""
+        """Return HTTP status and body; a service with an unknown lag (None) is not ready."""
         lag = self._lag()
         known_lag = lag or {}
         stuck = self._stuck(known_lag)

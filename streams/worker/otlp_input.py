@@ -54,7 +54,7 @@ class OtlpForwarder:
 
     async def _forward_record(self, record: ConsumerRecord) -> list[Delivery]:
         try:
-            # In a thread: a Collector packs 8,192 spans into one record, and normalising them would delay scoring.
+            # Normalisation runs in a thread: a Collector packs 8,192 spans into one record, which would delay scoring.
             normalised = await asyncio.to_thread(self._normalise, record.value)
         except RecordError as error:
             return [await self._producer.send_dead_letter(record, error)]

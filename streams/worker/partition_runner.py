@@ -249,7 +249,7 @@ class PartitionRunner:
         self._next_save = start + max(self._settings.worker.snapshot_interval_s, elapsed / _SNAPSHOT_TIME_SHARE)
 
     async def _finish_save(self, snapshot: Snapshot, shadow: Shadow | None, shadow_state: Mapping[str, State]) -> None:
-        # In a thread: the state is a copy, and packing 10,000 segments takes half a second.
+        # Serialisation runs in a thread: the state is a copy, and 10,000 segments take half a second.
         if shadow is not None:
             shadow_part = await asyncio.to_thread(shadow.serialise, shadow_state, snapshot.offset)
             snapshot = replace(snapshot, parts={**snapshot.parts, **shadow_part})
