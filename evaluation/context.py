@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.campaign import CampaignAgent
 from agents.injection import InjectionAgent, InjectionConfig, InjectionSignal
 from agents.injection.conversation import ConversationConfig
@@ -299,7 +299,7 @@ def echo(rows: Sequence[Row], seed: int = 2, most: int = 800, each: int = 300) -
         "false per usual call": _share(np.array([s.echo is not None for s in judged(before)])),
         "precision": round(float(obeyed[told].mean()), 4) if told.any() else None,
         "recall": _share(told[obeyed]),
-        "told by kind": {kind: _share(told[kinds == kind]) for kind in sorted(set(kinds))},
+        "reported by kind": {kind: _share(told[kinds == kind]) for kind in sorted(set(kinds))},
         "flagged by kind, text alone": {kind: _share(alone[kinds == kind]) for kind in sorted(set(kinds))},
         "flagged by kind, with context": {kind: _share(flagged[kinds == kind]) for kind in sorted(set(kinds))},
     }
@@ -318,13 +318,13 @@ def benign_stream(rows: Sequence[Row], rng: random.Random, count: int, *, templa
         yield event(n, at, user_id=f"u{rng.randrange(2000)}", messages=[{"role": "user", "content": text}])
 
 
-def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[Change], list[Any]]:
+def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[ChangePoint], list[Any]]:
     """Return findings (``index`` over all events) and signals of the two agents as a pipeline runs them."""
     injection, campaign = InjectionAgent(), CampaignAgent()
-    changes, signals = list[Change](), list[Any]()
+    changes, signals = list[ChangePoint](), list[Any]()
     for k in range(0, len(events), CHUNK):
         chunk = Chunk(events[k : k + CHUNK])
-        chunk.said["injection"] = injection.score(chunk).signals
+        chunk.signals["injection"] = injection.score(chunk).signals
         scores = campaign.score(chunk)
         signals += scores.signals
         changes += [replace(c, index=k + c.index) for c in scores.changes]

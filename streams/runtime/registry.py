@@ -14,7 +14,7 @@ from agents.guardrail import GuardrailAgent
 from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
 from agents.learning import LearningConfig
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from processing.pricing import Price
 from schemas.errors import SettingsError
 from schemas.files import read_json, setting_of
@@ -52,7 +52,7 @@ def differing_agents(base: Settings, variant: Settings) -> frozenset[str]:
     differ: set[str] = set()
     for agent in build_agents(variant):
         config_differs = _config_of(base, agent.name) != _config_of(variant, agent.name)
-        if config_differs or differ.intersection(getattr(agent, "needs", ())):
+        if config_differs or differ.intersection(getattr(agent, "requires", ())):
             differ.add(agent.name)
     return frozenset(differ)
 
@@ -76,8 +76,7 @@ def _campaign(settings: Settings) -> CampaignConfig:
 
 def learning_config(learning: Learning) -> LearningConfig:
     """Return the learning settings as the agents' configuration."""
-    excluded = {"label_window_events", *_WEIGHTS_SETTINGS.values()}
-    return LearningConfig(events=learning.label_window_events, **learning.model_dump(exclude=excluded))
+    return LearningConfig(**learning.model_dump(exclude={*_WEIGHTS_SETTINGS.values()}))
 
 
 def with_initial_weights(agent: LearningAgent, path: Path | None) -> LearningAgent:
@@ -100,7 +99,7 @@ def with_initial_weights(agent: LearningAgent, path: Path | None) -> LearningAge
         version=file.version,
         weights=file,
     )
-    if not agent.learner.command(command):
+    if not agent.learner.apply_command(command):
         raise SettingsError(
             f"{setting}: damaged, or of another agent or release; export the weights again",
             setting_of(setting),
@@ -126,9 +125,9 @@ def _config_of(settings: Settings, name: str) -> tuple[object, ...]:
 
 def build_pipeline(
     partition: int, settings: Settings, timed: Callable[[str], AbstractContextManager[object]] = nullcontext
-) -> Pipeline:
+) -> PartitionPipeline:
     """Return a new pipeline for a source partition."""
-    return Pipeline(
+    return PartitionPipeline(
         partition,
         build_agents(settings),
         load_rules(settings.alerts.rules_file or DEFAULT_RULES),
@@ -146,6 +145,6 @@ def _price(price: PriceSetting) -> Price:
     return Price(price.input, price.input if price.cached is None else price.cached, price.output)
 
 
-def state_versions(pipeline: Pipeline) -> dict[str, int]:
+def state_versions(pipeline: PartitionPipeline) -> dict[str, int]:
     """Return the version of each component of the state."""
     return {**CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}

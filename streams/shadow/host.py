@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from schemas.settings import Settings
 from streams.shadow.config import ShadowConfig
 from streams.shadow.finding_publisher import FindingPublisher
@@ -35,7 +35,7 @@ class ShadowHost:
         """Stop the publisher after sending queued findings for a few seconds."""
         await self._publisher.stop()
 
-    def create_for(self, pipeline: Pipeline) -> Shadow:
+    def create_for(self, pipeline: PartitionPipeline) -> Shadow:
         """Return a new shadow for the pipeline of a partition."""
         return Shadow(pipeline.partition, self._config, pipeline.alert_engine.rules)
 

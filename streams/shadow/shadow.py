@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from agents.base import Agent, Chunk, State
 from processing.alerting import AlertEngine
-from processing.alerting.engine import with_rules
-from processing.pipeline import Judged
+from processing.alerting.engine import restrict_to_rules
+from processing.pipeline import ScoredChunk
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 from schemas.rules import Rule
@@ -65,7 +65,7 @@ class Shadow:
         SHADOW_RUNNING.labels(str(partition)).set(1)
         self._isolated("build", self._build, None)
 
-    def process(self, steps: Sequence[Judged | Feedback], alerts: Sequence[Row]) -> list[Row]:
+    def process(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
         """Process the chunks and labels that the primary version has processed; return the differences.
 
         Parameters
@@ -123,7 +123,7 @@ class Shadow:
             SHADOW_RUNNING.labels(str(self.partition)).set(0)
             return default
 
-    def _findings(self, steps: Sequence[Judged | Feedback], alerts: Sequence[Row]) -> list[Row]:
+    def _findings(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
         findings: list[Row] = []
         shadow_alerts: list[Row] = []
         for step in steps:
@@ -136,10 +136,10 @@ class Shadow:
         findings += self._compare_alerts(alerts, shadow_alerts)
         return findings
 
-    def _score(self, step: Judged, findings: list[Row]) -> list[Row]:
+    def _score(self, step: ScoredChunk, findings: list[Row]) -> list[Row]:
         chunk, signals, scores = copy(step.chunk), dict(step.signals), {}
         # Later agents read the signals of earlier agents from the chunk, so the shadow's copy gets its own signals.
-        vars(chunk)["said"] = signals
+        vars(chunk)["signals"] = signals
         for agent in self._agents:
             scores[agent.name] = agent.score(chunk)
             signals[agent.name] = scores[agent.name].signals
@@ -238,7 +238,9 @@ class Shadow:
 
     def _shared_alerts(self, alerts: State) -> State:
         """Return the primary's alert state, restricted to the rules that both versions share."""
-        return with_rules(alerts, {r.name for r in self.config.rules.rules if self._primary_rules.get(r.name) == r})
+        return restrict_to_rules(
+            alerts, {r.name for r in self.config.rules.rules if self._primary_rules.get(r.name) == r}
+        )
 
 
 def _verdict(primary: Row, shadow: Row) -> str:

@@ -156,7 +156,7 @@ class PartitionRunner:
 
         Without this, a forged or damaged value that passes validation would stop the worker after every start.
         """
-        part = self.pipeline.busy
+        part = self.pipeline.active_component
         if part not in self._restored_parts:
             raise error
         log.error(

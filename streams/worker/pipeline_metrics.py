@@ -11,9 +11,10 @@ from time import monotonic, perf_counter
 from typing import Any, get_args
 
 from agents.common.tenant_map import TenantLru
-from agents.learning.output_rows import Learns
-from agents.learning.prequential import EVERYWHERE, Place
-from processing.pipeline import Pipeline
+from agents.common.watermark import Scope
+from agents.learning.output_rows import TrainableAgent
+from agents.learning.prequential import ALL_SCOPES
+from processing.pipeline import PartitionPipeline
 from schemas.learning import Signal
 from streams.runtime.metrics import (
     AGENT_SECONDS,
@@ -50,18 +51,18 @@ class PipelineMetrics:
     The counters are part of the state and are restored with it. The counts of an earlier process are not added again.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: PartitionPipeline) -> None:
         self._counts = _counts(pipeline)
         self._label_counts = _label_counts(pipeline)
         self._overflow = pipeline.overflow()
         self._warned_at = -WARNING_INTERVAL_S
-        self._scopes = TenantLru[Place, bool](MAX_SCOPES)
+        self._scopes = TenantLru[Scope, bool](MAX_SCOPES)
         for agent in pipeline.agents:
-            if isinstance(agent, Learns):
-                rows = agent.learner.quality.of(EVERYWHERE)
+            if isinstance(agent, TrainableAgent):
+                rows = agent.learner.quality.metrics(ALL_SCOPES)
                 self.publish_quality([row.as_dict() | _all_scopes(agent.name) for row in rows], pipeline.partition)
 
-    def publish(self, pipeline: Pipeline) -> None:
+    def publish(self, pipeline: PartitionPipeline) -> None:
         """Add the increase of all counters since the previous call."""
         now = _counts(pipeline)
         learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
@@ -79,7 +80,7 @@ class PipelineMetrics:
         self._publish_overflow(pipeline)
         JOIN_PENDING.labels(str(pipeline.partition)).set(pipeline.joiner.pending)
 
-    def _publish_overflow(self, pipeline: Pipeline) -> None:
+    def _publish_overflow(self, pipeline: PartitionPipeline) -> None:
         now = pipeline.overflow()
         increase = {part: count - self._overflow.get(part, 0) for part, count in now.items()}
         for part, count in increase.items():
@@ -96,7 +97,7 @@ class PipelineMetrics:
             scope = (row["tenant"], row["app"])
             if row["estimator"] != "observed":
                 continue
-            if scope != EVERYWHERE:
+            if scope != ALL_SCOPES:
                 for _, evicted, _ in self._scopes.put(scope[0], scope, True):
                     _remove_quality(evicted, str(partition))
             for measure in _MEASURES:
@@ -104,7 +105,7 @@ class PipelineMetrics:
                     QUALITY.labels(row["signal"], *scope, str(partition), measure).set(row[measure])
 
 
-def _remove_quality(scope: Place, partition: str) -> None:
+def _remove_quality(scope: Scope, partition: str) -> None:
     """Remove the live quality metrics of a scope; Prometheus clients keep label sets forever."""
     for signal, measure in product(get_args(Signal), _MEASURES):
         with suppress(KeyError):
@@ -112,15 +113,15 @@ def _remove_quality(scope: Place, partition: str) -> None:
 
 
 def _all_scopes(signal: str) -> dict[str, str]:
-    return {"signal": signal, "tenant": EVERYWHERE[0], "app": EVERYWHERE[1]}
+    return {"signal": signal, "tenant": ALL_SCOPES[0], "app": ALL_SCOPES[1]}
 
 
-def _label_counts(pipeline: Pipeline) -> dict[tuple[str, str], int]:
-    learners = [agent.learner for agent in pipeline.agents if isinstance(agent, Learns)]
+def _label_counts(pipeline: PartitionPipeline) -> dict[tuple[str, str], int]:
+    learners = [agent.learner for agent in pipeline.agents if isinstance(agent, TrainableAgent)]
     return {(le.signal, outcome): count for le in learners for outcome, count in asdict(le.counts).items()}
 
 
-def _counts(pipeline: Pipeline) -> tuple[int, ...]:
+def _counts(pipeline: PartitionPipeline) -> tuple[int, ...]:
     joins = pipeline.joiner.counts
-    late, duplicates = pipeline.aggregator.late, pipeline.repeats.dropped
-    return (joins.orphans, joins.late, late, pipeline.learned, pipeline.ignored, duplicates)
+    late, duplicates = pipeline.aggregator.late, pipeline.deduplicator.dropped
+    return (joins.unmatched, joins.late, late, pipeline.labels_learned, pipeline.labels_ignored, duplicates)
