@@ -238,9 +238,8 @@ class Shadow:
 
     def _shared_alerts(self, alerts: State) -> State:
         """Return the primary's alert state, restricted to the rules that both versions share."""
-        return restrict_to_rules(
-            alerts, {r.name for r in self.config.rules.rules if self._primary_rules.get(r.name) == r}
-        )
+        shared = {r.name for r in self.config.rules.rules if self._primary_rules.get(r.name) == r}
+        return restrict_to_rules(alerts, shared)
 
 
 def _verdict(primary: Row, shadow: Row) -> str:

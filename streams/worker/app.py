@@ -35,7 +35,7 @@ Forwarder: TypeAlias = "Callable[[Sequence[ConsumerRecord]], Awaitable[None]]"
 """Function that sends the content of some records to the event log and returns once it is written."""
 
 _BUFFERED_BATCHES = 1 << 16
-"""Size of Faust's stream buffer. `ByteBudget` keeps it from filling, because a full buffer stalls a partition for 1 s."""
+"""Size of Faust's stream buffer. `ByteBudget` keeps it from filling: a full buffer stalls a partition for 1 s."""
 
 
 class Worker:
