@@ -314,7 +314,7 @@ def benign_stream(rows: Sequence[Row], rng: random.Random, count: int, *, templa
     frequent = rng.sample([t for t in texts if 20 < len(t) < 200], 50)
     for n in range(count):
         text = paraphrase(rng.choice(frequent), rng) if rng.random() < templated else rng.choice(texts)
-        at = BEGIN + timedelta(milliseconds=500 * n)
+        at = BEGIN + timedelta(event_time_ms=500 * n)
         yield event(n, at, user_id=f"u{rng.randrange(2000)}", messages=[{"role": "user", "content": text}])
 
 
