@@ -55,7 +55,7 @@ def kept(pipeline: PartitionPipeline) -> dict[str, list[Any]]:
         "drift": agent(pipeline, DriftAgent).segments._owner,
         "injection.rate": injection._rate._segments,
         "injection.usual": injection._conversations._baselines,
-        "injection.sampler": injection.learner.sampler._lines,
+        "injection.sampler": injection.learner.sampler._rows,
         "injection.times": injection.learner._times._marks,
         "grounding.rate": grounding._rate._segments,
         "grounding.thresholds": grounding._thresholds._segments,
