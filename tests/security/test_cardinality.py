@@ -56,7 +56,7 @@ def kept(pipeline: PartitionPipeline) -> dict[str, list[Any]]:
         "injection.rate": injection._rate._segments,
         "injection.usual": injection._conversations._baselines,
         "injection.sampler": injection.learner.sampler._rows,
-        "injection.times": injection.learner._times._marks,
+        "injection.times": injection.learner._watermarks._times,
         "grounding.rate": grounding._rate._segments,
         "grounding.thresholds": grounding._thresholds._segments,
         "alerts.windows": pipeline.alert_engine._windows,
