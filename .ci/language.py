@@ -43,7 +43,14 @@ CHECKED = [
     "docs/security.md",
     "docs/shadow.md",
     "docs/sql.md",
+    "streams/runtime/",
+    "streams/shadow/",
+    "streams/sink/",
+    "streams/worker/",
     "tests/docs/",
+    "tests/unit/streams/runtime/",
+    "tests/unit/streams/sink/",
+    "tests/unit/streams/worker/",
 ]
 """Finished paths. Add a folder when its count is zero."""
 DATA = [

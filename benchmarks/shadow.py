@@ -14,7 +14,7 @@ from processing.pipeline import Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
 from streams.runtime.registry import build_pipeline
-from streams.shadow.config import plan_of
+from streams.shadow.config import load_shadow_config
 from streams.shadow.shadow import Shadow
 from streams.worker.warmup import warm
 from tests.traffic import lines
@@ -29,7 +29,7 @@ VERSIONS = {
 
 def micros(records: list[Record], settings: Settings) -> tuple[float, float]:
     """Return microseconds an event of the first version and of the second."""
-    plan = plan_of(settings)
+    plan = load_shadow_config(settings)
     pipeline = build_pipeline(0, settings)
     shadow = Shadow(0, plan, pipeline.alert_engine.rules) if plan else None
     first = second = 0.0
@@ -38,7 +38,7 @@ def micros(records: list[Record], settings: Settings) -> tuple[float, float]:
         out = pipeline.process(records[at : at + CHUNK])
         between = time.perf_counter()
         if shadow is not None:
-            shadow.follow(out.steps, out.alerts)
+            shadow.process(out.steps, out.alerts)
         first += between - begin
         second += time.perf_counter() - between
     return first / len(records) * 1e6, second / len(records) * 1e6

@@ -249,12 +249,12 @@ def _replay(files: list[Path], out: Path, partition: int | None) -> None:
 
 
 def _diff(files: list[Path], versions: tuple[Path, Path], *, as_json: bool) -> int:
-    from streams.runtime.settings_override import load_variant
+    from streams.runtime.settings_override import load_override
     from tools.diff import diff
     from tools.diff.render import render
 
     base = load_settings()
-    old, new = (load_variant(path, base) for path in versions)
+    old, new = (load_override(path, base) for path in versions)
     with _progress("replay") as tell:
         found = diff(files, old, new, tell)
     if as_json:

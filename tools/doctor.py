@@ -17,14 +17,14 @@ from streams.ingest.api_keys import read
 from streams.ingest.auth_check import check_open
 from streams.runtime.tls import server_tls
 from streams.runtime.topics import (
-    STAMPED_BY_BROKER,
+    BROKER_TIMESTAMPS,
     TOPICS,
     client_options,
+    has_producer_timestamps,
     otlp_topics,
-    partitions_of,
-    stamped_by_producers,
+    partition_counts,
 )
-from streams.shadow.config import plan_of
+from streams.shadow.config import load_shadow_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _ingest(settings: Settings) -> Finding:
 def _shadow(settings: Settings) -> list[Finding]:
     """Look at the second version, where there is one."""
     try:
-        plan = plan_of(settings)
+        plan = load_shadow_config(settings)
     except SettingsError as error:
         return [Finding("shadow", ok=False, detail=str(error))]
     return [Finding("shadow", ok=True, detail=f"{plan.name}: {len(plan.rules.rules)} alert rules")] if plan else []
@@ -92,9 +92,9 @@ async def _broker(settings: Settings) -> list[Finding]:
     admin = AIOKafkaAdminClient(**options, request_timeout_ms=5000)
     try:
         await admin.start()
-        partitions = await partitions_of(admin)
+        partitions = await partition_counts(admin)
         events = kafka.topic("events")
-        forgeable = events in partitions and await stamped_by_producers(admin, events)
+        forgeable = events in partitions and await has_producer_timestamps(admin, events)
     except (KafkaError, OSError) as error:
         detail = f"{kafka.brokers}: {error}; start it, or set kafka.brokers and kafka.security_protocol"
         return [Finding("broker", ok=False, detail=detail)]
@@ -107,7 +107,7 @@ async def _broker(settings: Settings) -> list[Finding]:
 
 def _stamps(topic: str) -> Finding:
     """Report a topic whose records have the time that their producer says."""
-    wanted = "=".join(STAMPED_BY_BROKER)
+    wanted = "=".join(BROKER_TIMESTAMPS)
     remedy = f"kafka-configs --alter --entity-type topics --entity-name {topic} --add-config {wanted}"
     return Finding("timestamps", ok=False, detail=f"producers date the records of {topic}; run: {remedy}")
 

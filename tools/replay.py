@@ -16,7 +16,7 @@ from schemas.errors import RecordError, SettingsError
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
 from schemas.settings import Settings
-from streams.runtime.dead_letters import Origin, letter
+from streams.runtime.dead_letters import Origin, build_dead_letter
 from streams.runtime.decode import COMMAND_HEADER, FEEDBACK_HEADER, read_record
 from streams.runtime.partitioning import partition_for, window_key
 from streams.runtime.registry import build_pipeline
@@ -221,7 +221,7 @@ class _Run:
     def set_aside(self, path: Path, number: int, line: bytes, error: RecordError) -> None:
         where = f"{path}:{number}"
         self.first_bad = self.first_bad or f"{where}: {error}"
-        row = letter(Origin(where, str(path), 0, number), error, None, line)
+        row = build_dead_letter(Origin(where, str(path), 0, number), error, None, line)
         self._letters.write(orjson.dumps(row) + b"\n")
 
     @property

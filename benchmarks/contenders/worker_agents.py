@@ -24,9 +24,9 @@ class Judging(Worker):
         self.judged = 0
         self.all_judged = asyncio.Event()
 
-    async def _judge_run(self, partition: int, records: list[ConsumerRecord]) -> None:
+    async def _process_records(self, partition: int, records: list[ConsumerRecord]) -> None:
         self.meter.begin()
-        await super()._judge_run(partition, records)
+        await super()._process_records(partition, records)
         self.judged += len(records)
         if self.judged >= self.meter.total:
             self.all_judged.set()

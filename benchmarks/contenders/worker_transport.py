@@ -27,7 +27,7 @@ class Transport(Worker):
         self.meter = meter
         self.validated = validated
 
-    async def _judge_run(self, _partition: int, records: list[ConsumerRecord]) -> None:
+    async def _process_records(self, _partition: int, records: list[ConsumerRecord]) -> None:
         self.meter.begin()
         for record in records:
             if self.validated:

@@ -14,7 +14,7 @@ from schemas.errors import RequestError
 from schemas.settings import Settings
 from streams.ingest.in_flight_budget import Lease
 from streams.runtime.dead_letters import TOO_LARGE
-from streams.runtime.produce import Row, Sent, send_keyed
+from streams.runtime.produce import Delivery, Row, send_keyed
 from streams.runtime.producer import Producer
 from streams.runtime.topics import MAX_MESSAGE_BYTES, client_options
 
@@ -62,7 +62,9 @@ class Outbox:
 
     def room(self, topic: str) -> int:
         """Return how many bytes key and value of one record for a topic, without the prefix, may have."""
-        return MAX_MESSAGE_BYTES if self._producer is None else self._producer.room(self._kafka.topic(topic))
+        return (
+            MAX_MESSAGE_BYTES if self._producer is None else self._producer.max_record_bytes(self._kafka.topic(topic))
+        )
 
     def start(self) -> None:
         """Begin to connect; returns at once, and tries until it is stopped."""
@@ -106,7 +108,7 @@ class Outbox:
         producer = self._producer
         if producer is None or self.trouble.startswith(_MISSING):
             raise _away(self.trouble or "not connected")
-        sent: list[Sent] = []
+        sent: list[Delivery] = []
         try:
             for topic, rows in parcels:
                 sent += await send_keyed(producer, self._kafka.topic(topic), rows) if rows else []
@@ -119,7 +121,7 @@ class Outbox:
         for one, outcome in zip(sent, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 if isinstance(outcome, TOO_LARGE):
-                    await producer.refused(one)
+                    await producer.lower_limit(one)
                 self._judge(outcome)
                 raise outcome
 

@@ -19,7 +19,7 @@ from streams.ingest.events_api import Native
 from streams.ingest.in_flight_requests import AtHand, Handler
 from streams.ingest.otlp_api import Otlp
 from streams.ingest.reliable_producer import Outbox
-from streams.runtime.health import listen, pages
+from streams.runtime.health import health_routes, listen
 from streams.runtime.http_server import Runner, expect_nothing
 from streams.runtime.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
 from streams.runtime.tls import server_tls
@@ -107,7 +107,7 @@ class Gateway:
                 web.post("/v1/feedback", native.feedback, expect_handler=expect_nothing),
                 web.post("/v1/traces", telemetry.traces, expect_handler=expect_nothing),
                 web.post("/v1/logs", telemetry.logs, expect_handler=expect_nothing),
-                *pages(lambda: True, self),
+                *health_routes(lambda: True, self),
             ]
         )
         return app

@@ -14,7 +14,7 @@ from schemas.errors import ContractError, RecordError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from streams.ingest.api_keys import Sender
-from streams.runtime.dead_letters import Origin, letter
+from streams.runtime.dead_letters import Origin, build_dead_letter
 from streams.runtime.decode import FEEDBACK_HEADER, read_event
 from streams.runtime.partitioning import event_key
 from streams.runtime.produce import Row
@@ -136,7 +136,7 @@ def _permit(item: LLMEvent | Feedback, sender: Sender) -> None:
 
 
 def _letter(bad: Bad, sender: Sender, path: str) -> Row:
-    # By what it says, not by when it came: sent again, it is the same letter.
+    # By what it says, not by when it came: sent again, it is the same dead letter.
     name = f"http{path}-{sender.name}-{hashlib.blake2b(bad.raw, digest_size=16).hexdigest()}"
-    made = letter(Origin(name, f"http{path}", 0, bad.index), bad.error, sender.name, bad.raw)
+    made = build_dead_letter(Origin(name, f"http{path}", 0, bad.index), bad.error, sender.name, bad.raw)
     return name.encode(), orjson.dumps(made)

@@ -32,7 +32,7 @@ from streams.runtime.metrics import (
     REVIEWERS_SECONDS,
 )
 from streams.runtime.partitioning import event_key
-from streams.runtime.produce import Sent
+from streams.runtime.produce import Delivery
 from streams.runtime.producer import Producer
 from streams.runtime.topics import client_options
 
@@ -233,7 +233,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
 
         One that its topic does not take is counted and left out: asked again, it would be as large.
         """
-        sent: list[Sent] = []
+        sent: list[Delivery] = []
         for question, opinion in answers:
             verdict = verdict_of(self._reviewer, question, opinion)
             if verdict is None:
@@ -244,15 +244,15 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
                 rows["feedback"] = label_of(verdict, question.event).model_dump_json()
             for topic, row in rows.items():
                 name, value = self._settings.kafka.topic(topic), row.encode()
-                if len(key) + len(value) > self._producer.room(name):
+                if len(key) + len(value) > self._producer.max_record_bytes(name):
                     OUTPUTS_TOO_LARGE.labels(name).inc()
                     continue
                 future = await self._producer.send(name, value, key=key, partition=partition)
-                sent.append(Sent(future, name, ((key, value),)))
+                sent.append(Delivery(future, name, ((key, value),)))
         outcomes = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
         for one, outcome in zip(sent, outcomes, strict=True):
             if isinstance(outcome, TOO_LARGE):
                 OUTPUTS_TOO_LARGE.labels(one.topic).inc()
-                await self._producer.refused(one)
+                await self._producer.lower_limit(one)
             elif isinstance(outcome, BaseException):
                 raise outcome

@@ -1,4 +1,4 @@
-"""How Faust proves to the broker who we are."""
+"""Faust's broker credentials, from the Kafka settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.runtime.tls import kafka_tls
 
 
 def credentials(kafka: Kafka) -> Any:
-    """Return Faust's credentials, or None where the broker asks for none."""
+    """Return Faust's credentials; None for an unauthenticated, unencrypted broker."""
     if kafka.security_protocol == "PLAINTEXT":
         return None
     context = kafka_tls(kafka)

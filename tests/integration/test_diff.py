@@ -20,7 +20,7 @@ from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.settings import Settings
 from streams.runtime.registry import build_agents
-from streams.runtime.settings_override import load_variant
+from streams.runtime.settings_override import load_override
 from tests.traffic import lines
 from tools.diff import diff
 from tools.diff.episodes import Episode, Episodes, changes, match
@@ -47,7 +47,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compared(history: Path, old: Path, new: Path) -> Any:
     base = Settings()
-    return diff([history], load_variant(old, base), load_variant(new, base))
+    return diff([history], load_override(old, base), load_override(new, base))
 
 
 def test_a_version_does_not_differ_from_itself(history: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_the_alerts_are_those_that_a_replay_of_each_version_gives(history: Path,
     new = rules(tmp_path, "new", SLOW)
     found = compared(history, old, new)
     for path, episodes in ((old, found.vanished), (new, found.appeared)):
-        replay([history], tmp_path / path.stem, load_variant(path, Settings()))
+        replay([history], tmp_path / path.stem, load_override(path, Settings()))
         rows = [json.loads(line) for line in (tmp_path / path.stem / "alerts.jsonl").read_text().splitlines()]
         assert {e.alert_id for e in episodes} == {row["alert_id"] for row in rows} != set()
         resolved = {row["alert_id"]: row["changed_at"] for row in rows if row["state"] == "resolved"}

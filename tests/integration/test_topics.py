@@ -34,7 +34,7 @@ async def present(tree: Settings) -> set[str]:
     admin = AIOKafkaAdminClient(**topics.client_options(tree.kafka))
     await admin.start()
     try:
-        return {name for name in await topics.partitions_of(admin) if name.startswith(tree.kafka.topic_prefix)}
+        return {name for name in await topics.partition_counts(admin) if name.startswith(tree.kafka.topic_prefix)}
     finally:
         await admin.close()
 
@@ -118,8 +118,8 @@ async def test_who_may_create_and_not_describe_creates_all_the_same(
 ) -> None:
     tree = settings(kafka.brokers)
     with monkeypatch.context() as blind:
-        blind.setattr(topics, "SHOWN_WITHIN_S", 0.1)
-        blind.setattr(topics, "partitions_of", no_topics)
+        blind.setattr(topics, "VISIBLE_WITHIN_S", 0.1)
+        blind.setattr(topics, "partition_counts", no_topics)
         made = await topics.create_topics(tree.kafka)
     await topics.check_topics(tree.kafka)
     assert set(made) == await present(tree)

@@ -17,7 +17,7 @@ from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.runtime import record_batches
 from streams.runtime.snapshot_codec import Snapshot
-from streams.runtime.snapshot_store import load, pieces
+from streams.runtime.snapshot_store import load, to_records
 from streams.runtime.topics import create_topics
 from streams.sink.table_rows import TABLES
 from tests import raw_batches
@@ -170,7 +170,7 @@ async def test_a_read_of_any_topic_passes_a_bomb_over(
     for topic in ("snapshots", "label_requests", "feedback", "alerts"):
         await bomb(tree, bombs["lz4"], 0, topic)
     snapshot = Snapshot(0, 7, {}, {})
-    for key, value in pieces(snapshot, 0):
+    for key, value in to_records(snapshot, 0):
         await produce(tree, value, 0, "snapshots", key=key)
     request = orjson.loads(event("c")) | {"signal": "injection", "score": 0.5, "flag": False, "probability": 0.5}
     request |= {"reason": "new", "source_partition": 0, "source_offset": 0}

@@ -21,7 +21,7 @@ from schemas.event import INPUT_ISSUES, KEYS_MAX, NAME_MAX, LLMEvent
 from schemas.settings import Settings
 from streams.runtime.decode import FEEDBACK_HEADER, decode_event
 from streams.sink.table_rows import TABLES, build_row
-from streams.worker.pipeline_metrics import PLACES_MAX, Meters
+from streams.worker.pipeline_metrics import MAX_SCOPES, PipelineMetrics
 from tests.security.flood import DIMENSIONS, Stream, call, flood
 
 MANY = 25_000
@@ -335,18 +335,18 @@ def samples(name: str) -> list[Any]:
 
 def test_labels_of_metrics_are_bounded_whatever_senders_write() -> None:
     stream = Stream()
-    meters = Meters(stream.pipeline)
+    metrics = PipelineMetrics(stream.pipeline)
     stream.send({**event, "input_issues": [f"made up {n}"]} for n, event in enumerate(flood("app", 12_000)))
-    meters.publish(stream.pipeline)
+    metrics.publish(stream.pipeline)
     assert {s.labels["issue"] for s in samples("streamgauge_input_issues_total")} <= {*INPUT_ISSUES, OTHER}
     counted = {s.labels["what"]: s.value for s in samples("streamgauge_scopes_overflow_total")}
     assert counted["drift"] > 0
     row = {"estimator": "observed", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
-    for n in range(3 * PLACES_MAX):
+    for n in range(3 * MAX_SCOPES):
         mine = {"tenant": "victim", "app": "shop"} if n % 100 == 0 or n < 10 else {"tenant": f"t{n}", "app": "a"}
-        meters.quality([row | {"signal": "injection"} | mine], 7)
+        metrics.publish_quality([row | {"signal": "injection"} | mine], 7)
     shown = {
         (s.labels["tenant"], s.labels["app"]) for s in samples("streamgauge_quality") if s.labels["partition"] == "7"
     }
-    assert len(shown) <= PLACES_MAX
+    assert len(shown) <= MAX_SCOPES
     assert ("victim", "shop") in shown

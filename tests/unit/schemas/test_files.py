@@ -11,9 +11,9 @@ from schemas.errors import SettingsError
 from schemas.rules import load_rules
 from schemas.settings import Settings
 from streams.ingest.api_keys import read
-from streams.runtime.settings_override import load_variant
+from streams.runtime.settings_override import load_override
 
-READERS: list[Callable[[Path], object]] = [load_rules, read, lambda path: load_variant(path, Settings())]
+READERS: list[Callable[[Path], object]] = [load_rules, read, lambda path: load_override(path, Settings())]
 
 
 @pytest.mark.parametrize("reader", READERS)
