@@ -57,7 +57,7 @@ def test_late_events_and_halves_that_stay_alone_are_told(tmp_path: Path) -> None
     source = tmp_path / "events.jsonl"
     source.write_bytes(b"\n".join(map(orjson.dumps, (early, *far, late, alone))))
     report = replay([source], tmp_path / "report", Settings())
-    assert (report.records, report.scored, report.late, report.waiting) == (6, 5, 1, 1)
+    assert (report.records, report.scored, report.late, report.unmatched) == (6, 5, 1, 1)
     assert printed(run(source, tmp_path / "out")) >= Counter([6, 5, 1, 1])
 
 
@@ -73,8 +73,8 @@ def test_what_became_of_each_line_is_told(tmp_path: Path) -> None:
     source = tmp_path / "events.jsonl"
     source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, stranger, command))]))
     report = replay([source], tmp_path / "report", Settings())
-    assert (report.records, report.scored, report.joined, report.repeats) == (304, 300 - halves, halves, 1)
-    assert (report.labels, report.unknown, report.commands) == (2, 1, 1)
+    assert (report.records, report.scored, report.joined, report.duplicates) == (304, 300 - halves, halves, 1)
+    assert (report.labels, report.ignored_labels, report.commands) == (2, 1, 1)
     said = run(source, tmp_path / "out")
     assert printed(said) >= Counter([304, 300 - halves, halves, 1, 2, 1, 1])
 

@@ -45,7 +45,7 @@ def test_a_table_that_fits_is_one_and_another_is_a_line_each(capsys: pytest.Capt
 
 def test_no_rows_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     show(["app", "calls"], [], terminal(40))
-    assert capsys.readouterr().out == "no rows of app, calls\n"
+    assert capsys.readouterr().out == "no rows\n"
 
 
 def test_a_format_is_refused_with_the_remedy() -> None:
