@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.injection import InjectionAgent
 from evaluation.resample import Ranked, ranked_means
-from tools.evaluation.labelled_rows import Labelled, read_labelled
+from tools.evaluation.labelled_rows import LabelledRow, read_labelled
 from tools.evaluation.scoring import Labels, score_rows
 
 LABELS = (0, 50, 100, 250, 500)
@@ -45,7 +45,7 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     return {"labels": list(LABELS), "orders": SEEDS, "sources": out}
 
 
-def _after(rows: Sequence[Labelled], labels: int, seed: int) -> tuple[float, float]:
+def _after(rows: Sequence[LabelledRow], labels: int, seed: int) -> tuple[float, float]:
     order = np.random.default_rng(seed).permutation(len(rows)).tolist()
     first, rest = [rows[i] for i in order[:labels]], [rows[i] for i in order[max(LABELS) :][:MOST_TESTED]]
     agent = InjectionAgent()

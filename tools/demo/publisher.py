@@ -15,7 +15,7 @@ from tools.simulator import Record
 
 _TICK_S = 0.05
 _MAX_BACKLOG = 700
-"""Maximum lag in records. At 3.5 kB per scored record it is half of what the mock cluster keeps of a partition (5 MB)."""
+"""Maximum lag in records. At 3.5 kB per scored record, it is half of the mock cluster's 5 MB per partition."""
 
 
 class Publisher:
