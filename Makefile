@@ -79,10 +79,11 @@ docs: setup  ## write the generated references: contracts, settings, tables, met
 	$(BIN)/python -m streams.connectors.clickhouse.table_reference
 	$(BIN)/python -m streams.runtime.metrics
 
-lint: setup  ## format check, ruff, import-linter
+lint: setup  ## format check, ruff, import-linter, language of prose and commit subjects
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/language.py
 
 types: setup  ## mypy, strict, tests too
 	$(BIN)/mypy

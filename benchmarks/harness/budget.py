@@ -1,4 +1,4 @@
-"""``docs/budget.md``: what an event costs, by stage, written from the rows of a full run."""
+"""Cost per event by stage: ``docs/budget.md``, written from the rows of a full run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from benchmarks.measures import agents, transport
 
 _TARGET, _LIMIT = 7_000, 5_000
 _DETECTORS = ("injection", "hallucination", "drift")
-_PAGE = """# What an event costs
+_PAGE = """# Cost per event
 
 Written by `make bench`, {at}: {cores} cores (the worker has one, broker and clients the other),
-Python {python}, events of 2.4 kB with two documents, 4 partitions. The same figures are in
-`benchmarks/results/latest.json`. The machine is shared and other runs differ by a fifth: compare ratios.
+Python {python}, events of 2.4 kB with two documents, 4 partitions. `benchmarks/results/latest.json`
+has the same figures. The machine is shared and runs differ by a fifth: compare ratios, not absolute values.
 
-## Where {whole:.0f} us of a core go
+## Stages: {whole:.0f} us of one core per event
 
 | stage | us per event | share |
 |---|---|---|
@@ -23,22 +23,22 @@ Python {python}, events of 2.4 kB with two documents, 4 partitions. The same fig
 
 The target is {target:.0f} us (7,000 events/s); {limit:.0f} us (5,000 events/s) is the limit.
 
-## All rows
+## All measurements
 
 | what | value | ratio |
 |---|---|---|
 {rows}
 
-## Promises
+## Bounds
 
 {bounds}
 
-Memory of a segment is resident memory with 10,000 apps less that with 10, divided by their difference: the drift
-record, about four open one-minute windows, two alert windows of five minutes, keys, and what the allocators lose
-between them.
+Memory per segment is the resident memory with 10,000 apps minus the resident memory with 10 apps, divided by the
+difference: the drift record, about four open one-minute windows, two alert windows of five minutes, keys, and allocator
+overhead.
 
-At a steady 1,000 events/s a fetch brings one or two records, so the fixed cost of a chunk is what counts: about 1 ms,
-most of it the wait for the batch written before. What comes meanwhile joins the run that waits
+At a steady 1,000 events/s a fetch returns one or two records, so the fixed cost of a chunk dominates: about 1 ms,
+mostly the wait for the previous batch of outputs. Records that arrive meanwhile join the waiting chunk
 (`streams/worker/chunks.py`).
 """
 
@@ -56,7 +56,7 @@ def budget(rows: Sequence[Row], bounds: Sequence[Bound], machine: Mapping[str, o
         "validation (beyond orjson)": validation,
         **detectors,
         "segments, rows, aggregates, rules": judged - validation - sum(detectors.values()),
-        "outputs written, snapshots, the rest": whole - judged - carried,
+        "writing outputs, snapshots, other": whole - judged - carried,
     }
     return _PAGE.format(
         **machine,

@@ -42,7 +42,7 @@ def measure(bed: Bed, total: int, rounds: int, say: Callable[[str], None]) -> li
             say(f"round {turn + 1}/{rounds} {DIRECT}: {rates[DIRECT][-1]:,.0f} events/s")
     direct = sorted(rates[DIRECT])[len(rates[DIRECT]) // 2]
     speeds = [Row.of(name, found, "events/s", DIRECT, direct) for name, found in rates.items()]
-    return speeds + [Row.of(f"the gateway's core: {name}", found, "us/event") for name, found in costs.items()]
+    return speeds + [Row.of(f"ingest service: {name}", found, "us/event") for name, found in costs.items()]
 
 
 def _requests(batch: int, *, packed: bool) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ def build_reviewers(settings: Settings) -> list[Reviewer]:
         reviewers.append(JudgeReviewer(settings.reviewers.judge))
     if not reviewers:
         raise SettingsError(
-            "reviewers: none is on; set reviewers.encoder.model_file or reviewers.judge.url (docs/tiers.md)",
+            "reviewers: none is on; set reviewers.encoder.model_file or reviewers.judge.url (docs/reviewers.md)",
             "reviewers",
             "missing",
         )

@@ -1,4 +1,4 @@
-"""docs/shadow.md and docs/tiers.md: what they show runs, and what they name exists."""
+"""docs/shadow.md and docs/reviewers.md: what they show runs, and what they name exists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streams.shadow.config import plan_of
 from tests.docs.pages import BLOCK, REPOSITORY
 from tests.traffic import lines
 
-PAGES = {name: (REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("shadow", "tiers")}
+PAGES = {name: (REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("shadow", "reviewers")}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -50,7 +50,7 @@ def test_the_commands_compare_two_versions(tmp_path: Path) -> None:
 
 
 def test_the_reviewers_settings_are_settings() -> None:
-    encoder, judge = (Settings.model_validate(yaml.safe_load(code)).reviewers for code in blocks("tiers", "yaml"))
+    encoder, judge = (Settings.model_validate(yaml.safe_load(code)).reviewers for code in blocks("reviewers", "yaml"))
     assert encoder.encoder.label == "MALICIOUS"
     assert judge.judge.url == "https://llm.internal/v1"
 

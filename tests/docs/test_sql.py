@@ -45,7 +45,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def test_a_query_of_the_page_has_an_answer(client: Client, query: str) -> None:
     rows = list(client.query(query).named_results())
     assert rows
-    for name in rows[0].keys() & {"family", "whose_text", "last_message", "answer", "summary", "error", "p95_ms"}:
+    for name in rows[0].keys() & {"family", "text_role", "last_message", "answer", "summary", "error", "p95_ms"}:
         assert any(row[name] for row in rows), name
 
 
