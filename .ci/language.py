@@ -53,6 +53,7 @@ DATA = [
     "CHANGELOG.md",
     "agents/hallucination/lexicon.py",
     "agents/injection/concepts.py",
+    "tools/simulator/apps.py",
     "tools/simulator/samples/",
     "training/hard_cases.py",
 ]

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.harness.bed import Bed
+from benchmarks.harness.testbed import Bed
 from benchmarks.harness.budget import budget
 from benchmarks.harness.report import Bound, Row, as_json, show
-from benchmarks.measures import agents, gateway, latency, otlp, transport
+from benchmarks.suites import agents, gateway, latency, otlp, transport
 
 LATEST = Path(__file__).with_name("results") / "latest.json"
 BUDGET = Path(__file__).parents[1] / "docs" / "budget.md"

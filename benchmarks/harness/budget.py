@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.harness.report import Bound, Row, figure
-from benchmarks.measures import agents, transport
+from benchmarks.suites import agents, transport
 
 _TARGET, _LIMIT = 7_000, 5_000
 _DETECTORS = ("injection", "hallucination", "drift")

@@ -23,7 +23,7 @@ from streams.runtime.registry import build_agents
 from streams.runtime.settings_override import load_variant
 from tests.traffic import lines
 from tools.diff import diff
-from tools.diff.episodes import Episode, Episodes, changes, match
+from tools.diff.episodes import Episode, Episodes, changed_fields, match
 from tools.replay import replay
 
 ATTEMPT: dict[str, Any] = {"name": "attempt", "type": "event", "metric": "injection.score", "threshold": 0.9}
@@ -175,8 +175,8 @@ def test_alerts_of_another_segment_do_not_belong_together() -> None:
 def test_time_severity_and_evidence_are_what_makes_a_change() -> None:
     one = episode(1, 0, 5)
     other = episode(1, 0, 6, severity="critical", evidence=("e1", "e2"), value=2.0, summary="other words")
-    assert changes(one, other) == ("time", "severity", "evidence")
-    assert changes(one, dataclasses.replace(one, value=2.0, summary="other words")) == ()
+    assert changed_fields(one, other) == ("time", "severity", "evidence")
+    assert changed_fields(one, dataclasses.replace(one, value=2.0, summary="other words")) == ()
 
 
 def test_an_episode_has_the_evidence_of_its_end() -> None:

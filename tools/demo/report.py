@@ -147,7 +147,7 @@ def show_connections(console: Console, brokers: str, sql: SqlEndpoint, metrics_p
         "Python": f"clickhouse_connect.get_client(dsn='http://{account}@{address}/streamgauge')",
         "JDBC": f"jdbc:clickhouse://{address}/streamgauge?user={sql.user}&password={sql.password}",
         "Go": f"http://{account}@{address}/streamgauge (Grafana: protocol HTTP)",
-        "Kafka": f"kcat -b {brokers} -C -t llm.alerts -o beginning",
+        "Kafka": f"kcat -b {brokers} -C -t llm.alerts -o beginning",  # language: ok
         "Alerts": ".venv/bin/streamgauge alerts tail --from-start",
         "Topics": "write llm.events, llm.feedback; read llm.scored, llm.alerts, llm.aggregates",
         "Metrics": f"curl http://127.0.0.1:{metrics_port}/metrics",

@@ -51,7 +51,7 @@ class Difference:
     flags: dict[str, FlagCounts] = field(default_factory=lambda: defaultdict(FlagCounts))
 
     def __bool__(self) -> bool:
-        """Whether any alert differs."""
+        """Return True if any alert differs."""
         return bool(self.appeared or self.vanished or self.changed)
 
     def by_rule(self) -> dict[str, dict[str, int]]:

@@ -54,7 +54,7 @@ class DriftRow:
     change_at
         Position of the first row after the change; None if there is no change or it is unknown.
     change_known
-        True if the file says where the stream changes, or that it does not.
+        True if the file states where the stream changes, or that it does not change.
     kind
         Kind and share of the change, for example ``abrupt 0.5``; empty if the file does not name them.
     """

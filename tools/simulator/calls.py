@@ -111,7 +111,8 @@ class CallGenerator:
     def _lookup(self, value: str) -> CallDraft:
         record = self._rng.choice(whois()).replace(INJECTION_MARKER, value)
         fields = [line.strip() for line in record.split("\n") if ": " in line][:3]
-        return CallDraft(self._rng.choice(_LOOKUPS), "The record says: " + "; ".join(fields) + ".", tool=record)
+        answer = "The record says: " + "; ".join(fields) + "."  # language: ok
+        return CallDraft(self._rng.choice(_LOOKUPS), answer, tool=record)
 
     def _retrieve(self, passage: Passage) -> list[dict[str, Any]]:
         passages = [passage]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from meter import arguments
+from throughput_probe import arguments
 
 from benchmarks.harness.otlp import bodies
 from streams.connectors.otlp import normalise_spans

@@ -8,7 +8,7 @@ import uuid
 
 import faust
 import orjson
-from meter import arguments
+from throughput_probe import arguments
 
 broker, topic, meter = arguments()
 app = faust.App(

@@ -6,7 +6,7 @@ import asyncio
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from meter import arguments
+from throughput_probe import arguments
 
 
 async def main() -> None:

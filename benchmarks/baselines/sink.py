@@ -6,7 +6,7 @@ import asyncio
 import sys
 import uuid
 
-from meter import arguments
+from throughput_probe import arguments
 
 from schemas.settings import Settings
 from streams.connectors.clickhouse.connection import connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.harness.bed import Bed
+from benchmarks.harness.testbed import Bed
 from benchmarks.harness.events import lines
 from benchmarks.harness.report import Row
 from schemas.settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.harness.bed import Bed
+from benchmarks.harness.testbed import Bed
 from benchmarks.harness.events import lines
 from benchmarks.harness.report import Row
 

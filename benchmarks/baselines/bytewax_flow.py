@@ -8,7 +8,7 @@ from bytewax.connectors.kafka import KafkaSource, KafkaSourceMessage
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
-from meter import arguments
+from throughput_probe import arguments
 
 broker, topic, meter = arguments()
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 from aiokafka import AIOKafkaProducer
-from meter import Meter, arguments
+from throughput_probe import Meter, arguments
 
 from benchmarks.harness.events import lines
 

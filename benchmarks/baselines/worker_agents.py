@@ -7,7 +7,7 @@ import time
 import uuid
 
 from aiokafka import ConsumerRecord
-from meter import Meter, arguments
+from throughput_probe import Meter, arguments
 
 from schemas.settings import Settings
 from streams.runtime.metrics import AGENT_SECONDS, WORKER_CHUNK_SECONDS

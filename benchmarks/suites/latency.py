@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer
 
-from benchmarks.harness.bed import PARTITIONS, Bed
+from benchmarks.harness.testbed import PARTITIONS, Bed
 from benchmarks.harness.events import events
 from benchmarks.harness.report import Row
 

@@ -11,7 +11,7 @@ import uuid
 
 import orjson
 from aiokafka import ConsumerRecord
-from meter import Meter, arguments
+from throughput_probe import Meter, arguments
 
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event

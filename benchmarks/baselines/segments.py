@@ -11,7 +11,7 @@ import time
 from itertools import islice
 
 import orjson
-from meter import arguments, resident_mb
+from throughput_probe import arguments, resident_mb
 
 from benchmarks.harness.events import lines
 from processing.pipeline import Record

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.harness.bed import Bed
+from benchmarks.harness.testbed import Bed
 from benchmarks.harness.events import lines
 from benchmarks.harness.report import Row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.harness.bed import Bed
+from benchmarks.harness.testbed import Bed
 from benchmarks.harness.otlp import BATCH, DIALECTS
 from benchmarks.harness.report import Row
 

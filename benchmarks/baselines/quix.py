@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 
-from meter import arguments
+from throughput_probe import arguments
 from quixstreams import Application
 from quixstreams.models import JSONDeserializer
 
