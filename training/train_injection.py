@@ -495,7 +495,7 @@ def evidence_of(texts: Texts, by_words: NDArray[np.float64], by_concepts: NDArra
 def gain_of(
     texts: Texts, x: NDArray[np.float64], base: Shipped, odds: NDArray[np.float64], harmless: NDArray[np.bool_]
 ) -> float:
-    """Return the gain, at most 1, that maps the 99.9 % quantile of harmless rows to a score of .97 to keep a ranking."""
+    """Return the largest gain up to 1 that keeps the 99.9 % quantile of harmless rows at or below .97."""
     raw, level = np.empty(len(texts)), np.empty(len(texts))
     groups = np.array([GROUPS[Role(r)] for r in texts.role])
     margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
