@@ -1,6 +1,6 @@
-"""What every contender measures: events, and the seconds from the first record in its hands to the last decoded.
+"""Throughput probe: number of events, and seconds from the first received record to the last decoded record.
 
-Standard library only: the peers run in an environment of their own, without this repository.
+The module uses the standard library only, because the other frameworks run in a separate environment.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 
-class Meter:
-    """Counts to ``total``, then prints the result as a line of JSON.
+class ThroughputProbe:
+    """Counter that prints the result as a line of JSON after ``total`` events.
 
-    ``begin`` is called when records arrive, before the first is decoded; ``add`` when some are decoded.
+    Call ``start`` when records arrive, before the first is decoded, and ``add`` after decoding.
     """
 
     def __init__(self, total: int) -> None:
@@ -25,33 +25,33 @@ class Meter:
         self.first = 0.0
         self.done = False
 
-    def begin(self) -> None:
+    def start(self) -> None:
         if not self.first:
             self.first = time.perf_counter()
 
     def add(self, events: int) -> bool:
-        """Count; True once all are there."""
+        """Count events; return True after the last one."""
         self.events += events
         if self.events >= self.total and not self.done:
             self.done = True
             self.report(time.perf_counter() - self.first)
         return self.done
 
-    def report(self, seconds: float, **more: float) -> None:
-        row = {"events": self.events, "seconds": seconds, "rss_mb": resident_mb("VmHWM"), **more}
+    def report(self, seconds: float, **extra: float) -> None:
+        row = {"events": self.events, "seconds": seconds, "rss_mb": resident_mb("VmHWM"), **extra}
         print(json.dumps(row), flush=True)
 
 
-def resident_mb(which: str = "VmRSS") -> float:
-    """Return this process's memory: ``VmRSS`` now, ``VmHWM`` at its highest."""
-    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(which))
+def resident_mb(field: str = "VmRSS") -> float:
+    """Return this process's resident memory in MB: ``VmRSS`` is current, ``VmHWM`` the peak."""
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(field))
     return int(line.split()[1]) / 1024
 
 
-def arguments() -> tuple[str, str, Meter]:
-    """Return broker, topic and the meter; ends the process if the count is not reached in ten minutes."""
+def arguments() -> tuple[str, str, ThroughputProbe]:
+    """Return broker, topic and probe; exit the process after ten minutes."""
     broker, topic, total = sys.argv[1:4]
     watchdog = threading.Timer(600, lambda: os._exit(3))
     watchdog.daemon = True
     watchdog.start()
-    return broker, topic, Meter(int(total))
+    return broker, topic, ThroughputProbe(int(total))
