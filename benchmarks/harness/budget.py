@@ -78,4 +78,4 @@ def _ratio(row: Row) -> str:
 
 
 def _outcome(bound: Bound) -> str:
-    return {True: "holds", False: "does not hold", None: "not measured"}[bound.held]
+    return {True: "holds", False: "does not hold", None: "not measured"}[bound.holds]
