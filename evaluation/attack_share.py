@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.flag_rate import RateCusum
+from agents.common.flag_rate import FlagRateMonitor
 from agents.common.run_length import wald_threshold
 from agents.injection import InjectionAgent, InjectionConfig
 from agents.injection.signal import GRADES, InjectionSignal
@@ -46,7 +46,7 @@ def measure(data: Path, jobs: int, log: Callable[[str], None]) -> dict[str, Any]
         [InjectionSignal(*each).grade for each in zip(results.score.tolist(), flag.tolist(), strict=True)]
     )
     harmless = grades[~attack]
-    attacks = {"as flagged": grades[attack], "every attack flagged with certainty": np.full(1, len(GRADES.bad))}
+    attacks = {"as flagged": grades[attack], "every attack flagged with certainty": np.full(1, len(GRADES.anomalous))}
     out: dict[str, Any] = {
         "runs": RUNS,
         "harmless_flagged": float(flag[~attack].mean()),
@@ -117,5 +117,5 @@ def _delay(
 
 
 def _alarms(grades: NDArray[np.int64]) -> list[int]:
-    rate = RateCusum(InjectionConfig().cusum, GRADES)
+    rate = FlagRateMonitor(InjectionConfig().cusum, GRADES)
     return [i for i, g in enumerate(grades.tolist()) if rate.update(("t", "a"), g, i, 1000 * i, f"e{i}") is not None]

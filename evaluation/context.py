@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.campaign import CampaignAgent
 from agents.injection import InjectionAgent, InjectionConfig, InjectionSignal
 from agents.injection.conversation import ConversationConfig
@@ -330,13 +330,13 @@ def benign_stream(rows: Sequence[Row], rng: random.Random, count: int, *, templa
         yield event(n, at, user_id=f"u{rng.randrange(2000)}", messages=[{"role": "user", "content": text}])
 
 
-def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[Change], list[Any]]:
+def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[ChangePoint], list[Any]]:
     """Return changes (``index`` over all events) and signals of the two agents, run as in a pipeline."""
     injection, campaign = InjectionAgent(), CampaignAgent()
-    changes, signals = list[Change](), list[Any]()
+    changes, signals = list[ChangePoint](), list[Any]()
     for k in range(0, len(events), CHUNK):
         chunk = Chunk(events[k : k + CHUNK])
-        chunk.said["injection"] = injection.score(chunk).signals
+        chunk.signals["injection"] = injection.score(chunk).signals
         scores = campaign.score(chunk)
         signals += scores.signals
         changes += [replace(c, index=k + c.index) for c in scores.changes]

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.drift import DriftAgent
 from agents.injection import InjectionAgent
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
@@ -207,7 +207,7 @@ def _answer(call: Call, rng: random.Random, texts: Texts) -> str:
     return call.opening + " ".join(parts)
 
 
-def first_cause(alarms: Sequence[tuple[int, Change]]) -> tuple[int, str, str]:
+def first_cause(alarms: Sequence[tuple[int, ChangePoint]]) -> tuple[int, str, str]:
     """Return position, kind of cause and description of the first alarm of one tenant."""
     if not alarms:
         return -1, "", "no alarm"
@@ -220,11 +220,11 @@ def first_cause(alarms: Sequence[tuple[int, Change]]) -> tuple[int, str, str]:
     return first, cause.split(":")[0], f"{change.signal}; {cause}"
 
 
-def play(texts: Texts, incident: Incident | None, seed: int) -> tuple[list[tuple[int, Change]], int]:
+def play(texts: Texts, incident: Incident | None, seed: int) -> tuple[list[tuple[int, ChangePoint]], int]:
     """Return the tenant's alarms after the start, by its number of calls since then, and the number of other alarms."""
     agents = (DriftAgent(), InjectionAgent())
     calls = list(events(texts, incident, seed))
-    alarms: list[tuple[int, Change]] = []
+    alarms: list[tuple[int, ChangePoint]] = []
     for k in range(0, CALLS, CHUNK):
         chunk = Chunk(calls[k : k + CHUNK])
         alarms += [(k + change.index, change) for agent in agents for change in agent.score(chunk).changes]

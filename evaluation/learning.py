@@ -121,7 +121,7 @@ def _run(attacks: list[str], harmless: list[str], seed: int) -> dict[str, float]
     given = min(LABELS, len(events) // 2)
     out: dict[str, float] = {}
     for name, scenario in {"before": None, **SCENARIOS}.items():
-        agent = InjectionAgent(learning=LearningConfig(events=10_000, requests_per_hour=0.0))
+        agent = InjectionAgent(learning=LearningConfig(label_window_events=10_000, requests_per_hour=0.0))
         agent.score(Chunk(events[:given]))
         labels = list(scenario(truth[:given], np.random.default_rng(seed + 100))) if scenario else []
         start = time.perf_counter()
@@ -130,7 +130,7 @@ def _run(attacks: list[str], harmless: list[str], seed: int) -> dict[str, float]
         if name == "honest":
             out["us"] = (time.perf_counter() - start) / len(labels) * 1e6
         agent.score(Chunk(events[given:]))
-        buffered = [agent.learner.events.find((e.tenant, e.app, e.call_id)) for e in events[given:]]
+        buffered = [agent.learner.label_buffer.get((e.tenant, e.app, e.call_id)) for e in events[given:]]
         scores = np.array([-99.0 if event is None else event.margin for event in buffered])
         out[name] = float(roc_auc_score(truth[given:], scores))
     return out

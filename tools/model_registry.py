@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel, ValidationError
 
-from agents.learning.output_rows import Learns
-from agents.learning.weight_versions import SHIPPED, Version, from_file, to_file
+from agents.learning.output_rows import TrainableAgent
+from agents.learning.weight_versions import SHIPPED, WeightVersion, from_file, to_file
 from schemas.errors import BrokerError, RecordError, SettingsError, StateError
 from schemas.feedback import Feedback
 from schemas.files import read_json
@@ -40,7 +40,7 @@ class StoredVersion:
     partition: int
     signal: Signal
     base: str
-    version: Version
+    version: WeightVersion
     current: bool
 
 
@@ -62,14 +62,14 @@ async def versions(settings: Settings, signal: Signal | None = None) -> list[Sto
             raise _unreachable(settings.kafka, error) from error
         for agent in build_agents(settings):
             state = snapshot.parts.get(agent.name) if snapshot else None
-            if state is None or not isinstance(agent, Learns) or signal not in {None, agent.name}:
+            if state is None or not isinstance(agent, TrainableAgent) or signal not in {None, agent.name}:
                 continue
             try:
                 agent.restore(state)
             except StateError:
                 continue  # state of another code version: the worker also starts this agent without it
             learner = agent.learner
-            current = learner.current()
+            current = learner.current_version()
             previous = [v for v in learner.versions if v.name != current.name]
             found += [StoredVersion(partition, learner.signal, learner.base, v, current=False) for v in previous]
             found.append(StoredVersion(partition, learner.signal, learner.base, current, current=True))
@@ -149,7 +149,7 @@ def read(path: Path, settings: Settings) -> WeightsFile:
         from_file(file)
     except StateError as error:
         raise SettingsError(f"{path}: {error}", code="malformed", path=path) from error
-    learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, Learns)]
+    learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, TrainableAgent)]
     base = next(learner.base for learner in learners if learner.signal == file.signal)
     if file.base != base:
         raise SettingsError(

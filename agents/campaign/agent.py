@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Role, Scores, State
+from agents.base import AgentOutput, ChangePoint, Chunk, Role, State
 from agents.campaign.cluster import Cluster, Prompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.minhash import LANES, nearest, sign, similarity
 from agents.campaign.signal import CampaignSignal
 from agents.common.hashing import FOLD, KIND
-from agents.common.state_validation import counts, strict_restore, within
+from agents.common.state_validation import expect_at_most, expect_counts, strict_restore
 from agents.common.tenant_map import TenantLru
 from agents.injection import InjectionSignal
 from schemas.errors import StateError
@@ -36,8 +36,8 @@ class CampaignAgent:
 
     Suspicious is what the injection agent flagged or nearly flagged; only that is signed, so other prompts cost
     nothing. A prompt joins the cluster whose first member it is most similar to, or begins one. When enough users have
-    joined within the window, the cluster is a campaign and is told (`Change` ``campaign.prompts``); what joins later is
-    told too, so that the alert stays up and ends with the final counts.
+    joined within the window, the cluster is a campaign and is told (`ChangePoint`
+    ``campaign.prompts``); what joins later is told too, so that the alert stays up and ends with the final counts.
 
     A signature is compared with the whole of a bounded table (20 microseconds at most): an index by bands (LSH) would
     have to be bounded and restored beside it.
@@ -60,7 +60,7 @@ class CampaignAgent:
 
     name: ClassVar[str] = "campaign"
     version: ClassVar[int] = 4
-    needs: ClassVar[tuple[str, ...]] = ("injection",)
+    requires: ClassVar[tuple[str, ...]] = ("injection",)
 
     def __init__(self, config: CampaignConfig | None = None) -> None:
         self.config = config or CampaignConfig()
@@ -75,17 +75,17 @@ class CampaignAgent:
         """Clusters forgotten because there were more than ``max_clusters``."""
         return self._rows.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Place each suspicious prompt; None for all others."""
         signals: list[CampaignSignal | None] = [None] * len(chunk)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         least = self.config.min_score
-        for i, said in enumerate(chunk.said.get("injection", ())):
+        for i, said in enumerate(chunk.signals.get("injection", ())):
             if said is not None and said.score >= least:
                 signals[i] = self._place(chunk, i, said, changes)
-        return Scores(signals, changes)
+        return AgentOutput(signals, changes)
 
-    def _place(self, chunk: Chunk, i: int, said: InjectionSignal, changes: list[Change]) -> CampaignSignal | None:
+    def _place(self, chunk: Chunk, i: int, said: InjectionSignal, changes: list[ChangePoint]) -> CampaignSignal | None:
         place = suspicious_place(chunk, i, said)
         if place is None:
             return None
@@ -180,8 +180,8 @@ class CampaignAgent:
         self.__dict__ = fresh.__dict__
 
     def _fill(self, state: Mapping[str, Any]) -> None:
-        counts(state["evicted"])
-        within(state["clusters"], self.config.max_clusters, "clusters")
+        expect_counts(state["evicted"])
+        expect_at_most(state["clusters"], self.config.max_clusters, "clusters")
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
         for name in ("signatures", "tenants"):
@@ -219,11 +219,11 @@ def suspicious_place(chunk: Chunk, i: int, said: InjectionSignal) -> int | None:
     return at if first <= at < last else None
 
 
-def told(cluster: Cluster, index: int, score: float) -> Change:
+def told(cluster: Cluster, index: int, score: float) -> ChangePoint:
     """Put a campaign into words and figures: none of its texts, which an alert would carry to everybody."""
     minutes = (cluster.last_ms - cluster.first_ms) / 60_000
     apps = {app: round(n / cluster.members, 4) for app, n in cluster.apps.items()}
-    return Change(
+    return ChangePoint(
         index,
         "campaign.prompts",
         {"tenant": cluster.tenant, "app": cluster.app, "campaign": cluster.name},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from agents.common.state_validation import counts, texts, time_ms, within
+from agents.common.state_validation import expect_at_most, expect_counts, expect_texts, expect_times_ms
 from agents.common.tenant_map import OTHER
 
 USERS_MAX = 256
@@ -166,22 +166,24 @@ def from_row(row: Mapping[str, Any]) -> Cluster:
     if row.keys() != _ALL:
         raise ValueError(f"a cluster of {sorted(map(str, row))[:20]}")
     plain = {name: row[name] for name in _PLAIN}
-    texts([*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]])
-    time_ms(plain["first_ms"], plain["last_ms"])
-    counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
-    counts(*row["families"].values())
+    expect_texts(
+        [*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]]
+    )
+    expect_times_ms(plain["first_ms"], plain["last_ms"])
+    expect_counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
+    expect_counts(*row["families"].values())
     for name, most in (
         ("apps", APPS_MAX),
         ("examples", EXAMPLES_MAX),
         ("visits", USERS_MAX),
         ("families", FAMILIES_MAX),
     ):
-        within(row[name], most, name)
+        expect_at_most(row[name], most, name)
     visits: dict[int, Visit] = {}
     for user, *numbers in row["visits"]:
         visit = visits[int(user)] = Visit(*map(int, numbers))
-        time_ms(visit.first_ms, visit.last_ms)
-        counts(visit.members, visit.flagged)
+        expect_times_ms(visit.first_ms, visit.last_ms)
+        expect_counts(visit.members, visit.flagged)
     if type(plain["is_campaign"]) is not bool or (plain["is_campaign"] and not plain["members"]):
         raise ValueError("a campaign without members")
     return Cluster(

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Role, Scores, State, Texts
-from agents.common.flag_rate import RateConfig, RateCusum
-from agents.common.logistic import probability
+from agents.base import AgentOutput, ChangePoint, Chunk, Role, State, Texts
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
+from agents.common.logistic import sigmoid
 from agents.common.refusal import is_refusal
 from agents.common.state_validation import strict_restore
 from agents.injection.attack_family import family_of
@@ -29,7 +29,7 @@ from agents.injection.text_scores import GROUP_OF, Candidates, Look, Unmasked, j
 from agents.injection.use_mention import MOST, rest_of
 from agents.injection.weights import Shipped, shipped
 from agents.injection.window_scan import FIRST_CELL, WIDTH, worst_of
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -115,7 +115,7 @@ class InjectionAgent:
         self.config = config or InjectionConfig()
         self._base = base or shipped()
         self.learner = Learner("injection", _space(learning), _digest(self._base), learning)
-        self._rate = RateCusum(self.config.cusum, GRADES)
+        self._rate = FlagRateMonitor(self.config.cusum, GRADES)
         self._conversations = Conversations(self.config.conversation)
         self._known, self._known_fields = Known(), Known()
 
@@ -124,7 +124,7 @@ class InjectionAgent:
         """Apps whose rate, or usual logits, were forgotten for others."""
         return self._rate.evicted + self._conversations.evicted_apps
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Judge each event; remember its worst window for a label to come."""
         look = self.look(chunk.texts)
         others = self._look_at_fields(chunk)
@@ -149,8 +149,8 @@ class InjectionAgent:
             signals[i] = with_context(signals[i], told)
         index = read.tolist()
         rows, flags = np.ascontiguousarray(every.rows[worst, FIRST_CELL:]), [signals[i].flag for i in index]
-        self.learner.scored(chunk, Scored(index, rows, every.odds[worst], logits[worst], flags))
-        return Scores(signals, self._watch(chunk, signals))
+        self.learner.observe(chunk, ScoredEvents(index, rows, every.odds[worst], logits[worst], flags))
+        return AgentOutput(signals, self._watch(chunk, signals))
 
     def look(self, texts: Texts) -> Look:
         """Judge every text that the model is given, as it stands and as decoded, by the weights that do not change."""
@@ -262,7 +262,7 @@ class InjectionAgent:
         return logits
 
     def _signal(self, look: Look, k: int, logit: float) -> InjectionSignal:
-        score = round(probability(logit), 6)
+        score = round(sigmoid(logit), 6)
         if score < NEAR:
             return InjectionSignal(score, flag=False)
         texts, chosen, tricks, found, fields = look
@@ -281,14 +281,14 @@ class InjectionAgent:
         trick_or_none = "hidden" if found.hidden[k] >= _HIDDEN_LEAST else None
         return InjectionSignal(score, True, role, trick_or_none, at, family, index)
 
-    def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[Change]:
-        changes: list[Change] = []
-        columns = zip(chunk.events, chunk.places, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
+    def _watch(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[ChangePoint]:
+        changes: list[ChangePoint] = []
+        columns = zip(chunk.events, chunk.scopes, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
         for i, (event, key, offset, time_ms, signal) in enumerate(columns):
             found = self._rate.update(key, signal.grade, offset, time_ms, event.event_id)
             if found is not None:
-                changes.append(found.as_change(i, "injection.rate", key))
-            changes += self.learner.changes(i, event, offset, time_ms)
+                changes.append(found.as_change_point(i, "injection.rate", key))
+            changes += self.learner.quality_changes(i, event, offset, time_ms)
         return changes
 
     def learn(self, feedback: Feedback) -> bool:
@@ -328,10 +328,10 @@ def _digest(base: Shipped) -> str:
     return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).hexdigest()
 
 
-def _space(learning: LearningConfig | None) -> Space:
+def _space(learning: LearningConfig | None) -> FeatureSpec:
     """Return words, word pairs and concepts of the worst window as features to learn from."""
     limit = np.array([(learning or LearningConfig()).limit])
-    return Space(_LEARNED_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
+    return FeatureSpec(_LEARNED_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
 
 
 def _answers(texts: Texts) -> list[FieldText]:

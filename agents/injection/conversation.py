@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.common.state_validation import array, counts, within
+from agents.common.state_validation import expect_array, expect_at_most, expect_counts
 from agents.common.tenant_map import TenantLru
 from agents.injection.indicator_echo import BONUS, answers, echo_of, needles_of
 from agents.injection.score_baseline import AT_THRESHOLD, SLOPE, Usual
@@ -252,7 +252,7 @@ class Conversations:
     def _talk(self, event: LLMEvent) -> Talk:
         if not event.conversation_id:
             return Talk()
-        return self._talks.touch(event.tenant, (event.tenant, event.app, event.conversation_id), Talk)
+        return self._talks.get_or_create(event.tenant, (event.tenant, event.app, event.conversation_id), Talk)
 
     def _planted(self, event: LLMEvent, texts: Sequence[Judged]) -> list[tuple[int, float]]:
         """Count the passages of an event; return the place and the evidence of those that read like an order."""
@@ -270,7 +270,7 @@ class Conversations:
         return sorted(nlargest(PASSAGES_MAX, planted, key=itemgetter(1)))
 
     def _usual_of(self, event: LLMEvent, kind: str) -> Usual:
-        return self._usual.touch(event.tenant, (event.tenant, event.app, kind), Usual)
+        return self._usual.get_or_create(event.tenant, (event.tenant, event.app, kind), Usual)
 
     def _hear(self, talk: Talk, prompts: list[tuple[str, float]], usual: Usual) -> bool:
         """Append what is new of an event's prompts; say whether anything is."""
@@ -348,11 +348,11 @@ class Conversations:
         """Continue from `state`; raises KeyError, TypeError or ValueError if it does not fit."""
         if state["config"] != asdict(self.config):
             raise ValueError("conversations made with other settings")
-        of_each = array(state["turns"], np.int64, None)
-        within(of_each, self.config.size, "conversations")  # type: ignore[arg-type] # has a length
-        within(state["apps"], self.config.apps, "apps")
-        lengths = array(state["lengths"], np.int64, None)
-        logits, evidence = (array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
+        of_each = expect_array(state["turns"], np.int64, None)
+        expect_at_most(of_each, self.config.size, "conversations")  # type: ignore[arg-type] # has a length
+        expect_at_most(state["apps"], self.config.apps, "apps")
+        lengths = expect_array(state["lengths"], np.int64, None)
+        logits, evidence = (expect_array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
         heads, at = str(state["heads"]), 0
         turns: list[Turn] = []
         for length, *levels in zip(lengths.tolist(), logits.tolist(), evidence.tolist(), strict=True):
@@ -375,10 +375,10 @@ class Conversations:
                 Planted(float(logit), int(Role(role)), tuple(map(str, needles)), int(left), bool(told))
                 for logit, role, needles, left, told in held.pop(i, ())
             ]
-            within(talk.planted, PLANTED_MAX, "passages of a conversation")
+            expect_at_most(talk.planted, PLANTED_MAX, "passages of a conversation")
         if held:
             raise ValueError(f"passages of conversations that are not there: {sorted(held)[:5]}")
-        counts(int(state["evicted"]), *(n for bins in state["usual"] for n in bins))
+        expect_counts(int(state["evicted"]), *(n for bins in state["usual"] for n in bins))
         apps = ((str(tenant), str(app), str(kind)) for tenant, app, kind in state["apps"])
         self._usual.restore(state["app_tenants"], apps, map(Usual, state["usual"]))
         self._talks.restore(state["tenants"], zip(parts, parts, parts, strict=True), talks)

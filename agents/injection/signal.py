@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from agents.common.flag_rate import Grades
+from agents.common.flag_rate import SeverityPriors
 
 GRADE_FROM = (0.73, 0.95)
 """Scores from which a flag is of the second and of the third grade."""
-GRADES = Grades(bad=(0.15, 0.15, 0.05), usual=(0.6, 0.3, 0.1))
+GRADES = SeverityPriors(anomalous=(0.15, 0.15, 0.05), normal=(0.6, 0.3, 0.1))
 """Of attacks of families that a model had not seen a third is flagged. Of the harmless texts that are flagged one in
 thirty is surely so; more are assumed, until a segment has flags of its own."""
 

@@ -12,14 +12,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agents.base import Change, Chunk, State
-from agents.common.state_validation import strict_restore, texts
+from agents.base import ChangePoint, Chunk, State
+from agents.common.state_validation import expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import Scope
 from processing.alerting.firing import Active, alert_id, as_row, fingerprint, from_row
 from processing.alerting.signal_values import Column, check_metric, column
 from processing.alerting.sliding_window import SlidingWindow
-from processing.alerting.summary import RATE, details, of_change, of_value
+from processing.alerting.summary import RATE, details, summarise_change, summarise_value
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
@@ -71,19 +71,19 @@ class AlertEngine:
         # The earliest time of the broker at which an alert of a silent scope may be due.
         self._silent_at = math.inf
 
-    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:
+    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[ChangePoint]) -> list[Row]:
         """Take a chunk; return the changes of state it caused, in event order."""
         columns = {r.name: column(r.metric, chunk, signals) for r in [*self._events, *self._windowed]}
         hits = self._hits(columns)
         windowed = [(r, columns[r.name]) for r in self._windowed]
-        by_index: dict[int, list[Change]] = {}
+        by_index: dict[int, list[ChangePoint]] = {}
         for change in changes:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
         for i, (at, mark, broker) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
             self._now, self._broker = mark or at, broker
-            if self._active and (broker >= self._silent_at or chunk.places[i] in self._of_scope):
-                out += self._resolve_due(chunk.places[i], int(chunk.offsets[i]))
+            if self._active and (broker >= self._silent_at or chunk.scopes[i] in self._of_scope):
+                out += self._resolve_due(chunk.scopes[i], int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
                     # What is ahead of its scope must not push the others out of the window.
@@ -115,7 +115,7 @@ class AlertEngine:
         if not _applies(rule, event.app):
             return []
         segment = {"tenant": event.tenant, "app": event.app}
-        text = of_value(rule, segment, value, 1)
+        text = summarise_value(rule, segment, value, 1)
         return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=text, evidence=[event.event_id])
 
     def _in_window(self, rule: Rule, chunk: Chunk, i: int, at: int, value: float) -> list[Row]:
@@ -131,7 +131,7 @@ class AlertEngine:
             return []
         segment = {"tenant": event.tenant, "app": event.app}
         measured = _measure(rule, window)
-        text = of_value(rule, segment, measured, window.n)
+        text = summarise_value(rule, segment, measured, window.n)
         return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
 
     def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, active: Active) -> list[Row]:
@@ -142,7 +142,7 @@ class AlertEngine:
             return []
         return [self._resolve(active, int(chunk.offsets[i]), self._now)]
 
-    def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
+    def _in_change(self, chunk: Chunk, change: ChangePoint) -> list[Row]:
         out: list[Row] = []
         for rule in self._changes:
             in_app = _applies(rule, change.segment.get("app"))
@@ -154,7 +154,7 @@ class AlertEngine:
                     chunk,
                     change.index,
                     value=change.after,
-                    summary=of_change(change),
+                    summary=summarise_change(change),
                     evidence=change.event_ids,
                     change_started_at=change.since_time_ms,
                     more=details(change),
@@ -275,7 +275,7 @@ class AlertEngine:
     def restore(self, state: State) -> None:
         """Continue from a state; what belongs to rules that are no more is left out."""
         try:
-            self._restore(with_rules(state, self.rules))
+            self._restore(restrict_to_rules(state, self.rules))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise StateError(f"alerts: {error!r}; they start cold", part="alerts") from error
 
@@ -285,19 +285,19 @@ class AlertEngine:
         for name, _, _, steps in state["windows"]:
             windows.append(window := _new_window(self.rules[name]))
             window.restore(steps)
-        keys = [texts(key, 3) for *key, _ in state["windows"]]
+        keys = [expect_texts(key, 3) for *key, _ in state["windows"]]
         self._windows.restore(state["window_tenants"], ((rule, tenant, app) for rule, tenant, app in keys), windows)
         active = [from_row(_copied(row)) for row in state["active"]]
         self._active.restore(state["active_tenants"], (a.fingerprint for a in active), active)
         self._active.evicted = int(state["overflow"])
-        marks = texts(mark for mark, _ in state["quiet"])
+        marks = expect_texts(mark for mark, _ in state["quiet"])
         self._quiet_until.restore(state["quiet_tenants"], marks, (int(until) for _, until in state["quiet"]))
         self._firing, self._risen, self._of_scope, self._silent_at = {}, {}, {}, math.inf
         for alert in active:
             self._watch(alert)
 
 
-def with_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+def restrict_to_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
     """Return of the state of an `AlertEngine` what belongs to these rules."""
     windows, active = ([row for row in state[part] if row[0] in names] for part in ("windows", "active"))
     kept: dict[str, Any] = {**state, "windows": windows, "active": active}
@@ -337,7 +337,7 @@ def watches(rule: Rule, signal: str) -> bool:
     return fnmatchcase(signal, rule.metric) and not any(fnmatchcase(signal, other) for other in rule.exclude)
 
 
-def _passes(rule: Rule, change: Change) -> bool:
+def _passes(rule: Rule, change: ChangePoint) -> bool:
     return change.score > rule.threshold and (rule.below is None or change.after < rule.below)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.common.state_validation import text, texts, time_ms, within
+from agents.common.state_validation import expect_at_most, expect_text, expect_texts, expect_times_ms
 from agents.common.watermark import Scope
-from processing.alerting.summary import of_resolved
+from processing.alerting.summary import summarise_resolved
 from schemas.rules import Rule
 
 EVIDENCE_MAX = 20
@@ -56,13 +56,13 @@ def from_row(row: list[Any]) -> Active:
     """Return the alert of a row of state; raise TypeError or ValueError for values that cannot be written."""
     active = Active(*row)
     for name in ("rule", "fingerprint", "alert_id", "signal", "summary"):
-        text(getattr(active, name))
-    texts([*active.segment, *active.segment.values(), *active.details])
-    texts(active.evidence)
-    within(active.evidence, EVIDENCE_MAX, "events as evidence")
-    time_ms(active.started, active.due, active.silent_at)
+        expect_text(getattr(active, name))
+    expect_texts([*active.segment, *active.segment.values(), *active.details])
+    expect_texts(active.evidence)
+    expect_at_most(active.evidence, EVIDENCE_MAX, "events as evidence")
+    expect_times_ms(active.started, active.due, active.silent_at)
     if active.change_started_at is not None:
-        time_ms(active.change_started_at)
+        expect_times_ms(active.change_started_at)
     if type(active.value) is not float or not all(isinstance(part, dict) for part in (active.segment, active.details)):
         raise ValueError("an alert's value, segment or details are of another type")
     return active
@@ -90,7 +90,7 @@ def as_row(  # noqa: PLR0913, PLR0917 - the parts of a row
         "severity": rule.severity,
         "signal": active.signal,
         "segment": active.segment,
-        "summary": of_resolved(rule, active.summary) if state == "resolved" else active.summary,
+        "summary": summarise_resolved(rule, active.summary) if state == "resolved" else active.summary,
         "value": active.value,
         "threshold": rule.threshold if rule.below is None else rule.below,
         "started_at": iso(active.started),

@@ -6,8 +6,8 @@ import sys
 from array import array
 from typing import Any
 
-from agents.common.ddsketch import Tally, bucket, quantile
-from agents.common.state_validation import counts as whole
+from agents.common.ddsketch import CompactCounter, bucket, quantile
+from agents.common.state_validation import expect_counts
 
 _STEPS = 10
 _COUNTS = 3
@@ -42,7 +42,7 @@ class SlidingWindow:
         # Step number k lies at place k % 10: those from newest - 9 to newest are all there.
         self._counts = array("I", [0] * (_STEPS * _COUNTS))
         # Bucket k at place p is the number k << 4 | p.
-        self._histogram = Tally() if histogram else None
+        self._histogram = CompactCounter() if histogram else None
         self.n = self.hits_above = self.hits_below = 0
 
     def add(self, at: int, value: float) -> None:
@@ -83,7 +83,7 @@ class SlidingWindow:
             self.hits_below -= counts[place * _COUNTS + 2]
             counts[place * _COUNTS : (place + 1) * _COUNTS] = _NONE
         if self._histogram is not None:
-            self._histogram.drop(lambda key: key & 15 in gone)
+            self._histogram.discard(lambda key: key & 15 in gone)
         self._newest = number
 
     def state(self) -> list[Any]:
@@ -95,12 +95,12 @@ class SlidingWindow:
         newest, counts, histogram = state
         if len(counts) != _STEPS * _COUNTS or (histogram is None) != (self._histogram is None):
             raise ValueError("a window of another kind")
-        whole(newest)
+        expect_counts(newest)
         if histogram is not None:
-            whole(*histogram, *histogram.values())
+            expect_counts(*histogram, *histogram.values())
             if max(histogram, default=0) >> 4 > _BUCKET_MAX:
                 raise ValueError("a bucket of no number")
         self._newest = int(newest)
         self._counts = array("I", counts)
-        self._histogram = None if histogram is None else Tally(histogram)
+        self._histogram = None if histogram is None else CompactCounter(histogram)
         self.n, self.hits_above, self.hits_below = (sum(counts[k::_COUNTS]) for k in range(_COUNTS))

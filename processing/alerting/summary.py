@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.base import Change
+from agents.base import ChangePoint
 from agents.drift.layout import FLAGS, USUAL
 from schemas.rules import Rule
 
@@ -16,7 +16,7 @@ _TOLD = 0.2
 """Least that a slice's share moves to be told; by less it does by chance, of the few calls since a begin."""
 
 
-def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> str:
+def summarise_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> str:
     """Say what a window or an event showed."""
     where = "/".join(segment.values())
     if rule.type == "event":
@@ -29,7 +29,7 @@ def of_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> st
     return f"{where}: {value:g} times {rule.metric} in {window}, above {rule.threshold:g}"
 
 
-def of_change(change: Change) -> str:
+def summarise_change(change: ChangePoint) -> str:
     """Say what moved, from where to where, in which words and slices."""
     where = "/".join(change.segment.values())
     if change.summary:
@@ -51,14 +51,14 @@ def of_change(change: Change) -> str:
     return text
 
 
-def of_resolved(rule: Rule, summary: str) -> str:
+def summarise_resolved(rule: Rule, summary: str) -> str:
     """Say of an alert that ends what its end means."""
     if rule.type == "change":
         return f"{summary}; nothing new for {rule.window_s} s, which does not say that it is over"
     return summary
 
 
-def details(change: Change) -> dict[str, object]:
+def details(change: ChangePoint) -> dict[str, object]:
     """Return what a change alert carries beside its sentence."""
     return {
         "before": change.before,

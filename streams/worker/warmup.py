@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numba
 
-from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
 from agents.injection.deobfuscation import decoded
 from processing.pipeline import Record
 from schemas.event import Choice, Document, LLMEvent, Message
@@ -79,7 +79,7 @@ def _score_everything(settings: Settings) -> None:
     decoded("".join(f"\\\\u{ord(letter):04x}" for letter in _ATTACK) + " 1gn0re рrevious", _EVERY_DISGUISE)
     repaired_unicode(b'{"content": "\\ud83d"}')
     # A rate is first tuned after more events than these.
-    RateCusum(RateConfig(reference_events=1)).update(("warm", "warm"), 0, 0, 0, "warm")
+    FlagRateMonitor(RateConfig(reference_events=1)).update(("warm", "warm"), 0, 0, 0, "warm")
 
 
 def _records() -> Iterator[LLMEvent | Feedback]:

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from agents.base import Chunk, Scores
+from agents.base import AgentOutput, Chunk
 from agents.drift import DriftAgent
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.errors import SettingsError
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
@@ -43,7 +43,7 @@ def planned(folder: Path, text: str) -> Plan:
     return plan
 
 
-def shadow_of(pipeline: Pipeline, plan: Plan) -> Shadow:
+def shadow_of(pipeline: PartitionPipeline, plan: Plan) -> Shadow:
     return Shadow(pipeline.partition, plan, pipeline.alert_engine.rules)
 
 
@@ -134,7 +134,7 @@ def test_a_shadow_that_fails_ends_alone_and_is_counted(
     shadow = shadow_of(pipeline, plan)
     (second,) = shadow._agents
 
-    def fails(chunk: Chunk) -> Scores:
+    def fails(chunk: Chunk) -> AgentOutput:
         raise RuntimeError("a defect of the second version")
 
     monkeypatch.setattr(second, "score", fails)

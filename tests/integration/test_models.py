@@ -17,7 +17,16 @@ from schemas.learning import ModelCommand
 from schemas.settings import Settings
 from streams.runtime.decode import COMMAND_HEADER, decode_record
 from streams.runtime.registry import build_pipeline
-from tools.model_registry import StoredVersion, describe, export, import_commands, pick, read, rollback_commands, summary
+from tools.model_registry import (
+    StoredVersion,
+    describe,
+    export,
+    import_commands,
+    pick,
+    read,
+    rollback_commands,
+    summary,
+)
 from tools.replay import record_headers
 
 
@@ -38,7 +47,7 @@ def agent() -> InjectionAgent:
 
 @pytest.fixture
 def found(agent: InjectionAgent) -> StoredVersion:
-    return StoredVersion(1, "injection", agent.learner.base, agent.learner.current(), current=True)
+    return StoredVersion(1, "injection", agent.learner.base, agent.learner.current_version(), current=True)
 
 
 def test_a_version_is_told_in_a_row_and_in_full(found: StoredVersion) -> None:
@@ -60,7 +69,7 @@ def test_exported_weights_are_read_and_imported(found: StoredVersion, agent: Inj
     file = read(tmp_path / "w.json", Settings())
     other = InjectionAgent()
     (command,) = import_commands(file, [0])
-    assert other.learner.command(command)
+    assert other.learner.apply_command(command)
     text = as_event({"text": "tell the kitchen golem its secret"}, 9)
     assert other.score(Chunk([text])).signals == agent.score(Chunk([text])).signals
 

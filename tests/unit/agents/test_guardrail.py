@@ -7,7 +7,7 @@ import pytest
 
 from agents.base import Chunk
 from agents.common.flag_rate import RateConfig
-from agents.guardrail import GuardrailAgent, GuardrailSignal, gravest
+from agents.guardrail import GuardrailAgent, GuardrailSignal, most_severe
 from processing.alerting import AlertEngine
 from schemas.event import GuardVerdict, LLMEvent
 from schemas.rules import Rule, RuleSet, load_rules
@@ -42,13 +42,13 @@ def test_an_event_without_verdicts_has_no_signal() -> None:
     ],
 )
 def test_the_gravest_verdict_counts(said: tuple[str, ...], worst: str, flag: bool) -> None:
-    signal = gravest([verdict(word, word) for word in said])
+    signal = most_severe([verdict(word, word) for word in said])
     assert (signal.verdict, signal.flag, signal.names) == (worst, flag, (worst,))
 
 
 def test_names_and_categories_are_those_of_the_gravest_verdict_each_once_and_bounded() -> None:
     many = [verdict("block", f"g{n}", categories=[f"c{n}", "c0"]) for n in range(20)]
-    signal = gravest([verdict("pass", "other", categories=["clean"]), *many, *many])
+    signal = most_severe([verdict("pass", "other", categories=["clean"]), *many, *many])
     assert signal.names == tuple(f"g{n}" for n in range(8))
     assert signal.categories == tuple(f"c{n}" for n in range(8))
 

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.base import Change, Chunk, Scores
+from agents.base import AgentOutput, ChangePoint, Chunk
 from agents.campaign import CampaignAgent, CampaignConfig, CampaignSignal
 from agents.guardrail import GuardrailAgent
 from agents.injection import InjectionAgent, InjectionSignal
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet, load_rules
 from tests.contract.story import as_bytes
@@ -41,13 +41,13 @@ def event(n: int, text: str, *, at: int | None = None, **parts: Any) -> LLMEvent
 
 def place(
     agent: CampaignAgent, events: Sequence[LLMEvent], said: InjectionSignal | Iterable[InjectionSignal] = FLAGGED
-) -> Scores:
+) -> AgentOutput:
     chunk = Chunk(events)
-    chunk.said["injection"] = [said] * len(events) if isinstance(said, InjectionSignal) else [*said]
+    chunk.signals["injection"] = [said] * len(events) if isinstance(said, InjectionSignal) else [*said]
     return agent.score(chunk)
 
 
-def last(scores: Scores) -> CampaignSignal:
+def last(scores: AgentOutput) -> CampaignSignal:
     signal = scores.signals[-1]
     assert isinstance(signal, CampaignSignal)
     return signal
@@ -63,8 +63,8 @@ def test_what_is_only_near_the_threshold_is_no_campaign() -> None:
 
 def test_an_order_of_agents_in_which_it_would_see_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="injection"):
-        Pipeline(0, [CampaignAgent(), InjectionAgent()], RuleSet())
-    Pipeline(0, [InjectionAgent(), GuardrailAgent(), CampaignAgent()], load_rules())
+        PartitionPipeline(0, [CampaignAgent(), InjectionAgent()], RuleSet())
+    PartitionPipeline(0, [InjectionAgent(), GuardrailAgent(), CampaignAgent()], load_rules())
 
 
 # Who counts
@@ -184,7 +184,7 @@ def test_a_text_that_says_too_little_is_like_no_other() -> None:
 # What is told
 
 
-def campaign() -> Change:
+def campaign() -> ChangePoint:
     return place(
         CampaignAgent(), [event(n, f"I am patient {name}. {ATTACK}") for n, name in enumerate(_NAMES)]
     ).changes[-1]

@@ -185,9 +185,9 @@ def test_a_flag_is_graded_by_how_sure_it_is(score: float, flag: bool, grade: int
 
 
 def test_grades_are_those_that_the_rate_knows() -> None:
-    assert len(GRADES.bad) == len(GRADES.usual) == InjectionSignal(1.0, flag=True).grade
-    assert sum(GRADES.usual) == pytest.approx(1.0)
-    assert sum(GRADES.bad) <= 1.0
+    assert len(GRADES.anomalous) == len(GRADES.normal) == InjectionSignal(1.0, flag=True).grade
+    assert sum(GRADES.normal) == pytest.approx(1.0)
+    assert sum(GRADES.anomalous) <= 1.0
 
 
 def test_the_rate_counts_flags_by_grade() -> None:
