@@ -33,10 +33,10 @@ def main() -> int:
     """Measure and print; return 1 if a family exceeds its bound."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else SIZE
     chosen = {name: reader for name, reader in readers().items() if name in (sys.argv[2:] or readers())}
-    found = {name: ratios(reader, size) for name, reader in chosen.items()}
-    _show(found, size)
+    results = {name: ratios(reader, size) for name, reader in chosen.items()}
+    _show(results, size)
     _show_shapes(shape_ratios(PARTS))
-    return any(row.ratio > _bound(name) for name, rows in found.items() for row in rows if row.ratio)
+    return any(row.ratio > _bound(name) for name, rows in results.items() for row in rows if row.ratio)
 
 
 def _bound(reader: str) -> float:
@@ -71,17 +71,17 @@ def shape_ratios(parts: int) -> dict[str, float]:
     return {shape: s / total[plain[shape.startswith("events")]] for shape, s in total.items()}
 
 
-def _show(found: Mapping[str, list[Row]], size: int) -> None:
+def _show(results: Mapping[str, list[Row]], size: int) -> None:
     table = Table("reader", "prose, us/kB", "worst families, ratio to prose", title=f"texts of {size:,} bytes")
-    for name, (prose, *rows) in found.items():
+    for name, (prose, *rows) in results.items():
         worst = "\n".join(f"{row.ratio:.1f}  {row.name}" for row in rows[:_WORST])
         table.add_row(name, f"{prose.value:.2f}", worst, end_section=True)
     Console().print(table)
 
 
-def _show_shapes(found: Mapping[str, float]) -> None:
+def _show_shapes(ratios_by_shape: Mapping[str, float]) -> None:
     table = Table("shape", "ratio to plain", title=f"{PARTS:,} parts of 100 bytes or {PARTS:,} events; all agents")
-    for shape, ratio in sorted(found.items(), key=lambda item: -item[1]):
+    for shape, ratio in sorted(ratios_by_shape.items(), key=lambda item: -item[1]):
         table.add_row(shape, f"{ratio:.1f}")
     Console().print(table)
 

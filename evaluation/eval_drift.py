@@ -63,9 +63,9 @@ def null(data: Path) -> None:
             texts = before(rows)
             for seed in range(10):
                 order = np.random.default_rng((seed, k)).permutation(len(texts))
-                found = changes_of([texts[i] for i in order], config)
-                monitored += len(texts) - config.reference_events * (1 + len(found))
-                signals.update(c.signal for _, c in found)
+                alarms = changes_of([texts[i] for i in order], config)
+                monitored += len(texts) - config.reference_events * (1 + len(alarms))
+                signals.update(c.signal for _, c in alarms)
         _print_alarms("texts", stated, monitored, signals)
         for waves in (0.0, 0.5, 0.8):
             monitored, signals = 0, Counter()
@@ -135,9 +135,9 @@ def scalars(_: Path) -> None:
         delays, signals, adwin_delays = [], Counter[str](), []
         for seed in range(40):
             data = synthetic(7_500, seed, shift, 1500, feature)
-            found = [(i, s) for i, s in scalar_alarms(data, DriftConfig()) if i >= 1500]
-            delays.append(found[0][0] - 1500 if found else np.inf)
-            signals.update(s for _, s in found[:1])
+            alarms = [(i, s) for i, s in scalar_alarms(data, DriftConfig()) if i >= 1500]
+            delays.append(alarms[0][0] - 1500 if alarms else np.inf)
+            signals.update(s for _, s in alarms[:1])
             values = data.scalars[:, feature]
             adwin_delays.append(_adwin_delay(*((values, 0.03) if feature == REFUSAL else ((values - 3.0) / 4.0, 0.1))))
         case = f"latency_ms +{shift} sd" if feature == LATENCY else f"refusal {FLAG_RATES[0]} -> {shift}"
@@ -155,15 +155,15 @@ def _adwin_delay(values: np.ndarray[Any, Any], delta: float) -> float:
 
 def text(data: Path) -> None:
     """Print the median delay by stream over 20 shuffles before and after the change, and for a full change of topic."""
-    found = streams(data)
-    for k, rows in found.items():
+    by_stream = streams(data)
+    for k, rows in by_stream.items():
         if rows[0]["change_at"]:
             old, new = before(rows), [r["text"] for r in rows[rows[0]["change_at"] :]]
             _delays(f"stream {k} {rows[0]['kind']} {rows[0]['mix']}", old, new, gradual=rows[0]["kind"] == "gradual")
     for a, b in ((10, 8), (8, 10)):
-        _delays(f"stream {a} -> stream {b}, all at once", before(found[a])[:1500], before(found[b])[:1500])
+        _delays(f"stream {a} -> stream {b}, all at once", before(by_stream[a])[:1500], before(by_stream[b])[:1500])
         for share in (0.3, 0.1):
-            _mixed(f"stream {a}, then {share:.0%} of stream {b}", before(found[a]), before(found[b]), share)
+            _mixed(f"stream {a}, then {share:.0%} of stream {b}", before(by_stream[a]), before(by_stream[b]), share)
 
 
 def _mixed(name: str, old: list[str], new: list[str], share: float) -> None:
@@ -199,20 +199,22 @@ def _print_delays(name: str, delays: list[float], signals: Counter[str]) -> None
 
 def words(data: Path) -> None:
     """Print how many words and events of text alarms belong to the change, over 10 shuffles of each case."""
-    found, texts = streams(data), read(data)
+    by_stream, texts = streams(data), read(data)
     cases = {
         f"stream {k} {rows[0]['kind']} {rows[0]['mix']}": (
             before(rows),
             [r["text"] for r in rows[len(before(rows)) :]],
             1.0,
         )
-        for k, rows in found.items()
+        for k, rows in by_stream.items()
         if rows[0]["change_at"]
     }
     for a, b in ((10, 8), (8, 10)):
-        cases |= {f"stream {a}, {s:.0%} of {b}": (before(found[a]), before(found[b]), s) for s in (1.0, 0.3, 0.1)}
+        cases |= {
+            f"stream {a}, {s:.0%} of {b}": (before(by_stream[a]), before(by_stream[b]), s) for s in (1.0, 0.3, 0.1)
+        }
     for share in (0.3, 0.1, 0.05):
-        cases[f"stream 10, {share:.0%} attacks"] = before(found[10]), list(texts.attacks), share
+        cases[f"stream 10, {share:.0%} attacks"] = before(by_stream[10]), list(texts.attacks), share
     total = Counter[str]()
     for name, (old, new, share) in cases.items():
         counted = Counter[str]()
@@ -314,9 +316,9 @@ def in_order(data: Path) -> None:
     """Print the alarms of each stream in its original order."""
     for k, rows in streams(data).items():
         first = rows[0]
-        found = changes_of([r["text"] for r in rows])
+        alarms = changes_of([r["text"] for r in rows])
         print(f"{k} {first['kind']} {first['mix']} change at {first['change_at']}:", end=" ")
-        print([(i, c.signal, c.since_offset, c.terms_gained[:5], c.terms_lost[:5]) for i, c in found])
+        print([(i, c.signal, c.since_offset, c.terms_gained[:5], c.terms_lost[:5]) for i, c in alarms])
 
 
 def cost(_: Path) -> None:

@@ -140,7 +140,7 @@ def ranked(table: Table, chosen: Mapping[str, NDArray[np.int64]], draws: int) ->
 def system_figures(table: Table, draws: int) -> dict[str, Any]:
     """Return the figures of a system, including its AUC by source."""
     chosen = sources_of(table)
-    found = ranked(table, chosen, draws)
+    means = ranked(table, chosen, draws)
     real = {n: at for n, at in chosen.items() if not n.startswith("composed:")}
     parts = {
         "all": real,
@@ -149,26 +149,26 @@ def system_figures(table: Table, draws: int) -> dict[str, Any]:
     }
     roles = sorted({str(table.role[at[0]]) for at in chosen.values()})
     return {
-        "means": {name: _mean(table, part, found) for name, part in parts.items()},
+        "means": {name: _mean(table, part, means) for name, part in parts.items()},
         "fpr": asdict(flagged(table, table.harmless, draws)),
         "by_role": {
-            r: _mean(table, {n: at for n, at in chosen.items() if table.role[at[0]] == r}, found) for r in roles
+            r: _mean(table, {n: at for n, at in chosen.items() if table.role[at[0]] == r}, means) for r in roles
         },
         "trigger_words": trigger_words(table),
         "sources": sorted(
-            (_source(table, name, attacks, found) for name, attacks in chosen.items()),
+            (_source(table, name, attacks, means) for name, attacks in chosen.items()),
             key=lambda row: float(row["auc"]["value"]),
         ),
     }
 
 
-def _mean(table: Table, part: Mapping[str, NDArray[np.int64]], found: Means) -> dict[str, Any]:
-    figures = {measure: asdict(interval) for measure, interval in found.mean(list(part)).items()}
+def _mean(table: Table, part: Mapping[str, NDArray[np.int64]], means: Means) -> dict[str, Any]:
+    figures = {measure: asdict(interval) for measure, interval in means.mean(list(part)).items()}
     recall = float(np.mean([table.flag[at].mean() for at in part.values()])) if part else None
     return {"sources": len(part), "attacks": sum(len(at) for at in part.values()), "recall": recall, **figures}
 
 
-def _source(table: Table, name: str, attacks: NDArray[np.int64], found: Means) -> dict[str, Any]:
+def _source(table: Table, name: str, attacks: NDArray[np.int64], means: Means) -> dict[str, Any]:
     return {
         "source": name,
         "role": str(table.role[attacks[0]]),
@@ -177,7 +177,7 @@ def _source(table: Table, name: str, attacks: NDArray[np.int64], found: Means) -
         "harmless": sum(len(group) for group in negatives_of(table, attacks)[1]),
         "recall": float(table.flag[attacks].mean()),
         "own_auc": _within_source_auc(table, attacks),
-        **{measure: asdict(interval) for measure, interval in found.of(name).items()},
+        **{measure: asdict(interval) for measure, interval in means.of(name).items()},
     }
 
 

@@ -43,11 +43,11 @@ async def examine() -> list[Finding]:
         rules = load_rules(settings.alerts.rules_file or DEFAULT_RULES)
     except SettingsError as error:
         return [Finding("settings", ok=False, detail=str(error).removeprefix("settings: "))]
-    found = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
-    found += [_ingest(settings), *_shadow(settings), _signing(settings)]
-    found += await _broker(settings)
-    found.append(await asyncio.to_thread(_store, settings))
-    return found
+    findings = [Finding("settings", ok=True, detail=f"{len(rules.rules)} alert rules")]
+    findings += [_ingest(settings), *_shadow(settings), _signing(settings)]
+    findings += await _broker(settings)
+    findings.append(await asyncio.to_thread(_store, settings))
+    return findings
 
 
 def _ingest(settings: Settings) -> Finding:

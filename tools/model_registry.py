@@ -54,7 +54,7 @@ async def versions(settings: Settings, signal: Signal | None = None) -> list[Sto
     BrokerError
         If Kafka does not answer.
     """
-    found: list[StoredVersion] = []
+    stored: list[StoredVersion] = []
     for partition in range(settings.kafka.partitions):
         try:
             snapshot = await load(settings, partition)
@@ -71,12 +71,12 @@ async def versions(settings: Settings, signal: Signal | None = None) -> list[Sto
             learner = agent.learner
             current = learner.current_version()
             previous = [v for v in learner.versions if v.name != current.name]
-            found += [StoredVersion(partition, learner.signal, learner.base, v, current=False) for v in previous]
-            found.append(StoredVersion(partition, learner.signal, learner.base, current, current=True))
-    return found
+            stored += [StoredVersion(partition, learner.signal, learner.base, v, current=False) for v in previous]
+            stored.append(StoredVersion(partition, learner.signal, learner.base, current, current=True))
+    return stored
 
 
-def pick(found: Iterable[StoredVersion], name: str, partition: int | None) -> list[StoredVersion]:
+def pick(stored: Iterable[StoredVersion], name: str, partition: int | None) -> list[StoredVersion]:
     """Return the versions whose name starts with ``name``.
 
     Raises
@@ -84,8 +84,8 @@ def pick(found: Iterable[StoredVersion], name: str, partition: int | None) -> li
     SettingsError
         If no version matches, or versions of several names do.
     """
-    matches = [f for f in found if f.version.name.startswith(name) and partition in {None, f.partition}]
-    names = {f.version.name for f in matches}
+    matches = [s for s in stored if s.version.name.startswith(name) and partition in {None, s.partition}]
+    names = {s.version.name for s in matches}
     if not matches:
         raise SettingsError(
             f"version {name!r}: not found in any partition; list versions with: streamgauge model list",
@@ -99,16 +99,16 @@ def pick(found: Iterable[StoredVersion], name: str, partition: int | None) -> li
     return matches
 
 
-def summary(found: StoredVersion) -> dict[str, Any]:
+def summary(stored: StoredVersion) -> dict[str, Any]:
     """Return the row of a version in ``model list``."""
-    version = found.version
+    version = stored.version
     quality = next((q for q in version.quality if q["estimator"] == "observed"), {})
     measures = ("precision", "recall", "auc", "calibration_error")
     return {
-        "partition": found.partition,
-        "signal": found.signal,
+        "partition": stored.partition,
+        "signal": stored.signal,
         "version": version.name,
-        "current": found.current,
+        "current": stored.current,
         "created": datetime.fromtimestamp(version.created_ms / 1000, UTC).isoformat(timespec="seconds"),
         "labels": version.labels,
         "reason": version.reason,
@@ -116,9 +116,9 @@ def summary(found: StoredVersion) -> dict[str, Any]:
     }
 
 
-def describe(found: StoredVersion) -> dict[str, Any]:
+def describe(stored: StoredVersion) -> dict[str, Any]:
     """Return the details of a version for ``model show``: weight changes by tenant, and quality by estimator."""
-    weights = found.version.weights
+    weights = stored.version.weights
     ends = np.cumsum(weights["counts"])
     owners = ["(all)", *weights["tenants"]]
     tables = [weights["moves"][end - count : end] for end, count in zip(ends, weights["counts"], strict=True)]
@@ -126,12 +126,12 @@ def describe(found: StoredVersion) -> dict[str, Any]:
         owner: {"features": len(table), "largest": round(float(np.abs(table).max(initial=0)) / 4096, 3)}
         for owner, table in zip(owners, tables, strict=True)
     }
-    return summary(found) | {"base": found.base, "moved": moved, "quality": [dict(q) for q in found.version.quality]}
+    return summary(stored) | {"base": stored.base, "moved": moved, "quality": [dict(q) for q in stored.version.quality]}
 
 
-def export(found: StoredVersion, path: Path) -> WeightsFile:
+def export(stored: StoredVersion, path: Path) -> WeightsFile:
     """Write a version to a file that `read` accepts."""
-    file = to_file(found.version, found.signal, found.base)
+    file = to_file(stored.version, stored.signal, stored.base)
     path.write_text(file.model_dump_json(indent=1) + "\n")
     return file
 
@@ -162,10 +162,10 @@ def read(path: Path, settings: Settings) -> WeightsFile:
 
 
 def rollback_commands(
-    found: Sequence[StoredVersion], signal: Signal, name: str, partitions: Iterable[int]
+    stored: Sequence[StoredVersion], signal: Signal, name: str, partitions: Iterable[int]
 ) -> list[ModelCommand]:
     """Return a command for each partition that keeps the version, or for all ``partitions`` if it is ``shipped``."""
-    targets = sorted({f.partition for f in found}) if name != SHIPPED else sorted(partitions)
+    targets = sorted({s.partition for s in stored}) if name != SHIPPED else sorted(partitions)
     return [_command("rollback", signal, name, partition) for partition in targets]
 
 

@@ -45,8 +45,8 @@ def model_list(
     """List the versions of every partition: creation time, number of labels and quality of the scores."""
     from tools import model_registry
 
-    found = asyncio.run(model_registry.versions(load_settings(), _signal(signal)))
-    _print([model_registry.summary(f) for f in found], as_json=as_json)
+    versions = asyncio.run(model_registry.versions(load_settings(), _signal(signal)))
+    _print([model_registry.summary(v) for v in versions], as_json=as_json)
 
 
 @model_app.command("show")
@@ -58,8 +58,8 @@ def model_show(
     """Show a version as JSON: changed weights by tenant, and the live quality at that time."""
     from tools import model_registry
 
-    found = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
-    write_json([model_registry.describe(f) for f in found])
+    versions = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
+    write_json([model_registry.describe(v) for v in versions])
 
 
 @model_app.command("rollback")
@@ -73,11 +73,11 @@ def model_rollback(
 
     settings = load_settings()
     partitions = range(settings.kafka.partitions) if partition is None else [partition]
-    found: list[model_registry.StoredVersion] = []
+    versions: list[model_registry.StoredVersion] = []
     if version != "shipped":
-        found = model_registry.pick(asyncio.run(model_registry.versions(settings, signal)), version, partition)
-        version = found[0].version.name
-    commands = model_registry.rollback_commands(found, signal, version, partitions)
+        versions = model_registry.pick(asyncio.run(model_registry.versions(settings, signal)), version, partition)
+        version = versions[0].version.name
+    commands = model_registry.rollback_commands(versions, signal, version, partitions)
     asyncio.run(model_registry.send(settings, commands))
     console.print(f"sent a rollback to {version} to {len(commands)} partition(s); check with: streamgauge model list")
 
@@ -92,8 +92,8 @@ def model_export(
     """Export a version to a file, for another installation of this release."""
     from tools import model_registry
 
-    found = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
-    file = model_registry.export(found[0], out)
+    versions = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
+    file = model_registry.export(versions[0], out)
     console.print(f"wrote {file.signal} {file.version}, {file.labels} labels, to {out}")
 
 
@@ -126,8 +126,8 @@ def labels_next(
     """Show the events whose labels are most informative, each with its selection probability."""
     from tools import model_registry
 
-    found = asyncio.run(model_registry.pending_requests(load_settings().kafka, limit, _signal(signal), tenant))
-    _print([r.model_dump(mode="json") for r in found], as_json=as_json)
+    requests = asyncio.run(model_registry.pending_requests(load_settings().kafka, limit, _signal(signal), tenant))
+    _print([r.model_dump(mode="json") for r in requests], as_json=as_json)
 
 
 def _signal(name: str | None) -> Signal | None:

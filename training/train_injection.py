@@ -452,11 +452,11 @@ class Model:
         out = np.full((len(rows), 2), -30.0)
         for k in range(0, len(rows), 256):
             chunk = Chunk([as_event(row) for row in rows[k : k + 256]])
-            found = agent.look(chunk.texts).found
+            scores = agent.look(chunk.texts).found
             best = np.empty(len(chunk), np.int64)
-            worst_of(found.event, found.margin, best)
+            worst_of(scores.event, scores.margin, best)
             scored = np.flatnonzero(best >= 0)
-            out[k + scored, 0], out[k + scored, 1] = found.margin[best[scored]], found.odds[best[scored]]
+            out[k + scored, 0], out[k + scored, 1] = scores.margin[best[scored]], scores.odds[best[scored]]
         return out
 
 

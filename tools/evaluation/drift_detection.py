@@ -58,7 +58,7 @@ class DriftFigures:
     ----------
     n, streams
         Numbers of rows and streams.
-    with_change, found
+    with_change, detected
         Streams with a known change, and streams in which the change was detected.
     mean_delay, median_delay
         Delay over the detected changes, in rows.
@@ -75,7 +75,7 @@ class DriftFigures:
     n: int
     streams: int
     with_change: int
-    found: int
+    detected: int
     mean_delay: float | None
     median_delay: float | None
     false_alarms: int
@@ -150,7 +150,7 @@ def _sum(streams: Mapping[str, Stream], quiet: Mapping[str, int], names: Sequenc
         n=n,
         streams=len(chosen),
         with_change=sum(stream.change_at is not None for stream in chosen),
-        found=len(delays),
+        detected=len(delays),
         mean_delay=float(statistics.mean(delays)) if delays else None,
         median_delay=float(statistics.median(delays)) if delays else None,
         false_alarms=false,

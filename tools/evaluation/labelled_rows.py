@@ -138,9 +138,8 @@ class _Line:
 
 
 def _lines(path: Path) -> list[_Line]:
-    read = list(
-        numbered_lines(path)
-    )  # read completely before parsing: an exception for a malformed row would leave the file open
+    # The file is read completely before parsing: an exception for a malformed row would leave it open.
+    read = list(numbered_lines(path))
     lines = [_parse(f"{path}:{number}", raw, number) for number, raw in read]
     if not lines:
         raise SettingsError(

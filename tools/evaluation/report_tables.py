@@ -122,7 +122,7 @@ def _render_drift(report: DriftReport, console: Console) -> None:
 
 
 def _add_total(table: Table, name: str, figures: DriftFigures) -> None:
-    counts = (figures.streams, figures.n, figures.with_change, figures.found)
+    counts = (figures.streams, figures.n, figures.with_change, figures.detected)
     delays = (figures.mean_delay, figures.median_delay)
     false = (figures.false_alarms, figures.events_per_false_alarm, figures.us_per_event)
     table.add_row(_name(name), *map(number, (*counts, *delays, *false)))

@@ -170,7 +170,7 @@ def test_drift_alarms_equal_those_of_the_agent(tmp_path: Path) -> None:
     report = evaluate(jsonl(tmp_path / "rows.jsonl", rows), "drift")
     assert isinstance(report, DriftReport)
     assert list(report.streams["7"].alarms) == alarms_of(texts)
-    assert report.overall.found == 1
+    assert report.overall.detected == 1
 
 
 def test_invalid_options_are_rejected_with_field_and_code(tmp_path: Path) -> None:
