@@ -1,8 +1,8 @@
 """Detectors: pure, online, bounded.
 
-numba caches compiled kernels on disk. It recompiles a kernel when the kernel's own file changes, but not when a kernel
-that it calls changes. The cache folder is therefore named after a digest of all source files in this package: no
-version runs machine code compiled for another.
+numba compiles the kernels and caches the machine code on disk. The cache notices a change in the file of a kernel, but
+not in a kernel that it calls. The cache folder is therefore named by a digest of all sources of this package, so that
+no version runs the compiled code of another version.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from numba import config
 
 _PACKAGE = Path(__file__).parent
 _DIGEST = hashlib.blake2b(b"".join(path.read_bytes() for path in sorted(_PACKAGE.rglob("*.py"))), digest_size=8)
-# numba reads CACHE_DIR when a kernel is declared. At this point CACHE_DIR holds the NUMBA_CACHE_DIR of the environment.
-_CONFIGURED: str = config.CACHE_DIR  # type: ignore[attr-defined]
-config.CACHE_DIR = str(Path(_CONFIGURED or _PACKAGE / "__pycache__") / f"numba-{_DIGEST.hexdigest()}")  # type: ignore[attr-defined]
+# numba reads CACHE_DIR when a kernel is declared. The user's NUMBA_CACHE_DIR, if set, stays the parent folder.
+_USER_CACHE_DIR: str = config.CACHE_DIR  # type: ignore[attr-defined]
+_PARENT = Path(_USER_CACHE_DIR or _PACKAGE / "__pycache__")
+config.CACHE_DIR = str(_PARENT / f"numba-{_DIGEST.hexdigest()}")  # type: ignore[attr-defined]

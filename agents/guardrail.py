@@ -1,7 +1,7 @@
-"""Guardrail agent: the verdicts of the service's own guardrails as a signal, and the rate of objections.
+"""Verdicts of the service's own guardrails as a signal, and the rate of their objections.
 
-The verdicts arrive with the event (``LLMEvent.guardrails``); this agent computes no score of its own. It ignores events
-without verdicts, so an app without guardrails has no rate.
+The verdicts come with the event (``LLMEvent.guardrails``); this agent computes no verdict of its own. An event without
+verdicts has no signal and does not count, so an app without guardrails has no rate.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from schemas.errors import StateError
 from schemas.event import GuardVerdict
 from schemas.feedback import Feedback
 
-NAMES_MAX: Final = 8
+MAX_NAMES: Final = 8
 _SEVERITY: Final = {"pass": 0, "error": 1, "flag": 2, "block": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class GuardrailSignal:
-    """Most severe verdict on an event.
+    """The most severe verdict on an event.
 
     Attributes
     ----------
     flag
-        True if a guardrail flagged or blocked the event. A guardrail that failed does not count as an objection.
+        True if a guardrail flagged or blocked the event. A guardrail that failed is no objection.
     verdict
-        Most severe verdict, in the order block, flag, error, pass.
+        The most severe verdict, in the order block, flag, error, pass.
     names
-        Guardrails that gave this verdict; at most `NAMES_MAX`.
+        Guardrails with that verdict, at most `MAX_NAMES`.
     categories
-        Categories that these guardrails reported; at most `NAMES_MAX`.
+        Categories these guardrails reported, in their own words, at most `MAX_NAMES`.
     """
 
     flag: bool
@@ -44,12 +44,12 @@ class GuardrailSignal:
 
 
 class GuardrailAgent:
-    """Agent that reports the most severe guardrail verdict and monitors the rate of objections per scope.
+    """Agent for guardrail verdicts: the most severe verdict per event, and the objection rate per (tenant, app).
 
     Parameters
     ----------
     cusum
-        Settings of the flag rate monitor, see `RateConfig`.
+        Settings of the rate monitor, see `RateConfig`.
 
     Examples
     --------
@@ -67,53 +67,54 @@ class GuardrailAgent:
 
     @property
     def evicted(self) -> int:
-        """Number of scopes whose rate was evicted to make room."""
+        """Number of (tenant, app) scopes whose rate was evicted."""
         return self._rate.evicted
 
-    def score(self, chunk: Chunk) -> AgentOutput:
-        """Report the most severe verdict on each event that has verdicts; advance the rate."""
-        # Most events have no verdicts: for those, this line is the whole cost.
-        with_verdicts = [i for i, event in enumerate(chunk.events) if event.guardrails]
+    def score(self, chunk: Chunk) -> Scores:
+        """Report the most severe verdict on each event that has any, and update the objection rate."""
+        # Most events have no verdict and cost only this line.
+        indices = [i for i, event in enumerate(chunk.events) if event.guardrails]
         signals: list[GuardrailSignal | None] = [None] * len(chunk)
-        changes: list[ChangePoint] = []
-        for i in with_verdicts:
+        changes: list[Change] = []
+        for i in indices:
             signal = signals[i] = most_severe(chunk.events[i].guardrails)
             if signal.verdict != "error":
                 changes += self._update_rate(chunk, i, flag=signal.flag)
-        return AgentOutput(signals, changes)
+        return Scores(signals, changes)
 
-    def _update_rate(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[ChangePoint]:
+    def _update_rate(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
         event = chunk.events[i]
         scope = (event.tenant, event.app)
-        rise = self._rate.update(scope, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if rise is None else (rise.as_change_point(i, "guardrail.rate", scope),)
+        change_point = self._rate.update(scope, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
+        return () if change_point is None else (change_point.as_change(i, "guardrail.rate", scope),)
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - part of the agent protocol
         """Return False: this agent does not learn from labels."""
         return False
 
     def state(self) -> State:
-        """Return the state of the flag rate monitor."""
+        """Return the state of the rate monitor."""
         return {"version": self.version, "cusum": asdict(self.cusum), "rate": dict(self._rate.state())}
 
     @strict_restore
     def restore(self, state: State) -> None:
-        """Load a state; the agent is unchanged if the state does not fit."""
-        restored = FlagRateMonitor(self.cusum)
+        """Continue from `state`; leave the agent unchanged if the state does not fit."""
+        rate = RateCusum(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
                 raise StateError("the state was written by another version or with other settings", code="settings")
-            restored.restore(state["rate"])  # type: ignore[arg-type] # restore checks it
+            rate.restore(state["rate"])  # type: ignore[arg-type] # validated by the callee
         except (StateError, KeyError, TypeError, ValueError) as error:
             code = error.code if isinstance(error, StateError) else "damaged"
-            raise StateError(f"guardrail agent: {error!r}; it starts cold", part="guardrail", code=code) from error
-        self._rate = restored
+            message = f"guardrail: cannot restore the state: {error!r}; start cold"
+            raise StateError(message, part="guardrail", code=code) from error
+        self._rate = rate
 
 
 def most_severe(verdicts: Sequence[GuardVerdict]) -> GuardrailSignal:
-    """Return the most severe verdict with the guardrails that gave it."""
-    verdict = max((v.verdict for v in verdicts), key=_SEVERITY.__getitem__)
-    matching = [v for v in verdicts if v.verdict == verdict]
-    names = tuple(dict.fromkeys(v.name for v in matching))[:NAMES_MAX]
-    categories = tuple(dict.fromkeys(category for v in matching for category in v.categories))[:NAMES_MAX]
-    return GuardrailSignal(_SEVERITY[verdict] >= _SEVERITY["flag"], verdict, names, categories)
+    """Return the most severe verdict with the names and categories of the guardrails that reached it."""
+    worst = max((v.verdict for v in verdicts), key=_SEVERITY.__getitem__)
+    worst_verdicts = [v for v in verdicts if v.verdict == worst]
+    names = tuple(dict.fromkeys(v.name for v in worst_verdicts))[:MAX_NAMES]
+    categories = tuple(dict.fromkeys(c for v in worst_verdicts for c in v.categories))[:MAX_NAMES]
+    return GuardrailSignal(_SEVERITY[worst] >= _SEVERITY["flag"], worst, names, categories)

@@ -26,7 +26,7 @@ import numpy as np
 from agents.base import ChangePoint, Chunk
 from agents.campaign import CampaignAgent
 from agents.injection import InjectionAgent, InjectionConfig, InjectionSignal
-from agents.injection.conversation import ConversationConfig
+from agents.injection.conversation_config import ConversationConfig
 from evaluation.paraphrase import paraphrase
 from schemas.event import LLMEvent
 
@@ -34,7 +34,7 @@ Row = Mapping[str, Any]
 Events = list[LLMEvent]
 CHUNK = 256
 START = datetime(2026, 1, 1, tzinfo=UTC)
-WITHOUT_CONTEXT = InjectionConfig(conversation=ConversationConfig(turns=1, planted=99.0))
+WITHOUT_CONTEXT = InjectionConfig(conversation=ConversationConfig(max_turns=1, suspect_threshold=99.0))
 """Configuration that scores each text separately, for comparison."""
 _ENDS = re.compile(r"(?<=[.!?。！？\n])\s*")
 

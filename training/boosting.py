@@ -29,7 +29,7 @@ MAX_LEAF = 3.0
 
 
 class Trees(NamedTuple):
-    """Set of trees for `agents.injection.evidence.weigh`, which takes two of them.
+    """Set of trees for `agents.injection.evidence.sum_trees`, which takes two of them.
 
     Attributes
     ----------

@@ -197,7 +197,7 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
     firing: set[str] = set()
     for at in range(0, len(records), 64):
         pipeline.process(records[at : at + 64])
-        firing = {a.rule for a in pipeline.alert_engine._active.values()}
+        firing = {a.rule for a in pipeline.alert_engine._firing.values()}
         if "injection-attempt" in firing:
             break
     assert "injection-attempt" in firing
@@ -206,10 +206,10 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
     shadow = shadow_of(pipeline, more)
     shadow.restore({"mark": "another", "snapshot": b""}, pipeline.alert_engine.state())
     assert shadow.running
-    assert {a.rule for a in shadow._alerts._active.values()} == firing
+    assert {a.rule for a in shadow._alerts._firing.values()} == firing
     changed = shadow_of(pipeline, planned(tmp_path, RULES))
     changed.restore(None, pipeline.alert_engine.state())
-    assert not changed._alerts._active
+    assert not changed._alerts._firing
 
 
 @pytest.mark.parametrize("text", ["kafka: {brokers: 'elsewhere:9092'}", "worker: {join_timeout_s: 5}"])

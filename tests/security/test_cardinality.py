@@ -54,9 +54,9 @@ def kept(pipeline: PartitionPipeline) -> dict[str, list[Any]]:
     maps: dict[str, TenantLru[Any, Any]] = {
         "drift": agent(pipeline, DriftAgent).segments._owner,
         "injection.rate": injection._rate._segments,
-        "injection.usual": injection._conversations._usual,
-        "injection.sampler": injection.learner.sampler._rows,
-        "injection.times": injection.learner._watermarks._times,
+        "injection.usual": injection._conversations._baselines,
+        "injection.sampler": injection.learner.sampler._lines,
+        "injection.times": injection.learner._times._marks,
         "grounding.rate": grounding._rate._segments,
         "grounding.thresholds": grounding._thresholds._segments,
         "alerts.windows": pipeline.alert_engine._windows,
@@ -151,7 +151,7 @@ def test_a_conversation_goes_on_after_a_flood_of_conversations() -> None:
     mine = [v | {"conversation_id": "mine"} for v in victims(20)]
     stream.send(mine)
     stream.send(flood("conversation_id", 12_000, second=10))
-    talks = agent(stream.pipeline, InjectionAgent)._conversations._talks
+    talks = agent(stream.pipeline, InjectionAgent)._conversations._conversations
     assert talks.peek("victim", ("victim", "shop0", "mine")) is not None
 
 
@@ -166,12 +166,12 @@ def test_an_alert_goes_on_while_another_tenant_fires_thousands(tmp_path: Path) -
     stream.send(victims(40))
     out = stream.send(flood("app", 7000, second=5))
     rows = [row for each in out for row in each.alerts]
-    firing = {a.segment["tenant"] for a in stream.pipeline.alert_engine._active.values()}
-    assert (len(stream.pipeline.alert_engine._active) <= 5000, firing) == (True, {"victim", "attacker"})
+    firing = {a.segment["tenant"] for a in stream.pipeline.alert_engine._firing.values()}
+    assert (len(stream.pipeline.alert_engine._firing) <= 5000, firing) == (True, {"victim", "attacker"})
     resolved = [row for row in rows if row["state"] == "resolved"]
     assert {row["segment"]["tenant"] for row in resolved} == {"attacker"}
     # Whatever fires or has ended is told: nothing stays open behind it.
-    assert len(rows) - 2 * len(resolved) == len(stream.pipeline.alert_engine._active) - 2
+    assert len(rows) - 2 * len(resolved) == len(stream.pipeline.alert_engine._firing) - 2
     assert stream.pipeline.alert_engine.overflow == len(resolved)
 
 
