@@ -22,7 +22,7 @@ model_app = typer.Typer(
     "`streamgauge model rollback injection shipped` restores the weights of the release. Exit codes: 0 success, "
     "2 unknown version or file, 3 Kafka unreachable.",
 )
-labels_app = typer.Typer(no_args_is_help=True, help="Show which labels are requested.")
+labels_app = typer.Typer(no_args_is_help=True, help="Show requested labels.")
 console = Console()
 
 SignalName = Annotated[Literal["injection", "hallucination"], typer.Argument(help="Signal of the model.")]
