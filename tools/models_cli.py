@@ -68,7 +68,7 @@ def model_rollback(
     version: Annotated[str, typer.Argument(help="Version name or a prefix of it; `shipped` for the release weights.")],
     partition: Partition = None,
 ) -> None:
-    """Roll back to a version with bit-equal scores. The replaced weights are kept as a version, so it can be undone."""
+    """Roll back to a version with bit-equal scores; the replaced weights are kept, so the rollback can be undone."""
     from tools import model_registry
 
     settings = load_settings()

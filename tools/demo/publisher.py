@@ -83,4 +83,7 @@ class Publisher:
 
     def _check(self, unsent: int) -> None:
         if self._error is not None or unsent:
-            raise BrokerError(f"demo: the embedded broker rejected a record ({self._error}); {unsent} records unsent")
+            raise BrokerError(
+                f"demo: the embedded broker did not acknowledge all records ({self._error or 'timeout'}, {unsent} unsent); "
+                "run the demo again on an idle machine"
+            )
