@@ -84,6 +84,6 @@ class Publisher:
     def _check(self, unsent: int) -> None:
         if self._error is not None or unsent:
             raise BrokerError(
-                f"demo: the embedded broker did not acknowledge all records ({self._error or 'timeout'}, {unsent} unsent); "
+                f"demo: embedded broker did not acknowledge {unsent or 'some'} records ({self._error or 'timeout'}); "
                 "run the demo again on an idle machine"
             )
