@@ -70,23 +70,23 @@ class GuardrailAgent:
         """Number of (tenant, app) scopes whose rate was evicted."""
         return self._rate.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Report the most severe verdict on each event that has any, and update the objection rate."""
         # Most events have no verdict and cost only this line.
         indices = [i for i, event in enumerate(chunk.events) if event.guardrails]
         signals: list[GuardrailSignal | None] = [None] * len(chunk)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         for i in indices:
             signal = signals[i] = most_severe(chunk.events[i].guardrails)
             if signal.verdict != "error":
                 changes += self._update_rate(chunk, i, flag=signal.flag)
-        return Scores(signals, changes)
+        return AgentOutput(signals, changes)
 
-    def _update_rate(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
+    def _update_rate(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[ChangePoint]:
         event = chunk.events[i]
         scope = (event.tenant, event.app)
         change_point = self._rate.update(scope, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if change_point is None else (change_point.as_change(i, "guardrail.rate", scope),)
+        return () if change_point is None else (change_point.as_change_point(i, "guardrail.rate", scope),)
 
     def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - part of the agent protocol
         """Return False: this agent does not learn from labels."""
@@ -99,7 +99,7 @@ class GuardrailAgent:
     @strict_restore
     def restore(self, state: State) -> None:
         """Continue from `state`; leave the agent unchanged if the state does not fit."""
-        rate = RateCusum(self.cusum)
+        rate = FlagRateMonitor(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
                 raise StateError("the state was written by another version or with other settings", code="settings")

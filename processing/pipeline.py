@@ -1,7 +1,7 @@
-"""The whole judgement of one partition: drop repeats, join halves, run the agents, aggregate, raise alerts.
+"""Process one partition: deduplicate, join request and response, score, aggregate, alert.
 
-One `PartitionPipeline` per source partition, in the worker, in replay and in tests alike. What comes out depends only on the
-sequence of records that went in, never on how they were cut into chunks.
+One `PartitionPipeline` serves each source partition, in the worker, in replay and in tests. Its outputs depend only on
+the sequence of records, never on chunk boundaries.
 """
 
 from __future__ import annotations

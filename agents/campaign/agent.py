@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Role, Scores, State
+from agents.base import AgentOutput, ChangePoint, Chunk, Role, State
 from agents.campaign.cluster import Cluster, SuspiciousPrompt, from_row
 from agents.campaign.config import CampaignConfig
 from agents.campaign.minhash import SIGNATURE_BYTES, nearest, sign, similarity
@@ -62,7 +62,7 @@ class CampaignAgent:
     ...     for n in range(5)
     ... ]
     >>> chunk = Chunk(events)
-    >>> chunk.said["injection"] = [InjectionSignal(0.9, flag=True, role="user")] * 5
+    >>> chunk.signals["injection"] = [InjectionSignal(0.9, flag=True, role="user")] * 5
     >>> [signal.flag for signal in CampaignAgent().score(chunk).signals]
     [False, False, False, False, True]
 
@@ -90,17 +90,19 @@ class CampaignAgent:
         """Number of clusters evicted because there were more than ``max_clusters``."""
         return self._rows.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Assign each suspicious prompt to a cluster; report None for every other event."""
         signals: list[CampaignSignal | None] = [None] * len(chunk)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         min_score = self.config.min_score
-        for i, injection in enumerate(chunk.said.get("injection", ())):
+        for i, injection in enumerate(chunk.signals.get("injection", ())):
             if injection is not None and injection.score >= min_score:
                 signals[i] = self._assign(chunk, i, injection, changes)
-        return Scores(signals, changes)
+        return AgentOutput(signals, changes)
 
-    def _assign(self, chunk: Chunk, i: int, injection: InjectionSignal, changes: list[Change]) -> CampaignSignal | None:
+    def _assign(
+        self, chunk: Chunk, i: int, injection: InjectionSignal, changes: list[ChangePoint]
+    ) -> CampaignSignal | None:
         index = text_to_sign(chunk, i, injection)
         if index is None:
             return None
@@ -199,8 +201,8 @@ class CampaignAgent:
         self.__dict__ = restored.__dict__
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        counts(state["evicted"])
-        within(state["clusters"], self.config.max_clusters, "clusters")
+        expect_counts(state["evicted"])
+        expect_at_most(state["clusters"], self.config.max_clusters, "clusters")
         self._clusters = [from_row(row) for row in state["clusters"]]
         n = len(self._clusters)
         for name in ("signatures", "tenants"):
@@ -244,11 +246,11 @@ def text_to_sign(chunk: Chunk, i: int, injection: InjectionSignal) -> int | None
     return index if first <= index < end else None
 
 
-def to_finding(cluster: Cluster, index: int, score: float) -> Change:
+def to_finding(cluster: Cluster, index: int, score: float) -> ChangePoint:
     """Describe a campaign by counts and event ids, without text, because an alert has many readers."""
     minutes = (cluster.last_ms - cluster.first_ms) / 60_000
     shares = {app: round(n / cluster.members, 4) for app, n in cluster.apps.items()}
-    return Change(
+    return ChangePoint(
         index,
         "campaign.prompts",
         {"tenant": cluster.tenant, "app": cluster.app, "campaign": cluster.name},

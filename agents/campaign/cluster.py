@@ -154,7 +154,7 @@ class SuspiciousPrompt:
     digest
         64-bit digest of the signed text.
     time_ms
-        Event time in milliseconds.
+        Event time in event_time_ms.
     """
 
     source: int
@@ -177,22 +177,24 @@ def from_row(row: Mapping[str, Any]) -> Cluster:
     if row.keys() != _ALL:
         raise ValueError(f"cluster: fields {sorted(map(str, row))[:20]}, expected {sorted(_ALL)}")
     plain = {name: row[name] for name in _PLAIN}
-    texts([*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]])
-    time_ms(plain["first_ms"], plain["last_ms"])
-    counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
-    counts(*row["families"].values())
+    expect_texts(
+        [*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]]
+    )
+    expect_times_ms(plain["first_ms"], plain["last_ms"])
+    expect_counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
+    expect_counts(*row["families"].values())
     for name, limit in (
         ("apps", MAX_APPS),
         ("examples", MAX_EXAMPLES),
         ("sources", MAX_SOURCES),
         ("families", MAX_FAMILIES),
     ):
-        within(row[name], limit, name)
+        expect_at_most(row[name], limit, name)
     sources: dict[int, Source] = {}
     for digest, *numbers in row["sources"]:
         source = sources[int(digest)] = Source(*map(int, numbers))
-        time_ms(source.first_ms, source.last_ms)
-        counts(source.members, source.flagged)
+        expect_times_ms(source.first_ms, source.last_ms)
+        expect_counts(source.members, source.flagged)
     if type(plain["is_campaign"]) is not bool or (plain["is_campaign"] and not plain["members"]):
         raise ValueError(
             f"cluster: is_campaign={plain['is_campaign']!r} with {plain['members']} members, expected a boolean, false"

@@ -12,7 +12,7 @@ class CampaignConfig:
     Attributes
     ----------
     window_ms
-        Window of event time in which the users must appear, in milliseconds. A cluster ends after a window without a
+        Window of event time in which the users must appear, in event_time_ms. A cluster ends after a window without a
         new prompt.
     min_users
         Minimum number of users, or of different passages, in the window that makes a cluster a campaign.

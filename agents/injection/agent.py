@@ -39,7 +39,7 @@ from agents.injection.text_scores import (
 from agents.injection.use_mention import MAX_DISCOUNT, strip_quotations
 from agents.injection.weights import InjectionWeights, load_weights
 from agents.injection.window_scan import FIRST_CELL, WIDTH, worst_by_event
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 
@@ -134,7 +134,7 @@ class InjectionAgent:
         self.config = config or InjectionConfig()
         self._weights = weights or load_weights()
         self.learner = Learner("injection", _feature_space(learning), _digest(self._weights), learning)
-        self._rate = RateCusum(self.config.cusum, GRADES)
+        self._rate = FlagRateMonitor(self.config.cusum, GRADES)
         self._conversations = Conversations(self.config.conversation)
         self._prompt_cache, self._field_cache = SystemPromptCache(), SystemPromptCache()
 
@@ -143,7 +143,7 @@ class InjectionAgent:
         """Number of scopes whose rate, or whose baseline of scores, was evicted."""
         return self._rate.evicted + self._conversations.evicted_apps
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Score each event, and remember its worst window for a later label."""
         texts = self.score_texts(chunk.texts)
         fields = self._score_fields(chunk)
@@ -168,8 +168,8 @@ class InjectionAgent:
             signals[i] = apply_finding(signals[i], finding)
         index = with_text.tolist()
         rows, flags = np.ascontiguousarray(scores.rows[worst, FIRST_CELL:]), [signals[i].flag for i in index]
-        self.learner.scored(chunk, Scored(index, rows, scores.odds[worst], logits[worst], flags))
-        return Scores(signals, self._update_rate(chunk, signals))
+        self.learner.observe(chunk, ScoredEvents(index, rows, scores.odds[worst], logits[worst], flags))
+        return AgentOutput(signals, self._update_rate(chunk, signals))
 
     def score_texts(self, texts: Texts) -> ScoredTexts:
         """Score every text that the model reads, original and decoded, by the shipped weights."""
@@ -292,7 +292,7 @@ class InjectionAgent:
         return logits
 
     def _signal(self, scored: ScoredTexts, k: int, logit: float) -> InjectionSignal:
-        score = round(probability(logit), 6)
+        score = round(sigmoid(logit), 6)
         if score < MIN_REPORTED_SCORE:
             return InjectionSignal(score, flag=False)
         texts, chosen, decoded, scores, fields = scored
@@ -311,14 +311,14 @@ class InjectionAgent:
         obfuscation = "hidden" if scores.hidden[k] >= _MIN_HIDDEN_CHARS else None
         return InjectionSignal(score, True, role, obfuscation, segment_start, family, index)
 
-    def _update_rate(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[Change]:
-        changes: list[Change] = []
-        columns = zip(chunk.events, chunk.places, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
+    def _update_rate(self, chunk: Chunk, signals: Sequence[InjectionSignal]) -> list[ChangePoint]:
+        changes: list[ChangePoint] = []
+        columns = zip(chunk.events, chunk.scopes, chunk.offsets.tolist(), chunk.times.tolist(), signals, strict=True)
         for i, (event, scope, offset, time_ms, signal) in enumerate(columns):
             change_point = self._rate.update(scope, signal.grade, offset, time_ms, event.event_id)
             if change_point is not None:
-                changes.append(change_point.as_change(i, "injection.rate", scope))
-            changes += self.learner.changes(i, event, offset, time_ms)
+                changes.append(change_point.as_change_point(i, "injection.rate", scope))
+            changes += self.learner.quality_changes(i, event, offset, time_ms)
         return changes
 
     def learn(self, feedback: Feedback) -> bool:
@@ -359,10 +359,10 @@ def _digest(weights: InjectionWeights) -> str:
     return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).hexdigest()
 
 
-def _feature_space(learning: LearningConfig | None) -> Space:
+def _feature_space(learning: LearningConfig | None) -> FeatureSpec:
     """Return the features to learn from: words, word pairs and concepts of the worst window."""
     limit = np.array([(learning or LearningConfig()).limit])
-    return Space(_DELTA_TABLE_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
+    return FeatureSpec(_DELTA_TABLE_SIZE, WIDTH - FIRST_CELL, -limit, limit, hashed=True)
 
 
 def _model_outputs(texts: Texts) -> list[FieldText]:

@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk, Role
-from agents.common.state_validation import counts, within
+from agents.common.state_validation import expect_at_most, expect_counts
 from agents.common.tenant_map import TenantLru
 from agents.injection.conversation_config import ConversationConfig
 from agents.injection.conversation_finding import MAX_LOGIT, ConversationFinding, keep_strongest
@@ -159,7 +159,7 @@ class Conversations:
         if not event.conversation_id:
             return Conversation()
         key = (event.tenant, event.app, event.conversation_id)
-        return self._conversations.touch(event.tenant, key, Conversation)
+        return self._conversations.get_or_create(event.tenant, key, Conversation)
 
     def _suspects(self, event: LLMEvent, texts: Sequence[ScoredText]) -> list[tuple[int, float]]:
         """Add the passages of an event to the baseline; return index and surprisal of each suspect passage."""
@@ -177,7 +177,7 @@ class Conversations:
         return sorted(nlargest(MAX_PASSAGES, suspects, key=itemgetter(1)))
 
     def _baseline(self, event: LLMEvent, kind: str) -> ScoreBaseline:
-        return self._baselines.touch(event.tenant, (event.tenant, event.app, kind), ScoreBaseline)
+        return self._baselines.get_or_create(event.tenant, (event.tenant, event.app, kind), ScoreBaseline)
 
     def _append_turns(
         self, conversation: Conversation, prompts: list[tuple[str, float]], baseline: ScoreBaseline
@@ -241,11 +241,11 @@ class Conversations:
         """
         if state["config"] != asdict(self.config):
             raise ValueError("conversations: the state was written with other settings")
-        within(state["apps"], self.config.max_apps, "apps")
+        expect_at_most(state["apps"], self.config.max_apps, "apps")
         conversations = unpack(state, self.config)
         if len(state["keys"]) != 3 * len(conversations):
             raise ValueError(f"conversations: {len(state['keys'])} parts of keys, expected {3 * len(conversations)}")
-        counts(int(state["evicted"]), *(n for bins in state["usual"] for n in bins))
+        expect_counts(int(state["evicted"]), *(n for bins in state["usual"] for n in bins))
         keys = iter(map(str, state["keys"]))
         apps = ((str(tenant), str(app), str(kind)) for tenant, app, kind in state["apps"])
         self._baselines.restore(state["app_tenants"], apps, map(ScoreBaseline, state["usual"]))

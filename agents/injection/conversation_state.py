@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.base import Role
-from agents.common.state_validation import array, within
+from agents.common.state_validation import expect_array, expect_at_most
 from agents.injection.conversation_config import ConversationConfig
 
 MAX_SUSPECTS = 4
@@ -84,8 +84,8 @@ def unpack(state: Mapping[str, Any], config: ConversationConfig) -> list[Convers
     KeyError, TypeError, ValueError
         If the columns do not fit together or exceed the limits of ``config``.
     """
-    turn_counts = array(state["turns"], np.int64, None)
-    within(turn_counts, config.max_conversations, "conversations")  # type: ignore[arg-type] # has a length
+    turn_counts = expect_array(state["turns"], np.int64, None)
+    expect_at_most(turn_counts, config.max_conversations, "conversations")  # type: ignore[arg-type] # has a length
     turns = _unpack_turns(state, config)
     if int(turn_counts.sum()) != len(turns):
         raise ValueError(f"conversations: {len(turns)} turns in all, expected {turn_counts.sum()}")
@@ -103,15 +103,15 @@ def unpack(state: Mapping[str, Any], config: ConversationConfig) -> list[Convers
             SuspectPassage(float(surprisal), int(Role(role)), tuple(map(str, indicators)), int(left), bool(reported))
             for surprisal, role, indicators, left, reported in suspects_of.pop(i, ())
         ]
-        within(conversation.suspects, MAX_SUSPECTS, "suspect passages of a conversation")
+        expect_at_most(conversation.suspects, MAX_SUSPECTS, "suspect passages of a conversation")
     if suspects_of:
         raise ValueError(f"conversations: suspect passages of the unknown conversations {sorted(suspects_of)[:5]}")
     return conversations
 
 
 def _unpack_turns(state: Mapping[str, Any], config: ConversationConfig) -> list[Turn]:
-    lengths = array(state["lengths"], np.int64, None)
-    logits, surprisals = (array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
+    lengths = expect_array(state["lengths"], np.int64, None)
+    logits, surprisals = (expect_array(state[name], np.float64, len(lengths)) for name in ("logits", "evidence"))
     heads, start = str(state["heads"]), 0
     turns: list[Turn] = []
     for length, logit, surprisal in zip(lengths.tolist(), logits.tolist(), surprisals.tolist(), strict=True):

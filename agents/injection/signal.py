@@ -9,7 +9,7 @@ from agents.common.flag_rate import SeverityPriors
 
 GRADE_THRESHOLDS = (0.73, 0.95)
 """Minimum scores of a flag of the second and of the third grade."""
-GRADES = Grades(bad=(0.15, 0.15, 0.05), usual=(0.6, 0.3, 0.1))
+GRADES = SeverityPriors(anomalous=(0.15, 0.15, 0.05), normal=(0.6, 0.3, 0.1))
 """Priors of the grades. A third of the attacks of families unseen in training is flagged. One in thirty of the flagged
 harmless texts has the highest grade; the prior assumes more until a scope has flags of its own."""
 

@@ -1,4 +1,4 @@
-"""Scores of texts by the shipped weights."""
+"""AgentOutput of texts by the shipped weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIRST_CELL_OF_ROLE = np.array([FIRST_CONCEPT_CELL.get(role, 0) for role in Role
 
 @dataclass(frozen=True, slots=True)
 class TextScores:
-    """Scores of texts, original or decoded, as columns of equal length.
+    """AgentOutput of texts, original or decoded, as columns of equal length.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class ScoredTexts(NamedTuple):
     decoded
         Texts decoded from the scored texts.
     scores
-        Scores of the chosen texts, then of the decoded texts.
+        AgentOutput of the chosen texts, then of the decoded texts.
     fields
         Field of each text, for texts that are neither messages nor documents.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numba
 
-from agents.common.flag_rate import RateConfig, RateCusum
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
 from agents.injection.deobfuscation import decode_obfuscation
 from processing.pipeline import Record
 from schemas.event import Choice, Document, LLMEvent, Message

@@ -41,9 +41,9 @@ def event(n: int, text: str, *, time_ms: int | None = None, **fields: Any) -> LL
 
 def score(
     agent: CampaignAgent, events: Sequence[LLMEvent], injection: InjectionSignal | Iterable[InjectionSignal] = FLAGGED
-) -> Scores:
+) -> AgentOutput:
     chunk = Chunk(events)
-    chunk.said["injection"] = [injection] * len(events) if isinstance(injection, InjectionSignal) else [*injection]
+    chunk.signals["injection"] = [injection] * len(events) if isinstance(injection, InjectionSignal) else [*injection]
     return agent.score(chunk)
 
 
@@ -189,7 +189,7 @@ def test_short_texts_join_no_cluster() -> None:
 # Findings
 
 
-def campaign() -> Change:
+def campaign() -> ChangePoint:
     return score(
         CampaignAgent(), [event(n, f"I am patient {name}. {ATTACK}") for n, name in enumerate(_NAMES)]
     ).changes[-1]

@@ -185,9 +185,9 @@ def test_a_flag_is_graded_by_its_score(score: float, flag: bool, grade: int) -> 
 
 
 def test_the_priors_cover_every_grade() -> None:
-    assert len(GRADES.bad) == len(GRADES.usual) == InjectionSignal(1.0, flag=True).grade
-    assert sum(GRADES.usual) == pytest.approx(1.0)
-    assert sum(GRADES.bad) <= 1.0
+    assert len(GRADES.anomalous) == len(GRADES.normal) == InjectionSignal(1.0, flag=True).grade
+    assert sum(GRADES.normal) == pytest.approx(1.0)
+    assert sum(GRADES.anomalous) <= 1.0
 
 
 def test_the_rate_counts_flags_by_grade() -> None:
