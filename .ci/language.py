@@ -28,6 +28,8 @@ CHECKED = [
     ".ci/",
     "CONTRIBUTING.md",
     "README.md",
+    "benchmarks/",
+    "docker/",
     "docs/README.md",
     "docs/adr/",
     "docs/architecture.md",
@@ -43,7 +45,13 @@ CHECKED = [
     "docs/security.md",
     "docs/shadow.md",
     "docs/sql.md",
+    "evaluation/",
     "tests/docs/",
+    "tests/unit/evaluation/",
+    "tests/unit/tools/",
+    "tests/unit/training/",
+    "tools/",
+    "training/",
 ]
 """Finished paths. Add a folder when its count is zero."""
 DATA = [
