@@ -66,7 +66,7 @@ async def run_checks(query: RunQuery, truth: GroundTruth, alert_states: int) -> 
     ]
     ids = {name for (name,) in (await query("SELECT DISTINCT event_id FROM events")).result_rows}
     checks.append(Check("events", "distinct ids", "", len(ids), truth.calls))
-    checks.append(Check("events", "unexpected or missing ids", "", len(ids ^ truth.ids), 0))
+    checks.append(Check("events", "wrong or missing ids", "", len(ids ^ truth.ids), 0))
     for table, measure, expected in (
         ("dead_letters", "malformed records", truth.kinds["malformed"]),
         ("feedback", "labels", truth.kinds["feedback"]),

@@ -57,8 +57,8 @@ def show_scorecard(console: Console, scorecard: Scorecard) -> None:
     console.print(table)
     console.print(
         f"[bold]{scorecard.detected} of {len(scorecard.detections)}[/bold] incidents detected. Other alerts: "
-        f"{len(scorecard.related)} during the same incidents, {len(scorecard.recovery)} on recovery, "
-        f"{len(scorecard.false_alarms)} false alarms."
+        f"{len(scorecard.related)} during the same incidents, {len(scorecard.recovery)} on recovery; "
+        f"false alarms: {len(scorecard.false_alarms)}."
     )
     for alert in scorecard.false_alarms:
         console.print(Padding(one_line(alert), (0, 2)))
