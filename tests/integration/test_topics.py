@@ -39,15 +39,15 @@ async def present(tree: Settings) -> set[str]:
         await admin.close()
 
 
-async def found(what: str) -> Finding:
-    [finding] = [f for f in await examine() if f.what == what]
+async def finding_of(check: str) -> Finding:
+    [finding] = [f for f in await examine() if f.check == check]
     return finding
 
 
-async def assert_looked_at_and_made(tree: Settings) -> None:
-    """Nothing is made by `doctor`, which names what is missing; all is made by `topics create`, and once."""
+async def assert_doctor_reports_and_create_creates(tree: Settings) -> None:
+    """`doctor` reports missing topics and creates none; `topics create` creates every topic once."""
     wanted = set(topics.topics(tree.kafka))
-    before = await found("topics")
+    before = await finding_of("topics")
     assert not before.ok
     assert all(name in before.detail for name in wanted)
     assert "streamgauge topics create" in before.detail
@@ -55,18 +55,18 @@ async def assert_looked_at_and_made(tree: Settings) -> None:
 
     assert set(await topics.create_topics(tree.kafka)) == wanted == await present(tree)
     assert await topics.create_topics(tree.kafka) == []
-    assert (await found("topics")).detail == f"{len(wanted)} topics, 4 partitions"
+    assert (await finding_of("topics")).detail == f"{len(wanted)} topics, 4 partitions"
 
 
 async def test_on_the_mock_cluster(mock_kafka: str, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
-    await assert_looked_at_and_made(settings(mock_kafka))
+    await assert_doctor_reports_and_create_creates(settings(mock_kafka))
 
 
 async def test_on_apache_kafka(kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
-    await assert_looked_at_and_made(settings(kafka.brokers))
-    assert [f for f in await examine() if f.what == "timestamps"] == []
+    await assert_doctor_reports_and_create_creates(settings(kafka.brokers))
+    assert [f for f in await examine() if f.check == "timestamps"] == []
 
 
 async def test_a_topic_whose_records_are_dated_by_producers_is_a_finding(
@@ -75,7 +75,7 @@ async def test_a_topic_whose_records_are_dated_by_producers_is_a_finding(
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
     (events,) = make_topics("events", message_timestamp_type="CreateTime")
     await topics.create_topics(settings(kafka.brokers).kafka)
-    finding = await found("timestamps")
+    finding = await finding_of("timestamps")
     assert not finding.ok
     assert events in finding.detail
 

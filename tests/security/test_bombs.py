@@ -39,7 +39,7 @@ from tests.security.processes import (
     worker_of,
 )
 from tests.waiting import until
-from tools.model_registry import wanted
+from tools.model_registry import pending_requests
 from tools.tail_alerts import tail
 
 ALERT = {
@@ -179,7 +179,7 @@ async def test_a_read_of_any_topic_passes_a_bomb_over(
     found = await load(tree, 0)
     assert found is not None
     assert found.offset == 7
-    assert [r.call_id for r in await wanted(tree.kafka, 5, None, None)] == ["c"]
+    assert [r.call_id for r in await pending_requests(tree.kafka, 5, None, None)] == ["c"]
     shown = StringIO()
     task = asyncio.create_task(tail(tree.kafka, Console(file=shown, width=200), from_start=True, as_json=False))
     await until(lambda: "rose" in shown.getvalue())

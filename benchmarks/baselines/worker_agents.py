@@ -1,4 +1,4 @@
-"""Our worker as it runs, all agents on: from the first record it has until all outputs and its state are written."""
+"""Streamgauge's worker with all agents: from the first record until all outputs and the state are written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import uuid
 
 from aiokafka import ConsumerRecord
-from meter import Meter, arguments
+from throughput_probe import ThroughputProbe, arguments
 
 from schemas.settings import Settings
 from streams.runtime.metrics import AGENT_SECONDS, WORKER_CHUNK_SECONDS
@@ -15,34 +15,34 @@ from streams.worker.app import Worker
 from streams.worker.warmup import warm
 
 
-class Judging(Worker):
-    """A worker that counts."""
+class CountingWorker(Worker):
+    """Worker that counts processed records."""
 
-    def __init__(self, settings: Settings, meter: Meter) -> None:
+    def __init__(self, settings: Settings, probe: ThroughputProbe) -> None:
         super().__init__(settings)
-        self.meter = meter
-        self.judged = 0
-        self.all_judged = asyncio.Event()
+        self.probe = probe
+        self.processed = 0
+        self.all_processed = asyncio.Event()
 
     async def _process_records(self, partition: int, records: list[ConsumerRecord]) -> None:
-        self.meter.begin()
+        self.probe.start()
         await super()._process_records(partition, records)
-        self.judged += len(records)
-        if self.judged >= self.meter.total:
-            self.all_judged.set()
+        self.processed += len(records)
+        if self.processed >= self.probe.total:
+            self.all_processed.set()
 
 
 async def main() -> None:
-    broker, topic, meter = arguments()
+    broker, topic, probe = arguments()
     kafka = {"brokers": broker, "topic_prefix": topic.removesuffix(".events")}
     settings = Settings(kafka=kafka, worker={"group": uuid.uuid4().hex})
     warm(settings)
-    worker = Judging(settings, meter)
+    worker = CountingWorker(settings, probe)
     await worker.start()
-    await worker.all_judged.wait()
+    await worker.all_processed.wait()
     await worker.stop()
-    meter.events = worker.judged
-    meter.report(time.perf_counter() - meter.first, **_stages(worker.judged))
+    probe.events = worker.processed
+    probe.report(time.perf_counter() - probe.first, **_stages(worker.processed))
 
 
 def _stages(events: int) -> dict[str, float]:
@@ -51,7 +51,7 @@ def _stages(events: int) -> dict[str, float]:
         s.labels["agent"]: s.value for m in AGENT_SECONDS.collect() for s in m.samples if s.name.endswith("_total")
     }
     chunk = next(s.value for m in WORKER_CHUNK_SECONDS.collect() for s in m.samples if s.name.endswith("_sum"))
-    return {name: value / events * 1e6 for name, value in {**seconds, "decode and judge": chunk}.items()}
+    return {name: value / events * 1e6 for name, value in {**seconds, "decode and score": chunk}.items()}
 
 
 asyncio.run(main())
