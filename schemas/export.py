@@ -18,7 +18,7 @@ from schemas.feedback import Feedback
 from schemas.learning import LabelRequest, ModelCommand, QualityRow, WeightsFile
 from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
 from schemas.rules import Rule, load_rules
-from schemas.settings import Settings, leaves
+from schemas.settings import Settings, iter_settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
 
@@ -71,7 +71,7 @@ def asyncapi() -> dict[str, Any]:
 def settings_reference() -> str:
     """Return the table of all settings."""
     rows = ["# Settings", "", "| setting | environment | default | what it does |", "|---|---|---|---|"]
-    for path, field in leaves(Settings):
+    for path, field in iter_settings(Settings):
         default = None if field.default is PydanticUndefined or isinstance(field.default, SecretStr) else field.default
         shown, about = "" if default is None else f"`{default}`", field.description or ""
         rows.append(f"| {'.'.join(path)} | `STREAMGAUGE_{'__'.join(path).upper()}` | {shown} | {about} |")

@@ -20,7 +20,8 @@ from schemas.errors import BrokerError, RecordError, SettingsError, StateError
 from schemas.feedback import Feedback
 from schemas.files import read_json
 from schemas.learning import LabelRequest, ModelCommand, Signal, WeightsFile
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime.decode import COMMAND_HEADER, check_size
 from streams.runtime.producer import Producer
 from streams.runtime.registry import build_agents
@@ -207,7 +208,7 @@ async def send(settings: Settings, commands: Iterable[ModelCommand]) -> None:
         raise _away(kafka, error) from error
 
 
-async def wanted(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | None) -> list[LabelRequest]:
+async def wanted(kafka: KafkaSettings, limit: int, signal: Signal | None, tenant: str | None) -> list[LabelRequest]:
     """Return the latest requests whose labels are not on the topic of feedback yet, the newest first.
 
     Raises
@@ -228,7 +229,7 @@ async def wanted(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | 
     return sorted(fresh.values(), key=lambda r: r.time, reverse=True)[:limit]
 
 
-async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]:
+async def _read(kafka: KafkaSettings, topic: str, contract: type[T]) -> AsyncIterator[T]:
     """Yield the latest records of a topic; one that is none of its contract is dead-lettered elsewhere."""
     async for raw in _latest(kafka, topic):
         try:
@@ -238,7 +239,7 @@ async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]
             continue
 
 
-async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
+async def _latest(kafka: KafkaSettings, topic: str) -> AsyncIterator[bytes | None]:
     """Yield the values of the last records of each partition of a topic."""
     consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
@@ -256,7 +257,7 @@ async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
         await consumer.stop()
 
 
-def _away(kafka: Kafka, error: Exception) -> BrokerError:
+def _away(kafka: KafkaSettings, error: Exception) -> BrokerError:
     return BrokerError(f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and are the topics there?")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from schemas.errors import RequestError
-from schemas.settings import Ingest
+from schemas.setting_sections import IngestSettings
 from streams.ingest.api_keys import ANONYMOUS, KeyRing, Sender
 from streams.ingest.connections import Connections
 from streams.ingest.fair_turns import Turn, Turns
@@ -43,7 +43,7 @@ class Door:
         Of the gateway.
     """
 
-    def __init__(self, settings: Ingest) -> None:
+    def __init__(self, settings: IngestSettings) -> None:
         self.keys = KeyRing(settings.keys_file)
         self.quotas = Quotas()
         self.room = Room(settings.in_flight_bytes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from schemas.errors import SettingsError
-from schemas.settings import Ingest
+from schemas.setting_sections import IngestSettings
 from schemas.urls import is_loopback
 
 
-def check_open(settings: Ingest) -> None:
+def check_open(settings: IngestSettings) -> None:
     """Raise `SettingsError` if anyone could send from another machine, and nobody said that this is meant."""
     if settings.keys_file is not None or settings.allow_anonymous or is_loopback(settings.host):
         return

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from schemas.errors import SettingsError
-from schemas.settings import Ingest
+from schemas.setting_sections import IngestSettings
 from streams.ingest.api_keys import KeyEntry, digest, read
 
 PREFIX = "sgk_"
@@ -41,7 +41,7 @@ def make(name: str, tenant: str, apps: list[str], quota: dict[str, float]) -> Ne
     return NewKey(key, yaml.safe_dump([entry], sort_keys=False))
 
 
-def file_of(settings: Ingest) -> Path:
+def file_of(settings: IngestSettings) -> Path:
     """Return the key file; raise `SettingsError` if none is named."""
     if settings.keys_file is None:
         raise SettingsError(

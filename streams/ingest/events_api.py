@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from schemas.settings import Ingest
+from schemas.setting_sections import IngestSettings
 from streams.ingest.admission import Door, Received
 from streams.ingest.json_split import split
 from streams.ingest.reliable_producer import Outbox
@@ -32,7 +32,7 @@ class Native:
         Shared with the other ways in.
     """
 
-    def __init__(self, settings: Ingest, door: Door, outbox: Outbox) -> None:
+    def __init__(self, settings: IngestSettings, door: Door, outbox: Outbox) -> None:
         self._most = settings.body_events
         self._door = door
         self._outbox = outbox

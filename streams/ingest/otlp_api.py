@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from schemas.errors import RecordError, RequestError
-from schemas.settings import Ingest
+from schemas.setting_sections import IngestSettings
 from streams.connectors import otlp_metrics
 from streams.connectors.otlp import Normalised, normalise_logs, normalise_spans
 from streams.ingest.admission import Door, Received
@@ -38,7 +38,7 @@ class Otlp:
         Shared with the other ways in.
     """
 
-    def __init__(self, settings: Ingest, door: Door, outbox: Outbox) -> None:
+    def __init__(self, settings: IngestSettings, door: Door, outbox: Outbox) -> None:
         self._door = door
         self._outbox = outbox
         self._normalise: dict[Signal, Callable[..., Normalised]] = {

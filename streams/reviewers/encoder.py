@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.files import check_file, read_file
-from schemas.settings import Encoder
+from schemas.setting_sections import EncoderSettings
 from streams.reviewers.reviewer import Opinion
 from streams.reviewers.selection import Selection
 
@@ -47,7 +47,7 @@ class EncoderReviewer:
     name = "encoder"
     concurrency = 1
 
-    def __init__(self, settings: Encoder) -> None:
+    def __init__(self, settings: EncoderSettings) -> None:
         if settings.model_file is None or settings.tokenizer_file is None:
             unset = "model_file" if settings.model_file is None else "tokenizer_file"
             raise SettingsError(
@@ -83,7 +83,7 @@ class EncoderReviewer:
 
 
 class _Classifier:
-    def __init__(self, settings: Encoder, model: Path, tokenizer: Path) -> None:
+    def __init__(self, settings: EncoderSettings, model: Path, tokenizer: Path) -> None:
         try:
             import onnxruntime  # noqa: PLC0415 - an optional dependency
             from tokenizers import Tokenizer  # noqa: PLC0415 - the same
@@ -171,7 +171,7 @@ class _Classifier:
         return float(odds[self._label] / odds.sum())
 
 
-def _label(settings: Encoder) -> int:
+def _label(settings: EncoderSettings) -> int:
     """Return the index of the output that means injection."""
     if settings.label.isdigit():
         return int(settings.label)

@@ -15,7 +15,7 @@ from tenacity.wait import wait_random_exponential
 
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
-from schemas.settings import Judge
+from schemas.setting_sections import JudgeSettings
 from streams.reviewers.judge_prompt import ANSWER_SCHEMA, Prompt, build, read
 from streams.reviewers.redaction import redaction
 from streams.reviewers.reviewer import Opinion
@@ -59,7 +59,7 @@ class JudgeReviewer:
     name = "judge"
     teaches = True
 
-    def __init__(self, settings: Judge) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         if not settings.url or not settings.model:
             raise SettingsError("reviewers.judge: give url (https://host/v1) and model", "reviewers.judge", "missing")
         self._settings = settings

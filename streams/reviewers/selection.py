@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from schemas.settings import Encoder, Judge
+from schemas.setting_sections import EncoderSettings, JudgeSettings
 
 Why: TypeAlias = Literal["suspicious", "requested", "sampled"]
 _HASH_SPAN = float(1 << 64)
@@ -45,7 +45,7 @@ class Selection:
     requested: bool = False
 
     @classmethod
-    def from_settings(cls, name: str, part: Encoder | Judge, signals: tuple[str, ...]) -> Selection:
+    def from_settings(cls, name: str, part: EncoderSettings | JudgeSettings, signals: tuple[str, ...]) -> Selection:
         """Return the selection that a reviewer's settings ask for."""
         return cls(name, signals, part.min_score, part.sampled_share, getattr(part, "requested", False))
 

@@ -20,8 +20,8 @@ from schemas.errors import SettingsError
 from schemas.files import read_json, setting_of
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
-from schemas.settings import Learning, Settings
-from schemas.settings import Price as PriceSetting
+from schemas.setting_sections import LearningSettings, PriceSettings
+from schemas.settings import Settings
 
 CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 5, "repeats": 2, "commands": 1, "watermarks": 1}
 """Versions of the states of what is no agent."""
@@ -72,7 +72,7 @@ def _campaign(settings: Settings) -> CampaignConfig:
     )
 
 
-def learning_config(learning: Learning) -> LearningConfig:
+def learning_config(learning: LearningSettings) -> LearningConfig:
     """Return the settings of learning as agents take them."""
     others = {"label_window_events", *_WEIGHTS.values()}
     return LearningConfig(events=learning.label_window_events, **learning.model_dump(exclude=others))
@@ -140,7 +140,7 @@ def build_pipeline(
     )
 
 
-def _price(price: PriceSetting) -> Price:
+def _price(price: PriceSettings) -> Price:
     return Price(price.input, price.input if price.cached is None else price.cached, price.output)
 
 

@@ -18,7 +18,8 @@ import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.errors import SignatureError, StateError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime.signing import UNSIGNED, Signer
 from streams.runtime.snapshot_codec import BYTES_MAX, Snapshot, decode, encode
 from streams.runtime.topics import client_options
@@ -266,7 +267,7 @@ async def bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, i
 
 
 @asynccontextmanager
-async def reader(kafka: Kafka, tp: TopicPartition, *others: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(kafka: KafkaSettings, tp: TopicPartition, *others: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
     """Connect a consumer without a group that reads one partition and knows the offsets of others.
 
     All of them are assigned: aiokafka loads the metadata of assigned topics only, and a question for the offsets of

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime import record_batches as _guard  # noqa: F401 - every consumer of ours reads within its bounds
 from streams.runtime.tls import kafka_tls
 
@@ -51,18 +51,18 @@ TOPICS = (
 )
 
 
-def topics(kafka: Kafka) -> dict[str, Topic]:
+def topics(kafka: KafkaSettings) -> dict[str, Topic]:
     """Return every topic this installation has, by its full name; a Collector's only where they are read."""
     ours = {kafka.topic(t.name): t for t in TOPICS}
     return ours | {name: Topic(name, "OTLP") for name in otlp_topics(kafka)}
 
 
-def otlp_topics(kafka: Kafka) -> list[str]:
+def otlp_topics(kafka: KafkaSettings) -> list[str]:
     """Return the topics of a Collector that are read: none unless ``kafka.otlp`` is on."""
     return [kafka.otlp_spans_topic, kafka.otlp_logs_topic] if kafka.otlp else []
 
 
-def client_options(kafka: Kafka) -> dict[str, Any]:
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the connection arguments that every aiokafka client takes."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.brokers, "security_protocol": kafka.security_protocol}
     if (tls := kafka_tls(kafka)) is not None:
@@ -99,7 +99,7 @@ async def stamped_by_producers(admin: AIOKafkaAdminClient, topic: str) -> bool:
     return any(row[0] == name and row[1] != wanted for row in rows)
 
 
-async def create_topics(kafka: Kafka) -> list[str]:
+async def create_topics(kafka: KafkaSettings) -> list[str]:
     """Create the topics that do not exist yet; return their full names, as a rule once they can be seen.
 
     Raises
@@ -111,7 +111,7 @@ async def create_topics(kafka: Kafka) -> list[str]:
         return await _create_missing(admin, kafka)
 
 
-async def check_topics(kafka: Kafka) -> None:
+async def check_topics(kafka: KafkaSettings) -> None:
     """Look whether all topics are there that a worker needs; a Collector may still make its own.
 
     Those that are missing get a few seconds: they may have been made a moment ago, and this broker not know it yet.
@@ -132,7 +132,7 @@ async def check_topics(kafka: Kafka) -> None:
 
 
 @asynccontextmanager
-async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options(kafka))
     try:
         await admin.start()
@@ -146,7 +146,7 @@ async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]:
+async def _create_missing(admin: AIOKafkaAdminClient, kafka: KafkaSettings) -> list[str]:
     present = await partitions_of(admin)
     missing = {name: topic for name, topic in topics(kafka).items() if name not in present}
     if not missing:
@@ -159,7 +159,7 @@ async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]
     return list(missing)
 
 
-async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, missing: Mapping[str, Topic]) -> None:
+async def _create(admin: AIOKafkaAdminClient, kafka: KafkaSettings, missing: Mapping[str, Topic]) -> None:
     new = [
         NewTopic(
             name,

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
-from schemas.settings import Judge, load_settings
+from schemas.setting_sections import JudgeSettings
+from schemas.settings import load_settings
 from streams.reviewers.judge import JudgeReviewer
 from streams.reviewers.reviewer import Opinion
 from tests.certificates import make_certificate
@@ -37,7 +38,7 @@ SECRETS = {
 
 def judge(url: str, **parts: Any) -> JudgeReviewer:
     whole = {"url": url, "key": KEY, "model": "m", "timeout_s": 5.0, "retries": 0, "retry_max_s": 1.0}
-    return JudgeReviewer(Judge.model_validate(whole | parts))
+    return JudgeReviewer(JudgeSettings.model_validate(whole | parts))
 
 
 async def asked(answer: Answer, of: LLMEvent | None = None, **parts: Any) -> tuple[Opinion, JudgeServer]:
@@ -98,7 +99,7 @@ def test_what_is_no_plain_address_is_refused_and_not_shown(url: str, monkeypatch
 @pytest.mark.parametrize("key", ["sk CANARY", "sk-CANARY\n", "sk-CANARY\r\nX-A: 1", "\x00CANARY", "CANARYé"])
 def test_a_key_that_no_header_may_hold_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValidationError, match=r"reviewers\.judge\.key") as error:
-        Judge.model_validate({"url": "https://h/v1", "model": "m", "key": key})
+        JudgeSettings.model_validate({"url": "https://h/v1", "model": "m", "key": key})
     assert "CANARY" not in error.value.errors(include_input=False)[0]["msg"]
 
 

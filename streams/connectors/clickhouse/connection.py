@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import StoreError, StoreReason
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 
 MIN_VERSION = (25, 8)
 """Of the server: the oldest release in which the migrations run; 25.5 knows no DateTime64 in a TTL."""
@@ -21,7 +21,7 @@ _VERSION_TIMEOUT_S = 5
 _VERSION = re.compile(r"(\d+)\.(\d+)[\d.]*")
 
 
-def connect(settings: ClickHouse, database: str = "default") -> Client:
+def connect(settings: ClickHouseSettings, database: str = "default") -> Client:
     """Open a client.
 
     Parameters
@@ -56,13 +56,13 @@ def connect(settings: ClickHouse, database: str = "default") -> Client:
     return client
 
 
-def check_version(version: str, settings: ClickHouse) -> None:
+def check_version(version: str, settings: ClickHouseSettings) -> None:
     """Raise `StoreError` if a server is too old; a version that cannot be read is no reason.
 
     Examples
     --------
-    >>> check_version("26.9.2.1", ClickHouse())
-    >>> check_version("18.16.1", ClickHouse())
+    >>> check_version("26.9.2.1", ClickHouseSettings())
+    >>> check_version("18.16.1", ClickHouseSettings())
     Traceback (most recent call last):
         ...
     schemas.errors.StoreError: clickhouse.host=127.0.0.1, clickhouse.port=8123: ClickHouse 18.16.1 is too old; ...
@@ -80,7 +80,7 @@ def _engine(path: Path, database: str) -> Client:
     return clickhouse_connect.get_client(interface="chdb", path=str(path), database=database, chdb_options=OPTIONS)
 
 
-def _server(settings: ClickHouse, database: str) -> Client:
+def _server(settings: ClickHouseSettings, database: str) -> Client:
     return clickhouse_connect.get_client(
         host=settings.host,
         port=settings.port,
@@ -93,7 +93,7 @@ def _server(settings: ClickHouse, database: str) -> Client:
     )
 
 
-def _asked_version(settings: ClickHouse) -> str:
+def _asked_version(settings: ClickHouseSettings) -> str:
     """Ask a server for its version in the one way that all of them understand; empty if it does not say."""
     scheme = "https" if settings.secure else "http"
     request = urllib.request.Request(  # noqa: S310 - the scheme is one of these two
@@ -108,7 +108,7 @@ def _asked_version(settings: ClickHouse) -> str:
     return text.decode(errors="replace")
 
 
-def _where(settings: ClickHouse) -> str:
+def _where(settings: ClickHouseSettings) -> str:
     if settings.path is not None:
         return f"clickhouse.path={settings.path}"
     return f"clickhouse.host={settings.host}, clickhouse.port={settings.port}"

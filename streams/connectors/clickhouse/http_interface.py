@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from schemas.errors import StoreError
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 from streams.connectors.clickhouse import origin_check
 from streams.connectors.clickhouse.compressed_blocks import compress
 from streams.connectors.clickhouse.native_format import at_revision
@@ -85,7 +85,7 @@ class StoreServer:
 
     def __init__(
         self,
-        settings: ClickHouse,
+        settings: ClickHouseSettings,
         host: str = "127.0.0.1",
         port: int = 8123,
         accounts: Mapping[str, str] | None = None,

@@ -11,7 +11,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import SettingsError, StoreError
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 
 DEDUPLICATION_WINDOW = 100_000
 """Parts whose tokens are remembered. A range of far-dated rows makes 2,748 parts at the most, and each partition of a
@@ -65,12 +66,12 @@ def migrate(client: Client, settings: Settings) -> list[str]:
     return applied
 
 
-def template_values(settings: ClickHouse) -> dict[str, str]:
+def template_values(settings: ClickHouseSettings) -> dict[str, str]:
     """Return what the SQL files' placeholders stand for.
 
     Examples
     --------
-    >>> template_values(ClickHouse(cluster="main"))["on_cluster"]
+    >>> template_values(ClickHouseSettings(cluster="main"))["on_cluster"]
     " ON CLUSTER 'main'"
     """
     if not _NAME.fullmatch(settings.database):
@@ -126,7 +127,7 @@ def _apply_missing(client: Client, values: dict[str, str]) -> list[str]:
     return applied
 
 
-def _set_retention(client: Client, settings: ClickHouse, values: dict[str, str]) -> None:
+def _set_retention(client: Client, settings: ClickHouseSettings, values: dict[str, str]) -> None:
     query = "SELECT create_table_query FROM system.tables WHERE database = {d:String} AND name = {t:String}"
     for table, setting in RETENTION.items():
         days = getattr(settings, setting)

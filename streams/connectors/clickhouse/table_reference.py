@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from clickhouse_connect.driver.client import Client
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse.connection import connect
 from streams.connectors.clickhouse.migrations import RETENTION, migrate
 
@@ -68,7 +69,7 @@ def tables_reference(client: Client, database: str) -> str:
 def main() -> None:
     """Write it, from an empty store."""
     with TemporaryDirectory() as folder:
-        store = ClickHouse(path=Path(folder) / "store")
+        store = ClickHouseSettings(path=Path(folder) / "store")
         client = connect(store)
         try:
             migrate(client, Settings(clickhouse=store))

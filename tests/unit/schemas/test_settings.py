@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import SettingsError
 from schemas.renamed import SETTINGS
-from schemas.settings import Settings, leaves, load_settings
+from schemas.settings import Settings, iter_settings, load_settings
 
 
 def refused() -> SettingsError:
@@ -86,7 +86,7 @@ def test_an_environment_variable_that_is_no_json_is_named(monkeypatch: pytest.Mo
 
 
 def test_every_new_name_of_a_setting_is_a_setting_and_no_old_one_is() -> None:
-    known = {".".join(path) for path, _ in leaves(Settings)} | set(Settings.model_fields)
+    known = {".".join(path) for path, _ in iter_settings(Settings)} | set(Settings.model_fields)
     assert set(SETTINGS.values()) <= known
     assert not set(SETTINGS) & known
 
