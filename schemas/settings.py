@@ -1,6 +1,7 @@
-"""Every setting, in one frozen tree.
+"""The settings tree and its loading.
 
-A YAML file (named by ``STREAMGAUGE_CONFIG``), then the environment (``STREAMGAUGE_KAFKA__BROKERS=...``).
+Settings come from a YAML file (``STREAMGAUGE_CONFIG`` is its path) and from the environment, which has precedence
+(``STREAMGAUGE_KAFKA__BROKERS=...``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from schemas.setting_sections import (
 
 
 class Settings(BaseSettings):
-    """The tree."""
+    """The tree of all settings."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
@@ -69,53 +70,55 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names them
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order: arguments, environment, secrets, YAML."""
+        """Return the sources in order of precedence: arguments, environment, secrets, YAML."""
         sources = [init_settings, env_settings, file_secret_settings]
         if path := os.environ.get("STREAMGAUGE_CONFIG"):
             name = f"STREAMGAUGE_CONFIG={path}"
-            found = read_yaml(Path(path), name)
-            if not isinstance(found, dict | None):
+            content = read_yaml(Path(path), name)
+            if not isinstance(content, dict | None):
                 raise SettingsError(
-                    f"{name}: holds no settings; write them as `kafka: {{brokers: ...}}`",
+                    f"{name}: not a mapping of settings; write settings as `kafka: {{brokers: ...}}`",
                     "STREAMGAUGE_CONFIG",
                     "malformed",
                     path=Path(path),
                 )
-            sources.append(InitSettingsSource(settings_cls, found or {}))
+            sources.append(InitSettingsSource(settings_cls, content or {}))
         return tuple(sources)
 
 
 def iter_settings(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Yield every setting of a tree with the path of its names."""
+    """Yield the path and the field of each setting in a tree."""
     for name, field in model.model_fields.items():
-        here = (*path, name)
+        field_path = (*path, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from iter_settings(field.annotation, here)
+            yield from iter_settings(field.annotation, field_path)
         else:
-            yield here, field
+            yield field_path, field
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings; raise `SettingsError` naming the field and the remedy."""
-    # pydantic-settings ignores a variable whose first name is no field: one of a renamed part would have no effect.
+    """Read the settings; raise `SettingsError` with the field and the remedy."""
+    # pydantic-settings ignores variables of unknown sections: a variable of a renamed section would have no effect.
     if renamed := renamed_variables(os.environ):
-        told = "; ".join(f"{old}: renamed to {new}" for old, new in sorted(renamed.items()))
+        problems = "; ".join(f"{old}: renamed to {new}" for old, new in sorted(renamed.items()))
         first = min(renamed)
-        raise SettingsError(f"settings: {told}", first, "renamed", suggestion=renamed[first])
+        raise SettingsError(f"settings: {problems}", first, "renamed", suggestion=renamed[first])
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        field, code, suggestion = _location(error.errors()[0])
-        told = "; ".join(map(_describe, error.errors()))
-        raise SettingsError(f"settings: {told}", field, code, suggestion=suggestion) from error
+        field, code, suggestion = _classify(error.errors()[0])
+        problems = "; ".join(map(_describe, error.errors()))
+        raise SettingsError(f"settings: {problems}", field, code, suggestion=suggestion) from error
     except SourceError as error:
         named = re.search(r'field "(\w+)"', str(error))
         field = named[1] if named else ""
-        raise SettingsError(f"settings: {error}; in the environment its value is JSON", field, "malformed") from error
+        raise SettingsError(
+            f"settings: {error}; write the value of the variable as JSON", field, "malformed"
+        ) from error
 
 
-def _location(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
-    """Return field, code and suggestion of what is wrong with a setting."""
+def _classify(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
+    """Return field, code and suggestion of an error in a setting."""
     field = ".".join(map(str, error["loc"]))
     known = [".".join(path) for path, _ in iter_settings(Settings)]
     if error["type"] == "extra_forbidden":
@@ -123,21 +126,21 @@ def _location(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
             return field, "renamed", new
         near = get_close_matches(field, known, n=1)
         return field, "unknown", near[0] if near else ""
-    # A validator of a whole part names the setting itself, first of all.
+    # The message of a validator of a whole section starts with the name of the setting.
     named = error["msg"].removeprefix("Value error, ").partition(":")[0]
     return named if named in known else field, "missing" if error["type"] == "missing" else "invalid", ""
 
 
 def _describe(error: ErrorDetails) -> str:
-    """Say what is wrong with a setting, and its value unless it may be a secret: a misspelt password is no password."""
+    """Return one line with the setting, the problem and the value, unless the value may be a secret."""
     where = ".".join(map(str, error["loc"]))
     known = {".".join(path): field for path, field in iter_settings(Settings)}
     if error["type"] == "extra_forbidden":
         if new := new_setting(where):
             return f"{where}: renamed to {new}"
         near = get_close_matches(where, known, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
-    # Of a whole part, or of what pydantic could not place, the value may hold a password.
+        question = f"did you mean {near[0]}? " if near else ""
+        return f"{where}: unknown setting; {question}see docs/contracts/settings.md for all settings"
+    # The value of a whole section, or of an unknown path, may hold a password.
     secret = where not in known or "SecretStr" in str(known[where].annotation)
     return f"{where}: {error['msg'].removeprefix('Value error, ')}" + ("" if secret else f" (got {error['input']!r})")
