@@ -112,9 +112,9 @@ def ingest_key_create(  # noqa: PLR0913, PLR0917 - an option is a parameter
     from streams.ingest import create_key
 
     limits = {"events_per_s": events_per_s, "bytes_per_s": bytes_per_s, "burst_s": burst_s}
-    made = create_key.make(name, tenant, apps or [], {k: v for k, v in limits.items() if v is not None})
+    made = create_key.new_key(name, tenant, apps or [], {k: v for k, v in limits.items() if v is not None})
     if append:
-        create_key.append(create_key.file_of(load_settings().ingest), name, made.entry)
+        create_key.append_entry(create_key.key_file(load_settings().ingest), name, made.entry)
     sys.stdout.write(f"{made.key}\n")
     sys.stderr.write("It is not shown again.\n" + ("" if append else f"For ingest.keys_file:\n\n{made.entry}"))
 

@@ -10,10 +10,10 @@ import pytest
 from schemas.errors import SettingsError
 from schemas.rules import load_rules
 from schemas.settings import Settings
-from streams.ingest.api_keys import read
+from streams.ingest.api_keys import read_key_file
 from streams.runtime.settings_override import load_variant
 
-READERS: list[Callable[[Path], object]] = [load_rules, read, lambda path: load_variant(path, Settings())]
+READERS: list[Callable[[Path], object]] = [load_rules, read_key_file, lambda path: load_variant(path, Settings())]
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.ingest.server import Gateway
+from streams.ingest.server import IngestServer
 from streams.runtime.health import Readiness, serve
 from streams.worker.app import Worker
 
@@ -86,7 +86,7 @@ async def test_an_address_of_another_machine_is_named_with_its_setting() -> None
 
 
 async def test_a_gateway_whose_port_is_taken_says_so(taken: int) -> None:
-    gateway = Gateway(Settings.model_validate({"ingest": {"port": taken}}))
+    gateway = IngestServer(Settings.model_validate({"ingest": {"port": taken}}))
     with pytest.raises(SettingsError) as raised:
         await gateway.start()
     assert (raised.value.field, raised.value.code) == ("ingest.port", "unavailable")
