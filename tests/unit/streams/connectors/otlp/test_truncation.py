@@ -5,11 +5,11 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from streams.connectors.otlp.event_builder import emit
+from streams.connectors.otlp.event_builder import emit_event
 from streams.connectors.otlp.export_result import Normalised
 from streams.connectors.otlp.request_limits import MAX_BODY_BYTES, MAX_EVENTS_BYTES
 from streams.connectors.otlp.resource_scope import Source
-from streams.connectors.otlp.truncation import fitted
+from streams.connectors.otlp.truncation import serialise
 from streams.runtime.decode import decode_event
 
 IDENTITY = {"event_id": "e", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a"}
@@ -21,7 +21,7 @@ def asked(*texts: str) -> dict[str, object]:
 
 def test_an_ordinary_event_is_written_as_it_is() -> None:
     event = asked("a\x01b", "x" * 1_000_000)
-    assert fitted(event) == orjson.dumps(event)
+    assert serialise(event) == orjson.dumps(event)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_an_ordinary_event_is_written_as_it_is() -> None:
     ids=["control characters", "escapes", "long texts", "many texts"],
 )
 def test_a_large_event_is_repaired_and_marked(texts: tuple[str, ...], issues: tuple[str, ...]) -> None:
-    raw = fitted(asked(*(text + "the end" for text in texts)))
+    raw = serialise(asked(*(text + "the end" for text in texts)))
     assert len(raw) <= MAX_BODY_BYTES
     event = decode_event(raw)
     assert event.input_issues == issues  # type: ignore[union-attr]  # it is an event
@@ -47,6 +47,6 @@ def test_what_one_request_gives_is_bounded() -> None:
     out = Normalised()
     event = asked("x" * 12_000_000)
     for _ in range(1_000):
-        emit(event, Source("t", "a", "production", b"t/a"), "span", out)
+        emit_event(event, Source("t", "a", "production", b"t/a"), "span", out)
     assert sum(len(value) for _, value in out.events) < MAX_EVENTS_BYTES + MAX_BODY_BYTES
     assert out.rejected == 1_000 - len(out.events)
