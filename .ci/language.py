@@ -35,12 +35,10 @@ CHECKED = [
     "docs/concepts.md",
     "docs/extend/",
     "docs/learning.md",
-    "docs/models/README.md",
-    "docs/models/campaign.md",
-    "docs/models/conversation.md",
-    "docs/models/guardrail.md",
+    "docs/models/",
     "docs/operations.md",
     "docs/otlp.md",
+    "docs/quality.md",
     "docs/reviewers.md",
     "docs/security.md",
     "docs/shadow.md",
@@ -229,19 +227,21 @@ def openings(name: str, text: str) -> Iterator[Finding]:
 def commits() -> list[tuple[str, str]]:
     """Return hash and subject of the commits to check.
 
-    On a branch: those that origin/main (else main) does not have. On main itself: the last `COMMITS` since this file
-    exists. None where history is not there, as in a shallow clone.
+    On a branch: the commits that origin/main (else main) does not have. On main: the last `COMMITS`. Only descendants
+    of the commit that added this file are checked; none in a shallow clone, which has no history.
     """
     added = git("log", "--diff-filter=A", "--format=%H", "--", ".ci/language.py").split()
     if not added or git("rev-parse", "--is-shallow-repository").strip() == "true":
         return []
-    excluded = [f"^{added[-1]}^@"]
+    excluded = [f"^{added[-1]}"]
     head = git("rev-parse", "HEAD").strip()
     for base in ("origin/main", "main"):
         if (found := git("merge-base", "HEAD", base).strip()) and found != head:
             excluded.append(f"^{base}")
             break
-    listed = git("log", "--no-merges", f"--max-count={COMMITS}", "--format=%H %s", "HEAD", *excluded, "--")
+    listed = git(
+        "log", "--no-merges", "--ancestry-path", f"--max-count={COMMITS}", "--format=%H %s", "HEAD", *excluded, "--"
+    )
     return [(sha, subject) for sha, _, subject in (line.partition(" ") for line in listed.splitlines())]
 
 

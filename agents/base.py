@@ -1,9 +1,9 @@
-"""What every agent is, what it is given, and what it gives back.
+"""Contract of an agent: its input (`Chunk`), its output (`AgentOutput`) and its state.
 
-An agent is a pure online detector over one partition of the stream. The same sequence of events gives bit-equal
-signals whatever the chunk boundaries are, so that replay, recovery and the live run agree: state is advanced in event
-order, and every kernel treats one event (or one text) at a time with a fixed order of summation (no BLAS products over
-a chunk: their rounding depends on its shape).
+An agent is a pure online detector over one partition of the stream. The same sequence of events yields bit-equal
+signals for any chunk boundaries, so that replay, recovery and the live run agree. To this end, agents advance their
+state in event order, and every kernel processes one event (or one text) at a time with a fixed order of summation.
+BLAS products over a chunk are ruled out: their rounding depends on the shape of the chunk.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 
 State: TypeAlias = Mapping[str, "NDArray[Any] | int | float | str | bytes | list[Any] | dict[str, Any]"]
-"""An agent's state: arrays and JSON-able values by name. Written as npz-like buffers, never pickled."""
+"""State of an agent: arrays and JSON-serialisable values by name. Snapshots store it as raw buffers, never pickled."""
 
 
 class Segment(NamedTuple):
-    """The keys that a baseline is kept for."""
+    """Tenant, app, model and prompt version: the key of an aggregate window.
+
+    Baselines are kept per scope (tenant and app), see `Chunk.scopes` and ADR 0004.
+    """
 
     tenant: str
     app: str
@@ -35,7 +38,7 @@ class Segment(NamedTuple):
 
 
 class Role(IntEnum):
-    """Who wrote a text."""
+    """Origin of a text."""
 
     SYSTEM = 0
     USER = 1
@@ -45,7 +48,8 @@ class Role(IntEnum):
     RESPONSE = 5
 
 
-# Plain numbers: of a chunk's five texts an event, numpy and bytes() take those several times as fast as enum members.
+# Plain integers: an event has about five texts, and numpy and bytes() convert integers several times faster than enum
+# members.
 _ROLES = {
     "system": int(Role.SYSTEM),
     "developer": int(Role.SYSTEM),
@@ -58,12 +62,12 @@ _DOCUMENT, _RESPONSE = int(Role.DOCUMENT), int(Role.RESPONSE)
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """All texts of a chunk, columnar: text ``k`` is ``buffer[start[k]:start[k + 1]]``, UTF-8.
+    """Columns with all texts of a chunk: text ``k`` is ``buffer[start[k]:start[k + 1]]``, in UTF-8.
 
     Attributes
     ----------
     event
-        int64[m], index into the chunk's events; ascending.
+        int64[m], index of the event in the chunk; ascending.
     role
         uint8[m], a `Role`.
     start
@@ -71,7 +75,7 @@ class Texts:
     buffer
         uint8[bytes].
     strings
-        The same texts as str, length m.
+        The same m texts as str.
     """
 
     event: NDArray[np.int64]
@@ -82,41 +86,43 @@ class Texts:
 
 
 class Timing(NamedTuple):
-    """Times of a chunk's events, in milliseconds since 1970; int64[n] each.
+    """Times of the n events of a chunk: int64[n] each, in milliseconds since 1970.
 
     Attributes
     ----------
-    at
-        Where in time each event is counted: its own time, or the broker's where its own is skewed.
+    times
+        Time at which each event is counted: its own time, or the broker's time if its own is skewed.
     watermarks
-        Event time of the event's scope (`agents.common.watermark.Watermarks`), this event included; 0 while it
-        has none.
-    broker
-        When the broker took the record that completed the event; 0 where that is not known.
+        Watermark of the event's scope, this event included (`agents.common.watermark.Watermarks`); 0 if the scope has
+        no watermark yet.
+    broker_times
+        Time at which the broker appended the record that completed the event; 0 if unknown.
     """
 
-    at: NDArray[np.int64]
+    times: NDArray[np.int64]
     watermarks: NDArray[np.int64]
-    broker: NDArray[np.int64]
+    broker_times: NDArray[np.int64]
 
 
 class Chunk:
-    """Consecutive events of one partition, with the features that agents share, each computed once when first asked.
+    """Consecutive events of one partition, with the features that agents share.
+
+    Each shared feature is computed once, on first access.
 
     Parameters
     ----------
     events
-        Whole calls, in offset order.
+        Complete calls, in offset order.
     offsets
-        int64[n], the source offset that completed each event (ascending, repeats allowed: one record may release
-        several events).
+        int64[n], source offset of the record that completed each event. Ascending, with repetitions: one record may
+        release several events.
     timing
-        See `Timing`; without it each event's time is its own, and the watermark of its scope.
+        See `Timing`. By default, each event's own time is both its time and the watermark of its scope.
 
     Attributes
     ----------
-    said
-        Signals of the agents that judged this chunk before, by name; the pipeline fills it in.
+    signals
+        Signals of the agents that have scored this chunk already, by agent name. The pipeline sets them.
     """
 
     def __init__(
@@ -128,42 +134,42 @@ class Chunk:
         self.events = events
         self._timing = timing
         self.offsets = np.arange(len(events), dtype=np.int64) if offsets is None else offsets
-        self.said: dict[str, Sequence[Any]] = {}
+        self.signals: dict[str, Sequence[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.events)
 
     @cached_property
     def segments(self) -> list[Segment]:
-        """The segment of each event, length n."""
+        """Segment of each of the n events."""
         return [Segment(e.tenant, e.app, e.response_model or e.request_model, e.prompt_version) for e in self.events]
 
     @cached_property
-    def places(self) -> list[tuple[str, str]]:
-        """Tenant and app of each event, length n."""
+    def scopes(self) -> list[tuple[str, str]]:
+        """Scope (tenant, app) of each of the n events."""
         return [(e.tenant, e.app) for e in self.events]
 
     @cached_property
     def timing(self) -> Timing:
-        """Times of the events, of their scopes and of the broker."""
+        """Times of the events, watermarks of their scopes and times of the broker."""
         if self._timing is not None:
             return self._timing
-        times = np.fromiter(map(milliseconds, self.events), np.int64, len(self.events))
+        times = np.fromiter(map(event_time_ms, self.events), np.int64, len(self.events))
         return Timing(times, times, np.zeros(len(times), np.int64))
 
     @property
     def times(self) -> NDArray[np.int64]:
-        """int64[n], where in time each event is counted, in milliseconds since 1970."""
-        return self.timing.at
+        """Time at which each event is counted: int64[n], in milliseconds since 1970."""
+        return self.timing.times
 
     @cached_property
     def now(self) -> NDArray[np.int64]:
-        """int64[n], event time of each event's scope: its watermark, the event's time while there is none."""
-        return np.where(self.timing.watermarks > 0, self.timing.watermarks, self.timing.at)
+        """Current time of each event's scope: its watermark, or the event's time if the scope has none; int64[n]."""
+        return np.where(self.timing.watermarks > 0, self.timing.watermarks, self.timing.times)
 
     @cached_property
     def texts(self) -> Texts:
-        """Every non-empty message, document and first choice of the chunk, in event order."""
+        """Texts of all non-empty messages, documents and first choices of the chunk, in event order."""
         counts: list[int] = []
         role: list[int] = []
         strings: list[str] = []
@@ -194,46 +200,46 @@ class Chunk:
 
     @cached_property
     def refusals(self) -> list[bool | None]:
-        """Whether the first choice of each event declines, length n; None where there is no choice."""
+        """Refusal flag of the first choice of each of the n events; None if the event has no choice."""
         return [is_refusal(e.choices[0].content) if e.choices else None for e in self.events]
 
 
-def milliseconds(event: LLMEvent) -> int:
-    """Return the time an event gives itself, in milliseconds since 1970."""
+def event_time_ms(event: LLMEvent) -> int:
+    """Return the time stated in an event, in milliseconds since 1970."""
     return int(event.time.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A finding about a stream of events, not about one of them: a rate or a distribution moved.
+class ChangePoint:
+    """A change in a stream of events: a rate rose, or a distribution moved.
 
     Attributes
     ----------
     index
-        Index in the chunk of the event at which it was seen.
+        Index in the chunk of the event at which the change was detected.
     signal
         Dotted name, for example ``injection.rate`` or ``drift.latency_ms``.
     segment
-        Whose baseline: key name to value, for example ``{"tenant": ..., "app": ...}``.
+        Key of the baseline that moved: names and values, for example ``{"tenant": ..., "app": ...}``.
     since_offset, since_time_ms
-        Estimated begin.
+        Estimated start of the change.
     before, after
-        The level on either side, in the signal's unit.
+        Level before and after the change, in the unit of the signal.
     score
-        The detection statistic over its threshold (>= 1).
+        Detection statistic divided by its threshold (>= 1).
     terms_gained, terms_lost
-        Words whose share moved most; empty for scalars.
+        Words whose share rose and fell most; empty for scalar signals.
     slices
-        Slice (for example ``prompt_version=v2``) to its share (before, after).
+        Share of each slice before and after, by slice (for example ``prompt_version=v2``).
     event_ids
-        Examples.
+        Example events.
     summary
-        One sentence, where before, after and terms do not say it.
+        One sentence that replaces the one made of `before`, `after` and terms.
     facts
-        Figures and texts by name, for the details of an alert. An alert that fires already takes over the newest ones:
-        its end tells the final counts.
+        Figures and texts by name, for the details of an alert. A firing alert adopts the newest facts, so that its
+        resolved state carries the final counts.
     causes
-        What it most likely comes from, ``kind: evidence``, the likeliest first; empty where nothing is known of it.
+        Probable causes as ``kind: evidence``, most probable first; empty if no cause was found.
     """
 
     index: int
@@ -254,47 +260,48 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What an agent says of a chunk.
+class AgentOutput:
+    """Output of an agent for a chunk.
 
     Attributes
     ----------
     signals
-        Length n; a frozen slotted dataclass per event (serialised as it stands), or None where there is nothing to say.
+        One entry per event: a frozen slotted dataclass (serialised as it is), or None if the agent reports nothing.
     changes
-        Findings about the stream, in event order.
+        Change points of the stream, in event order.
     """
 
     signals: Sequence[Any]
-    changes: Sequence[Change] = ()
+    changes: Sequence[ChangePoint] = ()
 
 
 class Agent(Protocol):
-    """One signal over one partition.
+    """Detector of one signal over one partition.
 
-    ``score`` may not raise on any valid chunk and never learns labels. ``learn`` is given feedback after its event was
-    scored by the same instance (or before, or never, or twice: ignored and counted). ``state`` returns arrays that are
-    copies; ``restore`` of it continues bit-equal. Memory is bounded for any stream.
+    ``score`` does not raise on any valid chunk and never learns labels. ``learn`` receives the feedback on an event,
+    normally after the same instance has scored the event; feedback on an unscored event and repeated feedback are
+    ignored and counted. ``state`` returns copies of arrays, and an agent restored from it continues bit-equal. Memory
+    is bounded for any stream.
 
-    An agent that reads what others said (``Chunk.said``) names them in a class attribute ``needs``: the pipeline
-    refuses an order in which they come later.
+    An agent that reads the signals of other agents (``Chunk.said``) names them in a class attribute ``requires``. The
+    pipeline rejects an order in which a required agent runs later.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
 
-    def score(self, chunk: Chunk) -> Scores:
-        """Judge each event and advance the state by it."""
+    def score(self, chunk: Chunk) -> AgentOutput:
+        """Score each event and advance the state."""
         ...
 
     def learn(self, feedback: Feedback) -> bool:
-        """Apply one label; False if its event is not (or no longer) known here or the label was seen before."""
+        """Learn one label; return False if its event is unknown or evicted, or if the label is a duplicate."""
         ...
 
     def state(self) -> State:
-        """Everything needed to continue, as arrays and JSON-able values."""
+        """Return the complete state as arrays and JSON-serialisable values."""
         ...
 
     def restore(self, state: State) -> None:
-        """Continue from a state of the same version; raise `schemas.errors.StateError` if it does not fit."""
+        """Load a state of the same version; raise `schemas.errors.StateError` if it does not fit."""
         ...

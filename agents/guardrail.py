@@ -1,7 +1,7 @@
-"""What the service's own guardrails said, beside our signals, and how often they object.
+"""Verdicts of the service's own guardrails as a signal, and the rate of their objections.
 
-The verdicts come with the event (``LLMEvent.guardrails``); nothing is judged here. An event without verdicts is no
-event of this agent: an app that has no guardrail has no rate.
+The verdicts come with the event (``LLMEvent.guardrails``); this agent computes no verdict of its own. An event without
+verdicts has no signal and does not count, so an app without guardrails has no rate.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Final, Literal
 
-from agents.base import Change, Chunk, Scores, State
-from agents.common.flag_rate import RateConfig, RateCusum
+from agents.base import AgentOutput, ChangePoint, Chunk, State
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
 from agents.common.state_validation import strict_restore
 from schemas.errors import StateError
 from schemas.event import GuardVerdict
 from schemas.feedback import Feedback
 
-NAMES_MAX: Final = 8
-_RANK: Final = {"pass": 0, "error": 1, "flag": 2, "block": 3}
+MAX_NAMES: Final = 8
+_SEVERITY: Final = {"pass": 0, "error": 1, "flag": 2, "block": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class GuardrailSignal:
-    """The gravest verdict on an event.
+    """The most severe verdict on an event.
 
     Attributes
     ----------
     flag
-        A guardrail flagged or blocked it. One that failed says nothing of the event.
+        True if a guardrail flagged or blocked the event. A guardrail that failed is no objection.
     verdict
-        The gravest: block, flag, error, pass.
+        The most severe verdict, in the order block, flag, error, pass.
     names
-        Whose verdict that was; at most `NAMES_MAX`.
+        Guardrails with that verdict, at most `MAX_NAMES`.
     categories
-        What they found, in their own words; at most `NAMES_MAX`.
+        Categories these guardrails reported, in their own words, at most `MAX_NAMES`.
     """
 
     flag: bool
@@ -44,76 +44,77 @@ class GuardrailSignal:
 
 
 class GuardrailAgent:
-    """The verdicts of the service's guardrails as a signal, and the rate at which they object, by app.
+    """Agent for guardrail verdicts: the most severe verdict per event, and the objection rate per (tenant, app).
 
     Parameters
     ----------
     cusum
-        How the rate is watched, see `RateConfig`.
+        Settings of the rate monitor, see `RateConfig`.
 
     Examples
     --------
     >>> verdicts = [GuardVerdict(name="pii", verdict="pass"), GuardVerdict(name="jailbreak", verdict="block")]
-    >>> gravest(verdicts)
+    >>> most_severe(verdicts)
     GuardrailSignal(flag=True, verdict='block', names=('jailbreak',), categories=())
     """
 
     name: ClassVar[str] = "guardrail"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, cusum: RateConfig | None = None) -> None:
         self.cusum = cusum or RateConfig()
-        self._rate = RateCusum(self.cusum)
+        self._rate = FlagRateMonitor(self.cusum)
 
     @property
     def evicted(self) -> int:
-        """Apps whose rate was forgotten for others."""
+        """Number of (tenant, app) scopes whose rate was evicted."""
         return self._rate.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
-        """Tell the gravest verdict on each event that has any; advance the rate by it."""
-        # Most events have none: this line is what they cost.
-        judged = [i for i, event in enumerate(chunk.events) if event.guardrails]
+    def score(self, chunk: Chunk) -> AgentOutput:
+        """Report the most severe verdict on each event that has any, and update the objection rate."""
+        # Most events have no verdict and cost only this line.
+        indices = [i for i, event in enumerate(chunk.events) if event.guardrails]
         signals: list[GuardrailSignal | None] = [None] * len(chunk)
-        changes: list[Change] = []
-        for i in judged:
-            signal = signals[i] = gravest(chunk.events[i].guardrails)
+        changes: list[ChangePoint] = []
+        for i in indices:
+            signal = signals[i] = most_severe(chunk.events[i].guardrails)
             if signal.verdict != "error":
-                changes += self._watch(chunk, i, flag=signal.flag)
-        return Scores(signals, changes)
+                changes += self._update_rate(chunk, i, flag=signal.flag)
+        return AgentOutput(signals, changes)
 
-    def _watch(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[Change]:
+    def _update_rate(self, chunk: Chunk, i: int, *, flag: bool) -> Sequence[ChangePoint]:
         event = chunk.events[i]
-        key = (event.tenant, event.app)
-        found = self._rate.update(key, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
-        return () if found is None else (found.as_change(i, "guardrail.rate", key),)
+        scope = (event.tenant, event.app)
+        change_point = self._rate.update(scope, flag, int(chunk.offsets[i]), int(chunk.times[i]), event.event_id)
+        return () if change_point is None else (change_point.as_change_point(i, "guardrail.rate", scope),)
 
-    def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - every agent has it
-        """Return False: nothing here is learned from labels."""
+    def learn(self, feedback: Feedback) -> bool:  # noqa: ARG002 - part of the agent protocol
+        """Return False: this agent does not learn from labels."""
         return False
 
     def state(self) -> State:
-        """Return the sums of the rate."""
+        """Return the state of the rate monitor."""
         return {"version": self.version, "cusum": asdict(self.cusum), "rate": dict(self._rate.state())}
 
     @strict_restore
     def restore(self, state: State) -> None:
-        """Continue from `state`; the agent is unchanged if it does not fit."""
-        fresh = RateCusum(self.cusum)
+        """Continue from `state`; leave the agent unchanged if the state does not fit."""
+        rate = FlagRateMonitor(self.cusum)
         try:
             if (state["version"], state["cusum"]) != (self.version, asdict(self.cusum)):
-                raise StateError("made by another version or with other settings", code="settings")
-            fresh.restore(state["rate"])  # type: ignore[arg-type] # checked by it
+                raise StateError("the state was written by another version or with other settings", code="settings")
+            rate.restore(state["rate"])  # type: ignore[arg-type] # validated by the callee
         except (StateError, KeyError, TypeError, ValueError) as error:
             code = error.code if isinstance(error, StateError) else "damaged"
-            raise StateError(f"guardrail: {error!r}; start cold", part="guardrail", code=code) from error
-        self._rate = fresh
+            message = f"guardrail: cannot restore the state: {error!r}; start cold"
+            raise StateError(message, part="guardrail", code=code) from error
+        self._rate = rate
 
 
-def gravest(verdicts: Sequence[GuardVerdict]) -> GuardrailSignal:
-    """Return the gravest of some verdicts, and whose it was."""
-    worst = max((v.verdict for v in verdicts), key=_RANK.__getitem__)
-    own = [v for v in verdicts if v.verdict == worst]
-    names = tuple(dict.fromkeys(v.name for v in own))[:NAMES_MAX]
-    found = tuple(dict.fromkeys(c for v in own for c in v.categories))[:NAMES_MAX]
-    return GuardrailSignal(_RANK[worst] >= _RANK["flag"], worst, names, found)
+def most_severe(verdicts: Sequence[GuardVerdict]) -> GuardrailSignal:
+    """Return the most severe verdict with the names and categories of the guardrails that reached it."""
+    worst = max((v.verdict for v in verdicts), key=_SEVERITY.__getitem__)
+    worst_verdicts = [v for v in verdicts if v.verdict == worst]
+    names = tuple(dict.fromkeys(v.name for v in worst_verdicts))[:MAX_NAMES]
+    categories = tuple(dict.fromkeys(c for v in worst_verdicts for c in v.categories))[:MAX_NAMES]
+    return GuardrailSignal(_SEVERITY[worst] >= _SEVERITY["flag"], worst, names, categories)

@@ -1,4 +1,4 @@
-"""A share of attacks begins: after how many events does the rate of the injection agent's flags say so.
+"""Detection delay of a rise in attacks: events until the flag rate of the injection agent alarms.
 
 Scores are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
 positives and misses are in them. Runs of harmless rows alone give the false alarms. Beside it stands the best that any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.flag_rate import RateCusum
+from agents.common.flag_rate import FlagRateMonitor
 from agents.common.run_length import wald_threshold
 from agents.injection import InjectionAgent, InjectionConfig
 from agents.injection.signal import GRADES, InjectionSignal
@@ -44,7 +44,7 @@ def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]
     flag, rng = found.flag, np.random.default_rng(7)
     grades = np.array([InjectionSignal(*each).grade for each in zip(found.score.tolist(), flag.tolist(), strict=True)])
     harmless = grades[~attack]
-    attacks = {"as flagged": grades[attack], "every attack surely flagged": np.full(1, len(GRADES.bad))}
+    attacks = {"as flagged": grades[attack], "every attack surely flagged": np.full(1, len(GRADES.anomalous))}
     out: dict[str, Any] = {
         "runs": RUNS,
         "harmless_flagged": float(flag[~attack].mean()),
@@ -115,5 +115,5 @@ def _delay(
 
 
 def _alarms(grades: NDArray[np.int64]) -> list[int]:
-    rate = RateCusum(InjectionConfig().cusum, GRADES)
+    rate = FlagRateMonitor(InjectionConfig().cusum, GRADES)
     return [i for i, g in enumerate(grades.tolist()) if rate.update(("t", "a"), g, i, 1000 * i, f"e{i}") is not None]

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.campaign import CampaignAgent
 from agents.injection import InjectionAgent, InjectionConfig, InjectionSignal
-from agents.injection.conversation import ConversationConfig
+from agents.injection.conversation_config import ConversationConfig
 from evaluation.paraphrase import paraphrase
 from schemas.event import LLMEvent
 
@@ -34,7 +34,7 @@ Row = Mapping[str, Any]
 Events = list[LLMEvent]
 CHUNK = 256
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-ALONE = InjectionConfig(conversation=ConversationConfig(turns=1, planted=99.0))
+ALONE = InjectionConfig(conversation=ConversationConfig(max_turns=1, suspect_threshold=99.0))
 """Each text by itself: what the figures are compared with."""
 _ENDS = re.compile(r"(?<=[.!?。！？\n])\s*")
 
@@ -299,7 +299,7 @@ def echo(rows: Sequence[Row], seed: int = 2, most: int = 800, each: int = 300) -
         "false per usual call": _share(np.array([s.echo is not None for s in judged(before)])),
         "precision": round(float(obeyed[told].mean()), 4) if told.any() else None,
         "recall": _share(told[obeyed]),
-        "told by kind": {kind: _share(told[kinds == kind]) for kind in sorted(set(kinds))},
+        "reported by kind": {kind: _share(told[kinds == kind]) for kind in sorted(set(kinds))},
         "flagged by kind, text alone": {kind: _share(alone[kinds == kind]) for kind in sorted(set(kinds))},
         "flagged by kind, with context": {kind: _share(flagged[kinds == kind]) for kind in sorted(set(kinds))},
     }
@@ -314,17 +314,17 @@ def benign_stream(rows: Sequence[Row], rng: random.Random, count: int, *, templa
     frequent = rng.sample([t for t in texts if 20 < len(t) < 200], 50)
     for n in range(count):
         text = paraphrase(rng.choice(frequent), rng) if rng.random() < templated else rng.choice(texts)
-        at = BEGIN + timedelta(milliseconds=500 * n)
+        at = BEGIN + timedelta(event_time_ms=500 * n)
         yield event(n, at, user_id=f"u{rng.randrange(2000)}", messages=[{"role": "user", "content": text}])
 
 
-def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[Change], list[Any]]:
+def campaign_runs(events: Sequence[LLMEvent]) -> tuple[list[ChangePoint], list[Any]]:
     """Return findings (``index`` over all events) and signals of the two agents as a pipeline runs them."""
     injection, campaign = InjectionAgent(), CampaignAgent()
-    changes, signals = list[Change](), list[Any]()
+    changes, signals = list[ChangePoint](), list[Any]()
     for k in range(0, len(events), CHUNK):
         chunk = Chunk(events[k : k + CHUNK])
-        chunk.said["injection"] = injection.score(chunk).signals
+        chunk.signals["injection"] = injection.score(chunk).signals
         scores = campaign.score(chunk)
         signals += scores.signals
         changes += [replace(c, index=k + c.index) for c in scores.changes]

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.drift import DriftAgent
 from agents.injection import InjectionAgent
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
@@ -208,7 +208,7 @@ def _answer(call: Call, rng: random.Random, texts: Texts) -> str:
     return call.opening + " ".join(parts)
 
 
-def first_cause(found: Sequence[tuple[int, Change]]) -> tuple[int, str, str]:
+def first_cause(found: Sequence[tuple[int, ChangePoint]]) -> tuple[int, str, str]:
     """Place, kind of cause and sentence of what is read first, of one tenant's alarms in order."""
     if not found:
         return -1, "", "no alarm"
@@ -221,11 +221,11 @@ def first_cause(found: Sequence[tuple[int, Change]]) -> tuple[int, str, str]:
     return at, words.split(":")[0], f"{change.signal}; {words}"
 
 
-def play(texts: Texts, incident: Incident | None, seed: int) -> tuple[list[tuple[int, Change]], int]:
+def play(texts: Texts, incident: Incident | None, seed: int) -> tuple[list[tuple[int, ChangePoint]], int]:
     """Alarms of the tenant after the begin, by its own count of calls since then; and all other alarms."""
     agents = (DriftAgent(), InjectionAgent())
     calls = list(events(texts, incident, seed))
-    found: list[tuple[int, Change]] = []
+    found: list[tuple[int, ChangePoint]] = []
     for k in range(0, CALLS, CHUNK):
         chunk = Chunk(calls[k : k + CHUNK])
         found += [(k + change.index, change) for agent in agents for change in agent.score(chunk).changes]

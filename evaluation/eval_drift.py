@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from agents.base import Chunk
-from agents.common.flag_rate import RateCusum
+from agents.common.flag_rate import FlagRateMonitor
 from agents.drift import DriftAgent, DriftConfig, adwin
 from agents.drift.alarm_report import OF_TEXT
 from agents.drift.calibration import calibrate
@@ -274,14 +274,14 @@ def flags(_: Path) -> None:
     events = alarms = 0
     for rate in (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45):
         for seed in range(20):
-            draw, cusum = np.random.default_rng(seed).random(5_000) < rate, RateCusum()
+            draw, cusum = np.random.default_rng(seed).random(5_000) < rate, FlagRateMonitor()
             alarms += sum(cusum.update(("t", "a"), bool(f), i, i, "e") is not None for i, f in enumerate(draw))
             events += 5_000 - cusum.config.reference_events
     print(f"steady rates of 0.05 to 45 %: {events} events, {alarms} alarms, one in {events // max(alarms, 1)}")
 
 
 def _flag_delay(usual: float, risen: float, calm: int, seed: int) -> float:
-    draw, cusum = np.random.default_rng(seed).random(calm + 6_000), RateCusum()
+    draw, cusum = np.random.default_rng(seed).random(calm + 6_000), FlagRateMonitor()
     for i, u in enumerate(draw.tolist()):
         told = cusum.update(("t", "a"), u < (usual if i < calm else risen), i, i, "e")
         if told is not None and i >= calm:

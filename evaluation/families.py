@@ -34,7 +34,7 @@ FAMILIES = (
     Family(
         "awesome_prompts",
         ("act_as", "plexpt_zh_prompts", "plexpt_zh_questions"),
-        "PlexPt's list began as a translation of the list that act_as is from",
+        "PlexPt's list started as a translation of the list that act_as is from",
     ),
     Family("bfcl", ("bfcl_functions", "bfcl_user"), "one benchmark: the functions and the requests that call them"),
     Family("bipia_all", ("bipia",), "the same attack strings, bare in training and inside documents in the evaluation"),

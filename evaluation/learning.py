@@ -74,10 +74,10 @@ def missing(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
 STORIES: dict[str, Callable[..., Iterator[Said]]] = {
     "honest": honest,
     "a fifth flipped": flipped,
-    "a user says the opposite of 500": liar("user", lambda label: not label),
-    "a user says yes to 500": liar("user", lambda _: True),
-    "a user says no to 500": liar("user", lambda _: False),
-    "an annotator says the opposite of 500": liar("annotator", lambda label: not label),
+    "a user contradicts all 500": liar("user", lambda label: not label),
+    "a user labels all 500 true": liar("user", lambda _: True),
+    "a user labels all 500 false": liar("user", lambda _: False),
+    "an annotator contradicts all 500": liar("annotator", lambda label: not label),
     "every label twice": repeated,
     "three labels each, a fifth of them wrong": contradicted,
     "half missing": missing,
@@ -120,7 +120,7 @@ def _run(attacks: list[str], harmless: list[str], seed: int) -> dict[str, float]
     given = min(LABELS, len(events) // 2)
     out: dict[str, float] = {}
     for name, story in {"before": None, **STORIES}.items():
-        agent = InjectionAgent(learning=LearningConfig(events=10_000, requests_per_hour=0.0))
+        agent = InjectionAgent(learning=LearningConfig(label_window_events=10_000, requests_per_hour=0.0))
         agent.score(Chunk(events[:given]))
         labels = list(story(truth[:given], np.random.default_rng(seed + 100))) if story else []
         begin = time.perf_counter()
@@ -129,7 +129,7 @@ def _run(attacks: list[str], harmless: list[str], seed: int) -> dict[str, float]
         if name == "honest":
             out["us"] = (time.perf_counter() - begin) / len(labels) * 1e6
         agent.score(Chunk(events[given:]))
-        seen = [agent.learner.events.find((e.tenant, e.app, e.call_id)) for e in events[given:]]
+        seen = [agent.learner.label_buffer.get((e.tenant, e.app, e.call_id)) for e in events[given:]]
         scores = np.array([-99.0 if event is None else event.margin for event in seen])
         out[name] = auc(rank(np.array(truth[given:]), scores)) or 0.0
     return out

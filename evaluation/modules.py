@@ -16,8 +16,9 @@ def drift_matched(f: Mapping[str, Any]) -> list[str]:
     asked = f"{f['events_per_false_alarm_at_least']:,}"
     lines = [
         (
-            f"Each method at its readiest setting with at most one false alarm in {asked} events without a change. "
-            f"Median delay in events over {f['runs']} runs; in brackets the runs that missed the change."
+            f"Each method at its most sensitive setting with at most one false alarm in {asked} events "
+            f"without a change. Median delay in events over {f['runs']} runs; in brackets "
+            "the runs that missed the change."
         )
     ]
     for kind, methods in f["kinds"].items():
@@ -35,7 +36,7 @@ def _delay(found: Mapping[str, float]) -> str:
 
 
 def drift_causes(f: Mapping[str, Any]) -> list[str]:
-    """How often the right cause stands first, by incident, with what was said the first time."""
+    """Return by incident how often the first cause is right, with the causes of the first run."""
     rows = (
         (
             kind,
@@ -48,7 +49,7 @@ def drift_causes(f: Mapping[str, Any]) -> list[str]:
     return [
         f"The right cause first in {f['right']} of {f['of']} simulated incidents; {f['other_alarms']} other alarms.",
         "",
-        *table(("incident", "right", "delays, events of the tenant", "said, first run"), rows),
+        *table(("incident", "right", "delays, events of the tenant", "reported cause, first run"), rows),
     ]
 
 
@@ -56,7 +57,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Sequence[str]]]]
     "context": ("Context: attacks over turns, obeyed orders, campaigns", nested),
     "learning": ("Learning: poisoned, contradictory and missing labels", nested),
     "drift_matched": ("Drift: delay at equal false-alarm rates", drift_matched),
-    "drift_causes": ("Drift: the cause that is told first", drift_causes),
+    "drift_causes": ("Drift: the reported cause", drift_causes),
 }
 """Title of each module's section, and what writes it."""
 

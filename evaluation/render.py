@@ -15,12 +15,12 @@ HEAD = """# Quality
 
 Written by `make quality`; change it there (`evaluation/`). The figures: `evaluation/results/quality.json`.
 
-What counts is traffic that no training run saw. So every figure here is of sources that were held out with their whole
-family (sources that share texts, authors or templates, see the end), with near-duplicates (Jaccard similarity of
-character 5-grams from .8) taken out of training. The models are trained anew for each fold by the very trainer of what
-ships, on the other families only; what ships is then measured as it is on the evaluation file, of which it has nothing.
-In brackets: 95 % intervals of a bootstrap over sources and their rows. All draws are seeded, so the same code and data
-write the same page.
+Every figure is measured on sources that were held out of training with their whole family (sources that share texts,
+authors or templates, see the end). Near-duplicates (Jaccard similarity of character 5-grams from .8) are removed from
+training. For each fold the trainer of the shipped models trains new models from scratch, on the other families only.
+The shipped models are then measured on the evaluation file, none of which they were trained on. In brackets: 95 %
+intervals of a bootstrap over sources and their rows. All draws are seeded, so the same code and data write
+the same page.
 """
 
 
@@ -55,7 +55,7 @@ def _targets(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _families(f: Mapping[str, Any] | None) -> list[str]:
-    lines = ["", "## Families and folds", "", "A source that is not named is a family of its own.", ""]
+    lines = ["", "## Families and folds", "", "A source that is not listed is a separate family.", ""]
     lines += table(("family", "sources", "why"), ((x.name, ", ".join(x.sources), x.reason) for x in FAMILIES))
     lines += ["", "Not tested:", "", *(f"- {source}: {reason}" for source, reason in NOT_TESTED.items())]
     if f is not None:
@@ -66,4 +66,4 @@ def _families(f: Mapping[str, Any] | None) -> list[str]:
 
 def _when(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = ((name, part["at"], part["commit"], part["minutes"]) for name, part in parts.items())
-    return ["", "## When", "", *table(("part", "at (UTC)", "commit", "minutes"), rows)]
+    return ["", "## Runs", "", *table(("part", "at (UTC)", "commit", "minutes"), rows)]

@@ -9,7 +9,7 @@ from evaluation.hallucination import OURS
 from evaluation.markdown import interval, number, prose, table
 
 CHANCE, MANY = 0.65, 0.2
-"""AUC below which a source is named as hardly told apart, and share of supported answers flagged that is too many."""
+"""AUC below which a source is listed as near chance, and share of flagged supported answers that is too high."""
 
 
 def section(f: Mapping[str, Any]) -> list[str]:
@@ -18,28 +18,28 @@ def section(f: Mapping[str, Any]) -> list[str]:
     return [
         *("", "## Hallucination", ""),
         *_systems(f["means"]),
-        *("", "Worst first:", ""),
+        *("", "Lowest AUC first:", ""),
         *_by_source(f["by_source"], [name for name in f["means"] if name != OURS]),
         *("", "ECE: expected calibration error at the source's own share of unsupported answers."),
-        *("", "### What it cannot do", ""),
+        *("", "### Limits", ""),
         *_cannot(f),
         *("", "### Calibration", ""),
         *prose(
-            f"Expected calibration error {number(calibration['ece'])} where sources and labels weigh",
-            "the same, which is",
-            "what the probability is defined for:",
+            f"Expected calibration error {number(calibration['ece'])} with equal weights of sources and labels, for",
+            "which the probability is defined:",
         ),
         "",
         *table(
-            ("said", "was so", "rows"), ((number(b["said"]), number(b["was"]), b["rows"]) for b in calibration["bins"])
+            ("predicted", "observed", "rows"),
+            ((number(b["said"]), number(b["was"]), b["rows"]) for b in calibration["bins"]),
         ),
-        *("", "### As it ships, on hallucination_eval", ""),
+        *("", "### Shipped agent, on hallucination_eval", ""),
         *prose(
-            f"Threshold {number(shipped['threshold'])}; {shipped['left_out']} rows that are nearly",
-            "training rows left out.",
+            f"Threshold {number(shipped['threshold'])}; {shipped['left_out']} near-duplicates of",
+            "training rows excluded.",
             f"Mean AUC {interval(shipped['mean']['auc'])}.",
-            "Flags are by the threshold as it adapts to all sources as one application, row by row: it rises, as most",
-            "rows are unsupported. With the shipped one, and one for each source: docs/models/hallucination.md.",
+            "Flags use the threshold as it adapts to all sources as one application, row by row: it rises, because",
+            "most rows are unsupported. With the shipped threshold, and one per source: docs/models/hallucination.md.",
         ),
         "",
         *_shipped(shipped["sources"]),
@@ -79,7 +79,7 @@ def _cannot(f: Mapping[str, Any]) -> list[str]:
         *prose(f"- A simpler or a batch model ranks better on: {', '.join(beaten) or 'none'}."),
         *prose(f"- Flags more than a fifth of the supported answers of: {', '.join(many) or 'none'}."),
         *prose(
-            "- It compares words, numbers and names: a false statement made of the context's own words is hardly seen,",
-            "and a free paraphrase is taken for unsupported.",
+            "- The agent compares words, numbers and names: most false statements made of the context's own words are",
+            "missed, and a free paraphrase is scored as unsupported.",
         ),
     ]

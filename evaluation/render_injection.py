@@ -12,9 +12,9 @@ from evaluation.markdown import interval, number, prose, table
 
 WORST = 8
 COMPOSED = (
-    "Public sets have no attack in a system prompt and hardly one in a tool answer, so short",
-    "attacks of held-out sources",
-    "are also put into held-out hosts and ranked among the same hosts without them (`composed`).",
+    "Public sets have no attacks in system prompts and few in tool results. Therefore short attacks of held-out",
+    "sources are also inserted into held-out host texts, and ranked among the same hosts without the attacks",
+    "(`composed`).",
 )
 
 
@@ -27,12 +27,12 @@ def section(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
         *("", "### By role", ""),
         *_by_role(f["by_role"], others),
         *("", *prose(*COMPOSED)),
-        *("", "### What it cannot do", "", f"The {WORST} sources it does worst on:", ""),
+        *("", "### Limits", "", f"The {WORST} sources with the lowest AUC:", ""),
         *_worst(f["sources"]),
         *("", *_cannot(f, others)),
         *("", "### By source", ""),
         *_by_source(f["sources"], others),
-        *("", "*own*: among the harmless rows of the very source, of whatever role, where it has twenty."),
+        *("", "*own*: among the harmless rows of the same source, in any role, if it has at least twenty."),
         *("", "### By language (prompts)", ""),
         *_by_language(f["by_language"]),
         *("", "### Harmless rows flagged, by role and language", ""),
@@ -59,14 +59,13 @@ def _systems(systems: Mapping[str, Any]) -> list[str]:
 def _how(means: Mapping[str, Any]) -> list[str]:
     every, train, evaluation = (means[part] for part in ("all", "injection_train", "injection_eval"))
     return prose(
-        f"Means over the {every['sources']} sources with at least {figures.LEAST_ATTACKS} attacks, each weighing the",
-        "same. A source is ranked among all harmless rows of its role, each scored by a model that never saw its",
-        "family. Recall and FPR",
-        "of the agent are at the thresholds that its trainer sets within the rows it is given; of",
-        "the others at 1 % false",
-        "positives on the harmless rows of the *other* folds, by role and script. Sources of injection_train and of",
-        f"injection_eval apart: AUC {interval(train['auc'])} ({train['sources']}) and {interval(evaluation['auc'])}",
-        f"({evaluation['sources']}).",
+        f"Means over the {every['sources']} sources with at least {figures.LEAST_ATTACKS} attacks, with",
+        "equal weights. A source is ranked among all harmless rows of its role, each scored by a model that was not",
+        "trained on its family. Recall and FPR of the agent use the thresholds that its trainer sets within its",
+        "training rows; recall and FPR of the other systems use 1 % false positives on the harmless rows of the",
+        "*other* folds, by role and script. Sources of injection_train alone:",
+        f"AUC {interval(train['auc'])} ({train['sources']}); of",
+        f"injection_eval alone: {interval(evaluation['auc'])} ({evaluation['sources']}).",
     )
 
 
@@ -87,11 +86,11 @@ def _by_role(roles: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
 
 def _worst(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [(s["source"], interval(s["auc"]), number(s["recall"]), kind_of(s["source"])) for s in sources[:WORST]]
-    return table(("source", "AUC", "recall", "what its attacks are like"), rows)
+    return table(("source", "AUC", "recall", "kind of attacks"), rows)
 
 
 def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
-    """Say in sentences where it fails; every number is of the figures."""
+    """Return the limits in sentences, with numbers from the figures."""
     sources, cells = f["sources"], [c for c in f["false_positives"] if c["language"] != "all"]
     half, none = ([s["source"] for s in sources if s["recall"] < share] for share in (0.5, 0.1))
     beaten = [
@@ -109,9 +108,10 @@ def _cannot(f: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
             f"{', '.join(over) or 'none'}.",
         ),
         *prose(
-            "- It reads wording, not intent: a request in ordinary words that harms only where it stands is not seen."
+            "- The agent reads wording, not intent: a request in ordinary words that harms only in its context is",
+            "missed.",
         ),
-        "- Korean attacks are of one family only, so their figures say little of others.",
+        "- Korean attacks are of one family only, so their figures do not generalise.",
     ]
 
 
@@ -146,10 +146,10 @@ def languages(f: Mapping[str, Any]) -> list[str]:
         if v
     )
     return [
-        *("", "### Languages it never read", ""),
+        *("", "### Held-out languages", ""),
         *prose(
-            "No training row is in a language of the group or of a family tested. The threshold is that of 1 % false",
-            "positives on harmless prompts of the fold in the other languages: more could not be known.",
+            "No training row is in a tested language or of a tested family. The threshold gives 1 % false positives on",
+            "harmless prompts of the fold in the other languages, because nothing else would be known.",
         ),
         "",
         *table(("held out", "attacks", "sources", "AUC", "recall", "FPR"), rows),
@@ -157,13 +157,13 @@ def languages(f: Mapping[str, Any]) -> list[str]:
 
 
 def shipped(f: Mapping[str, Any]) -> list[str]:
-    """Return the part about what ships."""
+    """Return the part about the shipped agent."""
     found, triggers = f["means"]["injection_eval"], f["trigger_words"]
     return [
-        *("", "### As it ships, on injection_eval", ""),
+        *("", "### Shipped agent, on injection_eval", ""),
         *prose(
-            f"Its weights and thresholds have nothing of this file; {f['left_out']} rows that are nearly training rows",
-            f"are left out. Mean over {found['sources']} sources: AUC {interval(found['auc'])}, recall at 1 % FPR",
+            f"Weights and thresholds were not trained on this file; {f['left_out']} near-duplicates of training rows",
+            f"are excluded. Mean over {found['sources']} sources: AUC {interval(found['auc'])}, recall at 1 % FPR",
             f"{interval(found['tpr_at_1_fpr'])}, recall {number(found['recall'])}. Harmless flagged:",
             f"{interval(f['fpr'])}; with trigger words {interval(triggers['fpr'])} of {triggers['rows']} prompts.",
             "By role and language:",
@@ -181,7 +181,7 @@ def feedback(f: Mapping[str, Any]) -> list[str]:
         rows.append(("", "", "recall at 1 % FPR", *(number(x) for x in v["tpr_at_1_fpr"])))
     return [
         *("", "### With labels of an unseen source", ""),
-        f"The shipped agent, test-then-train, figures on rows that are never labelled; means of {f['orders']} orders.",
+        f"The shipped agent, test-then-train, measured on rows without labels; means of {f['orders']} orders.",
         "",
         *table(("source", "rows", "", *(f"{n} labels" for n in f["labels"])), rows),
     ]
@@ -198,14 +198,14 @@ def attack_share(f: Mapping[str, Any]) -> list[str]:
         )
     rows.append(("the best on these scores", *(f"{x:.0f}" for x in map(f["optimum"].get, shares))))
     return [
-        *("", "### A share of attacks begins", ""),
+        *("", "### Detection delay of a rise in attacks", ""),
         *prose(
             f"Events until `injection.rate` alarms, median of {f['runs']} runs, by the shipped agent's flags:",
             f"{number(f['attacks_flagged'])} of the attacks and {number(f['harmless_flagged'], 4)} of the harmless",
             f"rows of injection_eval. Without attacks {f['false_alarms_per_10000']:.2f} false alarms in 10,000 events.",
-            "The last row is the mean, to about a fifth, of the best detector that is given the scores alone and one",
-            "false alarm in 10,000 events: a CUSUM that knows how harmless and attacking events are scored, as none in",
-            "use does.",
+            "The last row is the mean delay, to about a fifth, of the best possible detector on the scores alone with",
+            "one false alarm in 10,000 events: a CUSUM with the true score distributions of harmless and attacking",
+            "events, which no detector has in use.",
         ),
         "",
         *table(("", *(f"{share} attacks" for share in shares)), rows),

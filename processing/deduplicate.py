@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from agents.base import State
-from agents.common.state_validation import counts, strict_restore
+from agents.common.state_validation import expect_counts, strict_restore
 from agents.common.tenant_map import TenantLru
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 
 
-class Repeats:
+class Deduplicator:
     """Knows the last ``size`` events of a partition, with a fair share for each tenant.
 
     No sender can promise to send once: a client whose answer got lost sends again, and so does a forwarder that was
@@ -36,8 +36,8 @@ class Repeats:
     Examples
     --------
     >>> event = LLMEvent(event_id="e", call_id="c", time="2026-01-01T00:00:00Z", tenant="t", app="a")
-    >>> repeats = Repeats(10)
-    >>> repeats.again(event, b"{}"), repeats.again(event, b"{}"), repeats.dropped
+    >>> repeats = Deduplicator(10)
+    >>> repeats.is_duplicate(event, b"{}"), repeats.is_duplicate(event, b"{}"), repeats.dropped
     (False, True, 1)
     """
 
@@ -46,7 +46,7 @@ class Repeats:
         self.dropped = 0
         self._known = TenantLru[int, bool](size)
 
-    def again(self, event: LLMEvent, raw: bytes) -> bool:
+    def is_duplicate(self, event: LLMEvent, raw: bytes) -> bool:
         """Say whether an event came before; remember it, and forget the oldest for it."""
         if self.size == 0:
             return False
@@ -75,7 +75,7 @@ class Repeats:
     @strict_restore
     def _restore(self, state: Mapping[str, Any]) -> None:
         names, dropped = state["names"], int(state["dropped"])
-        counts(dropped)
+        expect_counts(dropped)
         if len(np.unique(names)) != len(names):
             raise ValueError("an identity twice")
         self._known.restore(state["tenants"], names.tolist(), [True] * len(names))

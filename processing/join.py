@@ -14,10 +14,10 @@ from heapq import heapify, heappop, heappush
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
-from agents.base import State, milliseconds
-from agents.common.state_validation import counts, strict_restore, text, texts, within
+from agents.base import State, event_time_ms
+from agents.common.state_validation import expect_at_most, expect_counts, expect_text, expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
-from agents.common.watermark import Scope, Stamp, Watermarks, stamp
+from agents.common.watermark import EventTime, Scope, Watermarks, bounded_time
 from schemas.errors import StateError
 from schemas.event import KEYS_MAX, SHORTENED, Contract, LLMEvent, merged_issues
 
@@ -59,7 +59,7 @@ class JoinCounts:
     """What became of halves."""
 
     joined: int = 0
-    orphans: int = 0
+    unmatched: int = 0
     late: int = 0
     duplicates: int = 0
 
@@ -110,7 +110,7 @@ class Joiner:
         """Halves waiting now."""
         return len(self._waiting)
 
-    def add(self, event: LLMEvent, when: Stamp | None = None, size: int | None = None) -> list[LLMEvent]:
+    def add(self, event: LLMEvent, when: EventTime | None = None, size: int | None = None) -> list[LLMEvent]:
         """Take an event; return the calls that can now be scored, the given-up ones first.
 
         Parameters
@@ -120,14 +120,14 @@ class Joiner:
         size
             Bytes of its record; measured where not given.
         """
-        when = when or stamp(milliseconds(event), 0, 0)
+        when = when or bounded_time(event_time_ms(event), 0, 0)
         scope = (event.tenant, event.app)
-        now = self._times.advance(scope, when.reach) or when.at
-        out = self._expired(scope, now, when.broker) if self._waiting else []
+        now = self._times.advance(scope, when.watermark_ms) or when.time_ms
+        out = self._expired(scope, now, when.broker_ms) if self._waiting else []
         if event.kind == "call":
             out.append(event)
         else:
-            due = (now + self.timeout_ms, when.broker and when.broker + self.timeout_ms)
+            due = (now + self.timeout_ms, when.broker_ms and when.broker_ms + self.timeout_ms)
             half = Held(event, *due, _memory(event, size))
             out += self._fragment(half) if event.kind == "fragment" else self._half(half)
         return out
@@ -207,7 +207,7 @@ class Joiner:
 
     def _give_up(self, key: Key) -> LLMEvent:
         event = self._forget(key)
-        self.counts.orphans += 1
+        self.counts.unmatched += 1
         self._given_up.put(key[0], key, True)
         return event
 
@@ -233,7 +233,7 @@ class Joiner:
             "done": [list(key) for key in self._done],
             "done_tenants": self._done.tenants(),
             "times": self._times.state(),
-            "counts": [c.joined, c.orphans, c.late, c.duplicates],
+            "counts": [c.joined, c.unmatched, c.late, c.duplicates],
         }
 
     @strict_restore
@@ -243,16 +243,16 @@ class Joiner:
         values: Any = state
         times = Watermarks()
         try:
-            within(values["waiting"], self.pending_max, "halves")
+            expect_at_most(values["waiting"], self.pending_max, "halves")
             for raw, *numbers in values["waiting"]:
-                event = LLMEvent.model_validate_json(text(raw))
-                counts(*numbers)
+                event = LLMEvent.model_validate_json(expect_text(raw))
+                expect_counts(*numbers)
                 waiting[event.tenant, event.app, event.call_id] = Held(event, *numbers)
             keys, order = list(waiting), values["order"]
             self._room.restore(values["tenants"], (keys[k] for k, _ in order), (weight for _, weight in order))
             for name, kept in (("given_up", self._given_up), ("done", self._done)):
                 kept.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
-            counts(*values["counts"])
+            expect_counts(*values["counts"])
             of_halves = JoinCounts(*values["counts"])
             times.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
@@ -369,7 +369,7 @@ def _not_among(these: Sequence[Contract], those: Sequence[Contract]) -> list[dic
 
 
 def _key(value: Any) -> Key:
-    tenant, app, call = texts(value, 3)
+    tenant, app, call = expect_texts(value, 3)
     return tenant, app, call
 
 

@@ -1,7 +1,7 @@
-"""The whole judgement of one partition: drop repeats, join halves, run the agents, aggregate, raise alerts.
+"""Process one partition: deduplicate, join request and response, score, aggregate, alert.
 
-One `Pipeline` per source partition, in the worker, in replay and in tests alike. What comes out depends only on the
-sequence of records that went in, never on how they were cut into chunks.
+One `PartitionPipeline` serves each source partition, in the worker, in replay and in tests. Its outputs depend only on
+the sequence of records, never on chunk boundaries.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import orjson
 
-from agents.base import Agent, Change, Chunk, Scores, State, Timing, milliseconds
-from agents.commands import Commands
+from agents.base import Agent, AgentOutput, ChangePoint, Chunk, State, Timing, event_time_ms
+from agents.commands import CommandDeduplicator
 from agents.common.tenant_map import OTHER
-from agents.common.watermark import Watermarks, stamp
-from agents.common.window_counts import SegmentWindow
-from agents.learning.output_rows import Learns, quality_rows, request_rows
+from agents.common.watermark import Watermarks, bounded_time
+from agents.common.window_counts import WindowRow
+from agents.learning.output_rows import TrainableAgent, quality_rows, request_rows
 from processing.alerting import AlertEngine
-from processing.deduplicate import Repeats
+from processing.deduplicate import Deduplicator
 from processing.join import Joiner
 from processing.pricing import Price, priced
 from processing.windows import Aggregator
@@ -73,12 +73,12 @@ _Call: TypeAlias = "tuple[int, LLMEvent, bytes, int, int, int]"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredChunk:
     """A chunk and what the agents said of it."""
 
     chunk: Chunk
     signals: Mapping[str, Sequence[Any]]
-    changes: Sequence[Change]
+    changes: Sequence[ChangePoint]
 
 
 @dataclass(slots=True)
@@ -87,13 +87,13 @@ class Outputs:
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    aggregates: list[SegmentWindow] = field(default_factory=list)
+    aggregates: list[WindowRow] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
     label_requests: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[Judged | Feedback] = field(default_factory=list)
+    steps: list[ScoredChunk | Feedback] = field(default_factory=list)
 
 
-class Pipeline:
+class PartitionPipeline:
     """The agents of one partition and what surrounds them.
 
     Parameters
@@ -142,15 +142,15 @@ class Pipeline:
         self.aggregator = Aggregator(lateness_ms, partition)
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
-        self.repeats = Repeats(dedup_window)
-        self.commands = Commands()
+        self.deduplicator = Deduplicator(dedup_window)
+        self.commands = CommandDeduplicator()
         self.allowed_skew_ms = allowed_skew_ms
         # Of whole calls; halves that wait have moved the joiner's own already.
         self.watermarks = Watermarks()
         self._share_watermarks()
         self.offset = -1
-        self.busy = ""
-        self.learned = self.ignored = 0
+        self.active_component = ""
+        self.labels_learned = self.labels_ignored = 0
         self.input_issues: Counter[str] = Counter()
         self._prices = prices or {}
         self._timed = timed
@@ -171,7 +171,7 @@ class Pipeline:
 
     def open_aggregates(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
         """Yield absolute values of the open windows that changed since they were last yielded; judge none meanwhile."""
-        return self.aggregator.dirty(force=force)
+        return self.aggregator.updated_windows(force=force)
 
     def overflow(self) -> dict[str, int]:
         """Return by part what made room for others so far, or was counted as `OTHER`."""
@@ -183,66 +183,68 @@ class Pipeline:
     def _learn(self, offset: int, item: LLMEvent | Feedback | ModelCommand, out: Outputs) -> None:
         if isinstance(item, Feedback):
             out.steps.append(item)
-        new = isinstance(item, ModelCommand) and self.commands.first_time(item)
+        new = isinstance(item, ModelCommand) and self.commands.is_new(item)
         for agent in self.agents:
             if isinstance(item, LLMEvent) or agent.name != item.signal:
                 continue
-            self.busy = agent.name
+            self.active_component = agent.name
             if isinstance(item, ModelCommand):
-                if isinstance(agent, Learns):
-                    agent.learner.command(item, repeated=not new)
+                if isinstance(agent, TrainableAgent):
+                    agent.learner.apply_command(item, repeated=not new)
                 continue
             known = agent.learn(item)
-            self.learned += known
-            self.ignored += not known
-            if known and isinstance(agent, Learns):
+            self.labels_learned += known
+            self.labels_ignored += not known
+            if known and isinstance(agent, TrainableAgent):
                 out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
     def _judge(self, run: list[Record], out: Outputs) -> None:
-        self.busy = "join"
+        self.active_component = "join"
         calls = list(self._whole_calls(run))
         if not calls:
             return
         offsets, events, raws, *times = zip(*calls, strict=True)
         timing = Timing(*(np.array(column, np.int64) for column in times))
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
-        scores: dict[str, Scores] = {}
+        scores: dict[str, AgentOutput] = {}
         for agent in self.agents:
-            self.busy = agent.name
+            self.active_component = agent.name
             scores[agent.name] = self._score(agent, chunk)
-            chunk.said[agent.name] = scores[agent.name].signals
+            chunk.signals[agent.name] = scores[agent.name].signals
         signals = {name: s.signals for name, s in scores.items()}
         changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
         requested: dict[int, dict[str, float]] = {}
         for agent in self.agents:
-            if isinstance(agent, Learns):
-                self.busy = agent.name
-                for request in agent.learner.requests:
+            if isinstance(agent, TrainableAgent):
+                self.active_component = agent.name
+                for request in agent.learner.selected:
                     requested.setdefault(request.index, {})[agent.name] = request.probability
                 out.label_requests += request_rows(agent.learner, chunk, self.partition)
         issues = [event.input_issues and _known_issues(event.input_issues) for event in events]
         self.input_issues.update(chain.from_iterable(issues))
         out.scored += self._scored_rows(offsets, raws, signals, requested, issues)
-        self.busy = "aggregates"
+        self.active_component = "aggregates"
         out.aggregates += self.aggregator.add(chunk, signals)
-        self.busy = "alerts"
+        self.active_component = "alerts"
         out.alerts += self.alert_engine.process(chunk, signals, changes)
-        out.steps.append(Judged(chunk, signals, changes))
+        out.steps.append(ScoredChunk(chunk, signals, changes))
 
-    def _score(self, agent: Agent, chunk: Chunk) -> Scores:
+    def _score(self, agent: Agent, chunk: Chunk) -> AgentOutput:
         with self._timed(agent.name):
             return agent.score(chunk)
 
     def _whole_calls(self, run: list[Record]) -> Iterator[_Call]:
         skew = self.allowed_skew_ms
         for offset, item, raw, broker, appended in run:
-            if not isinstance(item, LLMEvent) or self.repeats.again(item, raw):
+            if not isinstance(item, LLMEvent) or self.deduplicator.is_duplicate(item, raw):
                 continue
-            when = stamp(milliseconds(item), broker, skew, appended=appended)
-            event = item.with_issue("time_skew") if not when.reach else item
+            when = bounded_time(event_time_ms(item), broker, skew, appended=appended)
+            event = item.with_issue("time_skew") if not when.watermark_ms else item
             for released in self.joiner.add(event, when, len(raw)):
                 own = released is event
-                at, reach, taken = when if own else stamp(milliseconds(released), broker, skew, appended=appended)
+                at, reach, taken = (
+                    when if own else bounded_time(event_time_ms(released), broker, skew, appended=appended)
+                )
                 watermark = self.watermarks.advance((released.tenant, released.app), reach)
                 # A whole call goes on as the very bytes it came in; joined halves and repaired events are written anew.
                 as_it_came = own and not item.input_issues
@@ -277,7 +279,7 @@ class Pipeline:
         parts["aggregates"] = self.aggregator.state()
         parts["alerts"] = self.alert_engine.state()
         parts["join"] = self.joiner.state()
-        parts["repeats"] = self.repeats.state()
+        parts["repeats"] = self.deduplicator.state()
         parts["commands"] = self.commands.state()
         parts["watermarks"] = self.watermarks.state()
         return parts
@@ -285,15 +287,15 @@ class Pipeline:
     def restore(self, parts: Mapping[str, State], offset: int) -> list[str]:
         """Continue after ``offset``; returns the parts that had to start cold because their state does not fit."""
         cold: list[str] = []
-        homes: dict[str, Any] = {agent.name: agent for agent in self.agents}
-        homes |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
-        homes |= {"join": self.joiner, "repeats": self.repeats}
-        homes |= {"commands": self.commands, "watermarks": self.watermarks}
-        for name, home in homes.items():
+        components: dict[str, Any] = {agent.name: agent for agent in self.agents}
+        components |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
+        components |= {"join": self.joiner, "repeats": self.deduplicator}
+        components |= {"commands": self.commands, "watermarks": self.watermarks}
+        for name, component in components.items():
             try:
                 if name not in parts:
                     raise StateError(f"{name}: the snapshot has no such part", part=name)
-                home.restore(parts[name])
+                component.restore(parts[name])
             except StateError:
                 cold.append(name)
         # An agent that continues from a state has another learner.
@@ -303,8 +305,8 @@ class Pipeline:
 
     def _share_watermarks(self) -> None:
         for agent in self.agents:
-            if isinstance(agent, Learns):
-                agent.learner.follow(self.watermarks)
+            if isinstance(agent, TrainableAgent):
+                agent.learner.use_watermarks(self.watermarks)
 
 
 def _with_cost(raw: bytes, call: LLMEvent) -> bytes:
@@ -320,7 +322,7 @@ def _known_issues(codes: Sequence[str]) -> Sequence[str]:
 def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:
     before: set[str] = set()
     for agent in agents:
-        if missing := {*getattr(agent, "needs", ())} - before:
+        if missing := {*getattr(agent, "requires", ())} - before:
             raise ValueError(f"{agent.name} reads the signals of {sorted(missing)}; put them before it")
         before.add(agent.name)
     return tuple(agents)

@@ -9,10 +9,10 @@ from sys import intern
 from typing import Any, TypeAlias
 
 from agents.base import Chunk, Segment, State
-from agents.common.state_validation import counts, strict_restore, texts, time_ms, within
+from agents.common.state_validation import expect_at_most, expect_counts, expect_texts, expect_times_ms, strict_restore
 from agents.common.tenant_map import OTHER, TenantLru
 from agents.common.watermark import SCOPES_MAX, Scope
-from agents.common.window_counts import SegmentWindow, Window, count, count_signals, window_of
+from agents.common.window_counts import Window, WindowRow, count, count_signals, window_from_state
 from schemas.errors import StateError
 
 WINDOW_MS = 60_000
@@ -114,16 +114,16 @@ class Aggregator:
         self._dirty: dict[Key, Window] = {}
         self._names: dict[Segment, Segment] = {}
 
-    def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[SegmentWindow]:
+    def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[WindowRow]:
         """Count a chunk; return the windows it closed."""
         nothing: Sequence[Any] = [None] * len(chunk)
         injection = signals.get("injection", nothing)
         grounding = signals.get("hallucination", nothing)
-        out: list[SegmentWindow] = []
+        out: list[WindowRow] = []
         times = [column.tolist() for column in chunk.timing]
         edge = self.lateness_ms + WINDOW_MS
         for event, at, mark, broker, segment, place, offset, refusal, *said in zip(
-            chunk.events, *times, chunk.segments, chunk.places, chunk.offsets.tolist(), chunk.refusals, injection,
+            chunk.events, *times, chunk.segments, chunk.scopes, chunk.offsets.tolist(), chunk.refusals, injection,
             grounding, strict=True,
         ):  # fmt: skip
             if broker >= self._idle_at:
@@ -151,12 +151,12 @@ class Aggregator:
                 out += self._close_before(scope, mark)
         return out
 
-    def _close_before(self, scope: _Open, mark: int) -> list[SegmentWindow]:
+    def _close_before(self, scope: _Open, mark: int) -> list[WindowRow]:
         scope.closed_before = (mark - self.lateness_ms) // WINDOW_MS * WINDOW_MS
         return self._close(scope, [k for k in scope.windows if k[0] < scope.closed_before])
 
     def _window(
-        self, place: Scope, segment: Segment, scope: _Open | None, when: When, out: list[SegmentWindow]
+        self, place: Scope, segment: Segment, scope: _Open | None, when: When, out: list[WindowRow]
     ) -> tuple[_Open, Key, Window] | None:
         """Return the window, a new one or one of `OTHER`, in which an event is counted; None where none has room."""
         for way, (where, named) in enumerate(_ways(place, segment)):
@@ -174,14 +174,14 @@ class Aggregator:
         return None
 
     def _has_room(self, tenant: str, scope: _Open, way: int) -> bool:
-        held = self._held[tenant if self._room.established(tenant) else _NEWCOMERS]
+        held = self._held[tenant if self._room.is_established(tenant) else _NEWCOMERS]
         return held < _SHARES[way] * (self.windows_max - self._count) and (
             way > 0 or len(scope.windows) < self.scope_windows_max
         )
 
     def _opened(self, place: Scope, scope: _Open, key: Key) -> Window:
         group = place[0]
-        if not self._room.established(group):
+        if not self._room.is_established(group):
             group = _NEWCOMERS
             self._newcomers.add(key)
         self._held[group] += 1
@@ -189,7 +189,7 @@ class Aggregator:
         window = scope.windows[key] = Window()
         return window
 
-    def dirty(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
+    def updated_windows(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
         """Yield absolute values of the open windows that changed since they were last yielded (all, if forced).
 
         One at a time: of thousands of segments, all rows at once would be most of the memory they need.
@@ -197,13 +197,13 @@ class Aggregator:
         changed = dict(self._all()) if force else self._dirty
         self._dirty = {}
         for key in sorted(changed):
-            yield SegmentWindow(*key, self.partition, changed[key]).row()
+            yield WindowRow(*key, self.partition, changed[key]).row()
 
     def _all(self) -> Iterator[tuple[Key, Window]]:
         for scope in self._scopes.values():
             yield from scope.windows.items()
 
-    def _scope(self, place: Scope, when: When, out: list[SegmentWindow]) -> _Open | None:
+    def _scope(self, place: Scope, when: When, out: list[WindowRow]) -> _Open | None:
         """Return the windows of a scope, which is now the last to have been seen; None if too many are new."""
         scope = self._scopes.get(place)
         if scope is None:
@@ -215,7 +215,7 @@ class Aggregator:
             _, scope.seen, scope.mark = when
         return scope
 
-    def _begin(self, place: Scope, when: When, out: list[SegmentWindow]) -> _Open | None:
+    def _begin(self, place: Scope, when: When, out: list[WindowRow]) -> _Open | None:
         start, broker, _ = when
         minute = (broker or start) // WINDOW_MS
         if minute != self._minute:
@@ -240,9 +240,9 @@ class Aggregator:
             self._names[found] = found
         return found
 
-    def _close_idle(self, broker: int) -> list[SegmentWindow]:
+    def _close_idle(self, broker: int) -> list[WindowRow]:
         """Close the scopes that were silent for `IDLE_MS` when the broker took a record."""
-        out: list[SegmentWindow] = []
+        out: list[WindowRow] = []
         while self._scopes:
             place, scope = next(iter(self._scopes.items()))
             # Beyond the other end it has a time that is no broker's: it must not keep those behind it open for ever.
@@ -255,7 +255,7 @@ class Aggregator:
             self._idle_at = broker + IDLE_MS
         return out
 
-    def _rest(self, place: Scope) -> list[SegmentWindow]:
+    def _rest(self, place: Scope) -> list[WindowRow]:
         """Close all windows of a scope; keep until when they are closed, or what comes late would open them anew.
 
         Not those of skewed events, which are counted at the broker's time: far ahead where history is replayed.
@@ -267,7 +267,7 @@ class Aggregator:
             self._closed.put(place[0], place, before)
         return self._close(scope, list(scope.windows))
 
-    def _close(self, scope: _Open, keys: list[Key]) -> list[SegmentWindow]:
+    def _close(self, scope: _Open, keys: list[Key]) -> list[WindowRow]:
         for key in keys:
             self._dirty.pop(key, None)
             group = key[1].tenant
@@ -278,7 +278,7 @@ class Aggregator:
             if not self._held[group]:
                 del self._held[group]
         self._count -= len(keys)
-        return [SegmentWindow(*key, self.partition, scope.windows.pop(key)) for key in sorted(keys)]
+        return [WindowRow(*key, self.partition, scope.windows.pop(key)) for key in sorted(keys)]
 
     def state(self) -> State:
         """Everything needed to continue, the scope that was silent longest first."""
@@ -307,18 +307,20 @@ class Aggregator:
         scopes: OrderedDict[Scope, _Open] = OrderedDict()
         newcomers: set[Key] = set()
         try:
-            within(values["scopes"], self._room.capacity, "scopes")
+            expect_at_most(values["scopes"], self._room.capacity, "scopes")
             for *place, closed_before, seen, mark, windows in values["scopes"]:
-                tenant, app = texts(place, 2)
-                found = {(start, Segment(*texts(segment))): window_of(w) for start, segment, _, w in windows}
+                tenant, app = expect_texts(place, 2)
+                found = {
+                    (start, Segment(*expect_texts(segment))): window_from_state(w) for start, segment, _, w in windows
+                }
                 newcomers |= {(start, Segment(*segment)) for start, segment, newcomer, _ in windows if newcomer}
-                time_ms(closed_before, seen, mark, *(start for start, _ in found))
+                expect_times_ms(closed_before, seen, mark, *(start for start, _ in found))
                 scopes[tenant, app] = _Open(closed_before, seen, mark, found)
-            within([w for scope in scopes.values() for w in scope.windows], self.windows_max, "windows")
+            expect_at_most([w for scope in scopes.values() for w in scope.windows], self.windows_max, "windows")
             late, overflow, idle_at, minute, new_scopes = values["marks"]
-            counts(late, overflow, minute, new_scopes)
-            ended = [(texts(place, 2), before) for *place, before in values["closed"]]
-            time_ms(idle_at, *(before for _, before in ended))
+            expect_counts(late, overflow, minute, new_scopes)
+            ended = [(expect_texts(place, 2), before) for *place, before in values["closed"]]
+            expect_times_ms(idle_at, *(before for _, before in ended))
             self._closed.restore(values["closed_tenants"], ((t, a) for (t, a), _ in ended), (b for _, b in ended))
             places = list(scopes)
             self._room.restore(values["room_tenants"], [places[k] for k in values["room"]], [True] * len(places))

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from streams.runtime.snapshot_codec import Snapshot, encode
 
 SIZE, KEPT = 1 << 10, 24
-SPACE = Space(SIZE, KEPT, np.array([-6.0]), np.array([6.0]), hashed=True)
-PLAIN = LearningConfig(events=512, labelled=256, tenants=4, requests_per_hour=0.0)
+SPACE = FeatureSpec(SIZE, KEPT, np.array([-6.0]), np.array([6.0]), hashed=True)
+PLAIN = LearningConfig(label_window_events=512, labels_kept=256, tenants=4, requests_per_hour=0.0)
 
 
 def learner(config: LearningConfig = PLAIN) -> Learner:
@@ -39,8 +39,8 @@ def show(target: Learner, n: int, *, topic: int = 0, base: float = -1.0, tenant:
     margins = np.array([base])
     row = words(n, topic)
     target.apply(row[None], [tenant], margins)
-    said = Scored([0], row[None], np.array([base]), margins, [bool(margins[0] > 0)])
-    target.scored(Chunk([call(n, tenant, **more)]), said)
+    said = ScoredEvents([0], row[None], np.array([base]), margins, [bool(margins[0] > 0)])
+    target.observe(Chunk([call(n, tenant, **more)]), said)
     return float(margins[0])
 
 

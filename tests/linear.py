@@ -13,7 +13,7 @@ from agents.base import Agent, Chunk
 from agents.common.refusal import is_refusal
 from agents.hallucination.abstention import abstains
 from agents.injection import InjectionSignal
-from processing.pipeline import Pipeline, Record
+from processing.pipeline import PartitionPipeline, Record
 from schemas.event import Choice, Document, GuardVerdict, LLMEvent, Message, ToolCall
 from schemas.settings import Settings
 from streams.runtime.registry import build_agents, build_pipeline
@@ -74,13 +74,13 @@ def _of_agent(agent: Agent, said: InjectionSignal | None = None) -> Reader:
     def reader(text: str) -> Run:
         chunk = Chunk([everywhere(text)])
         _ = chunk.texts, chunk.refusals  # shared by all agents
-        chunk.said["injection"] = [said]
+        chunk.signals["injection"] = [said]
         return lambda: agent.score(chunk)
 
     return reader
 
 
-def _of_pipeline(pipeline: Pipeline) -> Reader:
+def _of_pipeline(pipeline: PartitionPipeline) -> Reader:
     def reader(text: str) -> Run:
         n = pipeline.offset + 1
         records = [Record(n, everywhere(text, n), b"{}")]
@@ -154,7 +154,7 @@ def shape_seconds(agents: Callable[[], Sequence[Agent]], n: int, rounds: int) ->
             _ = chunk.texts, chunk.refusals
             for agent in agents():
                 begin = time.thread_time()
-                chunk.said[agent.name] = agent.score(chunk).signals
+                chunk.signals[agent.name] = agent.score(chunk).signals
                 took = time.thread_time() - begin
                 found[name, agent.name] = min(found.get((name, agent.name), took), took)
     return found

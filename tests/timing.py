@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from agents.base import Chunk, Timing, milliseconds
-from agents.common.watermark import Watermarks, stamp
+from agents.base import Chunk, Timing, event_time_ms
+from agents.common.watermark import Watermarks, bounded_time
 from schemas.event import LLMEvent
 
 SKEW_MS = 300_000
@@ -24,10 +24,12 @@ class Timed:
     def chunk(self, events: Sequence[LLMEvent], broker: Sequence[int] | None = None) -> Chunk:
         """Return the next events as a chunk; ``broker``: the broker's time of each record in milliseconds."""
         stamps = [
-            stamp(milliseconds(event), at, SKEW_MS)
+            bounded_time(event_time_ms(event), at, SKEW_MS)
             for event, at in zip(events, broker or [0] * len(events), strict=True)
         ]
-        marks = [self.watermarks.advance((e.tenant, e.app), s.reach) for e, s in zip(events, stamps, strict=True)]
+        marks = [
+            self.watermarks.advance((e.tenant, e.app), s.watermark_ms) for e, s in zip(events, stamps, strict=True)
+        ]
         at, _, brokers = np.array(stamps, np.int64).T
         offsets = np.arange(self.offset, self.offset + len(events))
         self.offset += len(events)

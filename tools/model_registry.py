@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import BaseModel, ValidationError
 
-from agents.learning.output_rows import Learns
-from agents.learning.weight_versions import SHIPPED, Version, from_file, to_file
+from agents.learning.output_rows import TrainableAgent
+from agents.learning.weight_versions import SHIPPED, WeightVersion, from_file, to_file
 from schemas.errors import BrokerError, RecordError, SettingsError, StateError
 from schemas.feedback import Feedback
 from schemas.files import read_json
@@ -41,7 +41,7 @@ class Found:
     partition: int
     signal: Signal
     base: str
-    version: Version
+    version: WeightVersion
     current: bool
 
 
@@ -63,14 +63,14 @@ async def versions(settings: Settings, signal: Signal | None = None) -> list[Fou
             raise _away(settings.kafka, error) from error
         for agent in build_agents(settings):
             part = snapshot.parts.get(agent.name) if snapshot else None
-            if part is None or not isinstance(agent, Learns) or signal not in {None, agent.name}:
+            if part is None or not isinstance(agent, TrainableAgent) or signal not in {None, agent.name}:
                 continue
             try:
                 agent.restore(part)
             except StateError:
                 continue  # of another version of the code: the worker begins it anew, and so do we
             learner = agent.learner
-            now = learner.current()
+            now = learner.current_version()
             kept = [v for v in learner.versions if v.name != now.name]
             found += [Found(partition, learner.signal, learner.base, v, current=False) for v in kept]
             found.append(Found(partition, learner.signal, learner.base, now, current=True))
@@ -148,7 +148,7 @@ def read(path: Path, settings: Settings) -> WeightsFile:
         from_file(file)
     except StateError as error:
         raise SettingsError(f"{path}: {error}", code="malformed", path=path) from error
-    learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, Learns)]
+    learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, TrainableAgent)]
     ours = next(learner.base for learner in learners if learner.signal == file.signal)
     if file.base != ours:
         raise SettingsError(

@@ -11,7 +11,7 @@ from typing import IO
 
 import orjson
 
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.errors import RecordError, SettingsError
 from schemas.feedback import Feedback
 from schemas.learning import ModelCommand
@@ -202,7 +202,7 @@ class _Run:
         self._alerts = alerts
         self._letters = letters
         self.first_bad = ""
-        self._pipelines: dict[int, Pipeline] = {}
+        self._pipelines: dict[int, PartitionPipeline] = {}
         self._windows: dict[str, bytes] = {}
         self.scored_rows = self.alert_rows = self.labels = self.commands = 0
 
@@ -226,11 +226,11 @@ class _Run:
 
     @property
     def unknown(self) -> int:
-        return sum(pipeline.ignored for pipeline in self._pipelines.values())
+        return sum(pipeline.labels_ignored for pipeline in self._pipelines.values())
 
     @property
     def repeats(self) -> int:
-        return sum(pipeline.repeats.dropped for pipeline in self._pipelines.values())
+        return sum(pipeline.deduplicator.dropped for pipeline in self._pipelines.values())
 
     @property
     def late(self) -> int:

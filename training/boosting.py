@@ -29,7 +29,7 @@ MOST_LEAF = 3.0
 
 
 class Trees(NamedTuple):
-    """One of the two sets that `agents.injection.evidence.weigh` takes.
+    """One of the two sets that `agents.injection.evidence.sum_trees` takes.
 
     Attributes
     ----------

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.common.logistic import probability
+from agents.common.logistic import sigmoid
 from agents.hallucination.agent import HallucinationAgent, space_of
 from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
 from agents.hallucination.logistic_model import margins
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.learning import LearningConfig
-from agents.learning.deltas import Held, Moves
+from agents.learning.deltas import WeightDeltas, WeightedLabel
 from evaluation.adapters.hallucination import as_event, feature_rows
 from tools.evaluation import ranking_metrics
 from training.hallucination_edits import edited
@@ -45,60 +45,63 @@ HEAD = """# Model card: hallucination
 
 Written by `training/train_hallucination.py`; change it there.
 
-What it is: logistic regression with sign constraints over {features} lexical features of a response against its
-documents and tool answers (`agents/hallucination/features.py` names them), updated online from feedback. Base
+**Model.** Logistic regression with sign constraints over {features} lexical features of a response against its
+documents and tool results (`agents/hallucination/features.py` names them), updated online from feedback. The shipped
 weights are trained on `hallucination_train` (permissive licences) and on small edits of its supported answers
-(`training/hallucination_edits.py`); `hallucination_eval` is measured only.
+(`training/hallucination_edits.py`). `hallucination_eval` is used for measurement only.
 
-What it is for: seeing answers that bring in words, numbers, names, quotations or sources that the context lacks, and
-the share of them per application over time. It is not a fact checker. Numbers are compared by value (1,000 = 1k = one
-thousand; 5 km = 5000 m; 1.2 million for 1,234,567; 1930s for 1934; March for 03), opposites and denials against the
-best context sentence, the order of words by their longest common subsequence. A false statement made of the context's
-own words is still mostly missed (bump and covidfact below are little better than chance, ab_expertqa, climate_fever
-and fool_me_twice not much better), and a free paraphrase is taken for unsupported. Use the flag to rank and to watch
-rates.
+**Purpose.** Detect answers with words, numbers, names, quotations or sources that the context lacks, and track their
+share per application over time. It is not a fact checker. Numbers are compared by value (1,000 = 1k = one thousand;
+5 km = 5000 m; 1.2 million for 1,234,567; 1930s for 1934; March for 03), opposites and denials against the best context
+sentence, word order by the longest common subsequence. Most false statements made of the context's own words are missed
+(bump and covidfact below are little better than chance, ab_expertqa, climate_fever and fool_me_twice not much better),
+and a free paraphrase is scored as unsupported. Use the flag to rank events and to track rates.
 
-Targets: a mean AUC of .78 over unseen sources, none under .60. Reached: {reached:.3f}; under .60: {under}.
+**Targets.** Mean AUC of .78 over unseen sources, no source under .60. Reached: {reached:.3f}; under .60: {under}.
 
-Threshold: {threshold}, the lowest with at most {limit:.0%} false positives on sources unseen in training, averaged
-over sources. An application whose own scores pass it more often than in {share:.0%} of events gets a higher one, by at
-most {rise} in log odds (`agents/hallucination/thresholds.py`); what that does is measured below. The score is a
-probability where supported and unsupported answers are equally frequent; elsewhere it ranks.
+**Threshold.** {threshold}: the lowest with at most {limit:.0%} false positives on sources unseen in training, averaged
+over sources. An application whose scores exceed it in more than {share:.0%} of events gets a higher threshold, raised
+by at most {rise} in log odds (`agents/hallucination/thresholds.py`); its effect is measured below. The score is a
+probability where supported and unsupported answers are equally frequent; elsewhere it is a ranking.
 
-Beside the score a signal tells the disagreement between the choices of a call, or with the answer to the same question
-and context before, and the log-probability of the tokens. No labelled set has these: their weights ship as 0 and
-labels of the stream can only raise them. No training row has a URL, e-mail address or citation mark without support;
-one is given the weight of an unsupported name (by hand).
+**Uncertainty.** The signal also reports the disagreement between the choices of a call, or with the previous answer to
+the same question and context, and the log-probability of the tokens. No labelled set has these features: their weights
+ship as 0, and labels of the stream can only raise them. No training row has an unsupported URL, e-mail address or
+citation mark; these have the weight of an unsupported name (set by hand).
 
-An answer of up to 400 characters that only says that it has none, or where to ask ("The passages do not say. Please
-ask our staff."), makes no claim: it has no score, with the reason `abstention` (`agents/hallucination/abstention.py`,
-which has its forms: English ones, and a few refusals in nine other languages; what fits none is judged). Before, all
-of them were flagged at .735, and a service that refuses as it should raised hallucination-burst. No set here has such
-answers; of its 24,244 answers of other kinds one is taken for one.
+**Abstention.** An answer of up to 400 characters that only states that it has no answer, or where to ask
+("The passages do not say. Please ask our staff."), makes no claim. It has no score, with the reason `abstention`
+(`agents/hallucination/abstention.py` lists the forms: English, and a few refusals in nine other languages; other forms
+are scored). Before, all of them were flagged at .735, and a service that abstains correctly raised hallucination-burst.
+No set here has such answers; of its 24,244 other answers one is classified as an abstention.
 
-Cost: {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared
+**Cost.** {micros} us per event of 0.8 kB response and 1.2 kB context (`score`, chunks of 256, one core of a shared
 2-core machine, best of five).
 
-## What was tried and left out
+## Experiments that were not kept
 
-On leave-source-out over `hallucination_train` unless said otherwise, with a prototype of the same features:
+Leave-source-out over `hallucination_train` unless stated otherwise, with a prototype of the same features:
 
-- Word vectors (the input embeddings of all-MiniLM-L6-v2, 128 dimensions) so that a synonym supports, and inverse
-  document frequency so that a rare word weighs more, in coverage and in the alignment: with these and all other
-  candidates mean AUC .739, with the 12 features of before .743.
-- Piecewise-linear monotone transforms, 3 to 4 pieces a feature: .742 where one piece has .745 (edits added), .733 where
-  one piece has .739 (all candidates).
-- A number that stands beside other words in the context, how far apart in the context the neighbours of the answer
-  stand, a word between two that match, hedges: among the candidates of the first line, which were worse together.
+- Word vectors (the input embeddings of all-MiniLM-L6-v2, 128 dimensions), so that a synonym supports, and inverse
+  document frequency, so that a rare word weighs more, in coverage and in the alignment: with these and all other
+  candidates mean AUC .739, with the previous 12 features .743.
+- Piecewise-linear monotone transforms with 3 to 4 pieces per feature: .742, where one piece has .745 (edits added);
+  .733, where one piece has .739 (all candidates).
+- A number next to other words in the context, the distance in the context between neighbours of the answer, a word
+  between two matching words, hedges: among the candidates of the first item, which were worse together.
 - Character n-grams, a feature before: weight 0 once the edits are trained on, and 14 of 83 us.
-- What the features could do at best: models fitted inside each of the 16 sources by cross-validation (logistic
-  regression over all candidates) have AUC .57 on bump, .61 on covidfact, .62 on ab_expertqa, .65 on fool_me_twice, .68
-  on climate_fever. To pass these it takes a model that reads meaning, not a faster one (see the optional reviewers).
+- Upper bound of the features: models fitted inside each of the 16 sources by cross-validation (logistic regression over
+  all candidates) have AUC .57 on bump, .61 on covidfact, .62 on ab_expertqa, .65 on fool_me_twice, .68 on
+  climate_fever. Exceeding these needs a model that reads meaning, not a faster one (see [reviewers](../reviewers.md)).
 
-Left out: response length (it solves halueval_qa, AUC .96, and nothing in production), opposites and absolutes in other
-languages than English (denials: English and Korean), bare DOIs, dates written 12.10.2020, translation (context and
-response in different languages are compared only by names and numbers, and will be flagged). A context over 64 KiB is
-sampled, so what it supports may be missed and be flagged.
+## Limits
+
+- Response length is not a feature (it solves halueval_qa, AUC .96, and nothing in production).
+- Opposites and absolutes are recognised in English only (denials: English and Korean).
+- Bare DOIs and dates written 12.10.2020 are not recognised.
+- No translation: if context and response are in different languages, only names and numbers are compared, and the
+  response will be flagged.
+- A context over 64 KiB is sampled, so support may be missed and the response flagged.
 
 "AUC of word overlap" is the trivial baseline: one minus the share of response words that the context has.
 """
@@ -189,7 +192,7 @@ def balance(data: Labelled) -> NDArray[np.float64]:
 def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     odds = np.empty(len(x))
     margins(weights, x, odds)
-    return np.array([probability(v) for v in odds.tolist()])
+    return np.array([sigmoid(v) for v in odds.tolist()])
 
 
 def auc(y: NDArray[np.int64], score: NDArray[np.float64]) -> float:
@@ -250,9 +253,9 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         if len(order) < 2 * LABELS:
             continue
-        moves = Moves(space_of(weights), c.shared, c.own, c.labelled, c.tenants, c.noise)
+        moves = WeightDeltas(space_of(weights), c.shared_weight, c.tenant_weight, c.labels_kept, c.tenants, c.noise)
         for i in order[:LABELS]:
-            moves.add(data.x[i], float(base[i]), Held("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
+            moves.add(data.x[i], float(base[i]), WeightedLabel("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
         rest = order[LABELS:]
         before, after = base[rest], base[rest].copy()
         moves.apply(data.x[rest], np.full(len(rest), moves.slot("")), after)
@@ -262,7 +265,7 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
 
 def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
     """Recall and false positives in the second half of each source, at the shipped and at its own threshold."""
-    lines = ["| source | recall | false positives | recall, own threshold | false positives, own threshold |"]
+    lines = ["| source | recall | false positives | recall, adapted | false positives, adapted |"]
     lines.append("|---|---|---|---|---|")
     for source in np.unique(data.source):
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
@@ -327,7 +330,7 @@ def main() -> None:
     parts = {
         "Sources never used (hallucination_eval)": table(other, predict(weights, other.x), threshold),
         "Leave-source-out on hallucination_train": table(data, unseen, threshold),
-        "A threshold of its own (hallucination_eval, second half of each source)": adapted(
+        "Application thresholds (hallucination_eval, second half of each source)": adapted(
             other, predict(weights, other.x), threshold
         ),
         f"After {LABELS} labels fed back (hallucination_eval, AUC on the rest)": feedback_table(other, weights),

@@ -36,26 +36,26 @@ from numpy.typing import NDArray
 from agents.base import Chunk, Role
 from agents.common.hashing import FOLD, KIND, SIZE, fold, hash_features, kinds_of
 from agents.injection.agent import InjectionAgent
-from agents.injection.concepts import CONCEPT_SIZE, PER_CONCEPT, concept_features, lexicon, tag
-from agents.injection.deobfuscation import decoded
+from agents.injection.concepts import CONCEPT_SIZE, FEATURES_PER_CONCEPT, concept_features, lexicon, tag_concepts
+from agents.injection.deobfuscation import decode_obfuscation
 from agents.injection.evidence import (
-    CONCEPTS_HERE,
-    CONCEPTS_SUM,
-    CONCEPTS_TOP,
-    EVIDENCE,
-    STYLE,
+    EVIDENCE_SIZE,
+    MAX_CONCEPTS,
+    MAX_WORDS,
+    MEAN_CONCEPTS,
+    MEAN_WORDS,
+    STYLE_COLUMNS,
     USER,
-    WORDS_HERE,
-    WORDS_SUM,
-    WORDS_TOP,
+    WORST_CONCEPTS,
+    WORST_WORDS,
     add_windows,
-    empty,
     finish,
-    weigh,
+    reset,
+    sum_trees,
 )
-from agents.injection.obfuscation_prefilter import suspects
-from agents.injection.weights import GROUPS, HALF_WINDOW, SCRIPTS, Shipped
-from agents.injection.window_scan import PRIOR_CONCEPTS, margins, worst_of
+from agents.injection.obfuscation_prefilter import find_hints
+from agents.injection.weights import HALF_WINDOW_CHARS, SCRIPTS, THRESHOLD_ROW, InjectionWeights
+from agents.injection.window_scan import PRIOR_CONCEPTS, compute_margins, worst_by_event
 from evaluation.adapters.injection import as_event
 from training.boosting import Trees, boost
 from training.hard_cases import cases
@@ -81,7 +81,7 @@ FALSE_POSITIVES = (0.012, 0.015, 0.003)
 every call, so it may be wrong less often."""
 PARTS = 4
 """Shares of the families that thresholds are crossed over."""
-RISING = np.isin(np.arange(EVIDENCE), (WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP))
+RISING = np.isin(np.arange(EVIDENCE_SIZE), (WORST_WORDS, WORST_CONCEPTS, MAX_WORDS, MAX_CONCEPTS))
 LEAST_ROWS = 20
 """Harmless rows of a source in a script that are enough to tell its level."""
 TAIL = 0.03
@@ -133,7 +133,7 @@ class Texts:
 def unmasked(text: str) -> tuple[str, int]:
     """Return what a disguise hides, and 1; the text itself and 0 where there is none."""
     raw = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    found = decoded(text, int(suspects(raw, 0, len(raw))))
+    found = decode_obfuscation(text, int(find_hints(raw, 0, len(raw))))
     return (" ".join(plain for _, plain in found), 1) if found else (text, 0)
 
 
@@ -148,7 +148,7 @@ def hashed(rows: Sequence[Row]) -> Texts:
         plain, other[r, 3] = unmasked(row["text"])
         raw = np.frombuffer(plain.encode("utf-8", "replace"), np.uint8)
         text, where = np.empty(len(raw) + 1, np.int32), np.empty(len(raw) + 1, np.int64)
-        block = HALF_WINDOW[Role[row["role"].upper()]]
+        block = HALF_WINDOW_CHARS[Role[row["role"].upper()]]
         n, other[r, 2] = fold(raw, 0, len(raw), FOLD, block, text, where)
         kind = np.empty(n + 1, np.uint8)
         other[r, 0] = kinds_of(text, n, KIND, kind, scripts[r])
@@ -157,8 +157,8 @@ def hashed(rows: Sequence[Row]) -> Texts:
         blocks = hash_features(text, kind, n, block, g, g_ends, w, w_ends)
         other[r, 1] = w_ends[blocks - 1]
         concept, at, place = (np.empty(n + 1, np.int32) for _ in range(3))
-        m = tag(text, kind, n, *lexicon(), concept, at, place)
-        c, c_ends = np.empty(PER_CONCEPT * (m + 1), np.int32), np.empty(blocks, np.int64)
+        m = tag_concepts(text, kind, n, *lexicon(), concept, at, place)
+        c, c_ends = np.empty(FEATURES_PER_CONCEPT * (m + 1), np.int32), np.empty(blocks, np.int64)
         concept_features(concept, at, place, m, block, blocks, c, c_ends)
         i = j = 0
         for b in range(blocks):
@@ -228,7 +228,7 @@ def gather(rows, by_words, by_concepts, cell_ends, role, scripts, other, evidenc
     """Write the evidence of each row from the odds of its windows."""
     for r in range(len(rows) - 1):
         first, last = rows[r], rows[r + 1]
-        empty(evidence[r])
+        reset(evidence[r])
         b = add_windows(by_words, by_concepts, first, max(first + 1, last - 1), evidence[r])
         named = cell_ends[min(b + 2, last)] - cell_ends[b]
         finish(evidence[r], named, scripts[r], other[r, 0], other[r, 1], other[r, 2], role[r], other[r, 3])
@@ -385,7 +385,7 @@ def levels(
     The tail is taken for exponential: the highest of a few hundred rows say too little of one in several hundred.
     """
     script = texts.scripts[:, 1:].argmax(1)
-    group = np.array([GROUPS[Role(r)] for r in texts.role])
+    group = np.array([THRESHOLD_ROW[Role(r)] for r in texts.role])
     cells: list[tuple[int, int, str]] = []
     level: list[float] = []
     for g, s in np.ndindex(3, len(SCRIPTS)):
@@ -403,7 +403,7 @@ def grown(
 ) -> Trees:
     """Return the two sets of trees: for prompts of users, and for all else."""
     sets = []
-    for users, columns in ((True, STYLE), (False, range(EVIDENCE))):
+    for users, columns in ((True, STYLE_COLUMNS), (False, range(EVIDENCE_SIZE))):
         mine = chosen & ((x[:, USER] > 0) == users)
         even = weight[mine] * mine.sum() / weight[mine].sum()
         sets.append(boost(x[mine], texts.label[mine], even, start[mine], RISING, columns))
@@ -427,7 +427,7 @@ def sums(evidence, features, cuts, values, chosen, out):
     """Write what trees say of the chosen rows."""
     for r in range(len(evidence)):
         if chosen[r]:
-            out[r] = weigh(evidence[r], features, cuts, values)
+            out[r] = sum_trees(evidence[r], features, cuts, values)
 
 
 @dataclass(frozen=True)
@@ -440,20 +440,20 @@ class Model:
         What the agent takes.
     """
 
-    base: Shipped
+    base: InjectionWeights
 
     def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Return float64[n, 2]: how far each row is over its threshold in log odds (>= 0 is flagged), and its log odds.
 
         Rows have ``text`` and ``role``; they are scored by the agent's own path.
         """
-        agent = InjectionAgent(base=self.base)
+        agent = InjectionAgent(weights=self.base)
         out = np.full((len(rows), 2), -30.0)
         for k in range(0, len(rows), 256):
             chunk = Chunk([as_event(row) for row in rows[k : k + 256]])
-            found = agent.look(chunk.texts).found
+            found = agent.score_texts(chunk.texts).scores
             best = np.empty(len(chunk), np.int64)
-            worst_of(found.event, found.margin, best)
+            worst_by_event(found.event, found.margin, best)
             there = np.flatnonzero(best >= 0)
             out[k + there, 0], out[k + there, 1] = found.margin[best[there]], found.odds[best[there]]
         return out
@@ -471,33 +471,33 @@ def fit(rows: Sequence[Row], seed: int = 0) -> Model:
     weight = weights_of(texts, np.flatnonzero(judged))
     unseen = np.where(np.repeat(around, np.diff(texts.rows)), by_own.unseen, by_concepts.unseen)
     x = evidence_of(texts, by_words.unseen, unseen)
-    slope, bias = scaled(x[judged, WORDS_HERE] + x[judged, CONCEPTS_HERE], texts.label[judged], weight[judged])
-    x[:, [WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP, WORDS_SUM, CONCEPTS_SUM]] *= slope
-    start = x[:, WORDS_HERE] + x[:, CONCEPTS_HERE] + bias
+    slope, bias = scaled(x[judged, WORST_WORDS] + x[judged, WORST_CONCEPTS], texts.label[judged], weight[judged])
+    x[:, [WORST_WORDS, WORST_CONCEPTS, MAX_WORDS, MAX_CONCEPTS, MEAN_WORDS, MEAN_CONCEPTS]] *= slope
+    start = x[:, WORST_WORDS] + x[:, WORST_CONCEPTS] + bias
     trees = grown(texts, x, weight, start, judged)
     odds = start + unseen_trees(texts, x, weight, start, seed)
     counted = judged & (np.arange(len(texts)) < len(own))
     thresholds = thresholds_of(texts, odds, counted)
     table = slope * np.concatenate([by_words.table, by_concepts.table, by_own.table])
     unit = float(np.abs(table).max() / 32_000)
-    base = Shipped(np.round(table / unit).astype(np.int16), unit, bias, 1.0, thresholds, *trees)
+    base = InjectionWeights(np.round(table / unit).astype(np.int16), unit, bias, 1.0, thresholds, *trees)
     return Model(replace(base, gain=gain_of(texts, x, base, odds, counted & (texts.label == 0))))
 
 
 def evidence_of(texts: Texts, by_words: NDArray[np.float64], by_concepts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return float64[n, EVIDENCE] from the odds of the windows that begin at each block."""
-    x = np.empty((len(texts), EVIDENCE))
+    """Return float64[n, EVIDENCE_SIZE] from the odds of the windows that begin at each block."""
+    x = np.empty((len(texts), EVIDENCE_SIZE))
     gather(texts.rows, by_words, by_concepts, texts.concepts.ends, texts.role, texts.scripts, texts.other, x)
     return x
 
 
 def gain_of(
-    texts: Texts, x: NDArray[np.float64], base: Shipped, odds: NDArray[np.float64], harmless: NDArray[np.bool_]
+    texts: Texts, x: NDArray[np.float64], base: InjectionWeights, odds: NDArray[np.float64], harmless: NDArray[np.bool_]
 ) -> float:
     """Return the gain that gives the harmless row in a thousand a score of .97, at most 1: scores must still rank."""
     raw, level = np.empty(len(texts)), np.empty(len(texts))
-    groups = np.array([GROUPS[Role(r)] for r in texts.role])
-    margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
+    groups = np.array([THRESHOLD_ROW[Role(r)] for r in texts.role])
+    compute_margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
     high = float(np.quantile((level + odds - raw)[harmless], 0.999))
     return math.log(0.97 / 0.03) / max(math.log(0.97 / 0.03), high)
 

@@ -1,4 +1,4 @@
-"""Do many users send one attack: near-duplicate clusters of suspicious prompts over users, in a window of time."""
+"""Campaign detection: clusters of near-identical suspicious prompts from many users within a time window."""
 
 from agents.campaign.agent import CampaignAgent
 from agents.campaign.config import CampaignConfig

@@ -1,4 +1,7 @@
-"""One cluster: who joined it and how their prompts attack. No text is kept: an alert goes to many, texts to few."""
+"""Cluster of near-identical prompts: its sources and its attack families.
+
+A cluster keeps no text, because an alert goes to more people than may read the prompts.
+"""
 
 from __future__ import annotations
 
@@ -6,61 +9,61 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from agents.common.state_validation import counts, texts, time_ms, within
+from agents.common.state_validation import expect_at_most, expect_counts, expect_texts, expect_times_ms
 from agents.common.tenant_map import OTHER
 
-USERS_MAX = 256
-"""Users told apart in one cluster; of more, the one who wrote longest ago is forgotten, and new if they come again."""
-APPS_MAX = 16
-EXAMPLES_MAX = 10
-FAMILIES_MAX = 16
+MAX_SOURCES = 256
+"""Sources kept per cluster. Beyond that the source idle for longest is dropped, and counts as new if it returns."""
+MAX_APPS = 16
+MAX_EXAMPLES = 10
+MAX_FAMILIES = 16
 
 
 @dataclass(slots=True)
-class Visit:
-    """What one user sent to a cluster.
+class Source:
+    """Prompts that one user, or one passage, brought into a cluster.
 
     Attributes
     ----------
     first_ms, last_ms
         Event times of the first and the last prompt.
-    last
-        Digest of the last prompt: the same again is a retry, or history that was sent along.
+    last_digest
+        Digest of the last prompt. An equal prompt is a retry, or history sent along with a later call.
     members, flagged
-        Prompts, and those of them that are flagged.
+        Number of prompts, and of flagged prompts.
     """
 
     first_ms: int
     last_ms: int
-    last: int
+    last_digest: int
     members: int = 0
     flagged: int = 0
 
 
 @dataclass(slots=True)
 class Cluster:
-    """Prompts of one wording.
+    """Near-identical prompts of one tenant.
 
     Attributes
     ----------
     name
-        Digest of tenant and wording.
+        Digest of the tenant and the signature.
     tenant, app
-        Whose it is; where it began.
+        Tenant, and app of the first prompt.
     first_ms, last_ms, first_offset
-        Event times of the first and the last member; offset of the first.
+        Event times of the first and the last prompt; offset of the first prompt.
     members, flagged, users
-        Of the campaign since it began; of a cluster that is none yet, within the window.
+        Numbers of prompts, flagged prompts and sources: since the start of a campaign, else within the window.
     is_campaign
-        Whether it was told.
+        True once the cluster was reported as a campaign.
     apps
-        Members by app; at most `APPS_MAX` entries, of which `OTHER` counts the apps beyond.
+        Number of prompts per app; at most `MAX_APPS` entries, in which `OTHER` counts all further apps.
     families
-        Flagged members by tactic, as the injection agent names it; at most `FAMILIES_MAX`.
+        Number of flagged prompts per attack family of the injection agent; at most `MAX_FAMILIES` entries.
     examples
-        Event ids of the first members.
-    visits
-        By digest of the user; the one who wrote longest ago first.
+        Event ids of the first prompts.
+    sources
+        Sources by digest, the source idle for longest first.
     """
 
     name: str
@@ -76,85 +79,87 @@ class Cluster:
     apps: dict[str, int] = field(default_factory=dict)
     families: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
-    visits: dict[int, Visit] = field(default_factory=dict)
+    sources: dict[int, Source] = field(default_factory=dict)
 
-    def join(self, prompt: Prompt) -> bool:
-        """Count a prompt; False where its user sent the very same the last time."""
-        visit = self.visits.pop(prompt.user, None)
-        known = visit is not None
-        if visit is None:
-            if len(self.visits) >= USERS_MAX:
-                del self.visits[next(iter(self.visits))]
-            visit = Visit(prompt.at, prompt.at, prompt.digest)
-        self.visits[prompt.user] = visit
-        self.last_ms = max(self.last_ms, prompt.at)
-        visit.last_ms = max(visit.last_ms, prompt.at)
-        if known and visit.last == prompt.digest:
+    def add(self, prompt: SuspiciousPrompt) -> bool:
+        """Count a prompt; return False for a repetition of the last prompt of its source."""
+        source = self.sources.pop(prompt.source, None)
+        is_known = source is not None
+        if source is None:
+            if len(self.sources) >= MAX_SOURCES:
+                del self.sources[next(iter(self.sources))]
+            source = Source(prompt.time_ms, prompt.time_ms, prompt.digest)
+        self.sources[prompt.source] = source
+        self.last_ms = max(self.last_ms, prompt.time_ms)
+        source.last_ms = max(source.last_ms, prompt.time_ms)
+        if is_known and source.last_digest == prompt.digest:
             return False
-        visit.last = prompt.digest
-        visit.members += 1
-        visit.flagged += prompt.flag
+        source.last_digest = prompt.digest
+        source.members += 1
+        source.flagged += prompt.flag
         self.members += 1
         self.flagged += prompt.flag
-        self.users += not known
-        self._note(prompt)
+        self.users += not is_known
+        self._count_app_and_family(prompt)
         return True
 
-    def _note(self, prompt: Prompt) -> None:
+    def _count_app_and_family(self, prompt: SuspiciousPrompt) -> None:
         app, family = prompt.app, prompt.family
-        name = app if app in self.apps or len(self.apps) < APPS_MAX - 1 else OTHER
+        name = app if app in self.apps or len(self.apps) < MAX_APPS - 1 else OTHER
         self.apps[name] = self.apps.get(name, 0) + 1
-        if len(self.examples) < EXAMPLES_MAX:
+        if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(prompt.event_id)
-        if family and (family in self.families or len(self.families) < FAMILIES_MAX):
+        if family and (family in self.families or len(self.families) < MAX_FAMILIES):
             self.families[family] = self.families.get(family, 0) + 1
 
-    def forget_before(self, edge: int) -> None:
-        """Leave out users who wrote nothing since; of a campaign, which was told, nobody."""
-        if self.is_campaign or all(visit.last_ms > edge for visit in self.visits.values()):
+    def expire_sources(self, cutoff_ms: int) -> None:
+        """Drop sources without a prompt after the cutoff. A reported campaign keeps all of its sources."""
+        if self.is_campaign or all(source.last_ms > cutoff_ms for source in self.sources.values()):
             return
-        self.visits = {user: visit for user, visit in self.visits.items() if visit.last_ms > edge}
-        self.members = sum(visit.members for visit in self.visits.values())
-        self.flagged = sum(visit.flagged for visit in self.visits.values())
-        self.users = len(self.visits)
-        self.first_ms = min((visit.first_ms for visit in self.visits.values()), default=self.last_ms)
+        self.sources = {digest: source for digest, source in self.sources.items() if source.last_ms > cutoff_ms}
+        self.members = sum(source.members for source in self.sources.values())
+        self.flagged = sum(source.flagged for source in self.sources.values())
+        self.users = len(self.sources)
+        self.first_ms = min((source.first_ms for source in self.sources.values()), default=self.last_ms)
 
     @property
     def family(self) -> str:
-        """The tactic of most flagged members, the first in the alphabet of several; empty where none is known."""
+        """Attack family of most flagged prompts, the first in the alphabet of a tie; empty if none is known."""
         return min(self.families, key=lambda name: (-self.families[name], name), default="")
 
     def as_row(self) -> dict[str, Any]:
-        """Return all of it as JSON-able values, copied."""
-        visits = [[user, *(getattr(visit, name) for name in _VISIT)] for user, visit in self.visits.items()]
+        """Return a copy of the cluster as JSON-able values."""
+        sources = [[digest, *(getattr(source, name) for name in _SOURCE)] for digest, source in self.sources.items()]
         return {name: getattr(self, name) for name in _PLAIN} | {
             "apps": dict(self.apps),
             "families": dict(self.families),
             "examples": list(self.examples),
-            "visits": visits,
+            "sources": sources,
         }
 
 
-_VISIT = tuple(f.name for f in fields(Visit))
+_SOURCE = tuple(f.name for f in fields(Source))
 _ALL = frozenset(f.name for f in fields(Cluster))
-_PLAIN = tuple(f.name for f in fields(Cluster) if f.name not in {"apps", "families", "examples", "visits"})
+_PLAIN = tuple(f.name for f in fields(Cluster) if f.name not in {"apps", "families", "examples", "sources"})
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """A suspicious prompt.
+class SuspiciousPrompt:
+    """A suspicious prompt, or a passage with an attack in it.
 
     Attributes
     ----------
-    user, digest
-        64 bits that stand for the user and for what of the text was signed.
-    at
-        Event time in milliseconds.
+    source
+        64-bit digest of the user, or of the passage.
+    digest
+        64-bit digest of the signed text.
+    time_ms
+        Event time in event_time_ms.
     """
 
-    user: int
+    source: int
     digest: int
-    at: int
+    time_ms: int
     flag: bool
     app: str
     event_id: str
@@ -162,28 +167,43 @@ class Prompt:
 
 
 def from_row(row: Mapping[str, Any]) -> Cluster:
-    """Return the cluster of a row of `Cluster.as_row`; raises KeyError, TypeError or ValueError if it is none."""
+    """Return the cluster of a row that `Cluster.as_row` made.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the row is no cluster.
+    """
     if row.keys() != _ALL:
-        raise ValueError(f"a cluster of {sorted(map(str, row))[:20]}")
+        raise ValueError(f"cluster: fields {sorted(map(str, row))[:20]}, expected {sorted(_ALL)}")
     plain = {name: row[name] for name in _PLAIN}
-    texts([*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]])
-    time_ms(plain["first_ms"], plain["last_ms"])
-    counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
-    counts(*row["families"].values())
-    for name, most in (
-        ("apps", APPS_MAX),
-        ("examples", EXAMPLES_MAX),
-        ("visits", USERS_MAX),
-        ("families", FAMILIES_MAX),
+    expect_texts(
+        [*(plain[name] for name in ("name", "tenant", "app")), *row["apps"], *row["families"], *row["examples"]]
+    )
+    expect_times_ms(plain["first_ms"], plain["last_ms"])
+    expect_counts(*(plain[name] for name in ("first_offset", "members", "flagged", "users")), *row["apps"].values())
+    expect_counts(*row["families"].values())
+    for name, limit in (
+        ("apps", MAX_APPS),
+        ("examples", MAX_EXAMPLES),
+        ("sources", MAX_SOURCES),
+        ("families", MAX_FAMILIES),
     ):
-        within(row[name], most, name)
-    visits: dict[int, Visit] = {}
-    for user, *numbers in row["visits"]:
-        visit = visits[int(user)] = Visit(*map(int, numbers))
-        time_ms(visit.first_ms, visit.last_ms)
-        counts(visit.members, visit.flagged)
+        expect_at_most(row[name], limit, name)
+    sources: dict[int, Source] = {}
+    for digest, *numbers in row["sources"]:
+        source = sources[int(digest)] = Source(*map(int, numbers))
+        expect_times_ms(source.first_ms, source.last_ms)
+        expect_counts(source.members, source.flagged)
     if type(plain["is_campaign"]) is not bool or (plain["is_campaign"] and not plain["members"]):
-        raise ValueError("a campaign without members")
+        raise ValueError(
+            f"cluster: is_campaign={plain['is_campaign']!r} with {plain['members']} members, expected a boolean, false"
+            " for a cluster without members"
+        )
     return Cluster(
-        **plain, apps=dict(row["apps"]), families=dict(row["families"]), examples=list(row["examples"]), visits=visits
+        **plain,
+        apps=dict(row["apps"]),
+        families=dict(row["families"]),
+        examples=list(row["examples"]),
+        sources=sources,
     )

@@ -1,4 +1,4 @@
-"""What makes a campaign."""
+"""Settings of the campaign agent."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ class CampaignConfig:
     Attributes
     ----------
     window_ms
-        Event time within which the users must come; a cluster that nobody joins for as long is over.
+        Window of event time in which the users must appear, in event_time_ms. A cluster ends after a window without a
+        new prompt.
     min_users
-        Users, or different passages, in the window from which a cluster is a campaign.
+        Minimum number of users, or of different passages, in the window that makes a cluster a campaign.
     min_score
-        Injection score from which a prompt is looked at; below .5 it is near the threshold, not flagged.
+        Minimum injection score of a suspicious prompt. Below 0.5 the prompt is near the threshold and not flagged.
     flagged_share
-        Share of a cluster's members that must be flagged: what many people ask and is only near the threshold is no
-        attack.
+        Minimum share of flagged prompts in a campaign. A question that many users ask and that only comes near the
+        threshold is no attack.
     similarity
-        Jaccard similarity from which two prompts are one wording.
+        Minimum Jaccard similarity of two near-identical prompts.
     max_clusters
-        Clusters kept, with a fair share for each tenant; those joined longest ago are forgotten, and counted, when
-        there are more.
+        Maximum number of clusters, with a fair share for each tenant. The least recently joined clusters are evicted,
+        and counted.
     """
 
     window_ms: int = 3_600_000

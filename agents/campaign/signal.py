@@ -1,4 +1,4 @@
-"""What the agent says of one event."""
+"""Signal of the campaign agent for one event."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CampaignSignal:
-    """The cluster that a suspicious prompt belongs to; prompts that are not suspicious have no signal.
+    """The cluster of a suspicious prompt. Other prompts have no signal.
 
     Attributes
     ----------
     cluster
-        Its name: the same in every replay, and for the same wording in every partition.
+        Name of the cluster. The name is the same in every replay, and the same in every partition for the same text.
     members
-        Different suspicious prompts in it so far, this one included.
+        Number of different suspicious prompts in the cluster so far, including this prompt.
     users
-        Users, or passages, that they came from; at most `agents.campaign.cluster.USERS_MAX` are told apart.
+        Number of users, or passages, that sent them. A cluster keeps at most `agents.campaign.cluster.MAX_SOURCES`
+        apart.
     flag
-        Whether the cluster is a campaign by now.
+        True if the cluster is a campaign by now.
     """
 
     cluster: str

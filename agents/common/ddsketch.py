@@ -1,4 +1,4 @@
-"""Logarithmic histograms: quantiles within 2 % of the value, and merging is addition.
+"""Logarithmic histograms (DDSketch): quantiles within 2 % of the value; histograms merge by addition.
 
 References
 ----------
@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 ALPHA = 0.02
 GAMMA = (1 + ALPHA) / (1 - ALPHA)
 _PER_LOG = 1 / math.log(GAMMA)
-_UNCOUNTED = 64
+_PENDING_MAX = 64
 
 
 def bucket(value: float) -> int:
-    """Return the bucket of a value: ``k`` holds (GAMMA**(k-1), GAMMA**k]; 0 holds all that is at most 1.
+    """Return the bucket of a value: bucket ``k`` holds (GAMMA**(k-1), GAMMA**k], bucket 0 holds all values up to 1.
 
     Examples
     --------
@@ -28,13 +28,13 @@ def bucket(value: float) -> int:
     return 0 if value <= 1.0 else math.ceil(math.log(value) * _PER_LOG)
 
 
-def value_of(k: int) -> float:
-    """Return the value that stands for a bucket: at most 2 % from any value in it."""
+def bucket_value(k: int) -> float:
+    """Return the representative value of a bucket: within 2 % of every value in the bucket."""
     return 2 * GAMMA**k / (GAMMA + 1)
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float:
-    """Return a quantile, NaN of nothing.
+    """Return a quantile of a histogram, NaN for an empty one.
 
     Examples
     --------
@@ -49,51 +49,51 @@ def quantile(counts: Mapping[int, int], q: float) -> float:
     for k in sorted(counts):
         below += counts[k]
         if below > rank:
-            return value_of(k)
-    return value_of(max(counts))
+            return bucket_value(k)
+    return bucket_value(max(counts))
 
 
-class Tally:
-    """Counts of small whole numbers, in a few bytes each while there are few.
+class CompactCounter:
+    """Counter of small integers that takes a few bytes per entry while it has few entries.
 
-    What is new is kept as it came and counted when 64 have come: a dictionary of an almost empty window would take half
-    a kilobyte, and there are several windows for each of 10,000 segments.
+    New integers are appended to an array and counted into a dictionary once 64 have accumulated. A dictionary takes
+    half a kilobyte even for an almost empty window, and each of 10,000 segments has several windows.
 
     Parameters
     ----------
     counts
-        To begin with; copied.
+        Initial counts; copied.
 
     Examples
     --------
-    >>> tally = Tally({7: 2})
-    >>> tally.add(7); tally.add(3)
-    >>> tally.counts()
+    >>> counter = CompactCounter({7: 2})
+    >>> counter.add(7); counter.add(3)
+    >>> counter.counts()
     {3: 1, 7: 3}
     """
 
-    __slots__ = ("_counted", "_new")
+    __slots__ = ("_counted", "_pending")
 
     def __init__(self, counts: Mapping[int, int] | None = None) -> None:
         self._counted: dict[int, int] | None = dict(counts) if counts else None
-        self._new = array("I")
+        self._pending = array("I")
 
     def add(self, key: int) -> None:
-        """Count one; ``key`` is from 0 to 2**32 - 1."""
-        self._new.append(key)
-        if len(self._new) >= _UNCOUNTED:
+        """Add one to the count of ``key``, an integer from 0 to 2**32 - 1."""
+        self._pending.append(key)
+        if len(self._pending) >= _PENDING_MAX:
             self._counted = self.counts()
-            self._new = array("I")
+            self._pending = array("I")
 
     def counts(self) -> dict[int, int]:
-        """Return number to count, ascending; a copy."""
+        """Return a copy of the counts by integer, in ascending order."""
         total = dict(self._counted) if self._counted else {}
-        for key in self._new:  # a Counter takes three times as long for the few that there most often are
+        for key in self._pending:  # collections.Counter takes three times as long for a few integers
             total[key] = total.get(key, 0) + 1
         return dict(sorted(total.items()))
 
-    def drop(self, gone: Callable[[int], bool]) -> None:
-        """Forget the numbers for which ``gone`` is true."""
-        self._new = array("I", [key for key in self._new if not gone(key)])
+    def discard(self, matches: Callable[[int], bool]) -> None:
+        """Remove the integers for which ``matches`` returns True."""
+        self._pending = array("I", [key for key in self._pending if not matches(key)])
         if self._counted:
-            self._counted = {key: count for key, count in self._counted.items() if not gone(key)} or None
+            self._counted = {key: count for key, count in self._counted.items() if not matches(key)} or None

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.base import Change, State
+from agents.base import ChangePoint, State
 from agents.common.run_length import rise_threshold, wald_threshold
-from agents.common.state_validation import array, strict_restore, texts, within
+from agents.common.state_validation import expect_array, expect_at_most, expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
 from schemas.errors import StateError
 
@@ -29,25 +29,25 @@ GROWTH = 8
 """The reference grows to so many times its first size while nothing is suspected."""
 
 
-class Grades(NamedTuple):
+class SeverityPriors(NamedTuple):
     """What is known beforehand of flags that are more or less sure.
 
     Attributes
     ----------
-    bad
+    anomalous
         Share of bad events that is flagged in each grade, the first being 1; what is missing to one is not flagged.
-    usual
+    normal
         Share of each grade among the flags of events that are as usual, until enough of those were seen; sums to one.
     """
 
-    bad: tuple[float, ...]
-    usual: tuple[float, ...]
+    anomalous: tuple[float, ...]
+    normal: tuple[float, ...]
 
 
-ALIKE = Grades((1.0,), (1.0,))
+UNGRADED = SeverityPriors((1.0,), (1.0,))
 """Flags without grades."""
-BELIEVED = 8.0
-"""Flags of a segment at which its own shares of grades weigh as much as `Grades.usual`."""
+PRIOR_STRENGTH = 8.0
+"""Flags of a segment at which its own shares of grades weigh as much as `SeverityPriors.normal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class RateConfig:
         Events of a segment from which its usual rate is learned, at first and again after each change of level.
     events_per_false_alarm
         Events of one segment, all at its usual rate, between two false alarms (average run length).
-    least_share, odds_ratio
+    min_share, odds_ratio
         The rise it is tuned to find soonest: each grade gets what it would of this share of bad events, or its odds are
         multiplied by this, whichever is more.
     min_rate
@@ -74,7 +74,7 @@ class RateConfig:
 
     reference_events: int = 400
     events_per_false_alarm: int = 10_000
-    least_share: float = 0.02
+    min_share: float = 0.02
     odds_ratio: float = 2.0
     min_rate: float = 0.002
     max_rate: float = 0.4
@@ -83,7 +83,7 @@ class RateConfig:
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """A rise of the rate, with its estimated begin; the fields are those of `agents.base.Change`."""
+    """A rise of the rate, with its estimated begin; the fields are those of `agents.base.ChangePoint`."""
 
     since_offset: int
     since_time_ms: int
@@ -92,9 +92,9 @@ class RateChange:
     score: float
     event_ids: tuple[str, ...]
 
-    def as_change(self, index: int, signal: str, key: tuple[str, str]) -> Change:
+    def as_change_point(self, index: int, signal: str, key: tuple[str, str]) -> ChangePoint:
         """Name the signal and the segment it was found in."""
-        return Change(
+        return ChangePoint(
             index,
             signal,
             {"tenant": key[0], "app": key[1]},
@@ -124,7 +124,7 @@ class _Segment:
     chart: _Chart | None = None
 
 
-class RateCusum:
+class FlagRateMonitor:
     """Page's CUSUM on a sequence of graded flags per segment, in bounded memory.
 
     Each unflagged event subtracts one and each flag adds the whole number of them that comes nearest to the
@@ -140,11 +140,11 @@ class RateCusum:
     config
         See `RateConfig`.
     grades
-        See `Grades`.
+        See `SeverityPriors`.
 
     Examples
     --------
-    >>> cusum = RateCusum(RateConfig(reference_events=50))
+    >>> cusum = FlagRateMonitor(RateConfig(reference_events=50))
     >>> key = ("acme", "triage")
     >>> found = [i for i in range(200) if cusum.update(key, i >= 100, i, 1000 * i, f"e{i}")]
     >>> found[0] - 100 < 10, len(found)
@@ -157,7 +157,7 @@ class RateCusum:
     continuously. Journal of Quality Technology 31, 87-108.
     """
 
-    def __init__(self, config: RateConfig | None = None, grades: Grades = ALIKE) -> None:
+    def __init__(self, config: RateConfig | None = None, grades: SeverityPriors = UNGRADED) -> None:
         self.config = config or RateConfig()
         self._grades = grades
         self._segments = TenantLru[tuple[str, str], _Segment](self.config.max_segments)
@@ -190,7 +190,7 @@ class RateCusum:
             segment.since_offset, segment.since_time_ms = offset, time_ms
             segment.run = 0
             if segment.examples:
-                segment.run_flagged, segment.examples = [0] * len(self._grades.bad), ()
+                segment.run_flagged, segment.examples = [0] * len(self._grades.anomalous), ()
         segment.run += 1
         if grade:
             segment.run_flagged[grade - 1] += 1
@@ -216,7 +216,7 @@ class RateCusum:
         return segment
 
     def _fresh(self) -> _Segment:
-        grades = len(self._grades.bad)
+        grades = len(self._grades.anomalous)
         return _Segment([0] * grades, [0] * grades, [0.0] * grades)
 
     def _learn(self, segment: _Segment, grade: int) -> None:
@@ -240,14 +240,14 @@ class RateCusum:
     def _tune(self, segment: _Segment) -> None:
         flagged = sum(segment.flagged)
         usual = min(max(wilson_upper(flagged, segment.seen), self.config.min_rate), 0.99)
-        shares = zip(segment.flagged, self._grades.usual, strict=True)
-        segment.rates = [usual * (n + BELIEVED * share) / (flagged + BELIEVED) for n, share in shares]
+        shares = zip(segment.flagged, self._grades.normal, strict=True)
+        segment.rates = [usual * (n + PRIOR_STRENGTH * share) / (flagged + PRIOR_STRENGTH) for n, share in shares]
         segment.chart = self._chart(segment.rates)
 
     def _chart(self, rates: Sequence[float]) -> _Chart:
         config = self.config
-        least, events = config.least_share, config.events_per_false_alarm
-        return _chart(tuple(rates), self._grades.bad, config.odds_ratio, least, events)
+        least, events = config.min_share, config.events_per_false_alarm
+        return _chart(tuple(rates), self._grades.anomalous, config.odds_ratio, least, events)
 
     def state(self) -> State:
         """Return every segment by columns, in the order of `TenantLru.items`."""
@@ -266,7 +266,7 @@ class RateCusum:
 
     def _columns(self) -> dict[str, tuple[type, tuple[int, ...]]]:
         """Return the type of a segment's numbers, and how many of them there are, by name."""
-        grades = (len(self._grades.bad),)
+        grades = (len(self._grades.anomalous),)
         by_grade = {"flagged": (np.int64, grades), "run_flagged": (np.int64, grades), "rates": (np.float64, grades)}
         whole = ("seen", "run", "since_offset", "since_time_ms")
         return by_grade | dict.fromkeys(whole, (np.int64, ())) | dict.fromkeys(("up", "down"), (np.float64, ()))
@@ -283,8 +283,8 @@ class RateCusum:
         if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):
             raise StateError("rate: made with other settings; start cold", part="rate", code="settings")
         n = len(state["keys"])
-        within(state["keys"], self.config.max_segments, "segments")
-        found = {name: array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
+        expect_at_most(state["keys"], self.config.max_segments, "segments")
+        found = {name: expect_array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
         if any((found[name] < 0).any() for name in ("seen", "run", "flagged", "run_flagged", "up", "down")):
             raise ValueError("a count is negative")
         for flags, events in ((found["flagged"], found["seen"]), (found["run_flagged"], found["run"])):
@@ -296,7 +296,7 @@ class RateCusum:
         if any(found[name][~tuned].any() for name in ("run", "up", "down")):
             raise ValueError("sums of a segment that has no usual rate yet")
         columns: dict[str, list[Any]] = {name: column.tolist() for name, column in found.items()}
-        columns["examples"] = [texts(ids) for ids in state["examples"]]
+        columns["examples"] = [expect_texts(ids) for ids in state["examples"]]
         if any(len(ids) > EXAMPLES for ids in columns["examples"]):
             raise ValueError(f"more than {EXAMPLES} examples of a segment")
         segments = TenantLru[tuple[str, str], _Segment](self.config.max_segments)
@@ -304,7 +304,7 @@ class RateCusum:
         for segment in rows:
             if segment.seen >= self.config.reference_events:
                 segment.chart = self._chart(segment.rates)
-        keys = [texts(key, 2) for key in state["keys"]]
+        keys = [expect_texts(key, 2) for key in state["keys"]]
         segments.restore(state["tenants"], ((intern(tenant), intern(app)) for tenant, app in keys), rows)
         segments.evicted = int(state["evicted"])
         return segments
@@ -336,10 +336,10 @@ class _Chart(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _chart(
-    rates: tuple[float, ...], bad: tuple[float, ...], odds_ratio: float, least_share: float, events: int
+    rates: tuple[float, ...], bad: tuple[float, ...], odds_ratio: float, min_share: float, events: int
 ) -> _Chart:
     usual = sum(rates)
-    raised = [max(r + least_share * b, _raised(r, odds_ratio)) for r, b in zip(rates, bad, strict=True)]
+    raised = [max(r + min_share * b, _raised(r, odds_ratio)) for r, b in zip(rates, bad, strict=True)]
     # Of what is not flagged as usual no more than half may turn into flags: where most is flagged there is no room.
     room = min(1.0, (1.0 - usual) / 2.0 / (sum(raised) - usual))
     other = -math.log1p(-room * (sum(raised) - usual) / (1.0 - usual))

@@ -1,9 +1,9 @@
-"""Hashed features of text: character 3- to 5-grams, words and word pairs, in one pass over UTF-8.
+"""Feature hashing of text: character 3- to 5-grams, words and word pairs, in one pass over UTF-8.
 
-The text is folded first: case, width, ligatures, accents of Latin letters, combining marks, small capitals, squared and
-mathematical alphabets go; characters that do not show (zero-width, bidirectional marks, variation selectors) are
-dropped, tag characters read as the ASCII they hide; a run of white space is one space, a digit is a zero.
-`tests.oracles.hashing` is the same in plain Python; a property test holds the two equal.
+The text is folded first. Folding removes case, width, ligatures, accents of Latin letters, combining marks, small
+capitals, and squared and mathematical alphabets. It drops invisible characters (zero-width characters, bidirectional
+marks, variation selectors) and decodes tag characters to the ASCII that they hide. It maps a run of white space to one
+space and a digit to a zero. `tests.oracles.hashing` is a plain Python reference; a property test holds the two equal.
 
 References
 ----------
@@ -11,7 +11,7 @@ Weinberger, K. et al. (2009). Feature hashing for large scale multitask learning
 Unicode Standard Annex 15 (normalization forms) and Technical Standard 39 (invisible and confusable characters).
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels take their output arrays as arguments
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from agents.common.unicode_fold import decode
 BITS = 19
 SIZE = 1 << BITS
 OTHER, LATIN, IDEOGRAPH, HANGUL, CYRILLIC, LETTER = range(6)
-"""Kinds of characters; an ideograph or kana is a word of its own."""
+"""Kinds of characters. Each ideograph or kana character counts as one word."""
 
 PLANE = 0x10000
 DROP = -1
@@ -36,7 +36,7 @@ _IDEOGRAPHS = ((0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00))
 _SURROGATES = range(0xD800, 0xE000)
 _SELECTORS = range(0xFE00, 0xFE10)
 _MARKS = ((0x300, 0x370), (0x1AB0, 0x1B00), (0x1DC0, 0x1E00), (0x20D0, 0x2100), (0xFE20, 0xFE30))
-"""Combining marks of no script of their own: a decomposed letter reads as the composed one."""
+"""Combining marks that belong to no single script. Dropping them makes decomposed letters equal to composed ones."""
 _SMALL_CAPITAL = "LATIN LETTER SMALL CAPITAL "
 
 
@@ -84,12 +84,12 @@ FOLD, KIND = _tables()
 
 @njit(cache=True, nogil=True)
 def fold_one(c, table):  # type: ignore[no-untyped-def]
-    """Return the folded character, `DROP` for one that does not show, and whether it was hidden or in disguise."""
+    """Return the folded character (`DROP` if invisible) and True if the character was hidden or disguised."""
     if c < 0x80:
         return int64(table[c]), False
     if c < PLANE:
         f = int64(table[c])
-        # An accent set apart hides nothing; what is struck through does.
+        # A separate accent hides nothing; a strike-through overlay does.
         return f, (f == DROP and not 0x300 <= c < 0x334) or 0xFF01 <= c < 0xFF5F
     if 0xE0020 <= c < 0xE007F:
         return int64(table[c - 0xE0000]), True
@@ -97,29 +97,29 @@ def fold_one(c, table):  # type: ignore[no-untyped-def]
         return int64(97 + (c - 0x1D400) % 26), True
     if 0x1F130 <= c < 0x1F18A and (c - 0x1F130) % 32 < 26:
         return int64(97 + (c - 0x1F130) % 32), True  # squared and circled letters
-    # Two regional letters are a flag: they hide nothing.
+    # Two regional indicator letters form a flag: they hide nothing.
     return int64(97 + c - 0x1F1E6) if 0x1F1E6 <= c < 0x1F200 else c, False
 
 
 @njit(cache=True, nogil=True)
-def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-untyped-def]
-    """Write the folded characters of ``buffer[begin:end]``.
+def fold(buffer, start, end, table, stride, out, byte_offsets):  # type: ignore[no-untyped-def]
+    """Write the folded characters of ``buffer[start:end]``.
 
     Parameters
     ----------
     out
-        int32[end - begin] at least.
-    stride, where
-        ``where[k]`` is given the byte at which folded character ``k * stride`` begins.
+        int32[end - start] at least.
+    stride, byte_offsets
+        ``byte_offsets[k]`` receives the offset of the byte at which folded character ``k * stride`` starts.
 
     Returns
     -------
     tuple[int, int]
-        How many characters were written, and how many were hidden or in disguise.
+        Number of characters written, and number of hidden or disguised characters.
     """
-    n, hidden, last, i, due = 0, 0, int64(SPACE), begin, 0
+    n, hidden, last, i, due = 0, 0, int64(SPACE), start, 0
     while i < end:
-        stop = min(end, i + due - n)  # up to here no place is due
+        stop = min(end, i + due - n)  # no byte offset is due before this position
         while i < stop and buffer[i] < 0x80:
             f = int64(table[buffer[i]])
             out[n] = f
@@ -133,7 +133,7 @@ def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-unty
         hidden += disguised
         if f != DROP and not (f == SPACE and last == SPACE):
             if n == due:
-                where[n // stride] = i
+                byte_offsets[n // stride] = i
                 due += stride
             out[n] = f
             last = f
@@ -144,7 +144,7 @@ def fold(buffer, begin, end, table, stride, out, where):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True)
 def kinds_of(text, n, kinds, out, counts):  # type: ignore[no-untyped-def]
-    """Write the kind of each of ``n`` folded characters, and add to how many there are of each.
+    """Write the kind of each of ``n`` folded characters, and add to the counts per kind.
 
     Parameters
     ----------
@@ -153,18 +153,18 @@ def kinds_of(text, n, kinds, out, counts):  # type: ignore[no-untyped-def]
     out
         uint8[n] at least.
     counts
-        int64[6], by kind, of characters below `PLANE`.
+        int64[6], number of characters below `PLANE` per kind.
 
     Returns
     -------
     int
-        How many are spaces.
+        Number of spaces.
     """
     for i in range(n):
         char = uint32(text[i])
         out[i] = kinds[char] if char < uint32(PLANE) else uint8(OTHER)
     spaces, latin, other, beyond = 0, 0, 0, 0
-    for i in range(n):  # loops this plain become vector instructions
+    for i in range(n):  # a loop without branches compiles to vector instructions
         spaces += text[i] == SPACE
         beyond += text[i] >= PLANE
     for i in range(n):
@@ -181,7 +181,7 @@ def kinds_of(text, n, kinds, out, counts):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def mix(h):  # type: ignore[no-untyped-def]
-    """Let every input bit reach every output bit (a finalizer of MurmurHash3's kind)."""
+    """Mix the bits so that every input bit affects every output bit (a finalizer like that of MurmurHash3)."""
     h = uint32(h ^ (h >> uint32(16)))
     h = uint32(h * uint32(0x7FEB352D))
     h = uint32(h ^ (h >> uint32(15)))
@@ -190,43 +190,43 @@ def mix(h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _begun(char):  # type: ignore[no-untyped-def]
+def _gram_start(char):  # type: ignore[no-untyped-def]
     return uint32(uint32(char) * uint32(0x9E3779B1) + uint32(7))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _longer(h, char):  # type: ignore[no-untyped-def]
+def _gram_extended(h, char):  # type: ignore[no-untyped-def]
     return uint32(uint32(h * uint32(0x01000193)) ^ uint32(char))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _gram(h, length):  # type: ignore[no-untyped-def]
+def _gram_feature(h, length):  # type: ignore[no-untyped-def]
     return mix(uint32(h + uint32(length - 1))) & uint32(SIZE - 1)
 
 
 @njit(cache=True, nogil=True)
 def _grams(text, n, out):  # type: ignore[no-untyped-def]
-    """Write the grams that begin at each character, the shortest first; return how many there are."""
+    """Write the grams that start at each character, shortest first; return the number of grams."""
     whole = max(0, n - 4)
-    for i in range(whole):  # a loop without branches becomes vector instructions: a twentieth of the time
-        three = _longer(_longer(_begun(text[i]), text[i + 1]), text[i + 2])
-        four = _longer(three, text[i + 3])
-        out[3 * i] = _gram(three, 3)
-        out[3 * i + 1] = _gram(four, 4)
-        out[3 * i + 2] = _gram(_longer(four, text[i + 4]), 5)
+    for i in range(whole):  # a loop without branches compiles to vector instructions: a twentieth of the time
+        three = _gram_extended(_gram_extended(_gram_start(text[i]), text[i + 1]), text[i + 2])
+        four = _gram_extended(three, text[i + 3])
+        out[3 * i] = _gram_feature(three, 3)
+        out[3 * i + 1] = _gram_feature(four, 4)
+        out[3 * i + 2] = _gram_feature(_gram_extended(four, text[i + 4]), 5)
     g = 3 * whole
     for i in range(whole, n):
-        h = _begun(text[i])
+        h = _gram_start(text[i])
         for k in range(1, n - i):
-            h = _longer(h, text[i + k])
+            h = _gram_extended(h, text[i + k])
             if k >= 2:
-                out[g] = _gram(h, k + 1)
+                out[g] = _gram_feature(h, k + 1)
                 g += 1
     return g
 
 
 @njit(cache=True, nogil=True)
-def _word(previous, word, out, w):  # type: ignore[no-untyped-def]
+def _write_word(previous, word, out, w):  # type: ignore[no-untyped-def]
     out[w] = mix(uint32(word ^ uint32(0xA5A5A5A5))) & uint32(SIZE - 1)
     out[w + 1] = mix(uint32(uint32(previous * uint32(31)) ^ word ^ uint32(0x5BD1E995))) & uint32(SIZE - 1)
     return w + 2
@@ -236,28 +236,28 @@ def _word(previous, word, out, w):  # type: ignore[no-untyped-def]
 def hash_features(text, kind, n, block, grams, gram_ends, words, word_ends):  # type: ignore[no-untyped-def]
     """Hash the features of a folded text, block by block.
 
-    A feature belongs to the block in which it begins (grams) or ends (words and pairs), so that two neighbouring blocks
-    together are a window of the text with nothing counted twice.
+    A gram belongs to the block in which it starts; a word or pair belongs to the block in which it ends. Two adjacent
+    blocks together therefore form a window of the text in which no feature is counted twice.
 
     Parameters
     ----------
     text, kind, n
-        Folded characters and the kind of each, as `kinds_of` wrote them.
+        Folded characters, their kinds as written by `kinds_of`, and their number.
     block
-        Characters in a block, 8 or more; what is left at the end joins the last one if it is less than half of one.
+        Characters per block, at least 8. A remainder shorter than half a block is appended to the last block.
     grams, words
-        uint32[3 * n] and uint32[2 * n]: are given the features, below `SIZE`.
+        uint32[3 * n] and uint32[2 * n]: receive the features, integers below `SIZE`.
     gram_ends, word_ends
-        Are given where the features of each block end.
+        Receive the end of the features of each block.
 
     Returns
     -------
     int
-        Number of blocks, at least one.
+        Number of blocks, at least 1.
     """
     blocks = max(1, (n + block // 2) // block)
     for b in range(blocks - 1):
-        gram_ends[b] = 3 * (b + 1) * block  # half a block or more follows: the grams that begin up to here are whole
+        gram_ends[b] = 3 * (b + 1) * block  # at least half a block follows: these grams are complete
     gram_ends[blocks - 1] = _grams(text, n, grams)
     b = i = 0
     w = int64(0)
@@ -266,21 +266,21 @@ def hash_features(text, kind, n, block, grams, gram_ends, words, word_ends):  # 
         if kind[i] == OTHER:
             i += 1
             continue
-        word, last, spaceless = _spelled(uint32(0x811C9DC5), text[i]), i, kind[i] == IDEOGRAPH
+        word, last, spaceless = _word_extended(uint32(0x811C9DC5), text[i]), i, kind[i] == IDEOGRAPH
         i += 1
         if not spaceless:
             while i < n and kind[i] != OTHER and kind[i] != IDEOGRAPH:
-                word = _spelled(word, text[i])
+                word = _word_extended(word, text[i])
                 i += 1
-            last = min(i, n - 1)  # a word of letters ends with the character after it
+            last = min(i, n - 1)  # a word of letters ends at the following character
         while b + 1 < blocks and last >= (b + 1) * block:
             word_ends[b] = w
             b += 1
-        w, previous = _word(previous, word, words, w), word
+        w, previous = _write_word(previous, word, words, w), word
     word_ends[b:blocks] = w
     return blocks
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _spelled(word, char):  # type: ignore[no-untyped-def]
+def _word_extended(word, char):  # type: ignore[no-untyped-def]
     return uint32(uint32(word ^ uint32(char)) * uint32(0x01000193))

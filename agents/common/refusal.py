@@ -1,10 +1,10 @@
-"""Whether an answer begins by declining."""
+"""Detection of refusals: answers that start by declining the request."""
 
 from __future__ import annotations
 
 import re
 
-_LOOK = 200
+_HEAD_CHARS = 200
 _PHRASES = (
     r"i(?:'m| am) (?:really |very |so )?sorry,? but|i must decline|i'm not able to|"
     r"i (?:can(?:'|no)t|am unable to|'m unable to|won't) (?:help|assist|comply|provide|do that|answer|fulfil)|"
@@ -18,18 +18,19 @@ _HINTS = (
     "sorry", "decline", "able to", "i can", "i won't", "as an ai", "lo siento", "no puedo", "je ne peux pas",
     "tut mir leid", "ich kann", "desculpe", "mi dispiace", "non posso",
 )  # fmt: skip
-"""Each phrase in ASCII has one: to look for all takes less than half the time of the expression."""
+"""Substrings, one of which occurs in every ASCII phrase. Searching for all of them takes less than half the time of the
+regular expression."""
 
 
 def is_refusal(text: str) -> bool:
-    """Return whether the first 200 characters decline.
+    """Return True if the first 200 characters contain a refusal.
 
     Examples
     --------
     >>> is_refusal("I'm sorry, but I can't help with that."), is_refusal("The dose is 200 mg.")
     (True, False)
     """
-    head = text[:_LOOK].lower()
+    head = text[:_HEAD_CHARS].lower()
     if head.isascii() and not any(map(head.__contains__, _HINTS)):
         return False
     return _REFUSAL.search(head.replace("’", "'")) is not None

@@ -1,4 +1,4 @@
-"""How many events it takes a CUSUM to alarm where nothing changed, and the threshold at which it takes so many."""
+"""Average run length of a CUSUM between false alarms, and the threshold for a wanted run length."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-_MOST = 1 << 14
-"""Highest threshold tried; a rate so near one half has none."""
+_THRESHOLD_MAX = 1 << 14
+"""Highest threshold tried. A rate close to one half reaches no finite threshold."""
 
 
 def rise_threshold(rates: Sequence[float], flags: Sequence[int], events: int) -> int:
-    """Least threshold at which the average run length at these rates is what is asked for.
+    """Return the lowest threshold at which the average run length at these rates is at least ``events``.
 
     Examples
     --------
@@ -21,7 +21,7 @@ def rise_threshold(rates: Sequence[float], flags: Sequence[int], events: int) ->
     (241, 361)
     """
     low, high = 0, max(*flags, 2)
-    while run_length(rates, flags, high) < events and high < _MOST:
+    while run_length(rates, flags, high) < events and high < _THRESHOLD_MAX:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
@@ -33,11 +33,13 @@ def rise_threshold(rates: Sequence[float], flags: Sequence[int], events: int) ->
 
 
 def run_length(rates: Sequence[float], flags: Sequence[int], threshold: int) -> float:
-    """Average run length of the sum that adds a grade's ``flags`` or subtracts one, from zero to ``threshold``.
+    """Return the average run length of a CUSUM from zero to ``threshold``.
 
-    The run lengths ``E(i)`` from each state satisfy ``E(i) = 1 + q E(max(i - 1, 0)) + sum of p_g E(i + flag_g)`` over
-    the grades ``g``; from the top down each is a linear function of the topmost one, which the equation of state zero
-    then gives.
+    Each step adds the flag value of a grade or subtracts one.
+
+    The run lengths ``E(i)`` from each state ``i`` satisfy ``E(i) = 1 + q E(max(i - 1, 0)) + sum of p_g E(i + flag_g)``
+    over the grades ``g``. From the top state down, each ``E(i)`` is a linear function of the topmost one. The equation
+    of state zero then yields the topmost one.
 
     References
     ----------
@@ -72,10 +74,10 @@ def _run_length(rates, flags, threshold):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def wald_threshold(per_alarm):  # type: ignore[no-untyped-def]
-    """Return the height ``h`` with ``exp(h) - h - 1 == per_alarm``.
+    """Return the threshold ``h`` with ``exp(h) - h - 1 == per_alarm``.
 
-    That of a sum of log-likelihood ratios whose mean step, taken as positive, times the events wanted between two false
-    alarms is ``per_alarm``: Wald's approximation without the overshoot, hence cautious.
+    ``per_alarm`` is the absolute mean step of a sum of log-likelihood ratios, times the wanted number of events between
+    two false alarms. This is Wald's approximation without the overshoot; the threshold is therefore conservative.
 
     References
     ----------

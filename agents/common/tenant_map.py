@@ -1,4 +1,4 @@
-"""A bounded map that gives every tenant its fair share: a flood of one tenant evicts that tenant's own entries."""
+"""Bounded map with a fair share for each tenant: a flood from one tenant evicts only that tenant's entries."""
 
 from __future__ import annotations
 
@@ -10,64 +10,62 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 OTHER: Final = "(other)"
-"""Reserved name of the entry that counts what found no entry of its own: an app, a model, a prompt version, a label."""
+"""Reserved name for everything that got no entry of its own: an app, a model, a prompt version, a metric label."""
 ESTABLISHED: Final = 8
-"""Uses of a map after which a tenant has a share of its own; before that all newcomers have one share together."""
-
-
+"""Uses of a map after which a tenant has a share of its own. Until then, all new tenants share one share."""
 SMALL: Final = 256
-"""Capacity below which a full map loses an entry at a time, which takes time proportional to its tenants."""
+"""Capacity below which a full map evicts one entry at a time, which takes time proportional to its tenants."""
 
 
 class _Tenant(dict[K, V]):
-    """The entries of a tenant, the one used longest ago first: an OrderedDict of one entry takes twice the memory."""
+    """Entries of one tenant, least recently used first. An OrderedDict of one entry would take twice the memory."""
 
-    __slots__ = ("held", "used", "uses")
+    __slots__ = ("last_used", "uses", "weight")
 
-    def __init__(self, uses: int = 0, used: int = 0) -> None:
+    def __init__(self, uses: int = 0, last_used: int = 0) -> None:
         super().__init__()
-        self.held = 0
+        self.weight = 0
         self.uses = uses
-        # How many entries the map had taken when this tenant was used last.
-        self.used = used
+        # Number of puts into the map up to the last use of this tenant.
+        self.last_used = last_used
 
 
 class TenantLru(Generic[K, V]):
-    """A least-recently-used map with a max-min fair share of its capacity for each tenant.
+    """Least-recently-used map with a max-min fair share of its capacity for each tenant.
 
-    A full map is cut down to 7/8 of its capacity, one of fewer than `SMALL` entries by a single entry: the tenants that
-    hold the most give up their least recently used entries until the largest that is left is small enough. A tenant
-    that holds no more than an equal share of the 7/8 loses nothing, however many entries others add. A single tenant
+    A full map evicts down to 7/8 of its capacity; a map with a capacity below `SMALL` evicts a single entry. Eviction
+    takes the least recently used entries of the tenants with the most entries, until all tenants fit. A tenant that
+    holds no more than an equal share of the 7/8 loses nothing, however many entries other tenants add. A single tenant
     may fill the map.
 
-    Tenants can be invented. A tenant used fewer than `ESTABLISHED` times has no share of its own: all such newcomers
-    together count as one tenant, and the newcomer that was used longest ago makes room first. So 100,000 tenants with
-    an event each take no more than one tenant's share.
+    Tenant names can be invented. A tenant used fewer than `ESTABLISHED` times therefore has no share of its own: all
+    such newcomers together count as one tenant, and the least recently used newcomer is evicted first. 100,000 tenants
+    with one event each take no more than the share of one tenant.
 
     Every operation takes constant time on average. The map depends only on the sequence of operations.
 
     Parameters
     ----------
     capacity
-        Maximum of all weights together: of entries, where ``weigh`` is not given.
+        Maximum total weight; without ``weigh``, the maximum number of entries.
     weigh
-        Weight of a value, a positive integer that never changes; 1 where not given.
+        Returns the weight of a value: a positive integer that never changes. By default, each entry weighs 1.
 
     Attributes
     ----------
     evicted
-        Entries given up for others.
-    held
-        Weight of all entries.
+        Number of entries evicted to make room.
+    weight
+        Total weight of all entries.
 
     Examples
     --------
-    >>> kept = TenantLru[str, int](4)
+    >>> lru = TenantLru[str, int](4)
     >>> for n in range(20):
-    ...     _ = kept.put("quiet", "a", n)
+    ...     _ = lru.put("quiet", "a", n)
     >>> for n in range(20):
-    ...     _ = kept.put("loud", f"app{n}", n)
-    >>> [(tenant, key) for tenant, key, _ in kept.items()], kept.evicted
+    ...     _ = lru.put("loud", f"app{n}", n)
+    >>> [(tenant, key) for tenant, key, _ in lru.items()], lru.evicted
     ([('quiet', 'a'), ('loud', 'app17'), ('loud', 'app18'), ('loud', 'app19')], 17)
 
     References
@@ -81,198 +79,201 @@ class TenantLru(Generic[K, V]):
         self.capacity = capacity
         self.evicted = 0
         self._weigh = weigh
-        self._room = capacity - (0 if capacity < SMALL else capacity // 8)
+        self._target = capacity - (0 if capacity < SMALL else capacity // 8)
         self._clear()
 
     def _clear(self) -> None:
-        self.held = self._size = self._taken = 0
+        self.weight = self._size = self._puts = 0
         self._tenants: dict[str, _Tenant[K, V]] = {}
 
     def __len__(self) -> int:
         return self._size
 
     def get(self, tenant: str, key: K) -> V | None:
-        """Return the value of a key, now the most recently used; None if there is none."""
-        own = self._tenants.get(tenant)
-        if own is None or (value := own.pop(key, None)) is None:
+        """Return the value of a key and mark the key as most recently used; None for an unknown key."""
+        entries = self._tenants.get(tenant)
+        if entries is None or (value := entries.pop(key, None)) is None:
             return None
-        own[key] = value
-        own.used = self._taken
-        if own.uses < ESTABLISHED:
-            own.uses += 1
+        entries[key] = value
+        entries.last_used = self._puts
+        if entries.uses < ESTABLISHED:
+            entries.uses += 1
         return value
 
     def peek(self, tenant: str, key: K) -> V | None:
-        """Return the value of a key without using it; None if there is none."""
-        own = self._tenants.get(tenant)
-        return None if own is None else own.get(key)
+        """Return the value of a key without marking it as used; None for an unknown key."""
+        entries = self._tenants.get(tenant)
+        return None if entries is None else entries.get(key)
 
-    def established(self, tenant: str) -> bool:
-        """Return True for a tenant that has a share of its own."""
-        own = self._tenants.get(tenant)
-        return own is not None and own.uses >= ESTABLISHED
+    def is_established(self, tenant: str) -> bool:
+        """Return True if a tenant has a share of its own."""
+        entries = self._tenants.get(tenant)
+        return entries is not None and entries.uses >= ESTABLISHED
 
-    def touch(self, tenant: str, key: K, fresh: Callable[[], V]) -> V:
-        """Return the value of a key, now the most recently used; a fresh value for a new key.
+    def get_or_create(self, tenant: str, key: K, factory: Callable[[], V]) -> V:
+        """Return the value of a key and mark the key as most recently used; create the value of a new key.
 
         Examples
         --------
-        >>> kept = TenantLru[str, list[int]](2)
-        >>> kept.touch("t", "a", list).append(1)
-        >>> kept.touch("t", "a", list), kept.touch("t", "b", list)
+        >>> lru = TenantLru[str, list[int]](2)
+        >>> lru.get_or_create("t", "a", list).append(1)
+        >>> lru.get_or_create("t", "a", list), lru.get_or_create("t", "b", list)
         ([1], [])
         """
         value = self.get(tenant, key)
         if value is None:
-            value = fresh()
+            value = factory()
             self.put(tenant, key, value)
         return value
 
     def put(self, tenant: str, key: K, value: V) -> Sequence[tuple[str, K, V]]:
-        """Set a value, now the most recently used; return the entries evicted for it.
+        """Set the value of a key, mark the key as most recently used and return the entries evicted to make room.
 
-        Of a map with weights, that may be the new entry itself: where it is heavier than its tenant's share.
+        In a weighted map, the new entry itself may be evicted: if it is heavier than the share of its tenant.
         """
-        own = self._tenants.get(tenant)
-        if own is None:
-            own = self._tenants[tenant] = _Tenant()
-        if key in own:
-            self._remove(own, key)
-        own[key] = value
+        entries = self._tenants.get(tenant)
+        if entries is None:
+            entries = self._tenants[tenant] = _Tenant()
+        if key in entries:
+            self._remove(entries, key)
+        entries[key] = value
         weight = 1 if self._weigh is None else self._weigh(value)
-        own.held += weight
-        self.held += weight
+        entries.weight += weight
+        self.weight += weight
         self._size += 1
-        self._taken += 1
-        own.used = self._taken
-        if own.uses < ESTABLISHED:
-            own.uses += 1
-        return self._cut() if self.held > self.capacity else ()
+        self._puts += 1
+        entries.last_used = self._puts
+        if entries.uses < ESTABLISHED:
+            entries.uses += 1
+        return self._evict() if self.weight > self.capacity else ()
 
     def replace(self, tenant: str, key: K, value: V) -> None:
-        """Give a kept key another value of the same weight, without using it."""
+        """Replace the value of a known key by one of the same weight, without marking the key as used."""
         self._tenants[tenant][key] = value
 
     def pop(self, tenant: str, key: K) -> V | None:
-        """Remove a key and return its value; None if there is none."""
-        own = self._tenants.get(tenant)
-        if own is None or key not in own:
+        """Remove a key and return its value; None for an unknown key."""
+        entries = self._tenants.get(tenant)
+        if entries is None or key not in entries:
             return None
-        value = self._remove(own, key)
-        self._forget_empty([tenant])
+        value = self._remove(entries, key)
+        self._remove_empty([tenant])
         return value
 
     def items(self) -> Iterator[tuple[str, K, V]]:
-        """Yield tenant, key and value, the tenant and of each tenant the key used longest ago first."""
-        for tenant, own in self._in_order():
-            for key, value in own.items():
+        """Yield tenant, key and value: tenants and, within a tenant, keys in least recently used order."""
+        for tenant, entries in self._ordered():
+            for key, value in entries.items():
                 yield tenant, key, value
 
     def __iter__(self) -> Iterator[K]:
         """Yield the keys in the order of `items`."""
-        return chain.from_iterable(own for _, own in self._in_order())
+        return chain.from_iterable(entries for _, entries in self._ordered())
 
     def values(self) -> Iterator[V]:
         """Yield the values in the order of `items`."""
-        return chain.from_iterable(own.values() for _, own in self._in_order())
+        return chain.from_iterable(entries.values() for _, entries in self._ordered())
 
     def tenants(self) -> list[list[str | int]]:
-        """Return each tenant, its entries, its uses (up to `ESTABLISHED`) and its age, in the order of `items`."""
-        ordered = self._in_order()
-        ages = {used: age for age, used in enumerate(sorted({self._taken, *(own.used for _, own in ordered)})[::-1])}
-        return [[tenant, len(own), own.uses, ages[own.used]] for tenant, own in ordered]
+        """Return name, size, uses (up to `ESTABLISHED`) and age of each tenant, in the order of `items`."""
+        ordered = self._ordered()
+        uses = sorted({self._puts, *(entries.last_used for _, entries in ordered)})
+        ages = {last_used: age for age, last_used in enumerate(uses[::-1])}
+        return [[tenant, len(entries), entries.uses, ages[entries.last_used]] for tenant, entries in ordered]
 
-    def _in_order(self) -> list[tuple[str, _Tenant[K, V]]]:
-        return sorted(self._tenants.items(), key=lambda pair: (pair[1].used, pair[0]))
+    def _ordered(self) -> list[tuple[str, _Tenant[K, V]]]:
+        return sorted(self._tenants.items(), key=lambda pair: (pair[1].last_used, pair[0]))
 
     def restore(self, tenants: Iterable[Sequence[str | int]], keys: Iterable[K], values: Iterable[V]) -> None:
-        """Hold just what `tenants`, `keys` and `values` gave; raise ValueError if it does not fit."""
+        """Load what `tenants`, iteration and `values` returned; raise ValueError if it does not fit."""
         self._clear()
-        given = zip(keys, values, strict=True)
-        for tenant, entries, uses, age in tenants:
+        pairs = zip(keys, values, strict=True)
+        for tenant, size, uses, age in tenants:
             if (
                 not isinstance(tenant, str)
                 or tenant in self._tenants
-                or int(entries) < 1
+                or int(size) < 1
                 or not 0 < int(uses) <= ESTABLISHED
             ):
-                raise ValueError(f"{entries} entries and {uses} uses of tenant {str(tenant)[:40]!r}")
-            own = self._tenants[tenant] = _Tenant(int(uses), -int(age))
-            for _, (key, value) in zip(range(int(entries)), given, strict=False):
-                own[key] = value
-                own.held += 1 if self._weigh is None else self._weigh(value)
-            if len(own) != entries:
-                raise ValueError(f"{len(own)} keys of tenant {tenant[:40]!r} where {entries} must be")
-            self._size += len(own)
-            self.held += own.held
-        if self.held > self.capacity or next(given, None) is not None:
-            raise ValueError(f"{self._size} entries or more, of weight {self.held}; at most {self.capacity}")
+                raise ValueError(f"tenant {str(tenant)[:40]!r} cannot have {size} entries and {uses} uses")
+            entries = self._tenants[tenant] = _Tenant(int(uses), -int(age))
+            for _, (key, value) in zip(range(int(size)), pairs, strict=False):
+                entries[key] = value
+                entries.weight += 1 if self._weigh is None else self._weigh(value)
+            if len(entries) != size:
+                raise ValueError(f"tenant {tenant[:40]!r} has {len(entries)} distinct keys, expected {size}")
+            self._size += len(entries)
+            self.weight += entries.weight
+        if self.weight > self.capacity or next(pairs, None) is not None:
+            raise ValueError(f"entries of weight {self.weight} or more do not fit into capacity {self.capacity}")
 
-    def _remove(self, own: _Tenant[K, V], key: K) -> V:
-        value = own.pop(key)
+    def _remove(self, entries: _Tenant[K, V], key: K) -> V:
+        value = entries.pop(key)
         weight = 1 if self._weigh is None else self._weigh(value)
-        own.held -= weight
-        self.held -= weight
+        entries.weight -= weight
+        self.weight -= weight
         self._size -= 1
         return value
 
-    def _forget_empty(self, tenants: Iterable[str]) -> None:
+    def _remove_empty(self, tenants: Iterable[str]) -> None:
         for tenant in tenants:
             if not self._tenants[tenant]:
                 del self._tenants[tenant]
 
-    def _cut(self) -> list[tuple[str, K, V]]:
-        """Evict what is above the fair share of the room."""
+    def _evict(self) -> list[tuple[str, K, V]]:
+        """Evict the entries above the fair share of each tenant."""
         groups: list[list[str]] = []
         newcomers: list[str] = []
-        for tenant, own in self._in_order():
-            if own.uses < ESTABLISHED:
+        for tenant, entries in self._ordered():
+            if entries.uses < ESTABLISHED:
                 newcomers.append(tenant)
             else:
                 groups.append([tenant])
         groups += [newcomers] if newcomers else []
-        held = [sum(self._tenants[tenant].held for tenant in group) for group in groups]
-        level, left = fair_share(held, self._room)
-        # What is left over when all have their share goes to those that were used last.
-        over = [k for k, weight in enumerate(held) if weight > level]
-        gone: list[tuple[str, K, V]] = []
-        for rank, k in enumerate(reversed(over)):
-            self._shrink(groups[k], held[k] - level - (rank < left), gone)
-        self.evicted += len(gone)
-        self._size -= len(gone)
-        self._forget_empty({tenant for tenant, _, _ in gone})
-        return gone
+        weights = [sum(self._tenants[tenant].weight for tenant in group) for group in groups]
+        share, remainder = fair_share(weights, self._target)
+        # The remainder goes to the groups that were used last, one unit each.
+        above = [k for k, weight in enumerate(weights) if weight > share]
+        evicted: list[tuple[str, K, V]] = []
+        for rank, k in enumerate(reversed(above)):
+            self._evict_from(groups[k], weights[k] - share - (rank < remainder), evicted)
+        self.evicted += len(evicted)
+        self._size -= len(evicted)
+        self._remove_empty({tenant for tenant, _, _ in evicted})
+        return evicted
 
-    def _shrink(self, group: Iterable[str], weight: int, gone: list[tuple[str, K, V]]) -> None:
-        """Evict at least so much of a group."""
+    def _evict_from(self, group: Iterable[str], weight: int, evicted: list[tuple[str, K, V]]) -> None:
+        """Evict entries of at least this total weight from a group of tenants."""
         for tenant in group:
-            own = self._tenants[tenant]
-            evicted = 0
-            for key in list(islice(own, weight)):
-                if evicted >= weight:
+            entries = self._tenants[tenant]
+            removed = 0
+            for key in list(islice(entries, weight)):
+                if removed >= weight:
                     break
-                value = own.pop(key)
-                evicted += 1 if self._weigh is None else self._weigh(value)
-                gone.append((tenant, key, value))
-            own.held -= evicted
-            self.held -= evicted
-            weight -= evicted
+                value = entries.pop(key)
+                removed += 1 if self._weigh is None else self._weigh(value)
+                evicted.append((tenant, key, value))
+            entries.weight -= removed
+            self.weight -= removed
+            weight -= removed
             if weight <= 0:
                 return
 
 
-def fair_share(held: Sequence[int], room: int) -> tuple[int, int]:
-    """Return the largest level to which all can be cut so that they fit into the room, and what is then left over.
+def fair_share(weights: Sequence[int], capacity: int) -> tuple[int, int]:
+    """Return the max-min fair share of a capacity and the remainder.
+
+    The share is the largest level such that all weights, cut to this level, fit into the capacity.
 
     Examples
     --------
     >>> fair_share([1, 2, 50, 60], 20)
     (8, 1)
     """
-    left, last = room, len(held)
-    for place, weight in enumerate(sorted(held)):
-        level = left // (last - place)
-        if weight > level:
-            return level, left - level * (last - place)
-        left -= weight
-    return max(held, default=0), left
+    remaining, n = capacity, len(weights)
+    for rank, weight in enumerate(sorted(weights)):
+        share = remaining // (n - rank)
+        if weight > share:
+            return share, remaining - share * (n - rank)
+        remaining -= weight
+    return max(weights, default=0), remaining

@@ -1,4 +1,4 @@
-"""UTF-8 bytes to folded code points, and which of them make words and sentences. Compiled."""
+"""Compiled kernels that decode and fold UTF-8 and classify characters of words and sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MIX = uint64(0x9E3779B97F4A7C15)
 
 @njit(cache=True, nogil=True, inline="always")
 def decode(buffer, i):  # type: ignore[no-untyped-def]
-    """Code point at byte ``i`` of valid UTF-8, and where the next begins."""
+    """Return the code point at byte ``i`` of valid UTF-8 and the offset of the next one."""
     first = int64(buffer[i])
     if first < 0x80:
         return first, i + 1
@@ -25,7 +25,7 @@ def decode(buffer, i):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def is_upper(char):  # type: ignore[no-untyped-def]
-    """Capital of basic Latin, Latin-1, Greek or Cyrillic."""
+    """Return True for a capital letter of basic Latin, Latin-1, Greek or Cyrillic."""
     if char < 0xC0:
         return 65 <= char <= 90
     return (0xC0 <= char <= 0xDE and char != 0xD7) or 0x391 <= char <= 0x3A9 or 0x410 <= char <= 0x42F
@@ -33,19 +33,19 @@ def is_upper(char):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def fold(char):  # type: ignore[no-untyped-def]
-    """Lower case, for the scripts of `is_upper`."""
+    """Return the lower-case letter, for the scripts of `is_upper`."""
     return char + 32 if is_upper(char) else char
 
 
 @njit(cache=True, nogil=True, inline="always")
 def is_digit(char):  # type: ignore[no-untyped-def]
-    """ASCII digit."""
+    """Return True for an ASCII digit."""
     return 48 <= char <= 57
 
 
 @njit(cache=True, nogil=True, inline="always")
 def is_word(char):  # type: ignore[no-untyped-def]
-    """Letter or digit; every character above Latin-1 that is not punctuation counts as a letter."""
+    """Return True for a letter or digit; above Latin-1, every character except punctuation counts as a letter."""
     if char < 0x80:
         return 97 <= char <= 122 or 65 <= char <= 90 or 48 <= char <= 57
     if char < 0x2000:
@@ -57,13 +57,16 @@ def is_word(char):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def is_wide(char):  # type: ignore[no-untyped-def]
-    """Hangul, kana, Han and their like: two of them say what four or five Latin letters say."""
+    """Return True for Hangul, kana, Han and similar scripts.
+
+    Two characters of these scripts carry as much information as four or five Latin letters.
+    """
     return char >= 0x1100 and not 0x1E00 <= char < 0x2000
 
 
 @njit(cache=True, nogil=True, inline="always")
 def ends_sentence(char, buffer, after, end):  # type: ignore[no-untyped-def]
-    """Newline, CJK full stop, or ``.!?`` before white space (so that 3.5 and a.b do not end one)."""
+    """Return True for a newline, a CJK full stop, or ``.!?`` before white space (3.5 and a.b do not end a sentence)."""
     if char in (10, 0x3002, 0xFF01, 0xFF1F):
         return True
     return char in (46, 33, 63) and (after >= end or int64(buffer[after]) <= 32)
@@ -71,13 +74,13 @@ def ends_sentence(char, buffer, after, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def step(code, char):  # type: ignore[no-untyped-def]
-    """One round of FNV-1a."""
+    """Apply one round of FNV-1a."""
     return (code ^ uint64(char)) * _PRIME
 
 
 @njit(cache=True, nogil=True, inline="always")
 def mix(code, salt):  # type: ignore[no-untyped-def]
-    """Finish a hash for one kind of thing (``salt``), never 0.
+    """Finalise a hash for one kind of feature (``salt``); never return 0.
 
     References
     ----------

@@ -11,8 +11,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from agents.base import Segment
-from agents.common.ddsketch import Tally, bucket
-from agents.common.state_validation import counts
+from agents.common.ddsketch import CompactCounter, bucket
+from agents.common.state_validation import expect_counts
 from schemas.event import LLMEvent
 
 _NANO = 1e9
@@ -37,7 +37,7 @@ class Window:
     injection_flags: int = 0
     hallucination_flags: int = 0
     grounded: int = 0
-    buckets: Tally = field(default_factory=Tally)
+    buckets: CompactCounter = field(default_factory=CompactCounter)
 
     def state(self) -> list[Any]:
         """Return its counts, and a copy of its buckets."""
@@ -52,7 +52,7 @@ _KIND_BITS = 16
 _LATENCY, _TTFT, _GROUNDING = (h << _KIND_BITS for h in range(len(HISTOGRAMS)))
 
 
-class SegmentWindow(NamedTuple):
+class WindowRow(NamedTuple):
     """A segment's window, from which its row is made when it is written: thousands may close at once."""
 
     start: int
@@ -72,13 +72,13 @@ def _written(start: int) -> str:
     return datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def window_of(values: list[Any]) -> Window:
+def window_from_state(values: list[Any]) -> Window:
     """Return the window of a `Window.state`; raise ValueError if it is none."""
     *given, buckets = values
-    counts(*given, *buckets.values())
+    expect_counts(*given, *buckets.values())
     if any(type(key) is not int or not 0 <= key < len(HISTOGRAMS) << _KIND_BITS for key in buckets):
         raise ValueError("a bucket of no histogram")
-    return Window(**dict(zip(_COUNTS, given, strict=True)), buckets=Tally(buckets))
+    return Window(**dict(zip(_COUNTS, given, strict=True)), buckets=CompactCounter(buckets))
 
 
 def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Scores, State
+from agents.base import AgentOutput, ChangePoint, Chunk, State
 from agents.common.state_validation import strict_restore
 from agents.drift.alarm_report import describe
 from agents.drift.calibration import calibrate
@@ -64,20 +64,20 @@ class DriftAgent:
     def _none(self) -> Segments:
         return Segments(self.config.max_segments, rows_kept(self.config.reference_events))
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Compare each event with its segment's reference and advance the state by it."""
         distances = np.full(len(chunk), np.nan)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         if len(chunk):
             data = columns(chunk, self.config.text_bytes)
             for start, owner in self._runs(chunk):
                 changes += self._run(chunk, data, start, owner, distances)
-        return Scores([_signal(d) for d in distances.tolist()], changes)
+        return AgentOutput([_signal(d) for d in distances.tolist()], changes)
 
     def _runs(self, chunk: Chunk) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Stretches of events in which no row changes hands, each with the row of every event."""
         start, owner = 0, list[int]()
-        for i, place in enumerate(chunk.places):
+        for i, place in enumerate(chunk.scopes):
             row = self.segments.touch(place)
             if self.segments.gone:
                 yield start, np.array(owner, np.int64)
@@ -88,7 +88,7 @@ class DriftAgent:
 
     def _run(
         self, chunk: Chunk, data: Columns, start: int, owner: NDArray[np.int64], distances: NDArray[np.float64]
-    ) -> Iterator[Change]:
+    ) -> Iterator[ChangePoint]:
         padded = np.concatenate((np.zeros(start, np.int64), owner))
         alarm, at, stop = np.zeros(3), start, start + len(owner)
         told, strange, kept = start, np.zeros(len(chunk), np.bool_), self.segments

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import uint64
 from numpy.typing import NDArray
 
-from agents.base import Change
+from agents.base import ChangePoint
 from agents.drift.adwin import LEVELS
 from agents.drift.categorical import ring
 from agents.drift.causes import LATEST, is_provider, levels, moved, rank
@@ -53,7 +53,7 @@ _SLICES = ("language", "model", "request_model", "prompt_version", "format", "fi
 
 def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
     row: Any, index: int, alarm: Sequence[float], key: Key, examples: Examples, config: DriftConfig
-) -> Change:
+) -> ChangePoint:
     """Make the finding of a segment's record at its alarm (statistic over limit, feature, side)."""
     score, feature, side = alarm[0], int(alarm[1]), int(alarm[2])
     if feature == PROVIDER:
@@ -67,7 +67,7 @@ def describe(  # noqa: PLR0913, PLR0917 - what the agent knows of an alarm
     name = SIGNALS[feature]
     if feature != TEXT and GROUP[feature] >= 0 and is_provider(what, latest, SIGNALS[feature]):
         name, before, after = "provider", 0.0, float(sum(SCALARS.index(n) in _OUTPUT for n in what if n in SCALARS))
-    return Change(
+    return ChangePoint(
         index,
         f"drift.{name}",
         {"tenant": key[0], "app": key[1]},

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change, Chunk, Scores, State, Texts
-from agents.common.flag_rate import RateConfig, RateCusum
-from agents.common.logistic import probability
+from agents.base import AgentOutput, ChangePoint, Chunk, State, Texts
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
+from agents.common.logistic import sigmoid
 from agents.common.state_validation import strict_restore
 from agents.hallucination.abstention import abstains
 from agents.hallucination.features import DISAGREEMENT, EVIDENCE, FEATURES, SUPPORT, SURPRISE
@@ -22,7 +22,7 @@ from agents.hallucination.overlap import measure
 from agents.hallucination.signal import ABSTENTION, NO_CONTEXT, NO_RESPONSE, GroundingSignal
 from agents.hallucination.thresholds import ThresholdConfig, Thresholds
 from agents.hallucination.uncertainty import MOST_SURPRISE, SKETCH, Answers, among, question_key, surprise
-from agents.learning import Learner, LearningConfig, Scored, Space
+from agents.learning import FeatureSpec, Learner, LearningConfig, ScoredEvents
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -116,14 +116,14 @@ class HallucinationAgent:
         self.learner = Learner("hallucination", space_of(self._weights, learning), _digest(self._weights), learning)
         self._thresholds = Thresholds(self.threshold, self.config.adapt)
         self._answers = Answers(self.config.questions)
-        self._rate = RateCusum(self.config.cusum)
+        self._rate = FlagRateMonitor(self.config.cusum)
 
     @property
     def evicted(self) -> int:
         """Apps whose rate or threshold was forgotten for others."""
         return self._rate.evicted + self._thresholds.evicted
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         """Judge each event; remember its features for a label to come."""
         found = features(chunk.texts, len(chunk), self.config)
         signals = [_UNSCORED[why] for why in found.sides.found.tolist()]
@@ -132,7 +132,7 @@ class HallucinationAgent:
             if found.judged[k] and abstains(chunk.events[i].choices[0].content):
                 found.judged[k], signals[i] = False, ABSTENTION
         doubts = self._doubts(chunk, found)
-        changes: list[Change] = []
+        changes: list[ChangePoint] = []
         fixed = np.empty(len(which))
         margins(self._weights, found.rows, fixed)
         odds = fixed.copy()
@@ -144,14 +144,14 @@ class HallucinationAgent:
         for k, (i, log_odds, doubt) in enumerate(zip(which, odds.tolist(), doubts, strict=True)):
             if doubt is None:
                 continue
-            limit = self._thresholds.pass_on(chunk.places[i], sure[k])
+            limit = self._thresholds.pass_on(chunk.scopes[i], sure[k])
             signal = signals[i] = self._signal(chunk.texts, found, k, log_odds, limit, doubt)
             judged.append(k)
             changes += self._watch(chunk, i, offsets[i], times[i], flag=signal.flag)
         index = [which[k] for k in judged]
         flags = [signals[i].flag for i in index]
-        self.learner.scored(chunk, Scored(index, found.rows[judged], fixed[judged], odds[judged], flags))
-        return Scores(signals, changes)
+        self.learner.observe(chunk, ScoredEvents(index, found.rows[judged], fixed[judged], odds[judged], flags))
+        return AgentOutput(signals, changes)
 
     def _doubts(self, chunk: Chunk, found: Measured) -> list[_Doubt | None]:
         """Return the doubt of each answer, None of one that is not judged."""
@@ -187,7 +187,7 @@ class HallucinationAgent:
     def _signal(  # noqa: PLR0913, PLR0917 -- all there is to say of an event
         texts: Texts, found: Measured, k: int, log_odds: float, limit: float, doubt: _Doubt
     ) -> GroundingSignal:
-        score = round(probability(log_odds), 6)
+        score = round(sigmoid(log_odds), 6)
         told = (doubt.disagreement, doubt.mean_logprob, doubt.worst_logprob)
         if log_odds < limit:
             return GroundingSignal(score, False, round(1.0 - score, 6), None, (), None, *told)
@@ -200,11 +200,11 @@ class HallucinationAgent:
         unsupported = tuple(dict.fromkeys(strings))
         return GroundingSignal(score, True, round(1.0 - score, 6), None, unsupported, worst, *told)
 
-    def _watch(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[Change]:
-        key, event = chunk.places[i], chunk.events[i]
+    def _watch(self, chunk: Chunk, i: int, offset: int, time_ms: int, *, flag: bool) -> Sequence[ChangePoint]:
+        key, event = chunk.scopes[i], chunk.events[i]
         found = self._rate.update(key, flag, offset, time_ms, event.event_id)
-        news = self.learner.changes(i, event, offset, time_ms)
-        return news if found is None else (found.as_change(i, "hallucination.rate", key), *news)
+        news = self.learner.quality_changes(i, event, offset, time_ms)
+        return news if found is None else (found.as_change_point(i, "hallucination.rate", key), *news)
 
     def learn(self, feedback: Feedback) -> bool:
         """Take in a label of a remembered event, see `Learner`."""
@@ -264,10 +264,10 @@ def _digest(weights: NDArray[np.float64]) -> str:
     return hashlib.blake2b(weights.tobytes(), digest_size=8).hexdigest()
 
 
-def space_of(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> Space:
+def space_of(weights: NDArray[np.float64], learning: LearningConfig | None = None) -> FeatureSpec:
     """Return the features as labels may move their weights: not across zero."""
     limit = (learning or LearningConfig()).limit
     low, high = np.full(len(weights), -limit), np.full(len(weights), limit)
     high[:SUPPORT] = np.minimum(limit, -weights[:SUPPORT])
     low[SUPPORT:-1] = np.maximum(-limit, -weights[SUPPORT:-1])
-    return Space(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)
+    return FeatureSpec(len(FEATURES), len(FEATURES), low, high, hashed=False, bias=1.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import texts, within
+from agents.common.state_validation import expect_at_most, expect_texts
 from agents.common.tenant_map import TenantLru
 
 Key = tuple[str, str]
@@ -47,7 +47,8 @@ class Thresholds:
 
     The upper quantile of an application's own scores is tracked in two numbers and shrunk towards the shipped
     threshold by the events seen. It only rises, and at most by ``max_rise``: an application that is wrong all the time
-    is still flagged where it is surely wrong, and its rate of flags (`RateCusum`) moves long before its threshold.
+    is still flagged where it is surely wrong, and its rate of flags (`FlagRateMonitor`) moves long before its
+    threshold.
 
     Parameters
     ----------
@@ -115,9 +116,9 @@ class Thresholds:
         keys, seen, rise = state["keys"], np.array(state["seen"], np.int64), np.array(state["rise"], np.float64)
         if state["config"] != asdict(self.config) or seen.shape != (len(keys),) or rise.shape != (len(keys),):
             raise ValueError("thresholds made with other settings, or of unequal length")
-        within(keys, self.config.max_segments, "segments")
+        expect_at_most(keys, self.config.max_segments, "segments")
         if (seen < 0).any() or (rise < 0.0).any() or (rise > self.config.max_rise).any():
             raise ValueError("a threshold that no scores lead to")
         rows = zip(seen.tolist(), rise.tolist(), strict=True)
-        named = ((intern(tenant), intern(app)) for tenant, app in (texts(key, 2) for key in keys))
+        named = ((intern(tenant), intern(app)) for tenant, app in (expect_texts(key, 2) for key in keys))
         self._segments.restore(state["tenants"], named, rows)

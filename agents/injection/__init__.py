@@ -1,4 +1,4 @@
-"""Is a prompt, a document or a tool answer an attempt to take over the model: hashed n-grams, learned online."""
+"""Prompt-injection detection in prompts, documents and tool answers: hashed n-grams and concepts, learned online."""
 
 from agents.injection.agent import InjectionAgent, InjectionConfig
 from agents.injection.signal import InjectionSignal

@@ -1,8 +1,8 @@
-"""What the windows of a text say together, and the trees that weigh it. Compiled.
+"""Evidence of a whole text, and the trees that adjust the log odds of its worst window by it. Compiled.
 
-A text is judged by its worst window, but what else is known of it decides how far to trust that: how the rest of the
-text reads, how many windows there were to choose from, what it is written in, whose text it is. Small trees, boosted on
-the log loss, add to the log odds of the worst window.
+The score of a text is the score of its worst window, adjusted by evidence of the whole text: the scores of its other
+windows, their number, the script and the role of the text. Small trees, boosted on the log loss, add this adjustment to
+the log odds of the worst window.
 
 References
 ----------
@@ -20,64 +20,65 @@ import numpy as np
 from numba import njit
 
 (
-    WORDS_HERE, CONCEPTS_HERE, WORDS_TOP, CONCEPTS_TOP, WORDS_SUM, CONCEPTS_SUM, WINDOWS, NAMED, SYMBOLS, LATIN, HAN,
-    HANGUL, CYRILLIC, LETTERS, WORD_RATE, HIDDEN, DECODED, ROLE,
+    WORST_WORDS, WORST_CONCEPTS, MAX_WORDS, MAX_CONCEPTS, MEAN_WORDS, MEAN_CONCEPTS, WINDOWS, CONCEPT_COUNT, SYMBOLS,
+    LATIN, HAN, HANGUL, CYRILLIC, LETTERS, WORD_RATE, HIDDEN, DECODED, ROLE,
 ) = range(18)  # fmt: skip
-"""Columns: log odds of the worst window by words and by concepts; the highest of each; their means; log windows; log
-concept features of the worst window; shares of symbols and of five kinds of letters; words by character; hidden
-characters; 1 where a disguise was taken off; four columns of which that of the role is 1."""
-STYLE = (SYMBOLS, WORD_RATE, HIDDEN, DECODED)
-"""All that the trees of a user's prompts look at: with more they learn what kind of prompts our sources hold."""
-EVIDENCE = ROLE + 4
+"""Columns: log odds of the worst window by words and by concepts; maxima and means of both over all windows; logs of
+the numbers of windows and of concept features of the worst window; shares of symbols and of five kinds of letters;
+words per character; log of the number of hidden characters; 1 for a decoded text; a one-hot role in four columns."""
+STYLE_COLUMNS = (SYMBOLS, WORD_RATE, HIDDEN, DECODED)
+"""The only columns in the trees of user prompts. With more columns the trees learn which kinds of prompts the training
+sources hold."""
+EVIDENCE_SIZE = ROLE + 4
 USER = ROLE + 1
 DEPTH = 3
 NODES, LEAVES = 2**DEPTH - 1, 2**DEPTH
 
 
 @njit(cache=True, nogil=True)
-def empty(evidence):  # type: ignore[no-untyped-def]
-    """Begin a text."""
+def reset(evidence):  # type: ignore[no-untyped-def]
+    """Reset the evidence before the first window of a text."""
     evidence[:] = 0.0
     evidence[:4] = -np.inf
 
 
 @njit(cache=True, nogil=True)
 def add_windows(words, concepts, first, last, evidence):  # type: ignore[no-untyped-def]
-    """Take the windows ``first`` to ``last`` of a text in; return the worst if it is the worst so far, else -1."""
-    at = -1
+    """Add the windows ``first`` to ``last`` of a text; return the index of a new worst window, -1 if there is none."""
+    worst = -1
     for w in range(first, last):
         a, c = words[w], concepts[w]
-        if a + c > evidence[WORDS_HERE] + evidence[CONCEPTS_HERE]:
-            evidence[WORDS_HERE], evidence[CONCEPTS_HERE], at = a, c, w
-        evidence[WORDS_TOP] = max(evidence[WORDS_TOP], a)
-        evidence[CONCEPTS_TOP] = max(evidence[CONCEPTS_TOP], c)
-        evidence[WORDS_SUM] += a
-        evidence[CONCEPTS_SUM] += c
+        if a + c > evidence[WORST_WORDS] + evidence[WORST_CONCEPTS]:
+            evidence[WORST_WORDS], evidence[WORST_CONCEPTS], worst = a, c, w
+        evidence[MAX_WORDS] = max(evidence[MAX_WORDS], a)
+        evidence[MAX_CONCEPTS] = max(evidence[MAX_CONCEPTS], c)
+        evidence[MEAN_WORDS] += a
+        evidence[MEAN_CONCEPTS] += c
         evidence[WINDOWS] += 1.0
-    return at
+    return worst
 
 
 @njit(cache=True, nogil=True)
 def finish(evidence, features, counts, spaces, words, hidden, role, decoded):  # type: ignore[no-untyped-def]
-    """Turn sums into means and counts into shares, once all windows of a text are in.
+    """Turn sums into means and counts into shares, after the last window of a text.
 
     Parameters
     ----------
     features
-        Concept features of the worst window.
+        Number of concept features of the worst window.
     counts, spaces
-        int64[6], characters of each kind; how many of the first are spaces.
+        int64[6], number of characters of each kind; number of spaces among the first kind.
     words
-        Words and word pairs of the text.
+        Number of words and word pairs of the text.
     """
     n = 0
     for kind in range(6):
         n += counts[kind]
     windows, n = max(1.0, evidence[WINDOWS]), max(1, n)
-    evidence[WORDS_SUM] /= windows
-    evidence[CONCEPTS_SUM] /= windows
+    evidence[MEAN_WORDS] /= windows
+    evidence[MEAN_CONCEPTS] /= windows
     evidence[WINDOWS] = log(windows)
-    evidence[NAMED] = log(1.0 + features)
+    evidence[CONCEPT_COUNT] = log(1.0 + features)
     evidence[SYMBOLS] = (counts[0] - spaces) / n
     for kind in range(1, 6):
         evidence[SYMBOLS + kind] = counts[kind] / n
@@ -88,17 +89,17 @@ def finish(evidence, features, counts, spaces, words, hidden, role, decoded):  #
 
 
 @njit(cache=True, nogil=True)
-def weigh(evidence, features, thresholds, values):  # type: ignore[no-untyped-def]
-    """Return the sum over trees for one text: those of prompts for a user's, else those of texts around a prompt.
+def sum_trees(evidence, features, thresholds, values):  # type: ignore[no-untyped-def]
+    """Return the sum of the trees for one text: the trees for user prompts, or the trees for all other texts.
 
     Parameters
     ----------
     evidence
-        float64[EVIDENCE].
+        float64[EVIDENCE_SIZE].
     features, thresholds
-        int16 and float32[2, trees, NODES]: which column each node looks at, and above what it goes right.
+        int16 and float32[2, trees, NODES]: column of each node, and the threshold above which the walk goes right.
     values
-        float32[2, trees, LEAVES].
+        float32[2, trees, LEAVES]: value of each leaf.
     """
     total, s = 0.0, 0 if evidence[USER] > 0 else 1
     for t in range(features.shape[1]):

@@ -1,55 +1,54 @@
-"""What the agent says of one event."""
+"""Signal of the injection agent for one event."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from agents.common.flag_rate import Grades
+from agents.common.flag_rate import SeverityPriors
 
-GRADE_FROM = (0.73, 0.95)
-"""Scores from which a flag is of the second and of the third grade."""
-GRADES = Grades(bad=(0.15, 0.15, 0.05), usual=(0.6, 0.3, 0.1))
-"""Of attacks of families that a model had not seen a third is flagged. Of the harmless texts that are flagged one in
-thirty is surely so; more are assumed, until a segment has flags of its own."""
+GRADE_THRESHOLDS = (0.73, 0.95)
+"""Minimum scores of a flag of the second and of the third grade."""
+GRADES = SeverityPriors(anomalous=(0.15, 0.15, 0.05), normal=(0.6, 0.3, 0.1))
+"""Priors of the grades. A third of the attacks of families unseen in training is flagged. One in thirty of the flagged
+harmless texts has the highest grade; the prior assumes more until a scope has flags of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class InjectionSignal:
-    """How much the worst text of an event reads like an injection.
+    """Injection score of the worst text of an event.
 
     Attributes
     ----------
     score
-        0 to 1; the threshold of the text's role and script is .5 whatever they are. 0 where there was nothing to read.
+        0 to 1. The threshold is 0.5 for every role and script. 0 for an event without text.
     flag
-        Whether ``score`` reached .5.
+        True for a score of at least 0.5.
     role
-        Whose text it was: ``system``, ``user``, ``tool`` or ``document``; or where it stood beside these: ``tool_call``
-        (arguments), ``name`` (of a tool or a participant), ``source`` (of a document, or its id), ``assistant`` (the
-        history), ``response`` (any choice), ``parameter``, ``tag``, ``error``, ``other`` (fields that the contract
-        does not know); from a score of .2 on.
+        Role of the text: ``system``, ``user``, ``tool`` or ``document``; or, for a text outside of the scored messages
+        and documents, its field: ``tool_call`` (arguments), ``name`` (of a tool or a participant), ``source`` (of a
+        document, or its id), ``assistant`` (the history), ``response`` (any choice), ``parameter``, ``tag``, ``error``,
+        ``other`` (fields unknown to the contract). Set from a score of 0.2 on.
     obfuscation
-        How it was hidden: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters, struck-through
-        letters, bytes in variation selectors), ``homoglyph``, ``base64`` (of either alphabet, in lines, up to four
-        times), ``hex``, ``binary`` and ``codes`` (of characters), ``morse``, ``escapes`` (percent codes, entities,
-        backslash escapes), ``rot13``, ``reversed``, ``leetspeak``, ``spaced`` (letters set apart), ``split`` (a mark
-        in each word), ``joined`` (WordsInOne), ``escaped`` (a backslash before each letter); flagged events only.
+        Obfuscation of a flagged text: ``hidden`` (zero-width, tag, full-width, squared or mathematical characters,
+        struck-through letters, bytes in variation selectors), ``homoglyph``, ``base64`` (either alphabet, in lines,
+        nested up to four times), ``hex``, ``binary`` and ``codes`` (of characters), ``morse``, ``escapes`` (percent
+        codes, entities, backslash escapes), ``rot13``, ``reversed``, ``leetspeak``, ``spaced`` (letters set apart),
+        ``split`` (a mark inside each word), ``joined`` (WordsInOne), ``escaped`` (a backslash before each letter).
     segment_start
-        Where the worst window of that text (of the decoded text, where it was encoded) begins, in characters;
-        flagged events only.
+        Start of the worst window of a flagged text, in characters; of the decoded text if the text was encoded.
     family
-        What kind of attack it is, by the group of concepts that weighs most: ``override``, ``persona``, ``extraction``,
-        ``exfiltration``, ``delimiter``, ``obfuscation``, ``task-switch``, ``pressure``, ``code``; ``wording`` where
-        only its words tell; flagged events only.
+        Attack family of a flagged text, from the group of concepts that weighs most: ``override``, ``persona``,
+        ``extraction``, ``exfiltration``, ``delimiter``, ``obfuscation``, ``task-switch``, ``pressure``, ``code``;
+        ``wording`` if only words, not concepts, weigh.
     text_index
-        Which of the event's texts it is: messages in order, then documents, empty ones not counted; from a score of .2
-        on; None where it is no message or document.
+        Index of the text among the non-empty messages, then documents, of the event. Set from a score of 0.2 on; None
+        for a text that is neither.
     turns
-        How many of the conversation's last prompts it took to reach the threshold; None where one text did.
+        Number of the last prompts of the conversation that reached the threshold together; None if one text did.
     echo
-        What the model repeated of a tool's answer or a document that reads like an order: ``argument`` (in a tool
-        call), ``address`` or ``quotation``; None where it is the text alone that was flagged.
+        Part of an order in a tool's answer or a document that the model repeated: ``argument`` (in a tool call),
+        ``address`` or ``quotation``; None if the text alone was flagged.
     """
 
     score: float
@@ -64,8 +63,8 @@ class InjectionSignal:
 
     @property
     def grade(self) -> int:
-        """How sure a flag is, from 1 to 3; 0 where there is none."""
-        return 1 + bisect_right(GRADE_FROM, self.score) if self.flag else 0
+        """Grade of a flag by its score, from 1 to 3; 0 for an event without flag."""
+        return 1 + bisect_right(GRADE_THRESHOLDS, self.score) if self.flag else 0
 
 
-NOTHING = InjectionSignal(0.0, flag=False)
+EMPTY_SIGNAL = InjectionSignal(0.0, flag=False)

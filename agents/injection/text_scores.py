@@ -1,4 +1,4 @@
-"""Texts as the shipped weights judge them: what is looked at, and what is found in it."""
+"""AgentOutput of texts by the shipped weights."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from agents.base import Role, Texts
 from agents.common.hashing import FOLD, KIND
 from agents.injection.auxiliary_fields import FieldText
 from agents.injection.concepts import lexicon
-from agents.injection.evidence import EVIDENCE
-from agents.injection.weights import FIRST_CONCEPT, GROUPS, HALF_WINDOW, SCRIPTS, Shipped
-from agents.injection.window_scan import WIDTH, margins, scan
+from agents.injection.evidence import EVIDENCE_SIZE
+from agents.injection.weights import FIRST_CONCEPT_CELL, HALF_WINDOW_CHARS, SCRIPTS, THRESHOLD_ROW, InjectionWeights
+from agents.injection.window_scan import WIDTH, compute_margins, scan_windows
 
-GROUP_OF = np.array([GROUPS.get(role, -1) for role in Role], np.int64)
-_BLOCK_OF = np.array([HALF_WINDOW.get(role, 1) for role in Role], np.int64)
-_FIRST_OF = np.array([FIRST_CONCEPT.get(role, 0) for role in Role], np.int64)
+GROUP_OF_ROLE = np.array([THRESHOLD_ROW.get(role, -1) for role in Role], np.int64)
+"""Row of the thresholds of each role, -1 for a role that is not scored."""
+_HALF_WINDOW_OF_ROLE = np.array([HALF_WINDOW_CHARS.get(role, 1) for role in Role], np.int64)
+_FIRST_CELL_OF_ROLE = np.array([FIRST_CONCEPT_CELL.get(role, 0) for role in Role], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """Texts that were looked at, as they were or as decoded; columns of equal length.
+class TextScores:
+    """AgentOutput of texts, original or decoded, as columns of equal length.
 
     Attributes
     ----------
     event, role
-        Whose.
+        Event index and role of each text.
     odds
-        Log odds of the worst window; -inf where there was nothing to read.
+        Log odds of the worst window; -inf for a text without features.
     margin
-        Log odds over the threshold, with what labels moved once that is added.
+        Log odds over the threshold, including the deltas learned from labels once they are added.
     hidden
-        Characters hidden or in disguise.
+        Number of hidden or disguised characters.
     spans
-        Bytes of the worst window in the buffer that was scanned.
+        Start and end of the worst window, in bytes of the scanned buffer.
     rows
-        What is remembered, see `scan`.
+        Rows to learn from, see `agents.injection.window_scan.scan_windows`.
     """
 
     event: NDArray[np.int64]
@@ -51,61 +52,86 @@ class Candidates:
     rows: NDArray[np.int32]
 
 
-class Unmasked(NamedTuple):
-    """A disguise, the text below it, which of the chunk's texts wore it, and its first byte among all disguises."""
+class DecodedText(NamedTuple):
+    """A text decoded from a text of the chunk.
 
-    trick: str
+    Attributes
+    ----------
+    encoding
+        Name of the encoding, as in `agents.injection.signal.InjectionSignal`.
+    text
+        The decoded text.
+    parent
+        Index of the encoded text among the texts of the chunk.
+    start
+        First byte among all decoded texts of the chunk.
+    """
+
+    encoding: str
     text: str
-    of: int
+    parent: int
     start: int
 
 
-class Look(NamedTuple):
-    """Texts, the indexes of those that were judged, the disguises among them, and these two as judged, in this order.
+class ScoredTexts(NamedTuple):
+    """Texts with their scores.
 
-    ``fields`` says where each text stands if it is neither a message nor a document.
+    Attributes
+    ----------
+    texts
+        All texts.
+    chosen
+        Indices of the scored texts.
+    decoded
+        Texts decoded from the scored texts.
+    scores
+        AgentOutput of the chosen texts, then of the decoded texts.
+    fields
+        Field of each text, for texts that are neither messages nor documents.
     """
 
     texts: Texts
     chosen: NDArray[np.int64]
-    tricks: Sequence[Unmasked]
-    found: Candidates
+    decoded: Sequence[DecodedText]
+    scores: TextScores
     fields: Sequence[FieldText] = ()
 
 
-def look_at(  # noqa: PLR0913, PLR0917 - columns of texts
+def scan_texts(  # noqa: PLR0913, PLR0917 - columns of texts
     buffer: NDArray[np.uint8],
     start: NDArray[np.int64],
     chosen: NDArray[np.int64],
     event: NDArray[np.int64],
     role: NDArray[np.uint8],
-    base: Shipped,
+    weights: InjectionWeights,
     decoded: int = 0,
-) -> Candidates:
-    """Judge the chosen texts, by the weights that do not change; ``decoded`` is 1 if they are what disguises hid."""
+) -> TextScores:
+    """Score the chosen texts by the shipped weights; ``decoded`` is 1 for decoded texts, else 0."""
     m = len(chosen)
-    evidence, odds, margin = np.empty((m, EVIDENCE)), np.empty(m), np.empty(m)
+    evidence, odds, margin = np.empty((m, EVIDENCE_SIZE)), np.empty(m), np.empty(m)
     hidden, spans = np.empty(m, np.int64), np.zeros((m, 2), np.int64)
     scripts, rows = np.zeros((m, len(SCRIPTS) + 1), np.int64), np.empty((m, WIDTH), np.int32)
-    scan(
-        buffer, start, chosen, _BLOCK_OF[role], _FIRST_OF[role], role.astype(np.int64), decoded, base.table, base.unit,
-        FOLD, KIND, *lexicon(), evidence, spans, scripts, hidden, rows,
+    scan_windows(
+        buffer, start, chosen, _HALF_WINDOW_OF_ROLE[role], _FIRST_CELL_OF_ROLE[role], role.astype(np.int64), decoded,
+        weights.table, weights.unit, FOLD, KIND, *lexicon(), evidence, spans, scripts, hidden, rows,
     )  # fmt: skip
-    margins(evidence, scripts, GROUP_OF[role], base.bias, *base.trees, base.thresholds, odds, margin)
-    return Candidates(event, role, odds, margin, hidden, spans, rows)
+    compute_margins(
+        evidence, scripts, GROUP_OF_ROLE[role], weights.bias, *weights.trees, weights.thresholds, odds, margin
+    )
+    return TextScores(event, role, odds, margin, hidden, spans, rows)
 
 
-def laid_out(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return where each text begins, and all of them as UTF-8."""
+def encode_texts(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the start of each text, and the texts as one UTF-8 buffer."""
     encoded = [text.encode("utf-8", "replace") for text in texts]
     start = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(b) for b in encoded], out=start[1:])
     return start, np.frombuffer(b"".join(encoded), np.uint8)
 
 
-def joined(plain: Candidates, variants: Candidates | None) -> Candidates:
-    """Return both, the plain ones first."""
-    if variants is None:
-        return plain
-    pairs = ((getattr(plain, name), getattr(variants, name)) for name in Candidates.__slots__)
-    return Candidates(*(np.concatenate(pair) for pair in pairs))
+def concatenate(first: TextScores, second: TextScores | None) -> TextScores:
+    """Return the rows of both scores, in this order."""
+    if second is None:
+        return first
+    pairs = ((getattr(first, name), getattr(second, name)) for name in TextScores.__slots__)
+    return TextScores(*(np.concatenate(pair) for pair in pairs))

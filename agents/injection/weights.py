@@ -1,7 +1,7 @@
-"""The weights that ship.
+"""Shipped weights of the injection agent.
 
-What is remembered of a scored text are the cells of the weight table that its words, word pairs and concepts lie in,
--1 where there are fewer: what labels moved (`agents.learning`) is kept beside the table and added for those.
+The row of a scored text holds the cells of the weight table for its words, word pairs and concepts, padded with -1. The
+deltas learned from labels (`agents.learning`) are kept beside the table and added for these cells.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from agents.common.hashing import SIZE
 from agents.injection.concepts import CONCEPT_SIZE
 
 SCRIPTS = ("latin", "han", "hangul", "cyrillic", "other")
-"""Groups that have thresholds of their own; `agents.common.hashing` kinds 1 to 5 in this order."""
-GROUPS = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
-"""Roles that are judged, to the row of their thresholds."""
-HALF_WINDOW = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
-"""Characters: an attack in a document is a sentence or two, one in a prompt may be all of it."""
+"""Scripts with thresholds of their own: kinds 1 to 5 of `agents.common.hashing`, in this order."""
+THRESHOLD_ROW = {Role.USER: 0, Role.TOOL: 1, Role.DOCUMENT: 1, Role.SYSTEM: 2}
+"""Row of the thresholds of each scored role."""
+HALF_WINDOW_CHARS = {Role.USER: 320, Role.TOOL: 96, Role.DOCUMENT: 96, Role.SYSTEM: 160}
+"""Characters of half a window. An attack in a document is a sentence or two; an attack in a prompt may be all of it."""
 
 CELLS = SIZE + 2 * CONCEPT_SIZE
-"""Weights: of n-grams, words and word pairs; of concepts in a user's prompt; of concepts in the texts around it."""
-FIRST_CONCEPT = {role: SIZE + (role != Role.USER) * CONCEPT_SIZE for role in GROUPS}
-"""Role to the first of its weights of concepts: what is an order in a document is how every system prompt reads."""
+"""Number of weights: of n-grams, words and word pairs; of concepts in user prompts; of concepts in all other texts."""
+FIRST_CONCEPT_CELL = {role: SIZE + (role != Role.USER) * CONCEPT_SIZE for role in THRESHOLD_ROW}
+"""First concept weight of each role. System prompts read like orders, so an order weighs differently by role."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
-    """What ``training/train_injection.py`` wrote.
+class InjectionWeights:
+    """Weights written by ``training/train_injection.py``.
 
     Attributes
     ----------
     table
-        int16[CELLS], weights in units of ``unit``.
+        int16[CELLS], weights in multiples of ``unit``.
     unit, bias
-        Log odds of the worst window are ``unit * (sum / sqrt(n-grams) + sum / sqrt(concepts + 4))``; the trees and
-        ``bias`` are added to them.
+        Log odds of the worst window are ``unit * (sum / sqrt(n-grams) + sum / sqrt(concepts + 4))`` plus the trees and
+        ``bias``.
     gain
-        What the margin over the threshold is multiplied by before it goes through the logistic function.
+        Factor of the margin over the threshold before the logistic function.
     thresholds
         float64[3, 5], log odds from which a text is flagged, by role group and script.
     features, cuts, values
-        Trees as `agents.injection.evidence.weigh` takes them.
+        Trees, see `agents.injection.evidence.sum_trees`.
     """
 
     table: NDArray[np.int16]
@@ -61,20 +61,23 @@ class Shipped:
 
     @property
     def trees(self) -> tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.float32]]:
-        """What `agents.injection.window_scan.margins` takes."""
+        """Trees as `agents.injection.window_scan.compute_margins` takes them."""
         return self.features, self.cuts, self.values
 
 
 @cache
-def shipped() -> Shipped:
-    """Read ``weights.npz``; the arrays are shared and not to be written."""
+def load_weights() -> InjectionWeights:
+    """Load ``weights.npz``; the arrays are shared and read-only."""
     with np.load(BytesIO(files("agents.injection").joinpath("weights.npz").read_bytes())) as data:
         if data["table"].shape != (CELLS,):
-            raise ValueError(f"weights.npz has {data['table'].shape} weights; run training/train_injection.py")
+            raise ValueError(
+                f"agents/injection/weights.npz: {data['table'].shape} weights, expected ({CELLS},);"
+                " run training/train_injection.py"
+            )
         table, thresholds, features, cuts, values = (
             data[name] for name in ("table", "thresholds", "features", "cuts", "values")
         )
         unit, bias, gain = (float(data[name]) for name in ("unit", "bias", "gain"))
     for array in (table, thresholds, features, cuts, values):
         array.setflags(write=False)
-    return Shipped(table, unit, bias, gain, thresholds, features, cuts, values)
+    return InjectionWeights(table, unit, bias, gain, thresholds, features, cuts, values)

@@ -1,7 +1,7 @@
-"""Learning from labels while the stream runs, the same for every agent that does (ADR 0010)."""
+"""Online learning from labels, shared by every agent that learns (ADR 0010)."""
 
 from agents.learning.config import LearningConfig
-from agents.learning.deltas import Space
-from agents.learning.learner import Learner, Scored
+from agents.learning.deltas import FeatureSpec
+from agents.learning.learner import Learner, ScoredEvents
 
-__all__ = ["Learner", "LearningConfig", "Scored", "Space"]
+__all__ = ["FeatureSpec", "Learner", "LearningConfig", "ScoredEvents"]

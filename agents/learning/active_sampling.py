@@ -1,4 +1,4 @@
-"""Which labels are worth asking for, each with the probability with which it was chosen."""
+"""Active sampling: choose the events whose labels are worth requesting, each with a known probability."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
-from agents.learning.coordinate_descent import neighbours
+from agents.common.watermark import Scope
+from agents.learning.coordinate_descent import value_cells
 
 HOUR_MS = 3_600_000
-_LEAST = 0.05
-"""Interest of an event that is neither uncertain nor new: every event has some chance, else rates could not be told."""
-_STEP = 0.02
-"""Share of a segment's running means that each event replaces."""
-_SKETCH = 1 << 15
+_INTEREST_MIN = 0.05
+"""Interest of an event that is neither uncertain nor novel. It is above 0, because rates can be estimated only if every
+event may be selected."""
+_SMOOTHING = 0.02
+"""Weight of each event in the running means of its scope."""
+_SKETCH_SIZE = 1 << 15
 
 
-_TIME, _GAP, _INTEREST, _LEFT = range(4)
-"""Of a tenant and app: its last event's time, mean gap and mean interest, and the labels it may still ask for."""
+_LAST_MS, _MEAN_GAP, _MEAN_INTEREST, _TOKENS = range(4)
+"""Columns per scope: time of the last event, mean gap, mean interest, and tokens of the request budget."""
 
 
-class Sampler:
-    """Asks for labels of uncertain and new events, at random but the same in every run.
+class ActiveSampler:
+    """Sampler of uncertain and novel events: random, but identical in every run.
 
-    An event's probability is proportional to how uncertain its score is and how much of it was never seen, such that
-    about ``per_hour`` labels are asked for in an hour of event time at each place; a place that has asked for as many
-    waits. The number drawn is a hash of the event's id, so there is no random state, and the choice does not depend on
-    where chunks are cut.
+    The probability of an event is proportional to the uncertainty of its score plus the share of its features that are
+    novel. It is scaled such that about ``per_hour`` labels per scope are requested in an hour of event time; a token
+    bucket bounds the number. The random number of an event is a hash of its id. The sampler therefore has no random
+    state, and its choice does not depend on chunk boundaries.
 
     Parameters
     ----------
     signal
-        Whose labels; two agents ask for labels of different events.
+        Name of the signal; agents with different signals select different events.
     per_hour
-        Labels asked for; 0: none.
-    places
-        Tenants and apps kept, with a fair share for each tenant; the least recently seen are forgotten.
+        Number of labels requested per hour and scope; 0: none.
+    scopes_max
+        Maximum number of scopes, with a fair share for each tenant; the least recently used are evicted.
 
     References
     ----------
@@ -50,109 +52,110 @@ class Sampler:
     Lewis, D. D., Gale, W. A. (1994). A sequential algorithm for training text classifiers. SIGIR. (Uncertainty.)
     """
 
-    def __init__(self, signal: str, per_hour: float, places: int) -> None:
-        self.per_hour, self.places = per_hour, places
+    def __init__(self, signal: str, per_hour: float, scopes_max: int) -> None:
+        self.per_hour, self.scopes_max = per_hour, scopes_max
         self._salt = zlib.crc32(signal.encode())
-        self._seen: NDArray[np.uint8] = np.zeros(_SKETCH, np.uint8)
-        self._fill = 0
-        self._most = max(1.0, per_hour)
-        self._lines = TenantLru[tuple[str, str], int](places)
-        self._unused = list(range(places))[::-1]
-        self._table: NDArray[np.float64] = np.zeros((places, 4))
+        self._seen: NDArray[np.uint8] = np.zeros(_SKETCH_SIZE, np.uint8)
+        self._seen_count = 0
+        self._tokens_max = max(1.0, per_hour)
+        self._rows = TenantLru[Scope, int](scopes_max)
+        self._free_rows = list(range(scopes_max))[::-1]
+        self._table: NDArray[np.float64] = np.zeros((scopes_max, 4))
 
-    def chances(
+    def select(
         self,
-        places: Sequence[tuple[str, str]],
+        scopes: Sequence[Scope],
         event_ids: Sequence[str],
         times: NDArray[np.int64],
         margins: NDArray[np.float64],
-        rows: NDArray[Any],
+        features: NDArray[Any],
     ) -> tuple[list[float], list[float]]:
-        """Decide for which of some events, in their order, to ask.
+        """Decide for each event, in order, if its label is requested.
 
-        A row's features are noted as seen; of values, a feature is in which eighths two neighbours lie. When half of
-        the sketch is full it is begun anew: what was seen long ago is news again.
+        The features of each event are recorded as seen. For rows of values, a feature is the pair of eighths in which
+        two adjacent values lie. The sketch of seen features is cleared when half of it is full, so features seen long
+        ago count as novel again.
 
         Parameters
         ----------
-        places, event_ids, times
-            Tenant and app, name and milliseconds of each event.
+        scopes, event_ids, times
+            Scope, id and time in milliseconds of each event.
         margins
             float64[n], log odds.
-        rows
-            int32[n, width], hashed features (negative: none), or float64[n, width], values.
+        features
+            int32[n, width], hashed features (negative numbers are padding), or float64[n, width], values.
 
         Returns
         -------
         tuple
-            The probability with which the label of each was asked for, 0 where it is not; the share of each row's
-            features that was never seen.
+            Selection probability of each event, 0 if its label is not requested; and the share of novel features of
+            each event.
         """
-        if rows.dtype != np.int32:
-            values, rows = rows, np.empty((len(rows), rows.shape[1] - 1), np.int32)
-            neighbours_of(values, rows)
-        lines, fresh = self._lines_of(places)
-        chance, novelty = np.empty(len(rows)), np.empty(len(rows))
-        self._fill = choose(
-            rows, self._seen, self._fill, lines, fresh, times, margins, draws(event_ids, self._salt), self._table,
-            self.per_hour, self._most, chance, novelty,
+        if features.dtype != np.int32:
+            values, features = features, np.empty((len(features), features.shape[1] - 1), np.int32)
+            write_value_cells(values, features)
+        rows, is_new = self._rows_of(scopes)
+        probability, novelty = np.empty(len(features)), np.empty(len(features))
+        self._seen_count = select_events(
+            features, self._seen, self._seen_count, rows, is_new, times, margins, hash_uniform(event_ids, self._salt),
+            self._table, self.per_hour, self._tokens_max, probability, novelty,
         )  # fmt: skip
-        return chance.tolist(), novelty.tolist()
+        return probability.tolist(), novelty.tolist()
 
-    def _lines_of(self, places: Sequence[tuple[str, str]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return each place's line of the table, and whether it is to be begun anew."""
-        lines, fresh, known = np.empty(len(places), np.int64), np.zeros(len(places), np.bool_), self._lines
-        for i, place in enumerate(places):
-            line = known.get(place[0], place)
-            if line is None:
-                self._unused += [gone for _, _, gone in known.put(place[0], place, -1)]
-                line = self._unused.pop()
-                known.replace(place[0], place, line)
-                fresh[i] = True
-            lines[i] = line
-        return lines, fresh
+    def _rows_of(self, scopes: Sequence[Scope]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the table row of each scope, and True for a row that must be initialised."""
+        rows, is_new, known = np.empty(len(scopes), np.int64), np.zeros(len(scopes), np.bool_), self._rows
+        for i, scope in enumerate(scopes):
+            row = known.get(scope[0], scope)
+            if row is None:
+                self._free_rows += [evicted for _, _, evicted in known.put(scope[0], scope, -1)]
+                row = self._free_rows.pop()
+                known.replace(scope[0], scope, row)
+                is_new[i] = True
+            rows[i] = row
+        return rows, is_new
 
     def state(self) -> dict[str, Any]:
-        """Return arrays, places in the order of `TenantLru.items`."""
+        """Return the complete state, in the order of `TenantLru.items`."""
         return {
             "seen": np.packbits(self._seen),
-            "keys": [list(key) for key in self._lines],
-            "tenants": self._lines.tenants(),
-            "places": self._table[list(self._lines.values())],
+            "keys": [list(scope) for scope in self._rows],
+            "tenants": self._rows.tenants(),
+            "places": self._table[list(self._rows.values())],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
-        keys = [texts(key, 2) for key in state["keys"]]
-        rows = array(state["places"], np.float64, len(keys), 4)
-        if len(keys) > self.places:
-            raise ValueError(f"{len(keys)} places, at most {self.places}")
-        self._seen = np.unpackbits(array(state["seen"], np.uint8, _SKETCH // 8))
-        self._fill = int(self._seen.sum())
-        self._lines.restore(state["tenants"], ((tenant, app) for tenant, app in keys), range(len(keys)))
-        self._unused = list(range(len(keys), self.places))[::-1]
-        self._table[: len(keys)] = rows
+        """Load a state; raise ValueError if it does not fit."""
+        scopes = [expect_texts(scope, 2) for scope in state["keys"]]
+        table = expect_array(state["places"], np.float64, len(scopes), 4)
+        if len(scopes) > self.scopes_max:
+            raise ValueError(f"{len(scopes)} scopes, but at most {self.scopes_max} are allowed")
+        self._seen = np.unpackbits(expect_array(state["seen"], np.uint8, _SKETCH_SIZE // 8))
+        self._seen_count = int(self._seen.sum())
+        self._rows.restore(state["tenants"], ((tenant, app) for tenant, app in scopes), range(len(scopes)))
+        self._free_rows = list(range(len(scopes), self.scopes_max))[::-1]
+        self._table[: len(scopes)] = table
 
 
-def draws(event_ids: Sequence[str], salt: int) -> NDArray[np.float64]:
-    """Return a number from 0 to 1 for each event that depends on its id only, evenly spread over ids.
+def hash_uniform(event_ids: Sequence[str], salt: int) -> NDArray[np.float64]:
+    """Return a number from 0 to 1 per event that depends only on the event's id and is uniformly distributed.
 
     Examples
     --------
-    >>> 0.48 < draws([f"e{i}" for i in range(10_000)], 7).mean() < 0.52
+    >>> 0.48 < hash_uniform([f"e{i}" for i in range(10_000)], 7).mean() < 0.52
     np.True_
     """
-    # crc32 is linear in its input: the multiplications (MurmurHash3's finaliser) spread ids that differ in one place.
+    # crc32 is linear in its input. MurmurHash3's finaliser spreads ids that differ in one character.
     x: NDArray[Any] = np.array([zlib.crc32(i.encode("utf-8", "surrogatepass"), salt) for i in event_ids], np.uint64)
     x = (x ^ x >> 16) * 0x85EBCA6B & 0xFFFFFFFF
     x = (x ^ x >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
-    drawn: NDArray[np.float64] = (x ^ x >> 16) / 2**32
-    return drawn
+    uniform: NDArray[np.float64] = (x ^ x >> 16) / 2**32
+    return uniform
 
 
 @njit(cache=True, nogil=True)
 def uncertainty(margin):  # type: ignore[no-untyped-def]
-    """Return half of what the score says of itself: .5 at even odds, 0 far from them.
+    """Return the uncertainty of a score: 0.5 at even odds, close to 0 far from them.
 
     Examples
     --------
@@ -163,38 +166,38 @@ def uncertainty(margin):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def choose(  # type: ignore[no-untyped-def] # noqa: PLR0913, PLR0917 - columns of events
-    rows, seen, fill, lines, fresh, times, margins, drawn, table, per_hour, most, chance, novelty
+def select_events(  # type: ignore[no-untyped-def] # noqa: PLR0913, PLR0917 - columns of events
+    features, seen, seen_count, rows, is_new, times, margins, uniform, table, per_hour, tokens_max, probability, novelty
 ):
-    """Write each event's `chance` and `novelty`, see `Sampler.chances`; return how full the sketch is."""
-    for i in range(len(rows)):
-        new, known = note_features(rows[i], seen)
-        fill += new
-        if fill > len(seen) // 2:
+    """Write probability and novelty of each event, see `ActiveSampler.select`; return the number of seen features."""
+    for i in range(len(features)):
+        new, known = note_features(features[i], seen)
+        seen_count += new
+        if seen_count > len(seen) // 2:
             seen[:] = 0
-            fill = 0
+            seen_count = 0
         novelty[i] = new / (new + known) if new + known else 0.0
-        place, now = table[lines[i]], float(times[i])
-        if fresh[i]:
-            place[_TIME], place[_GAP], place[_INTEREST], place[_LEFT] = now, 1000.0, 0.5, most
-        passed = max(0.0, now - place[_TIME])
-        place[_TIME] += passed
-        place[_LEFT] = min(most, place[_LEFT] + passed * per_hour / HOUR_MS)
-        place[_GAP] += _STEP * (min(passed, float(HOUR_MS)) - place[_GAP])
-        interest = max(_LEAST, uncertainty(margins[i]) + 0.5 * novelty[i])
-        place[_INTEREST] += _STEP * (interest - place[_INTEREST])
-        chance[i] = 0.0
-        if place[_LEFT] >= 1.0:
-            wanted = min(1.0, per_hour * place[_GAP] / HOUR_MS * interest / place[_INTEREST])
-            if drawn[i] < wanted:
-                place[_LEFT] -= 1.0
-                chance[i] = wanted
-    return fill
+        scope, now = table[rows[i]], float(times[i])
+        if is_new[i]:
+            scope[_LAST_MS], scope[_MEAN_GAP], scope[_MEAN_INTEREST], scope[_TOKENS] = now, 1000.0, 0.5, tokens_max
+        elapsed = max(0.0, now - scope[_LAST_MS])
+        scope[_LAST_MS] += elapsed
+        scope[_TOKENS] = min(tokens_max, scope[_TOKENS] + elapsed * per_hour / HOUR_MS)
+        scope[_MEAN_GAP] += _SMOOTHING * (min(elapsed, float(HOUR_MS)) - scope[_MEAN_GAP])
+        interest = max(_INTEREST_MIN, uncertainty(margins[i]) + 0.5 * novelty[i])
+        scope[_MEAN_INTEREST] += _SMOOTHING * (interest - scope[_MEAN_INTEREST])
+        probability[i] = 0.0
+        if scope[_TOKENS] >= 1.0:
+            wanted = min(1.0, per_hour * scope[_MEAN_GAP] / HOUR_MS * interest / scope[_MEAN_INTEREST])
+            if uniform[i] < wanted:
+                scope[_TOKENS] -= 1.0
+                probability[i] = wanted
+    return seen_count
 
 
 @njit(cache=True, nogil=True)
 def note_features(features, seen):  # type: ignore[no-untyped-def]
-    """Mark features (negative: none) as seen; return how many were not and how many were."""
+    """Mark features (negative numbers are padding) as seen; return the numbers of novel and of known features."""
     new = known = 0
     for k in range(len(features)):
         if features[k] >= 0:
@@ -208,7 +211,7 @@ def note_features(features, seen):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def neighbours_of(rows, cells):  # type: ignore[no-untyped-def]
-    """`agents.learning.coordinate_descent.neighbours` of each row."""
+def write_value_cells(rows, cells):  # type: ignore[no-untyped-def]
+    """Write `agents.learning.coordinate_descent.value_cells` of each row."""
     for i in range(len(rows)):
-        neighbours(rows[i], cells[i])
+        value_cells(rows[i], cells[i])

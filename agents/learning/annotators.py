@@ -1,48 +1,91 @@
-"""How far each labeller is believed: by how many labels came at once, and by what they contradict."""
+"""Reliability of annotators: how far their labels are trusted, given their number and what they contradict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from agents.common.state_validation import array, texts, within
+from agents.common.state_validation import expect_array, expect_at_most, expect_texts
 from agents.common.tenant_map import TenantLru
 from agents.learning.config import LearningConfig
 from schemas.feedback import Feedback
 
-Labeller = tuple[str, str]
-"""Tenant and name, as `labeller` gives it."""
+Annotator = tuple[str, str]
+"""Tenant and name, as returned by `annotator_of`."""
 
 DAY_MS = 86_400_000
-_START = {"annotator": 4.0, "judge": 3.0, "thumbs": 2.0, "user": 2.0}
-"""Log odds that a labeller whom nothing is known of is honest, by source."""
-_BOUND, _PRAISE = 6.0, 1.0
-"""Most that evidence counts; most that agreeing with the model counts, which is no merit."""
-_TRUE, _FALSE = 0, 1
-_MODEL, _OTHERS, _COUNT, _DAY, _BEGAN, _FALSES, _TRUES = 0, 2, 4, 5, 6, 7, 10
-_NUMBERS = 13
-_SET_ASIDE = -1.0
-"""Log odds below which none of a labeller's labels count."""
-_MODEL_KNOWS, _OTHERS_KNOW = 0.7, 0.9
-"""Most that the model's or another labeller's word is worth against a labeller's own, as a probability."""
-_ORDER, _ERRORS, _FEW = 2.5, 3.0, 8
-"""What order makes good, by which annotators and judges are believed though they contradict all the time, users are
-not; how many standard errors what they find true must be above what they find false; how many of each that takes."""
+_PRIOR_ODDS = {"annotator": 4.0, "judge": 3.0, "thumbs": 2.0, "user": 2.0}
+"""Prior log odds that an annotator is honest, by source."""
+_EVIDENCE_MAX, _MODEL_PRAISE_MAX = 6.0, 1.0
+"""Maximum log odds of any evidence, and of agreement with the model, which is weak evidence of honesty."""
+_UNTRUSTED_BELOW = -1.0
+"""Log odds below which no label of an annotator counts."""
+_MODEL_CERTAINTY, _PEER_CERTAINTY = 0.7, 0.9
+"""Maximum probability that the model, or another annotator, is right."""
+_RANK_CREDIT, _RANK_SIGMAS, _RANK_LABELS_MIN = 2.5, 3.0, 8
+"""Rank evidence: log odds that it offsets (enough for annotators and judges who contradict the model all the time, not
+enough for users), standard errors by which true labels must outscore false ones, and labels needed of each kind."""
 
 
-class Labellers:
-    """Log odds, for each labeller, of being honest against answering the opposite, in bounded memory.
+@dataclass(slots=True)
+class _Record:
+    """Evidence on one annotator.
 
-    Each label is compared with what the shipped weights said of its event (not the learned ones: those a liar may have
-    made) and with what other labellers said of it; apart for events that those find true and that they find false, and
-    the worse of the two counts: who says "false" to everything is right most of the time. An honest labeller agrees
-    more often than not, also where the model is poor; one who contradicts loses belief with every label, and below a
-    limit none of the labels counts, not even earlier ones. Others who confirm them win it back. Where most events are
-    attacks that the model misses, an honest labeller finds true what it finds false all the time, and yet what they
-    find true scores higher than what they find false: such order makes good for that, and for nothing else.
+    Attributes
+    ----------
+    model_true, model_false
+        Log odds of honesty from events that the model finds true, and false.
+    peers_true, peers_false
+        The same from events that other annotators find true, and false.
+    labels, day_ms
+        Labels in the current day, and its start.
+    prior
+        Log odds of honesty before any evidence.
+    false_n, false_mean, false_spread
+        Number, mean and summed squared deviations of the model's log odds of events labelled False.
+    true_n, true_mean, true_spread
+        The same of events labelled True.
+    """
+
+    model_true: float = 0.0
+    model_false: float = 0.0
+    peers_true: float = 0.0
+    peers_false: float = 0.0
+    labels: float = 0.0
+    day_ms: float = 0.0
+    prior: float = 0.0
+    false_n: float = 0.0
+    false_mean: float = 0.0
+    false_spread: float = 0.0
+    true_n: float = 0.0
+    true_mean: float = 0.0
+    true_spread: float = 0.0
+
+
+_NUMBERS = len(fields(_Record))
+_numbers_of = attrgetter(*(f.name for f in fields(_Record)))
+
+
+class AnnotatorReliability:
+    """Log odds that each annotator is honest rather than answering the opposite, in bounded memory.
+
+    Each label is compared with the score of the shipped weights and with the labels of other annotators on the same
+    event. The learned weights are not used, because a liar may have shaped them. Evidence from events found true and
+    from events found false is kept separately, and the worse of the two counts: an annotator who answers "false" to
+    everything is right most of the time.
+
+    An honest annotator agrees more often than not, even where the model is poor. An annotator who contradicts loses
+    trust with every label. Below a limit, none of the annotator's labels counts, including earlier ones. Agreement of
+    other annotators restores trust.
+
+    Where most events are attacks that the model misses, an honest annotator contradicts the model all the time, but the
+    events that the annotator labels true still score higher than those labelled false. This rank evidence offsets
+    contradiction of the model, and nothing else.
 
     Parameters
     ----------
@@ -59,97 +102,122 @@ class Labellers:
 
     def __init__(self, config: LearningConfig) -> None:
         self._config = config
-        self._known = TenantLru[Labeller, list[float]](config.labellers)
+        self._records = TenantLru[Annotator, _Record](config.annotators)
 
-    def count(self, who: Labeller, source: str, now_ms: int) -> float:
-        """Count a label; return what it weighs, 0 to 1."""
+    def label_weight(self, annotator: Annotator, source: str, now_ms: int) -> float:
+        """Count a label of an annotator; return the weight of the label, 0 to 1."""
         config = self._config
-        record = self._known.get(who[0], who)
+        record = self._records.get(annotator[0], annotator)
         if record is None:
-            record = [0.0] * _NUMBERS
-            record[_DAY], record[_BEGAN] = float(now_ms), _START[source]
-            self._known.put(who[0], who, record)
-        if now_ms - record[_DAY] >= DAY_MS:
-            record[_COUNT], record[_DAY] = 0.0, float(now_ms)
-        record[_COUNT] += 1.0
-        often = min(1.0, math.sqrt(config.labels_a_day / record[_COUNT])) if is_person(who) else 1.0
-        return config.weight(source) * often * self.believed(who)
+            record = _Record(day_ms=float(now_ms), prior=_PRIOR_ODDS[source])
+            self._records.put(annotator[0], annotator, record)
+        if now_ms - record.day_ms >= DAY_MS:
+            record.labels, record.day_ms = 0.0, float(now_ms)
+        record.labels += 1.0
+        volume = min(1.0, math.sqrt(config.labels_a_day / record.labels)) if is_person(annotator) else 1.0
+        return config.source_weight(source) * volume * self.trust(annotator)
 
-    def believed(self, who: Labeller) -> float:
-        """Return how far a labeller is believed, 0 (set aside) to 1."""
-        record = self._known.peek(who[0], who)
+    def trust(self, annotator: Annotator) -> float:
+        """Return the trust in an annotator: 0 (no label counts) to 1."""
+        record = self._records.peek(annotator[0], annotator)
         if record is None:
             return 0.5
-        missed = record[_MODEL + _FALSE]
-        if missed < 0.0 and _in_order(record):
-            missed = min(0.0, missed + _ORDER)
-        by_model = record[_MODEL + _TRUE], missed
-        by_others = record[_OTHERS : _OTHERS + 2]
-        odds = record[_BEGAN] + sum(min((v for v in each if v), default=0.0) for each in (by_model, by_others))
-        return 0.0 if odds < _SET_ASIDE else 1.0 / (1.0 + math.exp(-odds))
+        model_false = record.model_false
+        if model_false < 0.0 and _ranks_like_the_model(record):
+            model_false = min(0.0, model_false + _RANK_CREDIT)
+        evidence = _worse(record.model_true, model_false) + _worse(record.peers_true, record.peers_false)
+        odds = record.prior + evidence
+        return 0.0 if odds < _UNTRUSTED_BELOW else 1.0 / (1.0 + math.exp(-odds))
 
-    def against_model(self, who: Labeller, base: float, *, label: bool) -> None:
-        """Compare a label with the shipped weights' log odds of its event."""
+    def observe_model(self, annotator: Annotator, base: float, *, label: bool) -> None:
+        """Compare a label with the log odds that the shipped weights give to its event."""
+        if (record := self._records.peek(annotator[0], annotator)) is None:
+            return
         p = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, base))))
-        self._learn(who, _MODEL, min(_MODEL_KNOWS, max(1.0 - _MODEL_KNOWS, p)), label=label)
+        p = min(_MODEL_CERTAINTY, max(1.0 - _MODEL_CERTAINTY, p))
+        evidence = _evidence(p, label=label)
+        if p >= 0.5:
+            record.model_true = _clip(record.model_true + evidence, _MODEL_PRAISE_MAX)
+        else:
+            record.model_false = _clip(record.model_false + evidence, _MODEL_PRAISE_MAX)
 
-    def place(self, who: Labeller, base: float, *, label: bool) -> None:
-        """Remember where in the model's order an event was that was found true, or false."""
-        if (record := self._known.peek(who[0], who)) is not None:
-            k = _TRUES if label else _FALSES
-            base = max(-30.0, min(30.0, base))
-            record[k] += 1.0
-            step = base - record[k + 1]
-            record[k + 1] += step / record[k]
-            record[k + 2] += step * (base - record[k + 1])
+    def observe_rank(self, annotator: Annotator, base: float, *, label: bool) -> None:
+        """Add an event's log odds under the shipped weights to the scores of events labelled True, or False."""
+        if (record := self._records.peek(annotator[0], annotator)) is None:
+            return
+        base = max(-30.0, min(30.0, base))
+        if label:
+            record.true_n += 1.0
+            step = base - record.true_mean
+            record.true_mean += step / record.true_n
+            record.true_spread += step * (base - record.true_mean)
+        else:
+            record.false_n += 1.0
+            step = base - record.false_mean
+            record.false_mean += step / record.false_n
+            record.false_spread += step * (base - record.false_mean)
 
-    def against_other(self, who: Labeller, other: bool, believed: float, *, label: bool) -> None:
-        """Compare a label with that of another labeller, who is believed so far."""
-        sure = 0.5 + (_OTHERS_KNOW - 0.5) * believed
-        self._learn(who, _OTHERS, sure if other else 1.0 - sure, label=label)
-
-    def _learn(self, who: Labeller, whose: int, p: float, *, label: bool) -> None:
-        if (record := self._known.peek(who[0], who)) is not None:
-            place = whose + (_TRUE if p >= 0.5 else _FALSE)
-            evidence = math.log(p / (1.0 - p)) * (1.0 if label else -1.0)
-            most = _PRAISE if whose == _MODEL else _BOUND
-            record[place] = max(-_BOUND, min(most, record[place] + evidence))
+    def observe_peer(self, annotator: Annotator, peer_label: bool, peer_trust: float, *, label: bool) -> None:
+        """Compare a label with the label of another annotator, given the current trust in that annotator."""
+        if (record := self._records.peek(annotator[0], annotator)) is None:
+            return
+        certainty = 0.5 + (_PEER_CERTAINTY - 0.5) * peer_trust
+        p = certainty if peer_label else 1.0 - certainty
+        evidence = _evidence(p, label=label)
+        if p >= 0.5:
+            record.peers_true = _clip(record.peers_true + evidence, _EVIDENCE_MAX)
+        else:
+            record.peers_false = _clip(record.peers_false + evidence, _EVIDENCE_MAX)
 
     def state(self) -> dict[str, Any]:
-        """Return names and numbers in the order of `TenantLru.items`."""
-        numbers = np.array(list(self._known.values()), np.float64).reshape(len(self._known), _NUMBERS)
-        names = [list(who) for who in self._known]
-        return {"names": names, "tenants": self._known.tenants(), "numbers": numbers}
+        """Return the complete state, in the order of `TenantLru.items`."""
+        rows = [_numbers_of(record) for record in self._records.values()]
+        numbers = np.array(rows, np.float64).reshape(len(rows), _NUMBERS)
+        names = [list(annotator) for annotator in self._records]
+        return {"names": names, "tenants": self._records.tenants(), "numbers": numbers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
-        names = [texts(who, 2) for who in state["names"]]
-        within(names, self._config.labellers, "labellers")
-        found = array(state["numbers"], np.float64, len(names), _NUMBERS)
-        if (found[:, [_COUNT, _FALSES, _FALSES + 2, _TRUES, _TRUES + 2]] < 0.0).any():
-            raise ValueError("a labeller's numbers that cannot be")
-        self._known.restore(state["tenants"], ((tenant, name) for tenant, name in names), found.tolist())
+        """Load a state; raise ValueError if it does not fit."""
+        names = [expect_texts(annotator, 2) for annotator in state["names"]]
+        expect_at_most(names, self._config.annotators, "annotators")
+        rows = expect_array(state["numbers"], np.float64, len(names), _NUMBERS).tolist()
+        records = [_Record(*row) for row in rows]
+        if any(min(r.labels, r.false_n, r.false_spread, r.true_n, r.true_spread) < 0.0 for r in records):
+            raise ValueError("an annotator has a negative count or sum of squares")
+        self._records.restore(state["tenants"], ((tenant, name) for tenant, name in names), records)
 
 
-def _in_order(record: list[float]) -> bool:
-    """Whether what somebody finds true scores higher than what they find false, by Welch's test."""
-    false, mean_false, spread_false = record[_FALSES : _FALSES + 3]
-    true, mean_true, spread_true = record[_TRUES : _TRUES + 3]
-    if min(false, true) < _FEW:
+def _evidence(p: float, *, label: bool) -> float:
+    return math.log(p / (1.0 - p)) * (1.0 if label else -1.0)
+
+
+def _clip(odds: float, maximum: float) -> float:
+    return max(-_EVIDENCE_MAX, min(maximum, odds))
+
+
+def _worse(on_true: float, on_false: float) -> float:
+    """Return the lower of two pieces of evidence, ignoring a piece that is 0."""
+    return min((odds for odds in (on_true, on_false) if odds), default=0.0)
+
+
+def _ranks_like_the_model(record: _Record) -> bool:
+    """Return True if events labelled True score significantly higher than those labelled False (Welch's test)."""
+    false_n, true_n = record.false_n, record.true_n
+    if min(false_n, true_n) < _RANK_LABELS_MIN:
         return False
-    variance = spread_false / (false * (false - 1.0)) + spread_true / (true * (true - 1.0))
-    return mean_true - mean_false > _ERRORS * math.sqrt(variance)
+    variance = record.false_spread / (false_n * (false_n - 1.0)) + record.true_spread / (true_n * (true_n - 1.0))
+    return record.true_mean - record.false_mean > _RANK_SIGMAS * math.sqrt(variance)
 
 
-def labeller(feedback: Feedback) -> Labeller:
-    """Return who labelled: the user where one is given, all of that source otherwise.
+def annotator_of(feedback: Feedback) -> Annotator:
+    """Return the annotator of a label: its user, or all unnamed users of its source together.
 
-    Nobody knows how many the latter are, so how many labels they give in a day limits nothing.
+    The number of unnamed users is unknown, so their labels have no daily limit per annotator.
     """
     name = f"user {feedback.user_id}" if feedback.user_id else f"any {feedback.source}"
     return feedback.tenant, name[:256]
 
 
-def is_person(who: Labeller) -> bool:
-    """Whether a labeller is one person."""
-    return who[1].startswith("user ")
+def is_person(annotator: Annotator) -> bool:
+    """Return True if an annotator is a single person."""
+    return annotator[1].startswith("user ")

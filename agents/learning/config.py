@@ -1,4 +1,4 @@
-"""What learning from labels may do, and how much."""
+"""Settings of learning from labels."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ class LearningConfig:
     Attributes
     ----------
     annotator, judge, thumbs, user
-        Weight of a label by who gave it, 0 to 1; 0: such labels are counted and not learned.
+        Weight of a label by its source, 0 to 1. Labels of a source with weight 0 are counted but not learned.
     strength
-        Most that one label may move the odds of its own event, about, in log odds.
-    shared, own
-        Share of that which all tenants see, and which only the label's tenant sees.
+        Approximate maximum by which one label moves the score of its own event, in log odds.
+    shared_weight, tenant_weight
+        Fraction of a label that changes the weights of all tenants, and fraction that changes the weights of its own
+        tenant only.
     limit
-        Most that the weight of one feature may move, in log odds.
+        Maximum by which labels move the weight of one feature, in log odds.
     noise
-        Share of labels taken to be false: one that the shipped weights and the other labels contradict counts less.
-    labels_at_once
-        Labels of one tenant that count in full for the others; the n-th after them counts ``labels_at_once / n``.
+        Assumed share of false labels. A label that the shipped weights and other labels contradict counts less.
+    full_weight_labels
+        Number of labels of one tenant that count in full for other tenants. Of the later ones, the n-th label counts
+        ``full_weight_labels / n``.
     labels_a_day
-        Labels of one labeller in a day of event time that count in full; the n-th after them counts
-        ``sqrt(labels_a_day / n)``.
+        Number of labels of one annotator per day of event time that count in full. Of the later ones, the n-th label
+        counts ``sqrt(labels_a_day / n)``.
     unverified_labels_a_day
-        Labels of sources that nobody vouches for (thumbs, user) that count, per scope and day of event time, whoever
-        gives them; 0: none.
+        Maximum number of labels from unverified sources (thumbs, user) that count per scope and day of event time, over
+        all annotators; 0: none.
     unverified_limit
-        Most that all of those move the score of a text, up or down, in log odds.
-    events
-        Latest scored events that can still be labelled; half as many flagged ones and half as many for which a label
-        was asked are kept beside them.
-    labelled
-        Labels that are kept, weighed again as others come, and that can be taken back.
+        Maximum by which all labels from unverified sources move the score of a text, in log odds.
+    label_window_events
+        Number of recent events that can still be labelled. Half as many flagged events, and half as many events whose
+        label was requested, are kept in addition.
+    labels_kept
+        Number of learned labels that are kept, so that they can be reweighted and retracted.
     revisits
-        Kept labels that are looked at again for each new one.
+        Number of kept labels that are reweighted for each new label.
     tenants
-        Tenants with moves of their own; the one whose last label is oldest is forgotten.
-    labellers
-        Labellers whose record is kept.
+        Maximum number of tenants with weights of their own; the tenant with the oldest last label is evicted.
+    annotators
+        Maximum number of annotators whose reliability is tracked.
     versions
-        Versions of the weights that are kept.
+        Number of versions of the weights that are kept.
     labels_per_version
-        Labels between two versions.
+        Number of learned labels from one version of the weights to the next.
     requests_per_hour
-        Labels asked for, by tenant and app, per hour of event time; 0: none.
-    segments
-        Tenants and apps whose quality and rate of requests are kept.
-    fading
-        What an older label counts after each newer one of its segment, in the live quality.
+        Number of label requests per scope and hour of event time; 0: none.
+    scopes
+        Maximum number of scopes whose live quality and request rate are kept.
+    decay
+        Factor by which each new label of a scope reduces the weight of the older labels in the live quality.
     quality_labels
-        Labels of a segment from which its quality is told as a change, so that a rule can look at it.
+        Number of labels of a scope from which its live quality is reported as a change point, so that rules can use it.
     """
 
     annotator: float = 1.0
@@ -61,26 +63,26 @@ class LearningConfig:
     thumbs: float = 0.5
     user: float = 0.5
     strength: float = 6.0
-    shared: float = 0.3
-    own: float = 0.7
+    shared_weight: float = 0.3
+    tenant_weight: float = 0.7
     limit: float = 6.0
     noise: float = 0.1
-    labels_at_once: int = 50
+    full_weight_labels: int = 50
     labels_a_day: int = 100
     unverified_labels_a_day: int = 200
     unverified_limit: float = 0.5
-    events: int = 2048
-    labelled: int = 1024
+    label_window_events: int = 2048
+    labels_kept: int = 1024
     revisits: int = 32
     tenants: int = 32
-    labellers: int = 4096
+    annotators: int = 4096
     versions: int = 8
     labels_per_version: int = 50
     requests_per_hour: float = 20.0
-    segments: int = 1024
-    fading: float = 0.995
+    scopes: int = 1024
+    decay: float = 0.995
     quality_labels: int = 30
 
-    def weight(self, source: str) -> float:
-        """Weight of a label by its source."""
+    def source_weight(self, source: str) -> float:
+        """Return the weight of labels of a source."""
         return {"annotator": self.annotator, "judge": self.judge, "thumbs": self.thumbs, "user": self.user}[source]

@@ -1,4 +1,4 @@
-"""Scored events, kept until their labels come."""
+"""Buffer of scored events that wait for their labels."""
 
 from __future__ import annotations
 
@@ -8,105 +8,104 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
 
 CallKey = tuple[str, str, str]
-"""Tenant, app and call: a label of one tenant cannot touch another's event."""
+"""Tenant, app and call id. The tenant is part of the key, so a label cannot affect an event of another tenant."""
+_KINDS = ("latest", "flagged", "requested")
 
 
-class Remembered(NamedTuple):
+class BufferedEvent(NamedTuple):
     """A scored event.
 
     Attributes
     ----------
     row
-        Its features, as `agents.learning.deltas.Space` takes them; not to be written.
+        Features of the event, as in `agents.learning.deltas.FeatureSpec`; read-only.
     base, margin
-        Log odds by the weights that do not change, and as it was scored.
+        Log odds under the base weights, and log odds of the published score.
     flag
-        Whether it was flagged.
-    chance
-        Probability with which its label was asked for; 0 if it was not.
+        True if the event was flagged.
+    sampling_probability
+        Probability with which the label of the event was requested; 0 if it was not requested.
     """
 
     row: NDArray[Any]
     base: float
     margin: float
     flag: bool
-    chance: float = 0.0
+    sampling_probability: float = 0.0
 
 
-class Events:
-    """The latest events, and beside them the latest flagged ones and those for which a label was asked.
+class LabelBuffer:
+    """Latest events, and in addition the latest flagged events and the latest events whose label was requested.
 
-    A label may come hours after its event, when thousands of others were scored; most come for events of the last two
-    kinds, which are few, so those are kept longer.
+    A label may arrive hours after its event, when thousands of other events have been scored. Most labels are given to
+    flagged events and requested events. These are few, so they are kept longer.
 
     Parameters
     ----------
     size
-        Latest events kept; half as many of each of the other kinds. Each tenant has a fair share of every kind.
+        Maximum number of latest events; half as many of each other kind. Each tenant has a fair share of every kind.
     width, dtype
-        Of a row.
+        Width and dtype of the rows of features.
 
     Examples
     --------
-    >>> events = Events(2, 3, np.float64)
+    >>> buffer = LabelBuffer(2, 3, np.float64)
     >>> for k in range(4):
-    ...     events.keep(("t", "a", f"c{k}"), Remembered(np.zeros(3), 0.0, 0.0, flag=k == 0))
-    >>> [events.find(("t", "a", f"c{k}")) is not None for k in range(4)]
+    ...     buffer.put(("t", "a", f"c{k}"), BufferedEvent(np.zeros(3), 0.0, 0.0, flag=k == 0))
+    >>> [buffer.get(("t", "a", f"c{k}")) is not None for k in range(4)]
     [True, False, True, True]
     """
 
     def __init__(self, size: int, width: int, dtype: type[np.number[Any]]) -> None:
         self.width, self.dtype = width, np.dtype(dtype)
         self._sizes = (size, max(1, size // 2), max(1, size // 2))
-        self._kinds = tuple(TenantLru[CallKey, Remembered](most) for most in self._sizes)
+        self._kinds = tuple(TenantLru[CallKey, BufferedEvent](size) for size in self._sizes)
 
-    def keep(self, key: CallKey, event: Remembered) -> None:
-        """Remember an event."""
-        kind = 2 if event.chance > 0.0 else int(event.flag)
+    def put(self, key: CallKey, event: BufferedEvent) -> None:
+        """Add an event; an earlier event of the same call is replaced."""
+        kind = 2 if event.sampling_probability > 0.0 else int(event.flag)
         tenant = key[0]
-        for k, other in enumerate(self._kinds):
-            if k != kind:  # a call that is scored again is known as it was scored last
-                other.pop(tenant, key)
+        for k, stored in enumerate(self._kinds):
+            if k != kind:
+                stored.pop(tenant, key)
         self._kinds[kind].put(tenant, key, event)
 
-    def find(self, key: CallKey) -> Remembered | None:
-        """Return an event; None if it is not, or no longer, known."""
-        for kept in self._kinds:
-            if (found := kept.peek(key[0], key)) is not None:
-                return found
+    def get(self, key: CallKey) -> BufferedEvent | None:
+        """Return an event; None if it is unknown or evicted."""
+        for stored in self._kinds:
+            if (event := stored.peek(key[0], key)) is not None:
+                return event
         return None
 
     def state(self) -> dict[str, Any]:
-        """Return arrays and lists by kind, in the order of `TenantLru.items`; arrays are copies."""
-        return {name: self._kind_state(kept) for name, kept in zip(_KINDS, self._kinds, strict=True)}
+        """Return the complete state by kind, in the order of `TenantLru.items`; arrays are copies."""
+        return {name: self._kind_state(stored) for name, stored in zip(_KINDS, self._kinds, strict=True)}
 
-    def _kind_state(self, kept: TenantLru[CallKey, Remembered]) -> dict[str, Any]:
-        rows = np.array([e.row for e in kept.values()], self.dtype).reshape(len(kept), self.width)
-        numbers = np.array([(e.base, e.margin, e.flag, e.chance) for e in kept.values()], np.float64)
-        keys = [list(k) for k in kept]
-        return {"keys": keys, "tenants": kept.tenants(), "rows": rows, "numbers": numbers.reshape(len(kept), 4)}
+    def _kind_state(self, stored: TenantLru[CallKey, BufferedEvent]) -> dict[str, Any]:
+        n = len(stored)
+        rows = np.array([e.row for e in stored.values()], self.dtype).reshape(n, self.width)
+        numbers = np.array([(e.base, e.margin, e.flag, e.sampling_probability) for e in stored.values()], np.float64)
+        keys = [list(key) for key in stored]
+        return {"keys": keys, "tenants": stored.tenants(), "rows": rows, "numbers": numbers.reshape(n, 4)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
-        self._kinds = tuple(self._kind(state[n], size) for n, size in zip(_KINDS, self._sizes, strict=True))
+        """Load a state; raise ValueError if it does not fit."""
+        self._kinds = tuple(self._restored(state[n], size) for n, size in zip(_KINDS, self._sizes, strict=True))
 
-    def _kind(self, state: Mapping[str, Any], size: int) -> TenantLru[CallKey, Remembered]:
-        keys = [texts(key, 3) for key in state["keys"]]
+    def _restored(self, state: Mapping[str, Any], size: int) -> TenantLru[CallKey, BufferedEvent]:
+        keys = [expect_texts(key, 3) for key in state["keys"]]
         if len(keys) > size:
-            raise ValueError(f"{len(keys)} events, at most {size}")
-        rows = array(state["rows"], self.dtype, len(keys), self.width)
-        numbers = array(state["numbers"], np.float64, len(keys), 4).tolist()
-        kept = TenantLru[CallKey, Remembered](size)
+            raise ValueError(f"{len(keys)} buffered events, but at most {size} are allowed")
+        rows = expect_array(state["rows"], self.dtype, len(keys), self.width)
+        numbers = expect_array(state["numbers"], np.float64, len(keys), 4).tolist()
+        stored = TenantLru[CallKey, BufferedEvent](size)
         events = [
-            Remembered(row, base, margin, bool(flag), chance)
-            for row, (base, margin, flag, chance) in zip(rows, numbers, strict=True)
+            BufferedEvent(row, base, margin, bool(flag), probability)
+            for row, (base, margin, flag, probability) in zip(rows, numbers, strict=True)
         ]
-        kept.restore(state["tenants"], ((t, a, c) for t, a, c in keys), events)
-        return kept
-
-
-_KINDS = ("latest", "flagged", "requested")
+        stored.restore(state["tenants"], ((tenant, app, call) for tenant, app, call in keys), events)
+        return stored

@@ -1,4 +1,4 @@
-"""What learning tells the world: rows of live quality and requests for labels."""
+"""Output rows of learning: live quality and label requests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from schemas.feedback import Feedback
 
 
 @runtime_checkable
-class Learns(Protocol):
-    """An agent with a `Learner`."""
+class TrainableAgent(Protocol):
+    """Agent that learns from labels with a `Learner`."""
 
     learner: Learner
 
 
 def quality_rows(learner: Learner, feedback: Feedback, partition: int, offset: int) -> Iterator[dict[str, Any]]:
-    """Yield `schemas.learning.QualityRow` of everywhere and of a label's tenant and app."""
+    """Yield one `schemas.learning.QualityRow` per estimator for all scopes and for the scope of a label."""
     hour = learner.hour.strftime("%Y-%m-%dT%H:%M:%SZ")
     version = learner.version_name
     for (tenant, app), quality in learner.quality_of(feedback):
@@ -35,7 +35,7 @@ def quality_rows(learner: Learner, feedback: Feedback, partition: int, offset: i
 
 
 def request_rows(learner: Learner, chunk: Chunk, partition: int) -> Iterator[dict[str, Any]]:
-    """Yield `schemas.learning.LabelRequest` of the events of a chunk whose labels are worth having."""
+    """Yield one `schemas.learning.LabelRequest` per event of a chunk that was selected for labelling."""
     for request in learner.take_requests():
         event = chunk.events[request.index]
         yield {

@@ -1,4 +1,4 @@
-"""How good the scores are, by the labels that came: each event judged before its label was learned."""
+"""Live quality of the scores, measured by labels: each event is scored before its label is learned (prequential)."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import array, texts
+from agents.common.state_validation import expect_array, expect_texts
 from agents.common.tenant_map import TenantLru
+from agents.common.watermark import Scope
 
-Place = tuple[str, str]
-"""Tenant and app."""
-EVERYWHERE: Place = ("*", "*")
+ALL_SCOPES: Scope = ("*", "*")
 Estimator: TypeAlias = Literal["observed", "inverse_propensity"]
 ESTIMATORS: tuple[Estimator, ...] = ("observed", "inverse_propensity")
 BINS = 24
-_WIDEST = 6.0
-"""Log odds; scores beyond it share the last bin."""
+_LOG_ODDS_MAX = 6.0
+"""Log odds of the outermost bins; scores beyond it fall into those bins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Quality of one signal at one place.
+    """Quality of one signal in one scope.
 
     Attributes
     ----------
     estimator
-        ``observed``: all labels, each counting the same. ``inverse_propensity``: labels that were requested only, each
-        counting 1 / probability of the request, so that the rates are those of the traffic.
+        ``observed``: all labels, with equal weight. ``inverse_propensity``: requested labels only, each with weight
+        1 / probability of the request, so that the rates are those of the traffic.
     labels, positives
-        Labels ever counted, and those of them that said True.
+        Number of labels counted so far, and number of those that are True.
     precision, recall, auc
-        Of the flags, the same, of the scores; None where there is nothing to divide by.
+        Precision and recall of the flags, AUC of the scores; None if the denominator is 0.
     calibration_error
-        Expected calibration error: mean distance of score and share of True labels, over bins of the log odds.
+        Expected calibration error: mean distance between score and share of True labels, over bins of the log odds.
     """
 
     estimator: Estimator
@@ -48,14 +47,14 @@ class Quality:
     calibration_error: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields."""
+        """Return the fields as a dictionary."""
         return asdict(self)
 
 
-class Tally:
-    """Faded sums of one place and estimator.
+class FadingConfusion:
+    """Exponentially fading confusion counts and score bins of one scope and estimator.
 
-    ``bins`` is float64[BINS, 3]: weight of False labels, of True labels, sum of the scores; ``flags`` is float64[3]:
+    ``bins`` is float64[BINS, 3]: weight of False labels, weight of True labels, sum of scores. ``flags`` is float64[3]:
     true positives, false positives, false negatives.
     """
 
@@ -66,12 +65,12 @@ class Tally:
         self.flags: NDArray[np.float64] = np.zeros(3)
         self.labels = self.positives = 0
 
-    def add(self, margin: float, weight: float, fading: float, *, flag: bool, label: bool) -> None:
-        """Count a label of an event that was scored with these log odds."""
-        self.bins *= fading
-        self.flags *= fading
-        clipped = max(-_WIDEST, min(_WIDEST, margin))
-        row = self.bins[min(BINS - 1, int((clipped + _WIDEST) / (2 * _WIDEST) * BINS))]
+    def add(self, margin: float, weight: float, decay: float, *, flag: bool, label: bool) -> None:
+        """Add a label of an event that was scored with these log odds."""
+        self.bins *= decay
+        self.flags *= decay
+        clipped = max(-_LOG_ODDS_MAX, min(_LOG_ODDS_MAX, margin))
+        row = self.bins[min(BINS - 1, int((clipped + _LOG_ODDS_MAX) / (2 * _LOG_ODDS_MAX) * BINS))]
         row[int(label)] += weight
         row[2] += weight / (1.0 + np.exp(-clipped))
         if flag or label:
@@ -80,37 +79,37 @@ class Tally:
         self.positives += label
 
     def quality(self, estimator: Estimator) -> Quality:
-        """Return what follows from the sums."""
-        true, wrong, missed = self.flags.tolist()
+        """Return the quality metrics of the current counts."""
+        true_positives, false_positives, false_negatives = self.flags.tolist()
         negative, positive = self.bins[:, 0], self.bins[:, 1]
         both, pairs = negative + positive, float(negative.sum() * positive.sum())
         below = np.cumsum(negative) - negative
-        won = float((positive * (below + 0.5 * negative)).sum())
-        off = float(np.abs(self.bins[:, 2] - positive).sum())
+        ordered_pairs = float((positive * (below + 0.5 * negative)).sum())
+        miscalibration = float(np.abs(self.bins[:, 2] - positive).sum())
         return Quality(
             estimator,
             self.labels,
             self.positives,
-            _share(true, true + wrong),
-            _share(true, true + missed),
-            _share(won, pairs),
-            _share(off, float(both.sum())),
+            _ratio(true_positives, true_positives + false_positives),
+            _ratio(true_positives, true_positives + false_negatives),
+            _ratio(ordered_pairs, pairs),
+            _ratio(miscalibration, float(both.sum())),
         )
 
 
-def _share(part: float, whole: float) -> float | None:
+def _ratio(part: float, whole: float) -> float | None:
     return round(part / whole, 6) if whole > 0.0 else None
 
 
-class Prequential:
-    """Live quality by tenant and app and over all, for the places labelled last.
+class PrequentialMetrics:
+    """Live quality per scope and over all scopes, for the most recently labelled scopes.
 
     Parameters
     ----------
-    places
-        Most tenants and apps kept, with a fair share for each tenant.
-    fading
-        What an older label counts after each newer one.
+    scopes_max
+        Maximum number of scopes, with a fair share for each tenant.
+    decay
+        Factor by which each new label reduces the weight of older labels.
 
     References
     ----------
@@ -120,48 +119,49 @@ class Prequential:
     JASA 47, 663-685. (Inverse propensity weights of requested labels.)
     """
 
-    def __init__(self, places: int, fading: float) -> None:
-        self.places, self.fading = places, fading
-        self._tallies = TenantLru[tuple[str, str, str], Tally](len(ESTIMATORS) * (places + 1))
+    def __init__(self, scopes_max: int, decay: float) -> None:
+        self.scopes_max, self.decay = scopes_max, decay
+        self._confusions = TenantLru[tuple[str, str, str], FadingConfusion](len(ESTIMATORS) * (scopes_max + 1))
 
-    def add(self, place: Place, margin: float, chance: float, *, flag: bool, label: bool) -> None:
-        """Count a label; ``chance`` is the probability with which it was asked for, 0 if it was not."""
+    def add(self, scope: Scope, margin: float, sampling_probability: float, *, flag: bool, label: bool) -> None:
+        """Add a label; ``sampling_probability`` is the probability of its request, 0 if it was not requested."""
         weights: dict[Estimator, float] = {"observed": 1.0}
-        if chance > 0.0:
-            weights["inverse_propensity"] = 1.0 / chance
-        for where in (EVERYWHERE, place):
+        if sampling_probability > 0.0:
+            weights["inverse_propensity"] = 1.0 / sampling_probability
+        for counted in (ALL_SCOPES, scope):
             for estimator, weight in weights.items():
-                self._tally((*where, estimator)).add(margin, weight, self.fading, flag=flag, label=label)
+                key = (*counted, estimator)
+                confusion = self._confusions.get_or_create(key[0], key, FadingConfusion)
+                confusion.add(margin, weight, self.decay, flag=flag, label=label)
 
-    def _tally(self, key: tuple[str, str, str]) -> Tally:
-        return self._tallies.touch(key[0], key, Tally)
-
-    def of(self, place: Place = EVERYWHERE) -> list[Quality]:
-        """Return the quality at a place, by estimator; of those that have labels."""
-        found = ((estimator, self._tallies.peek(place[0], (*place, estimator))) for estimator in ESTIMATORS)
-        return [tally.quality(estimator) for estimator, tally in found if tally is not None]
+    def metrics(self, scope: Scope = ALL_SCOPES) -> list[Quality]:
+        """Return the quality in a scope, one entry per estimator that has labels."""
+        found = ((estimator, self._confusions.peek(scope[0], (*scope, estimator))) for estimator in ESTIMATORS)
+        return [confusion.quality(estimator) for estimator, confusion in found if confusion is not None]
 
     def state(self) -> dict[str, Any]:
-        """Return arrays by place, in the order of `TenantLru.items`."""
-        tallies = list(self._tallies.values())
+        """Return the complete state, in the order of `TenantLru.items`."""
+        stored = list(self._confusions.values())
+        n = len(stored)
         return {
-            "keys": [list(key) for key in self._tallies],
-            "tenants": self._tallies.tenants(),
-            "bins": np.array([t.bins for t in tallies], np.float64).reshape(len(tallies), BINS, 3),
-            "flags": np.array([t.flags for t in tallies], np.float64).reshape(len(tallies), 3),
-            "counts": np.array([(t.labels, t.positives) for t in tallies], np.int64).reshape(len(tallies), 2),
+            "keys": [list(key) for key in self._confusions],
+            "tenants": self._confusions.tenants(),
+            "bins": np.array([c.bins for c in stored], np.float64).reshape(n, BINS, 3),
+            "flags": np.array([c.flags for c in stored], np.float64).reshape(n, 3),
+            "counts": np.array([(c.labels, c.positives) for c in stored], np.int64).reshape(n, 2),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
-        keys = [texts(key, 3) for key in state["keys"]]
+        """Load a state; raise ValueError if it does not fit."""
+        keys = [expect_texts(key, 3) for key in state["keys"]]
         n = len(keys)
-        bins, flags = array(state["bins"], np.float64, n, BINS, 3), array(state["flags"], np.float64, n, 3)
-        counts = array(state["counts"], np.int64, n, 2).tolist()
-        if (bins < 0.0).any() or (flags < 0.0).any() or any(n < 0 for row in counts for n in row):
-            raise ValueError("a count is negative")
-        tallies = [Tally() for _ in keys]
-        for tally, b, f, (labels, positives) in zip(tallies, bins, flags, counts, strict=True):
-            tally.bins[:], tally.flags[:] = b, f
-            tally.labels, tally.positives = labels, positives
-        self._tallies.restore(state["tenants"], ((tenant, app, estimator) for tenant, app, estimator in keys), tallies)
+        bins = expect_array(state["bins"], np.float64, n, BINS, 3)
+        flags = expect_array(state["flags"], np.float64, n, 3)
+        counts = expect_array(state["counts"], np.int64, n, 2).tolist()
+        if (bins < 0.0).any() or (flags < 0.0).any() or any(count < 0 for row in counts for count in row):
+            raise ValueError("a count of the live quality is negative")
+        stored = [FadingConfusion() for _ in keys]
+        for confusion, b, f, (labels, positives) in zip(stored, bins, flags, counts, strict=True):
+            confusion.bins[:], confusion.flags[:] = b, f
+            confusion.labels, confusion.positives = labels, positives
+        self._confusions.restore(state["tenants"], ((tenant, app, name) for tenant, app, name in keys), stored)

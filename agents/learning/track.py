@@ -1,196 +1,222 @@
-"""Verified and unverified labels, apart from one another: votes, labellers and moves of each."""
+"""Separate tracks for verified and unverified labels: each has its own votes, annotators and weight deltas."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from agents.learning.annotators import Labeller, Labellers
+from agents.learning.annotators import Annotator, AnnotatorReliability
 from agents.learning.config import LearningConfig
-from agents.learning.consensus import NOT_KEPT, VOTES_MAX, Ballot, Ballots
-from agents.learning.deltas import NOTHING, Held, Moves, Space
-from agents.learning.label_buffer import CallKey, Remembered
+from agents.learning.consensus import NOT_LEARNED, VOTES_MAX, ConsensusStore, LabelConsensus
+from agents.learning.deltas import NO_DELTAS, FeatureSpec, WeightDeltas, WeightedLabel
+from agents.learning.label_buffer import BufferedEvent, CallKey
 from schemas.feedback import UNVERIFIED
 
+LearnOutcome: TypeAlias = Literal["unchanged", "learned", "no_consensus", "overruled"]
 
-class Track:
-    """What is known from the labels of one kind of sources.
 
-    Verified labels are those of annotators and judges, whom somebody chose. Unverified ones (thumbs, user) come from
-    whoever uses an app, under any name and as many names as they like. The two share no vote, no record of a labeller
-    and no weight, so the unverified can outvote, outnumber and push out the unverified only.
+class LabelTrack:
+    """Votes, annotator reliability and weight deltas from the labels of one class of sources.
+
+    Verified labels come from annotators and judges, whom somebody appointed. Unverified labels (thumbs, user) come from
+    any user of an app, under any number of names. The two classes share no vote, no annotator record and no weight, so
+    unverified labels can outvote, outnumber and evict only unverified labels.
 
     Parameters
     ----------
-    space, config
+    spec, config
         See `agents.learning.learner.Learner`.
     verified
-        Whether the labels are. Unverified ones move the weights of their own tenant only.
+        True for verified labels. Unverified labels move the weights of their own tenant only.
     """
 
-    def __init__(self, space: Space, config: LearningConfig, *, verified: bool) -> None:
+    def __init__(self, spec: FeatureSpec, config: LearningConfig, *, verified: bool) -> None:
         self.strength, self.revisits = config.strength, config.revisits
-        self.ballots, self.labellers = Ballots(2 * config.labelled), Labellers(config)
-        share, rest = (config.shared, config.own) if verified else (0.0, config.shared + config.own)
-        self.moves = Moves(space, share, rest, config.labelled, config.tenants, config.noise)
+        self.consensus, self.annotators = ConsensusStore(2 * config.labels_kept), AnnotatorReliability(config)
+        shared, tenant = config.shared_weight, config.tenant_weight
+        weights = (shared, tenant) if verified else (0.0, shared + tenant)
+        self.deltas = WeightDeltas(spec, *weights, config.labels_kept, config.tenants, config.noise)
 
-    def has_room(self, who: Labeller, ballot: Ballot) -> bool:
-        """Whether a labeller's vote on an event can be counted."""
-        return who in ballot.votes or len(ballot.votes) < VOTES_MAX
+    def accepts_vote(self, annotator: Annotator, consensus: LabelConsensus) -> bool:
+        """Return True if the vote of an annotator on an event can be counted."""
+        return annotator in consensus.votes or len(consensus.votes) < VOTES_MAX
 
-    def total(self, ballot: Ballot) -> float:
-        """Weigh the votes of believed labellers, see `Ballot.sum`."""
-        return ballot.sum({voter: self.labellers.believed(voter) for voter in ballot.votes})
+    def weighted_sum(self, consensus: LabelConsensus) -> float:
+        """Return the weighted sum of the trusted votes, see `LabelConsensus.weighted_sum`."""
+        return consensus.weighted_sum({annotator: self.annotators.trust(annotator) for annotator in consensus.votes})
 
-    def is_decided(self, key: CallKey) -> bool:
-        """Whether a believed labeller voted on an event."""
-        ballot = self.ballots.find(key)
-        return ballot is not None and any(self.labellers.believed(voter) > 0.0 for voter in ballot.votes)
+    def has_trusted_vote(self, key: CallKey) -> bool:
+        """Return True if a trusted annotator voted on an event."""
+        consensus = self.consensus.get(key)
+        return consensus is not None and any(self.annotators.trust(annotator) > 0.0 for annotator in consensus.votes)
 
-    def hold(self, key: CallKey, event: Remembered | None, total: float, lent: Callable[[], float]) -> str:
-        """Make what is kept of an event that which its votes say.
+    def learn_consensus(
+        self, key: CallKey, event: BufferedEvent | None, total: float, shared_fraction: Callable[[], float]
+    ) -> LearnOutcome:
+        """Replace the learned label of an event by the one that follows from its votes.
 
         Parameters
         ----------
+        key, event
+            The event; None if it is no longer buffered.
         total
-            Sum of the votes; 0 keeps nothing.
-        lent
-            Returns the share of it that other tenants feel; called only for what is learned.
+            Weighted sum of the votes; 0 retracts the label.
+        shared_fraction
+            Returns the fraction of the label that affects other tenants; called only if the label is learned.
 
         Returns
         -------
-        str
-            ``same``, ``learned``, or ``no_consensus`` where nothing is kept.
+        LearnOutcome
+            ``unchanged``, ``learned``, or ``no_consensus`` if no label is learned.
         """
-        ballot = self.ballots.of(key)
-        cap = min(1.0, abs(total)) * self.strength
+        consensus = self.consensus.get_or_create(key)
+        max_dual = min(1.0, abs(total)) * self.strength
         sign = 1 if total > 0.0 else -1
-        if ballot.kept != NOT_KEPT:
-            if ballot.said == (sign, cap):
-                return "same"
-            if not self.moves.take_back(ballot.kept):
-                return "same"  # long ago: it is no longer kept apart from the others
-            ballot.kept = NOT_KEPT
-        if cap < 1e-6 or event is None:
+        if consensus.label_id != NOT_LEARNED:
+            if consensus.learned == (sign, max_dual):
+                return "unchanged"
+            if not self.deltas.retract(consensus.label_id):
+                return "unchanged"  # the label is too old: its deltas can no longer be separated
+            consensus.label_id = NOT_LEARNED
+        if max_dual < 1e-6 or event is None:
             return "no_consensus"
-        ballot.kept = self.moves.add(event.row, event.base, Held(key[0], sign, cap, lent()), self.revisits)
-        ballot.said = (sign, cap)
+        label = WeightedLabel(key[0], sign, max_dual, shared_fraction())
+        consensus.label_id = self.deltas.add(event.row, event.base, label, self.revisits)
+        consensus.learned = (sign, max_dual)
         return "learned"
 
     def load(self, weights: Mapping[str, Any]) -> None:
-        """Put other weights in the place of the present ones, see `Moves.load`; no label is kept any more."""
-        self.moves.load(weights)
-        self.ballots.forget_kept()
+        """Replace the weight deltas, see `WeightDeltas.load`; no learned label can be retracted any more."""
+        self.deltas.load(weights)
+        self.consensus.forget_learned()
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to continue, as arrays and JSON-able values."""
-        return {part: getattr(self, part).state() for part in _PARTS}
+        """Return the complete state as arrays and JSON-serialisable values."""
+        return {
+            "moves": self.deltas.state(),
+            "ballots": self.consensus.state(),
+            "labellers": self.annotators.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError, KeyError or TypeError, and may be left half restored."""
-        for part in _PARTS:
-            getattr(self, part).restore(state[part])
+        """Load a state.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If the state does not fit. The track may then be partially restored.
+        """
+        self.deltas.restore(state["moves"])
+        self.consensus.restore(state["ballots"])
+        self.annotators.restore(state["labellers"])
 
 
-_PARTS = ("moves", "ballots", "labellers")
-
-
-class Tracks:
-    """The two tracks, and what passes between them: verified labels overrule unverified ones, never the reverse.
+class LabelTracks:
+    """Tracks of verified and of unverified labels. Verified labels overrule unverified ones, never the reverse.
 
     Parameters
     ----------
-    space, config
+    spec, config
         See `agents.learning.learner.Learner`.
-    lent
-        Returns the share of one more verified label of a tenant that other tenants feel.
+    shared_fraction
+        Returns the fraction of a tenant's next verified label that affects other tenants.
     """
 
-    def __init__(self, space: Space, config: LearningConfig, lent: Callable[[str], float]) -> None:
-        self.verified, self.unverified = (Track(space, config, verified=verified) for verified in (True, False))
-        self._lent = lent
+    def __init__(self, spec: FeatureSpec, config: LearningConfig, shared_fraction: Callable[[str], float]) -> None:
+        self.verified, self.unverified = (LabelTrack(spec, config, verified=verified) for verified in (True, False))
+        self._shared_fraction = shared_fraction
 
-    def of(self, *, verified: bool) -> Track:
-        """Return one of the tracks."""
+    def track(self, *, verified: bool) -> LabelTrack:
+        """Return the track of verified, or of unverified, labels."""
         return self.verified if verified else self.unverified
 
     def has_votes(self, key: CallKey) -> bool:
-        """Whether anybody labelled an event."""
+        """Return True if an event has any label."""
         return any(_votes(track, key) for track in (self.verified, self.unverified))
 
-    def compare(self, track: Track, who: Labeller, key: CallKey, event: Remembered, *, label: bool) -> None:
-        """Hold a label against the model and the other labellers, the others' also against it.
+    def compare(
+        self, track: LabelTrack, annotator: Annotator, key: CallKey, event: BufferedEvent, *, label: bool
+    ) -> None:
+        """Update the reliability of an annotator and of the other annotators of an event by a new label.
 
-        Who changes their mind is compared twice, once to undo what the first word counted. A label that is no vote, as
-        it repeats one or there are too many, is not compared. Nothing unverified is held against a verified label:
-        invented users could set an annotator aside.
+        The label is compared with the model and with the other labels, and the other labels with this label. A changed
+        label is compared twice, once to undo the comparison of the first label. A label that does not count as a vote
+        (a repetition, or one too many) is not compared. An unverified label never counts against a verified one:
+        otherwise invented users could discredit an annotator.
         """
-        ballot, ours = track.ballots.of(key), track.labellers
-        before = ballot.votes.get(who)
-        if before is None:
-            if not track.has_room(who, ballot):
+        consensus, reliability = track.consensus.get_or_create(key), track.annotators
+        previous = consensus.votes.get(annotator)
+        if previous is None:
+            if not track.accepts_vote(annotator, consensus):
                 return
-            ours.place(who, event.base, label=label)
-        elif before[0] == label:
+            reliability.observe_rank(annotator, event.base, label=label)
+        elif previous[0] == label:
             return
-        others = [(other, said) for other, (said, _) in ballot.votes.items() if other != who]
-        for _ in range(1 if before is None else 2):
-            ours.against_model(who, event.base, label=label)
-            mine = ours.believed(who)
-            for other, said in others:
-                theirs = ours.believed(other)
-                ours.against_other(who, said, theirs, label=label)
-                ours.against_other(other, label, mine, label=said)
+        peers = [(peer, peer_label) for peer, (peer_label, _) in consensus.votes.items() if peer != annotator]
+        for _ in range(1 if previous is None else 2):
+            reliability.observe_model(annotator, event.base, label=label)
+            trust = reliability.trust(annotator)
+            for peer, peer_label in peers:
+                peer_trust = reliability.trust(peer)
+                reliability.observe_peer(annotator, peer_label, peer_trust, label=label)
+                reliability.observe_peer(peer, label, trust, label=peer_label)
             if track is self.verified:
-                for other, (said, _) in _votes(self.unverified, key).items():
-                    self.unverified.labellers.against_other(other, label, mine, label=said)
+                for peer, (peer_label, _) in _votes(self.unverified, key).items():
+                    self.unverified.annotators.observe_peer(peer, label, trust, label=peer_label)
             else:
-                for other, (said, _) in _votes(self.verified, key).items():
-                    ours.against_other(who, said, self.verified.labellers.believed(other), label=label)
+                for peer, (peer_label, _) in _votes(self.verified, key).items():
+                    reliability.observe_peer(annotator, peer_label, self.verified.annotators.trust(peer), label=label)
 
-    def hold(self, track: Track, key: CallKey, event: Remembered | None) -> str:
-        """Make what is kept of an event that which its votes say now: the verified ones where there are any.
+    def learn_consensus(self, track: LabelTrack, key: CallKey, event: BufferedEvent | None) -> LearnOutcome:
+        """Replace the learned label of an event by the one that follows from its votes, the verified ones if any.
 
         Returns
         -------
-        str
-            As `Track.hold`; ``overruled`` where an unverified label is kept apart for a verified one.
+        LearnOutcome
+            See `LabelTrack.learn_consensus`; ``overruled`` for an unverified label of an event with a trusted verified
+            vote.
         """
-        total = track.total(track.ballots.of(key))
+        total = track.weighted_sum(track.consensus.get_or_create(key))
         if track is self.verified:
-            outcome = track.hold(key, event, total, lambda: self._lent(key[0]))
+            outcome = track.learn_consensus(key, event, total, lambda: self._shared_fraction(key[0]))
             if _votes(self.unverified, key):
-                self.hold(self.unverified, key, event)
+                self.learn_consensus(self.unverified, key, event)
             return outcome
-        overruled = self.verified.is_decided(key)
-        outcome = track.hold(key, event, 0.0 if overruled else total, lambda: 0.0)
+        overruled = self.verified.has_trusted_vote(key)
+        outcome = track.learn_consensus(key, event, 0.0 if overruled else total, lambda: 0.0)
         return "overruled" if overruled else outcome
 
     def load(self, weights: Mapping[str, Any]) -> None:
-        """Put other weights in the place of those that verified labels made; what unverified ones did is forgotten.
+        """Replace the deltas from verified labels and clear the deltas from unverified labels.
 
-        Versions hold what verified labels taught: a rollback also ends what invented users moved.
+        Versions contain what verified labels taught. A rollback therefore also removes the influence of invented users.
         """
         self.verified.load(weights)
-        self.unverified.load(NOTHING)
+        self.unverified.load(NO_DELTAS)
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to continue, as arrays and JSON-able values."""
+        """Return the complete state as arrays and JSON-serialisable values."""
         return {"verified": self.verified.state(), "unverified": self.unverified.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError, KeyError or TypeError, and may be left half restored."""
+        """Load a state.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If the state does not fit. The tracks may then be partially restored.
+        """
         self.verified.restore(state["verified"])
         self.unverified.restore(state["unverified"])
 
 
-def _votes(track: Track, key: CallKey) -> Mapping[Labeller, tuple[bool, float]]:
-    ballot = track.ballots.find(key)
-    return {} if ballot is None else ballot.votes
+def _votes(track: LabelTrack, key: CallKey) -> Mapping[Annotator, tuple[bool, float]]:
+    consensus = track.consensus.get(key)
+    return {} if consensus is None else consensus.votes
 
 
 def is_verified(source: str) -> bool:
-    """Whether somebody chose who gives labels of this source.
+    """Return True for a source of verified labels.
 
     Examples
     --------

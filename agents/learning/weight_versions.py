@@ -1,4 +1,4 @@
-"""Versions of what was learned: kept, named by their content, written to files and read from them."""
+"""Versions of learned weights: named by their content, kept for rollback, exported to and imported from files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.state_validation import counts, text, texts, time_ms
+from agents.common.state_validation import expect_counts, expect_text, expect_texts, expect_times_ms
 from schemas.errors import StateError
 from schemas.learning import Signal, WeightsFile
 
@@ -22,23 +22,23 @@ _ARRAYS = ("counts", "features", "moves")
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """Weights at one moment.
+class WeightVersion:
+    """Learned weights at one point in time.
 
     Attributes
     ----------
     name
-        First 12 hexadecimal digits of the digest of the moves; `SHIPPED` where there are none.
+        First 12 hexadecimal digits of the digest of the deltas; `SHIPPED` for weights without deltas.
     created_ms
-        Event time.
+        Event time of the version.
     labels
-        Labels learned until then.
+        Number of labels learned up to this version.
     reason
-        ``labels`` (so many were learned), ``before rollback``, ``before import``, ``imported``.
+        ``labels`` (enough labels were learned), ``before rollback``, ``before import`` or ``imported``.
     quality
-        Live quality over all places at that time, by estimator.
+        Live quality over all scopes at that time, by estimator.
     weights
-        As `agents.learning.deltas.Moves.weights` gives them; not to be written.
+        Weights as returned by `agents.learning.deltas.WeightDeltas.weights`; read-only.
     """
 
     name: str
@@ -49,45 +49,45 @@ class Version:
     weights: Mapping[str, Any]
 
 
-def name_of(weights: Mapping[str, Any]) -> str:
-    """Return the name of weights: the same weights have the same wherever they are."""
+def version_name(weights: Mapping[str, Any]) -> str:
+    """Return the name of weights; equal weights have equal names on every installation."""
     if not len(weights["features"]):
         return SHIPPED
     digest = hashlib.blake2b("\x1f".join(weights["tenants"]).encode("utf-8", "surrogatepass"), digest_size=6)
-    for part in _ARRAYS:
-        digest.update(_little(weights[part]).tobytes())
+    for name in _ARRAYS:
+        digest.update(_little_endian(weights[name]).tobytes())
     return digest.hexdigest()
 
 
-def _little(values: NDArray[Any]) -> NDArray[Any]:
+def _little_endian(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("<"))
 
 
-class Versions:
-    """The last ``size`` versions, oldest forgotten first; one that is kept again moves to the end."""
+class VersionHistory:
+    """The last ``size`` versions, oldest first. Adding a known version again moves it to the end."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._kept: dict[str, Version] = {}
+        self._versions: dict[str, WeightVersion] = {}
 
-    def __iter__(self) -> Iterator[Version]:
-        return iter(self._kept.values())
+    def __iter__(self) -> Iterator[WeightVersion]:
+        return iter(self._versions.values())
 
-    def keep(self, version: Version) -> None:
-        """Remember a version; weights without moves need no remembering."""
+    def add(self, version: WeightVersion) -> None:
+        """Add a version. The shipped weights are not stored, because they are always available."""
         if version.name == SHIPPED:
             return
-        self._kept.pop(version.name, None)
-        self._kept[version.name] = version
-        if len(self._kept) > self.size:
-            self._kept.pop(next(iter(self._kept)))
+        self._versions.pop(version.name, None)
+        self._versions[version.name] = version
+        if len(self._versions) > self.size:
+            self._versions.pop(next(iter(self._versions)))
 
-    def find(self, name: str) -> Version | None:
-        """Return a version; None if it is not, or no longer, kept."""
-        return self._kept.get(name)
+    def get(self, name: str) -> WeightVersion | None:
+        """Return a version by name; None if it is unknown or evicted."""
+        return self._versions.get(name)
 
     def state(self) -> list[Any]:
-        """Rows, oldest first; arrays are copies."""
+        """Return one row per version, oldest first; arrays are copies."""
         return [
             {
                 "created_ms": v.created_ms,
@@ -98,26 +98,27 @@ class Versions:
                     "tenants": list(v.weights["tenants"]), **{n: np.array(v.weights[n]) for n in _ARRAYS}
                 },
             }
-            for v in self._kept.values()
+            for v in self._versions.values()
         ]  # fmt: skip
 
     def restore(self, state: Any) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
-        self._kept = {}
+        """Load a state; raise ValueError if it does not fit."""
+        self._versions = {}
         for row in state:
             quality = [dict(q) for q in row["quality"]]
             weights = {"tenants": list(row["weights"]["tenants"]), **{n: np.array(row["weights"][n]) for n in _ARRAYS}}
-            created, labels = int(row["created_ms"]), int(row["labels"])
-            time_ms(created)
-            counts(labels)
-            texts(q["estimator"] for q in quality)
-            self.keep(Version(name_of(weights), created, labels, text(row["reason"]), quality, weights))
+            created_ms, labels = int(row["created_ms"]), int(row["labels"])
+            expect_times_ms(created_ms)
+            expect_counts(labels)
+            expect_texts(q["estimator"] for q in quality)
+            name, reason = version_name(weights), expect_text(row["reason"])
+            self.add(WeightVersion(name, created_ms, labels, reason, quality, weights))
 
 
-def to_file(version: Version, signal: Signal, base: str) -> WeightsFile:
-    """Return a version as it is written to a file."""
+def to_file(version: WeightVersion, signal: Signal, base: str) -> WeightsFile:
+    """Return a version as the content of a weights file."""
     weights = version.weights
-    features, moves = (_little(weights[name]).tobytes() for name in ("features", "moves"))
+    features, moves = (_little_endian(weights[name]).tobytes() for name in ("features", "moves"))
     return WeightsFile(
         signal=signal,
         base=base,
@@ -133,12 +134,12 @@ def to_file(version: Version, signal: Signal, base: str) -> WeightsFile:
 
 
 def from_file(file: WeightsFile) -> dict[str, Any]:
-    """Return the weights in a file.
+    """Return the weights in a weights file.
 
     Raises
     ------
     StateError
-        If they are damaged: checksum, name and content must agree.
+        If the file is damaged: checksum, name and content must agree.
     """
     try:
         features, moves = (base64.b64decode(part, validate=True) for part in (file.features, file.moves))
@@ -152,6 +153,6 @@ def from_file(file: WeightsFile) -> dict[str, Any]:
         "features": np.frombuffer(features, "<i4").astype(np.int32),
         "moves": np.frombuffer(moves, "<i4").astype(np.int32),
     }
-    if name_of(weights) != file.version:
-        raise StateError(f"weights {file.version}: the content is that of {name_of(weights)}; export them again")
+    if version_name(weights) != file.version:
+        raise StateError(f"weights {file.version}: the content is that of {version_name(weights)}; export them again")
     return weights

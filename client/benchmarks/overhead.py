@@ -1,18 +1,17 @@
-"""What the client costs the service that uses it: how long its calls take, with the broker up and gone.
+"""Overhead of the client in its host: duration of its calls, with the broker up and down.
 
 ::
 
-    python benchmarks/overhead.py                  # starts Apache Kafka by ../tests/kafka/kafka.sh (Java 17, Maven)
+    python benchmarks/overhead.py                  # starts Apache Kafka with ../tests/kafka/kafka.sh (Java 17, Maven)
     python benchmarks/overhead.py --kafka kafka://127.0.0.1:9092
     python benchmarks/overhead.py --json figures.json
 
-Each line is one host: one thread or eight that compute for half to one and a half milliseconds between calls
-(``cpu``), wait for so long (``io``), or do nothing but call (``burst``). The event is a chat of four messages and an
-answer, 3.3 kB.
+Each line of the output is one host: one thread or eight that compute for 0.5 to 1.5 ms between calls (``cpu``), wait
+for the same time (``io``), or only call (``burst``). The event is a chat of four messages and a response, 3.3 kB.
 
-``plain`` is what the machine and Python's GIL make of any code: five microseconds of Python, called by the same host,
-and nothing published. Eight threads that compute share one GIL: whoever has to give it up in the middle of a call waits
-for seven others, 5 ms each.
+``plain`` is the baseline of the machine and of Python's GIL: five microseconds of Python, called by the same host,
+without publishing. Eight computing threads share one GIL: a thread that gives it up inside a call waits for seven
+others, 5 ms each.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ LIMIT_US = 50.0
 
 def event() -> dict[str, Any]:
     """Return one event as a service publishes it."""
-    call = Call.begin(None, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0.2})
+    call = Call.start(None, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0.2})
     call.choices, call.usage = list(ANSWER), dict(USAGE)
     return call.event()
 
@@ -78,7 +77,7 @@ def publish(publisher: EventPublisher) -> None:
 
 def whole_call(publisher: EventPublisher) -> None:
     """Begin and finish a call."""
-    call = Call.begin(
+    call = Call.start(
         publisher, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0}
     )
     call.finish(choices=ANSWER, usage=USAGE, response_model="gpt-x")
@@ -97,7 +96,7 @@ WHAT: dict[str, Callable[[EventPublisher], None]] = {"publish": publish, "call":
 
 
 def drive(
-    what: Callable[[EventPublisher], None], publisher: EventPublisher, host: str, count: int, took: list[int]
+    what: Callable[[EventPublisher], None], publisher: EventPublisher, host: str, count: int, durations: list[int]
 ) -> None:
     """Be one thread of a host."""
     clock = time.perf_counter_ns
@@ -109,9 +108,9 @@ def drive(
             compute(pause)
         elif host == "io":
             time.sleep(pause)
-        began = clock()
+        start = clock()
         what(publisher)
-        took.append(clock() - began)
+        durations.append(clock() - start)
 
 
 def latency(broker: str, url: str, what: str, host: str, *, threads: int, scale: float) -> dict[str, Any]:  # noqa: PLR0913
@@ -120,9 +119,9 @@ def latency(broker: str, url: str, what: str, host: str, *, threads: int, scale:
     publisher.publish(EVENT)
     time.sleep(0.3)  # the transport is imported: once in a process
     errors = integration_errors.value()
-    took: list[list[int]] = [[] for _ in range(threads)]
+    durations: list[list[int]] = [[] for _ in range(threads)]
     count = int(COUNTS[host] * scale) // threads
-    workers = [threading.Thread(target=drive, args=(WHAT[what], publisher, host, count, one)) for one in took]
+    workers = [threading.Thread(target=drive, args=(WHAT[what], publisher, host, count, one)) for one in durations]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -130,7 +129,7 @@ def latency(broker: str, url: str, what: str, host: str, *, threads: int, scale:
     flushed = publisher.flush(30 if broker == "up" else 0)
     stats = publisher.stats
     publisher.close(0)
-    times = sorted(ns for one in took for ns in one)
+    times = sorted(ns for one in durations for ns in one)
     ended = stats.delivered + sum(stats.dropped.values()) + sum(stats.failed.values()) + stats.queued
     published = 1 + (0 if what == "plain" else len(times))
     shares = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
@@ -170,12 +169,12 @@ def slowdown(url: str, per_second: int, seconds: float) -> float:
 def throughput(url: str, count: int) -> float:
     """Return how many events a second reach the broker when a host publishes as fast as they are taken."""
     publisher = EventPublisher(url, tenant="bench", app="overhead", topic_prefix="bench")
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(count):
         while not publisher.publish(EVENT):
             time.sleep(0.001)
     publisher.flush(60)
-    rate = publisher.stats.delivered / (time.perf_counter() - began)
+    rate = publisher.stats.delivered / (time.perf_counter() - start)
     publisher.close(0)
     return rate
 
@@ -214,15 +213,15 @@ def import_ms(program: str, rounds: int = 15) -> float:
     """Return the median time of a Python that runs a program, in milliseconds."""
     times = []
     for _ in range(rounds):
-        began = time.perf_counter()
+        start = time.perf_counter()
         subprocess.run([sys.executable, "-c", program], check=True)
-        times.append((time.perf_counter() - began) * 1e3)
+        times.append((time.perf_counter() - start) * 1e3)
     return statistics.median(times)
 
 
 @contextmanager
 def kafka(url: str | None) -> Iterator[str]:
-    """Give the URL of a broker with the topics: the one told, or one of our own."""
+    """Return the URL of a broker with the topics: the given one, or a broker started here."""
     folder = tempfile.mkdtemp() if url is None else ""
     try:
         if url is None:
@@ -258,7 +257,7 @@ def latencies(url: str, scale: float) -> list[dict[str, Any]]:
                 for threads in (1, 8):
                     row = latency(broker, where, what, host, threads=threads, scale=scale)
                     rows.append(row)
-                    told = (
+                    outcome = (
                         ""
                         if row["exact"] and not row["exceptions"]
                         else "  NOT EXACT"
@@ -266,7 +265,7 @@ def latencies(url: str, scale: float) -> list[dict[str, Any]]:
                         else "  ERRORS"
                     )
                     print(f"{broker:7}{what:9}{host:6}{threads:7}{row['calls']:9}{row['p50']:8.1f}{row['p99']:8.1f}"
-                          f"{row['p999']:9.1f}{row['max']:10.0f}{told}", flush=True)  # fmt: skip
+                          f"{row['p999']:9.1f}{row['max']:10.0f}{outcome}", flush=True)  # fmt: skip
     return rows
 
 

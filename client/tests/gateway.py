@@ -1,4 +1,4 @@
-"""The monitor's gateway as the client's delivery sees it: it answers as it is told, and keeps what it took."""
+"""Ingest service for tests of the delivery: it sends queued responses and keeps the accepted items."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.drift.agent import DriftAgent
 from agents.drift.config import DriftConfig
 from schemas.event import LLMEvent, Message
@@ -27,10 +27,10 @@ def as_event(text: str, index: int) -> LLMEvent:
     )
 
 
-def changes_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[tuple[int, Change]]:
+def changes_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[tuple[int, ChangePoint]]:
     """Return each change with the index of the text at which it was seen."""
     agent = DriftAgent(config)
-    found: list[tuple[int, Change]] = []
+    found: list[tuple[int, ChangePoint]] = []
     for k in range(0, len(texts), CHUNK):
         events = [as_event(text, k + i) for i, text in enumerate(texts[k : k + CHUNK])]
         chunk = Chunk(events, np.arange(k, k + len(events), dtype=np.int64))

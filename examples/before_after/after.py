@@ -1,4 +1,4 @@
-"""After: the same chain. Each call goes to the monitor, which scores it, counts it, and raises the alert."""
+"""After: the same chain. The monitor scores and counts each call, and raises alerts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from streamgauge.integrations.langchain import StreamgaugeHandler
 
 PROMPT = ChatPromptTemplate.from_messages([("system", "You triage patients. Be brief."), ("user", "{question}")])
 
-streamgauge.configure(tenant="clinic", app="triage")  # where to: STREAMGAUGE_URL=kafka://broker:9092
+streamgauge.configure(tenant="clinic", app="triage")  # reads STREAMGAUGE_URL=kafka://broker:9092
 chain = (PROMPT | ChatOpenAI(model="gpt-5.2") | StrOutputParser()).with_config(callbacks=[StreamgaugeHandler()])
 
 
 def triage(question: str, user_id: str) -> str:
-    """Answer a patient."""
-    with streamgauge.prompt("triage", version="v7", user_id=user_id):
+    """Answer a question of a patient."""
+    with streamgauge.context("triage", version="v7", user_id=user_id):
         return chain.invoke({"question": question})
 
 
 if __name__ == "__main__":
-    for asked in sys.argv[1:]:
-        print(triage(asked, user_id="u-9"))
+    for question in sys.argv[1:]:
+        print(triage(question, user_id="u-9"))

@@ -1,4 +1,4 @@
-"""Before: the pipeline that teams write by hand around a chain. A version string, an audit log, a list of bad words."""
+"""Before: a hand-written pipeline around a chain, with a version string, an audit log and a list of bad words."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ chain = PROMPT | ChatOpenAI(model="gpt-5.2") | StrOutputParser()
 
 
 def triage(question: str, user_id: str) -> str:
-    """Answer a patient, unless a bad word is in the question; write down what happened."""
-    began = time.perf_counter()
+    """Answer a question of a patient, or refuse it for a bad word; log both."""
+    start = time.perf_counter()
     if any(words in question.lower() for words in SUSPICIOUS):
-        audit(question, REFUSAL, user_id, began, flagged=True)
+        audit(question, REFUSAL, user_id, start, flagged=True)
         return REFUSAL
     answer = chain.invoke({"question": question})
-    audit(question, answer, user_id, began, flagged=False)
+    audit(question, answer, user_id, start, flagged=False)
     return answer
 
 
-def audit(question: str, answer: str, user_id: str, began: float, *, flagged: bool) -> None:
-    """Append to the log. The request waits for the disk; tokens, cost and errors are not in it, and nobody reads it."""
+def audit(question: str, answer: str, user_id: str, start: float, *, flagged: bool) -> None:
+    """Append to the log. The request waits for the disk; the log has no tokens, cost and errors."""
     line = {
         "time": datetime.now(UTC).isoformat(),
         "prompt_version": PROMPT_VERSION,
         "user_id": user_id,
         "question": question,
         "answer": answer,
-        "latency_ms": (time.perf_counter() - began) * 1e3,
+        "latency_ms": (time.perf_counter() - start) * 1e3,
         "flagged": flagged,
     }
     with AUDIT.open("a") as log:
@@ -48,5 +48,5 @@ def audit(question: str, answer: str, user_id: str, began: float, *, flagged: bo
 
 
 if __name__ == "__main__":
-    for asked in sys.argv[1:]:
-        print(triage(asked, user_id="u-9"))
+    for question in sys.argv[1:]:
+        print(triage(question, user_id="u-9"))

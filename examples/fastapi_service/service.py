@@ -1,4 +1,4 @@
-"""A FastAPI service that asks GPT and lets its users say when an answer was wrong.
+"""FastAPI service that calls GPT and accepts feedback on its answers.
 
 ``STREAMGAUGE_URL=kafka://broker:9092 OPENAI_API_KEY=... uvicorn service:app``
 """
@@ -13,12 +13,12 @@ from pydantic import BaseModel
 PROMPT = "You triage patients. Be brief."
 
 streamgauge.configure(tenant="clinic", app="triage")
-client = streamgauge.watch(AsyncOpenAI())
+client = streamgauge.instrument(AsyncOpenAI())
 app = FastAPI()
 
 
 class Question(BaseModel):
-    """What a patient asks."""
+    """Question of a patient."""
 
     conversation_id: str
     user_id: str
@@ -26,14 +26,14 @@ class Question(BaseModel):
 
 
 class Answer(BaseModel):
-    """What the model says, and what feedback names it by."""
+    """Answer of the model, and the call id for feedback."""
 
     call_id: str
     text: str
 
 
 class Thumb(BaseModel):
-    """What a user thinks of an answer."""
+    """Feedback of a user on an answer."""
 
     call_id: str
     conversation_id: str
@@ -43,19 +43,19 @@ class Thumb(BaseModel):
 
 @app.post("/ask")
 async def ask(question: Question) -> Answer:
-    """Ask the model. The call is published in the background: this request never waits for Kafka."""
+    """Call the model. The call is published in the background; this request never waits for Kafka."""
     conversation_id, user_id = question.conversation_id, question.user_id
-    with streamgauge.prompt("triage", version="v7", conversation_id=conversation_id, user_id=user_id) as prompt:
+    with streamgauge.context("triage", version="v7", conversation_id=conversation_id, user_id=user_id) as context:
         completion = await client.chat.completions.create(
             model="gpt-5.2",
             messages=[{"role": "system", "content": PROMPT}, {"role": "user", "content": question.text}],
         )
-    return Answer(call_id=prompt.last_call_id, text=completion.choices[0].message.content or "")
+    return Answer(call_id=context.last_call_id, text=completion.choices[0].message.content or "")
 
 
 @app.post("/feedback", status_code=202)
 def feedback(thumb: Thumb) -> None:
-    """Pass a thumb on: the model that looks for hallucinations learns from it."""
+    """Publish a thumb, from which the hallucination agent learns."""
     streamgauge.send_feedback(
         call_id=thumb.call_id,
         conversation_id=thumb.conversation_id,

@@ -1,4 +1,4 @@
-"""Answers from leaflets with LangChain: what was retrieved travels with the call, so its grounding can be judged."""
+"""Question answering over leaflets with LangChain: the retrieved passages are published with the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAFLETS = {
 
 
 class Leaflets(BaseRetriever):
-    """Finds the leaflets of the drugs that a question names. Yours is a vector store; the handler sees either."""
+    """Retriever of the leaflets of the drugs in a question; a vector store works the same way."""
 
     def _get_relevant_documents(self, query: str, **_: object) -> list[Document]:
         named = [name for name in LEAFLETS if name in query.lower()]
@@ -33,14 +33,14 @@ PROMPT = ChatPromptTemplate.from_messages(
 )
 
 
-def together(documents: list[Document]) -> str:
-    """Put the passages into the prompt."""
+def join(documents: list[Document]) -> str:
+    """Join the passages for the prompt."""
     return "\n".join(document.page_content for document in documents)
 
 
-streamgauge.configure(tenant="clinic", app="leaflets")  # where to: STREAMGAUGE_URL
+streamgauge.configure(tenant="clinic", app="leaflets")  # reads STREAMGAUGE_URL
 chain = (
-    {"leaflets": Leaflets() | together, "question": RunnablePassthrough()}
+    {"leaflets": Leaflets() | join, "question": RunnablePassthrough()}
     | PROMPT
     | ChatOpenAI(model="gpt-5.2")
     | StrOutputParser()
@@ -48,8 +48,8 @@ chain = (
 
 
 def answer(question: str) -> str:
-    """Answer from the leaflets."""
-    with streamgauge.prompt("leaflets", version="v2"):
+    """Answer a question from the leaflets."""
+    with streamgauge.context("leaflets", version="v2"):
         return chain.invoke(question)
 
 

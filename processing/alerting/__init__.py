@@ -1,4 +1,4 @@
-"""Alerts: rules over signals, windows and changes; firing and resolved, with hysteresis and cool-down."""
+"""Alerting: rules over signals, windows and change points, with hysteresis and cool-down."""
 
 from processing.alerting.engine import AlertEngine
 

@@ -1,4 +1,4 @@
-"""Rules against the stream, event by event, on the event time of each scope: the same alerts live and in replay."""
+"""Evaluation of alert rules, event by event in the event time of each scope: live and replay raise the same alerts."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agents.base import Change, Chunk, State
-from agents.common.state_validation import strict_restore, texts
+from agents.base import ChangePoint, Chunk, State
+from agents.common.state_validation import expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
 from agents.common.watermark import Scope
-from processing.alerting.firing import Active, alert_id, as_row, fingerprint, from_row
+from processing.alerting.firing import FiringAlert, alert_id, as_row, fingerprint_of, from_row
 from processing.alerting.signal_values import Column, check_metric, column
 from processing.alerting.sliding_window import SlidingWindow
-from processing.alerting.summary import RATE, details, of_change, of_value
+from processing.alerting.summary import RATE, change_details, summarise_change, summarise_value
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.rules import Rule, RuleSet
 
 _WINDOWED = frozenset({"count", "rate", "quantile"})
-_FIELDS = tuple(f.name for f in fields(Active))
+_FIELDS = tuple(f.name for f in fields(FiringAlert))
 Row: TypeAlias = "dict[str, Any]"
 Key: TypeAlias = "tuple[str, str, str]"
-"""Rule, tenant and app of a window."""
+"""Rule, tenant and app: the key of a window."""
 
 
 class AlertEngine:
-    """All rules over one partition.
+    """Evaluator of all rules over one partition.
 
     Parameters
     ----------
     rules
-        What to look for.
+        The alert rules.
     partition
-        Part of each alert's identity.
+        Source partition; part of the identity of each alert.
     windows_max
-        Most windows (rule, tenant, app) kept, with a fair share for each tenant; the least recently used are forgotten.
+        Maximum number of windows (rule, tenant, app), with a fair share for each tenant; the least recently used are
+        evicted.
     active_max
-        Most alerts that fire, shared likewise; those that go on least recently are resolved for others.
-
+        Maximum number of firing alerts, with a fair share for each tenant; the least recently extended are resolved.
     """
 
     def __init__(self, rules: RuleSet, partition: int, windows_max: int = 20_000, active_max: int = 5_000) -> None:
@@ -57,50 +57,51 @@ class AlertEngine:
         self._changes = [r for r in rules.rules if r.type == "change"]
         self.partition = partition
         self._windows = TenantLru[Key, SlidingWindow](windows_max)
-        # By fingerprint.
-        self._active = TenantLru[str, Active](active_max)
-        # By window, so that an event need not hash its fingerprint to learn that nothing fires there.
-        self._firing: dict[Key, Active] = {}
-        # Risen rates that fire, by tenant and app: the events flagged meanwhile are their evidence.
-        self._risen: dict[Scope, dict[str, Active]] = {}
-        # What fires, by tenant and app, so that an event looks at the alerts of its own scope only.
-        self._of_scope: dict[Scope, dict[str, Active]] = {}
-        self._quiet_until = TenantLru[str, int](windows_max)
-        # Event time of the scope of the event at hand, and the broker's time of its record.
-        self._now = self._broker = 0
-        # The earliest time of the broker at which an alert of a silent scope may be due.
-        self._silent_at = math.inf
+        # All firing alerts, by fingerprint.
+        self._firing = TenantLru[str, FiringAlert](active_max)
+        # The firing alerts of windowed rules, by window: a lookup without hashing a fingerprint per event.
+        self._firing_by_window: dict[Key, FiringAlert] = {}
+        # The firing alerts on risen flag rates, by scope: events flagged in the meantime become their evidence.
+        self._elevated_rates: dict[Scope, dict[str, FiringAlert]] = {}
+        # All firing alerts, by scope: an event checks only the alerts of its own scope.
+        self._firing_by_scope: dict[Scope, dict[str, FiringAlert]] = {}
+        self._cooldown_until = TenantLru[str, int](windows_max)
+        # Event time of the scope of the current event, and the broker's time of its record.
+        self._now_ms = self._broker_ms = 0
+        # Earliest broker time at which an alert of an idle scope may have to be resolved.
+        self._next_idle_check_ms = math.inf
 
-    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[Change]) -> list[Row]:
-        """Take a chunk; return the changes of state it caused, in event order."""
+    def process(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]], changes: Sequence[ChangePoint]) -> list[Row]:
+        """Evaluate the rules on a chunk; return the state changes of alerts, in event order."""
         columns = {r.name: column(r.metric, chunk, signals) for r in [*self._events, *self._windowed]}
         hits = self._hits(columns)
         windowed = [(r, columns[r.name]) for r in self._windowed]
-        by_index: dict[int, list[Change]] = {}
+        by_index: dict[int, list[ChangePoint]] = {}
         for change in changes:
             by_index.setdefault(change.index, []).append(change)
         out: list[Row] = []
-        for i, (at, mark, broker) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
-            self._now, self._broker = mark or at, broker
-            if self._active and (broker >= self._silent_at or chunk.places[i] in self._of_scope):
-                out += self._resolve_due(chunk.places[i], int(chunk.offsets[i]))
+        for i, (time_ms, watermark, broker_ms) in enumerate(zip(*map(np.ndarray.tolist, chunk.timing), strict=True)):
+            self._now_ms, self._broker_ms = watermark or time_ms, broker_ms
+            if self._firing and (broker_ms >= self._next_idle_check_ms or chunk.scopes[i] in self._firing_by_scope):
+                out += self._resolve_due(chunk.scopes[i], int(chunk.offsets[i]))
             for rule, values in windowed:
                 if (value := values[i]) is not None:
-                    # What is ahead of its scope must not push the others out of the window.
-                    out += self._in_window(rule, chunk, i, min(at, mark), value)
+                    # An event ahead of its scope's watermark must not push other events out of the window.
+                    out += self._on_window(rule, chunk, i, min(time_ms, watermark), value)
             for rule, value in hits.get(i, ()):
-                out += self._in_event(rule, chunk, i, value)
+                out += self._on_event(rule, chunk, i, value)
             for change in by_index.get(i, ()):
-                out += self._in_change(chunk, change)
-            if self._risen:
-                self._collect(chunk.events[i], i, signals)
+                out += self._on_change(chunk, change)
+            if self._elevated_rates:
+                self._add_evidence(chunk.events[i], i, signals)
         return out
 
-    def _collect(self, event: LLMEvent, i: int, signals: Mapping[str, Sequence[Any]]) -> None:
-        for active in self._risen.get((event.tenant, event.app), {}).values():
-            said = signals.get(active.signal.removesuffix(RATE))
-            if said is not None and getattr(said[i], "flag", False):
-                active.keep(active.due, active.silent_at, [event.event_id])
+    def _add_evidence(self, event: LLMEvent, i: int, signals: Mapping[str, Sequence[Any]]) -> None:
+        """Add a flagged event to the evidence of the firing rate alerts of its scope."""
+        for alert in self._elevated_rates.get((event.tenant, event.app), {}).values():
+            column = signals.get(alert.signal.removesuffix(RATE))
+            if column is not None and getattr(column[i], "flag", False):
+                alert.extend(alert.resolve_at_ms, alert.idle_resolve_at_ms, [event.event_id])
 
     def _hits(self, columns: Mapping[str, Column]) -> dict[int, list[tuple[Rule, float]]]:
         hits: dict[int, list[tuple[Rule, float]]] = {}
@@ -110,43 +111,45 @@ class AlertEngine:
                     hits.setdefault(i, []).append((rule, value))
         return hits
 
-    def _in_event(self, rule: Rule, chunk: Chunk, i: int, value: float) -> list[Row]:
+    def _on_event(self, rule: Rule, chunk: Chunk, i: int, value: float) -> list[Row]:
         event = chunk.events[i]
         if not _applies(rule, event.app):
             return []
         segment = {"tenant": event.tenant, "app": event.app}
-        text = of_value(rule, segment, value, 1)
-        return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=text, evidence=[event.event_id])
+        summary = summarise_value(rule, segment, value, 1)
+        return self._fire(rule, rule.metric, segment, chunk, i, value=value, summary=summary, evidence=[event.event_id])
 
-    def _in_window(self, rule: Rule, chunk: Chunk, i: int, at: int, value: float) -> list[Row]:
+    def _on_window(self, rule: Rule, chunk: Chunk, i: int, time_ms: int, value: float) -> list[Row]:
         event = chunk.events[i]
         if not _applies(rule, event.app):
             return []
         key = (rule.name, event.tenant, event.app)
         window = self._window(rule, key)
-        window.add(at, value)
-        if (active := self._firing.get(key)) is not None:
-            return self._while_firing(rule, chunk, i, window, active)
-        if window.n < rule.min_events or not _over(rule, window.n, window.hits_above):
+        window.add(time_ms, value)
+        if (alert := self._firing_by_window.get(key)) is not None:
+            return self._extend_or_resolve(rule, chunk, i, window, alert)
+        if window.n < rule.min_events or not _exceeds(rule, window.n, window.above_fire):
             return []
         segment = {"tenant": event.tenant, "app": event.app}
-        measured = _measure(rule, window)
-        text = of_value(rule, segment, measured, window.n)
-        return self._fire(rule, rule.metric, segment, chunk, i, value=measured, summary=text, evidence=[event.event_id])
+        level = _level_of(rule, window)
+        summary = summarise_value(rule, segment, level, window.n)
+        return self._fire(rule, rule.metric, segment, chunk, i, value=level, summary=summary, evidence=[event.event_id])
 
-    def _while_firing(self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, active: Active) -> list[Row]:
-        hits = window.hits_below if rule.type == "quantile" else window.hits_above
-        if _over(rule, window.n, hits, resolving=True):
-            self._active.get(active.scope[0], active.fingerprint)
-            active.keep(*self._due_of(rule), [chunk.events[i].event_id])
+    def _extend_or_resolve(
+        self, rule: Rule, chunk: Chunk, i: int, window: SlidingWindow, alert: FiringAlert
+    ) -> list[Row]:
+        hits = window.above_resolve if rule.type == "quantile" else window.above_fire
+        if _exceeds(rule, window.n, hits, resolving=True):
+            self._firing.get(alert.scope[0], alert.fingerprint)
+            alert.extend(*self._resolve_times(rule), [chunk.events[i].event_id])
             return []
-        return [self._resolve(active, int(chunk.offsets[i]), self._now)]
+        return [self._resolve(alert, int(chunk.offsets[i]), self._now_ms)]
 
-    def _in_change(self, chunk: Chunk, change: Change) -> list[Row]:
+    def _on_change(self, chunk: Chunk, change: ChangePoint) -> list[Row]:
         out: list[Row] = []
         for rule in self._changes:
             in_app = _applies(rule, change.segment.get("app"))
-            if in_app and watches(rule, change.signal) and _passes(rule, change):
+            if in_app and watches(rule, change.signal) and _crosses_threshold(rule, change):
                 out += self._fire(
                     rule,
                     change.signal,
@@ -154,11 +157,11 @@ class AlertEngine:
                     chunk,
                     change.index,
                     value=change.after,
-                    summary=of_change(change),
+                    summary=summarise_change(change),
                     evidence=change.event_ids,
                     change_started_at=change.since_time_ms,
-                    more=details(change),
-                    grows=bool(change.facts),
+                    details=change_details(change),
+                    updates_alert=bool(change.facts),
                 )
         return out
 
@@ -174,83 +177,84 @@ class AlertEngine:
         summary: str,
         evidence: Iterable[str],
         change_started_at: int | None = None,
-        more: dict[str, Any] | None = None,
-        grows: bool = False,
+        details: dict[str, Any] | None = None,
+        updates_alert: bool = False,
     ) -> list[Row]:
-        mark = fingerprint(rule.name, signal, segment, self.partition)
-        due, silent_at = self._due_of(rule)
+        """Fire an alert, or extend the alert that is firing already; return the rows of state changes."""
+        fingerprint = fingerprint_of(rule.name, signal, segment, self.partition)
+        resolve_times = self._resolve_times(rule)
         tenant = segment.get("tenant", "")
-        if (active := self._active.get(tenant, mark)) is not None:
-            active.keep(due, silent_at, evidence)
-            if grows:
-                active.value, active.summary, active.details = float(value), summary, more or {}
+        if (alert := self._firing.get(tenant, fingerprint)) is not None:
+            alert.extend(*resolve_times, evidence)
+            if updates_alert:
+                alert.value, alert.summary, alert.details = float(value), summary, details or {}
             return []
-        if self._now < (self._quiet_until.peek(tenant, mark) or 0):
+        if self._now_ms < (self._cooldown_until.peek(tenant, fingerprint) or 0):
             return []
         offset, event = int(chunk.offsets[i]), chunk.events[i]
-        name = alert_id(mark, offset, event.event_id)
-        active = Active(
-            rule.name, mark, name, signal, segment, float(value), summary, self._now, due, silent_at, change_started_at
-        )
-        active.details = more or {}
-        active.keep(due, silent_at, evidence)
-        self._watch(active)
-        gone = self._active.put(tenant, mark, active)
-        out = [self._ended(other, offset, self._now) for _, _, other in gone]
-        return [*out, as_row(active, rule, "firing", self._now, self.partition, offset)]
+        identity = (rule.name, fingerprint, alert_id(fingerprint, offset, event.event_id), signal, segment)
+        alert = FiringAlert(*identity, float(value), summary, self._now_ms, *resolve_times, change_started_at)
+        alert.details = details or {}
+        alert.extend(*resolve_times, evidence)
+        self._index(alert)
+        evicted = self._firing.put(tenant, fingerprint, alert)
+        out = [self._resolved_row(other, offset, self._now_ms) for _, _, other in evicted]
+        return [*out, as_row(alert, rule, "firing", self._now_ms, self.partition, offset)]
 
-    def _due_of(self, rule: Rule) -> tuple[int, int]:
-        """Return when an alert that is kept up by the event at hand resolves, by its scope's and the broker's time."""
-        width = rule.window_s * 1000
-        silent_at = self._broker and self._broker + width
-        if silent_at:
-            self._silent_at = min(self._silent_at, silent_at)
-        return self._now + width, silent_at
+    def _resolve_times(self, rule: Rule) -> tuple[int, int]:
+        """Return the event time of the scope, and the broker time, at which an alert resolves without new evidence."""
+        width_ms = rule.window_s * 1000
+        idle_resolve_at_ms = self._broker_ms and self._broker_ms + width_ms
+        if idle_resolve_at_ms:
+            self._next_idle_check_ms = min(self._next_idle_check_ms, idle_resolve_at_ms)
+        return self._now_ms + width_ms, idle_resolve_at_ms
 
     def _resolve_due(self, scope: Scope, offset: int) -> list[Row]:
         out: list[Row] = []
-        if self._broker >= self._silent_at:
-            # Its own time, not that of whichever record came next: other scopes must not show.
-            silent = [a for a in self._active.values() if 0 < a.silent_at <= self._broker]
-            out += [self._resolve(a, offset, a.due) for a in silent]
-            self._silent_at = min((a.silent_at for a in self._active.values() if a.silent_at), default=math.inf)
-        if (fires := self._of_scope.get(scope)) is not None:
-            due = [a for a in fires.values() if a.due <= self._now]
-            out += [self._resolve(a, offset, self._now) for a in due]
+        if self._broker_ms >= self._next_idle_check_ms:
+            # The resolve time is the alert's own: it must not depend on the records of other scopes.
+            idle = [a for a in self._firing.values() if 0 < a.idle_resolve_at_ms <= self._broker_ms]
+            out += [self._resolve(alert, offset, alert.resolve_at_ms) for alert in idle]
+            pending = (a.idle_resolve_at_ms for a in self._firing.values() if a.idle_resolve_at_ms)
+            self._next_idle_check_ms = min(pending, default=math.inf)
+        if (in_scope := self._firing_by_scope.get(scope)) is not None:
+            due = [alert for alert in in_scope.values() if alert.resolve_at_ms <= self._now_ms]
+            out += [self._resolve(alert, offset, self._now_ms) for alert in due]
         return out
 
     @property
     def evicted(self) -> int:
-        """Windows forgotten for others."""
+        """Number of windows evicted to make room."""
         return self._windows.evicted
 
     @property
     def overflow(self) -> int:
-        """Alerts resolved for others."""
-        return self._active.evicted
+        """Number of alerts resolved to make room."""
+        return self._firing.evicted
 
-    def _resolve(self, active: Active, offset: int, at: int) -> Row:
-        self._active.pop(active.scope[0], active.fingerprint)
-        return self._ended(active, offset, at)
+    def _resolve(self, alert: FiringAlert, offset: int, time_ms: int) -> Row:
+        self._firing.pop(alert.scope[0], alert.fingerprint)
+        return self._resolved_row(alert, offset, time_ms)
 
-    def _ended(self, active: Active, offset: int, at: int) -> Row:
-        """Return the row of an alert that has just been taken out."""
-        self._firing.pop(_key(active), None)
-        for kept in (self._risen, self._of_scope):
-            _drop(kept, active.scope, active.fingerprint)
-        rule = self.rules[active.rule]
-        self._quiet_until.put(active.scope[0], active.fingerprint, at + rule.cooldown_s * 1000)
-        return as_row(active, rule, "resolved", at, self.partition, offset)
+    def _resolved_row(self, alert: FiringAlert, offset: int, time_ms: int) -> Row:
+        """Remove an alert from the indexes, start its cool-down and return its resolved row."""
+        self._firing_by_window.pop(_key(alert), None)
+        for index in (self._elevated_rates, self._firing_by_scope):
+            _remove(index, alert.scope, alert.fingerprint)
+        rule = self.rules[alert.rule]
+        self._cooldown_until.put(alert.scope[0], alert.fingerprint, time_ms + rule.cooldown_s * 1000)
+        return as_row(alert, rule, "resolved", time_ms, self.partition, offset)
 
-    def _watch(self, active: Active) -> None:
-        self._of_scope.setdefault(active.scope, {})[active.fingerprint] = active
-        if self.rules[active.rule].type in _WINDOWED:
-            self._firing[_key(active)] = active
-        if active.silent_at:
-            self._silent_at = min(self._silent_at, active.silent_at)
-        moved = active.details
-        if active.signal.endswith(RATE) and moved.get("after", 0.0) > moved.get("before", 0.0):
-            self._risen.setdefault(active.scope, {})[active.fingerprint] = active
+    def _index(self, alert: FiringAlert) -> None:
+        """Add an alert to the indexes by scope, by window and by risen rate."""
+        self._firing_by_scope.setdefault(alert.scope, {})[alert.fingerprint] = alert
+        if self.rules[alert.rule].type in _WINDOWED:
+            self._firing_by_window[_key(alert)] = alert
+        if alert.idle_resolve_at_ms:
+            self._next_idle_check_ms = min(self._next_idle_check_ms, alert.idle_resolve_at_ms)
+        level = alert.details
+        if alert.signal.endswith(RATE) and level.get("after", 0.0) > level.get("before", 0.0):
+            self._elevated_rates.setdefault(alert.scope, {})[alert.fingerprint] = alert
 
     def _window(self, rule: Rule, key: Key) -> SlidingWindow:
         window = self._windows.get(key[1], key)
@@ -260,24 +264,24 @@ class AlertEngine:
         return window
 
     def state(self) -> State:
-        """Return everything needed to continue, in the order of `TenantLru.items`."""
+        """Return the complete state, in the order of `TenantLru.items`."""
         return {
             "windows": [[*key, window.state()] for _, key, window in self._windows.items()],
             "window_tenants": self._windows.tenants(),
-            # Copies: an alert that fires goes on collecting evidence.
-            "active": [_copied([getattr(a, name) for name in _FIELDS]) for a in self._active.values()],
-            "active_tenants": self._active.tenants(),
-            "quiet": [[mark, until] for _, mark, until in self._quiet_until.items()],
-            "quiet_tenants": self._quiet_until.tenants(),
+            # Copies, because firing alerts continue to collect evidence.
+            "active": [_copied([getattr(a, name) for name in _FIELDS]) for a in self._firing.values()],
+            "active_tenants": self._firing.tenants(),
+            "quiet": [[fingerprint, until] for _, fingerprint, until in self._cooldown_until.items()],
+            "quiet_tenants": self._cooldown_until.tenants(),
             "overflow": self.overflow,
         }
 
     def restore(self, state: State) -> None:
-        """Continue from a state; what belongs to rules that are no more is left out."""
+        """Load a state; the parts that belong to removed rules are skipped."""
         try:
-            self._restore(with_rules(state, self.rules))
+            self._restore(restrict_to_rules(state, self.rules))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise StateError(f"alerts: {error!r}; they start cold", part="alerts") from error
+            raise StateError(f"alerts: {error!r}; the alerts start cold", part="alerts") from error
 
     @strict_restore
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -285,20 +289,25 @@ class AlertEngine:
         for name, _, _, steps in state["windows"]:
             windows.append(window := _new_window(self.rules[name]))
             window.restore(steps)
-        keys = [texts(key, 3) for *key, _ in state["windows"]]
+        keys = [expect_texts(key, 3) for *key, _ in state["windows"]]
         self._windows.restore(state["window_tenants"], ((rule, tenant, app) for rule, tenant, app in keys), windows)
         active = [from_row(_copied(row)) for row in state["active"]]
-        self._active.restore(state["active_tenants"], (a.fingerprint for a in active), active)
-        self._active.evicted = int(state["overflow"])
-        marks = texts(mark for mark, _ in state["quiet"])
-        self._quiet_until.restore(state["quiet_tenants"], marks, (int(until) for _, until in state["quiet"]))
-        self._firing, self._risen, self._of_scope, self._silent_at = {}, {}, {}, math.inf
+        self._firing.restore(state["active_tenants"], (a.fingerprint for a in active), active)
+        self._firing.evicted = int(state["overflow"])
+        fingerprints = expect_texts(fingerprint for fingerprint, _ in state["quiet"])
+        self._cooldown_until.restore(state["quiet_tenants"], fingerprints, (int(until) for _, until in state["quiet"]))
+        self._firing_by_window, self._elevated_rates, self._firing_by_scope, self._next_idle_check_ms = (
+            {},
+            {},
+            {},
+            math.inf,
+        )
         for alert in active:
-            self._watch(alert)
+            self._index(alert)
 
 
-def with_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
-    """Return of the state of an `AlertEngine` what belongs to these rules."""
+def restrict_to_rules(state: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    """Return the part of an `AlertEngine`'s state that belongs to the named rules."""
     windows, active = ([row for row in state[part] if row[0] in names] for part in ("windows", "active"))
     kept: dict[str, Any] = {**state, "windows": windows, "active": active}
     segment = _FIELDS.index("segment")
@@ -315,51 +324,51 @@ def _copied(row: list[Any]) -> list[Any]:
     return [list(v) if isinstance(v, list) else dict(v) if isinstance(v, dict) else v for v in row]
 
 
-def _key(active: Active) -> Key:
-    return active.rule, *active.scope
+def _key(alert: FiringAlert) -> Key:
+    return alert.rule, *alert.scope
 
 
-def _drop(kept: dict[Scope, dict[str, Any]], scope: Scope, mark: str) -> None:
-    """Leave out what stands under a fingerprint, and its scope where that was the last."""
-    found = kept.get(scope, {})
-    found.pop(mark, None)
-    if not found:
-        kept.pop(scope, None)
+def _remove(index: dict[Scope, dict[str, Any]], scope: Scope, fingerprint: str) -> None:
+    """Remove a fingerprint from an index, and its scope if nothing else is left in it."""
+    in_scope = index.get(scope, {})
+    in_scope.pop(fingerprint, None)
+    if not in_scope:
+        index.pop(scope, None)
 
 
 def _applies(rule: Rule, app: str | None) -> bool:
-    own = rule.app
-    return own == "*" or own == app  # noqa: PLR1714 -- of every event and rule: a set is slower than two comparisons
+    # Called for every event and rule: two comparisons are faster than a set.
+    return rule.app == "*" or rule.app == app  # noqa: PLR1714
 
 
 def watches(rule: Rule, signal: str) -> bool:
-    """Return whether a rule of type change is about a signal."""
+    """Return True if a rule of type change applies to a signal."""
     return fnmatchcase(signal, rule.metric) and not any(fnmatchcase(signal, other) for other in rule.exclude)
 
 
-def _passes(rule: Rule, change: Change) -> bool:
+def _crosses_threshold(rule: Rule, change: ChangePoint) -> bool:
     return change.score > rule.threshold and (rule.below is None or change.after < rule.below)
 
 
 def _levels(rule: Rule) -> tuple[float, float]:
-    """Return the levels at which a rule fires and at which it resolves."""
+    """Return the levels at which a rule fires and resolves."""
     return rule.threshold, 0.8 * rule.threshold if rule.resolve_threshold is None else rule.resolve_threshold
 
 
 def _new_window(rule: Rule) -> SlidingWindow:
-    of_quantile = rule.type == "quantile"
-    above, below = _levels(rule) if of_quantile else (0.0, 0.0)
-    return SlidingWindow(rule.window_s * 1000, above, below, histogram=of_quantile)
+    is_quantile = rule.type == "quantile"
+    fire, resolve = _levels(rule) if is_quantile else (0.0, 0.0)
+    return SlidingWindow(rule.window_s * 1000, fire, resolve, histogram=is_quantile)
 
 
-def _over(rule: Rule, n: int, hits: int, *, resolving: bool = False) -> bool:
+def _exceeds(rule: Rule, n: int, hits: int, *, resolving: bool = False) -> bool:
     if rule.type == "quantile":
         return hits > (1 - (rule.q or 0)) * n
     level = _levels(rule)[resolving]
     return (hits if rule.type == "count" else hits / max(n, 1)) > level
 
 
-def _measure(rule: Rule, window: SlidingWindow) -> float:
+def _level_of(rule: Rule, window: SlidingWindow) -> float:
     if rule.type == "quantile":
         return window.quantile(rule.q or 0)
-    return float(window.hits_above) if rule.type == "count" else window.hits_above / window.n
+    return float(window.above_fire) if rule.type == "count" else window.above_fire / window.n

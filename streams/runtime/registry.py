@@ -14,7 +14,7 @@ from agents.guardrail import GuardrailAgent
 from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
 from agents.learning import LearningConfig
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from processing.pricing import Price
 from schemas.errors import SettingsError
 from schemas.files import read_json, setting_of
@@ -50,7 +50,7 @@ def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
     differ: set[str] = set()
     for agent in build_agents(other):
         own = _made_from(one, agent.name) != _made_from(other, agent.name)
-        if own or differ.intersection(getattr(agent, "needs", ())):
+        if own or differ.intersection(getattr(agent, "requires", ())):
             differ.add(agent.name)
     return frozenset(differ)
 
@@ -74,8 +74,7 @@ def _campaign(settings: Settings) -> CampaignConfig:
 
 def learning_config(learning: LearningSettings) -> LearningConfig:
     """Return the settings of learning as agents take them."""
-    others = {"label_window_events", *_WEIGHTS.values()}
-    return LearningConfig(events=learning.label_window_events, **learning.model_dump(exclude=others))
+    return LearningConfig(**learning.model_dump(exclude={*_WEIGHTS.values()}))
 
 
 def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
@@ -98,7 +97,7 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
         version=file.version,
         weights=file,
     )
-    if not agent.learner.command(command):
+    if not agent.learner.apply_command(command):
         raise SettingsError(
             f"{setting}: damaged, or of another agent or release; export it anew",
             setting_of(setting),
@@ -124,9 +123,9 @@ def _made_from(settings: Settings, name: str) -> tuple[object, ...]:
 
 def build_pipeline(
     partition: int, settings: Settings, timed: Callable[[str], AbstractContextManager[object]] = nullcontext
-) -> Pipeline:
+) -> PartitionPipeline:
     """Return a fresh pipeline for a source partition."""
-    return Pipeline(
+    return PartitionPipeline(
         partition,
         build_agents(settings),
         load_rules(settings.alerts.rules_file or DEFAULT_RULES),
@@ -144,6 +143,6 @@ def _price(price: PriceSettings) -> Price:
     return Price(price.input, price.input if price.cached is None else price.cached, price.output)
 
 
-def versions(pipeline: Pipeline) -> dict[str, int]:
+def versions(pipeline: PartitionPipeline) -> dict[str, int]:
     """Return the version of each part of the state."""
     return {**CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}

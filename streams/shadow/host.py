@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from schemas.settings import Settings
 from streams.shadow.config import Plan
 from streams.shadow.finding_publisher import Outlet
@@ -35,7 +35,7 @@ class ShadowHost:
         """Publish what is left, within a few seconds."""
         await self._outlet.stop()
 
-    def beside(self, pipeline: Pipeline) -> Shadow:
+    def beside(self, pipeline: PartitionPipeline) -> Shadow:
         """Return the shadow of a partition's pipeline."""
         return Shadow(pipeline.partition, self._plan, pipeline.alert_engine.rules)
 

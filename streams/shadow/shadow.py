@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from agents.base import Agent, Chunk, State
 from processing.alerting import AlertEngine
-from processing.alerting.engine import with_rules
-from processing.pipeline import Judged
+from processing.alerting.engine import restrict_to_rules
+from processing.pipeline import ScoredChunk
 from schemas.errors import StateError
 from schemas.feedback import Feedback
 from schemas.rules import Rule
@@ -65,7 +65,7 @@ class Shadow:
         SHADOW_RUNNING.labels(str(partition)).set(1)
         self._alone("build", self._build, None)
 
-    def follow(self, steps: Sequence[Judged | Feedback], alerts: Sequence[Row]) -> list[Row]:
+    def follow(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
         """Judge what the first version has judged.
 
         Parameters
@@ -117,7 +117,7 @@ class Shadow:
             SHADOW_RUNNING.labels(str(self.partition)).set(0)
             return otherwise
 
-    def _findings(self, steps: Sequence[Judged | Feedback], alerts: Sequence[Row]) -> list[Row]:
+    def _findings(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
         found: list[Row] = []
         raised: list[Row] = []
         for step in steps:
@@ -130,10 +130,10 @@ class Shadow:
         found += self._compared(alerts, raised)
         return found
 
-    def _judge(self, step: Judged, found: list[Row]) -> list[Row]:
+    def _judge(self, step: ScoredChunk, found: list[Row]) -> list[Row]:
         chunk, signals, scores = copy(step.chunk), dict(step.signals), {}
         # What agents say to those behind them stands on the chunk: the shadow's has a slate of its own.
-        vars(chunk)["said"] = signals
+        vars(chunk)["signals"] = signals
         for agent in self._agents:
             scores[agent.name] = agent.score(chunk)
             signals[agent.name] = scores[agent.name].signals
@@ -226,7 +226,7 @@ class Shadow:
 
     def _shared(self, alerts: State) -> State:
         """Return of the first version's alerts what belongs to rules that both have."""
-        return with_rules(alerts, {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r})
+        return restrict_to_rules(alerts, {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r})
 
 
 def _verdict(first: Row, second: Row) -> str:

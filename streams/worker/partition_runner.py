@@ -147,7 +147,7 @@ class Engine:
 
         Without this a forged or damaged value that passes all checks would stop the worker after every start.
         """
-        part = self.pipeline.busy
+        part = self.pipeline.active_component
         if part not in self._restored:
             raise error
         log.error("partition %d: the restored state of %s fails: %s", self.partition, part, describe(error))

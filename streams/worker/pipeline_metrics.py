@@ -11,9 +11,10 @@ from time import monotonic, perf_counter
 from typing import Any, get_args
 
 from agents.common.tenant_map import TenantLru
-from agents.learning.output_rows import Learns
-from agents.learning.prequential import EVERYWHERE, Place
-from processing.pipeline import Pipeline
+from agents.common.watermark import Scope
+from agents.learning.output_rows import TrainableAgent
+from agents.learning.prequential import ALL_SCOPES
+from processing.pipeline import PartitionPipeline
 from schemas.learning import Signal
 from streams.runtime.metrics import (
     AGENT_SECONDS,
@@ -51,18 +52,18 @@ class Meters:
     counted again by it.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: PartitionPipeline) -> None:
         self._last = _counts(pipeline)
         self._labels = _labels(pipeline)
         self._overflow = pipeline.overflow()
         self._told_at = -TOLD_EVERY_S
-        self._places = TenantLru[Place, bool](PLACES_MAX)
+        self._places = TenantLru[Scope, bool](PLACES_MAX)
         for agent in pipeline.agents:
-            if isinstance(agent, Learns):
-                found = agent.learner.quality.of(EVERYWHERE)
+            if isinstance(agent, TrainableAgent):
+                found = agent.learner.quality.metrics(ALL_SCOPES)
                 self.quality([q.as_dict() | _everywhere(agent.name) for q in found], pipeline.partition)
 
-    def publish(self, pipeline: Pipeline) -> None:
+    def publish(self, pipeline: PartitionPipeline) -> None:
         """Add what was counted since the last call."""
         now = _counts(pipeline)
         learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
@@ -80,7 +81,7 @@ class Meters:
         self._publish_overflow(pipeline)
         JOIN_PENDING.labels(str(pipeline.partition)).set(pipeline.joiner.pending)
 
-    def _publish_overflow(self, pipeline: Pipeline) -> None:
+    def _publish_overflow(self, pipeline: PartitionPipeline) -> None:
         now = pipeline.overflow()
         more = {what: count - self._overflow.get(what, 0) for what, count in now.items()}
         for what, count in more.items():
@@ -97,7 +98,7 @@ class Meters:
             place = (row["tenant"], row["app"])
             if row["estimator"] != "observed":
                 continue
-            if place != EVERYWHERE:
+            if place != ALL_SCOPES:
                 for _, gone, _ in self._places.put(place[0], place, True):
                     _hide(gone, str(partition))
             for measure in _MEASURES:
@@ -105,7 +106,7 @@ class Meters:
                     QUALITY.labels(row["signal"], *place, str(partition), measure).set(row[measure])
 
 
-def _hide(place: Place, partition: str) -> None:
+def _hide(place: Scope, partition: str) -> None:
     """Remove a place's live quality: a metric keeps each of its labels for ever."""
     for signal, measure in product(get_args(Signal), _MEASURES):
         with suppress(KeyError):
@@ -113,15 +114,15 @@ def _hide(place: Place, partition: str) -> None:
 
 
 def _everywhere(signal: str) -> dict[str, str]:
-    return {"signal": signal, "tenant": EVERYWHERE[0], "app": EVERYWHERE[1]}
+    return {"signal": signal, "tenant": ALL_SCOPES[0], "app": ALL_SCOPES[1]}
 
 
-def _labels(pipeline: Pipeline) -> dict[tuple[str, str], int]:
-    learners = [agent.learner for agent in pipeline.agents if isinstance(agent, Learns)]
+def _labels(pipeline: PartitionPipeline) -> dict[tuple[str, str], int]:
+    learners = [agent.learner for agent in pipeline.agents if isinstance(agent, TrainableAgent)]
     return {(le.signal, outcome): count for le in learners for outcome, count in asdict(le.counts).items()}
 
 
-def _counts(pipeline: Pipeline) -> tuple[int, ...]:
+def _counts(pipeline: PartitionPipeline) -> tuple[int, ...]:
     joined = pipeline.joiner.counts
-    late, repeated = pipeline.aggregator.late, pipeline.repeats.dropped
-    return (joined.orphans, joined.late, late, pipeline.learned, pipeline.ignored, repeated)
+    late, repeated = pipeline.aggregator.late, pipeline.deduplicator.dropped
+    return (joined.unmatched, joined.late, late, pipeline.labels_learned, pipeline.labels_ignored, repeated)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from schemas.errors import StateError
 from schemas.settings import Settings
 from streams.runtime.metrics import WORKER_COLD_STARTS, WORKER_STATE_REJECTED
@@ -32,7 +32,7 @@ class Fitted:
         Those of them whose version is ours and whose values do not fit.
     """
 
-    pipeline: Pipeline
+    pipeline: PartitionPipeline
     shadow: Shadow | None
     cold: Sequence[str]
     rejected: Sequence[str]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numba
 
-from agents.common.flag_rate import RateConfig, RateCusum
-from agents.injection.deobfuscation import decoded
+from agents.common.flag_rate import FlagRateMonitor, RateConfig
+from agents.injection.deobfuscation import decode_obfuscation
 from processing.pipeline import Record
 from schemas.event import Choice, Document, LLMEvent, Message
 from schemas.feedback import Feedback
@@ -76,10 +76,10 @@ def _score_everything(settings: Settings) -> None:
     ]
     pipeline.process(records)
     # Disguises are rare: their decoders are first needed hours into a stream.
-    decoded("".join(f"\\\\u{ord(letter):04x}" for letter in _ATTACK) + " 1gn0re рrevious", _EVERY_DISGUISE)
+    decode_obfuscation("".join(f"\\\\u{ord(letter):04x}" for letter in _ATTACK) + " 1gn0re рrevious", _EVERY_DISGUISE)
     repaired_unicode(b'{"content": "\\ud83d"}')
     # A rate is first tuned after more events than these.
-    RateCusum(RateConfig(reference_events=1)).update(("warm", "warm"), 0, 0, 0, "warm")
+    FlagRateMonitor(RateConfig(reference_events=1)).update(("warm", "warm"), 0, 0, 0, "warm")
 
 
 def _records() -> Iterator[LLMEvent | Feedback]:

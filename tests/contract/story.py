@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import orjson
 
-from agents.base import Agent, Change, Chunk
+from agents.base import Agent, ChangePoint, Chunk
 from agents.injection import InjectionSignal
 from schemas.event import CallError, Choice, Document, GuardVerdict, LLMEvent, Message, Role, Usage
 from schemas.feedback import Feedback
@@ -189,14 +189,14 @@ def drive(agent: Agent, items: Sequence[Item], cuts: Iterable[int] = (), first: 
 
     What an agent needs of others comes from fresh ones of them.
     """
-    said, before = Said(), [fresh(name) for name in getattr(agent, "needs", ())]
+    said, before = Said(), [fresh(name) for name in getattr(agent, "requires", ())]
     for begin, events in _chunks(items, cuts):
         if isinstance(events, Feedback):
             said.learned.append(agent.learn(events))
             continue
         chunk = Chunk(events, np.arange(first + begin, first + begin + len(events), dtype=np.int64))
         for other in before:
-            chunk.said[other.name] = other.score(chunk).signals
+            chunk.signals[other.name] = other.score(chunk).signals
         scores = agent.score(chunk)
         assert len(scores.signals) == len(chunk)
         said.signals += [orjson.dumps(signal) for signal in scores.signals]
@@ -207,7 +207,7 @@ def drive(agent: Agent, items: Sequence[Item], cuts: Iterable[int] = (), first: 
 def suspected(events: Sequence[LLMEvent], first: int = 0) -> Chunk:
     """A chunk of events that the injection agent flagged: what it does not, some agents pass over."""
     chunk = Chunk(events, np.arange(first, first + len(events), dtype=np.int64))
-    chunk.said["injection"] = [InjectionSignal(0.9, flag=True, role="user")] * len(events)
+    chunk.signals["injection"] = [InjectionSignal(0.9, flag=True, role="user")] * len(events)
     return chunk
 
 
@@ -218,7 +218,7 @@ def _chunks(items: Sequence[Item], cuts: Iterable[int]) -> Iterator[tuple[int, l
         yield begin, only if isinstance(only, Feedback) else [i for i in items[begin:end] if isinstance(i, LLMEvent)]
 
 
-def _without_index(change: Change) -> bytes:
+def _without_index(change: ChangePoint) -> bytes:
     fields: dict[str, Any] = orjson.loads(orjson.dumps(change))
     del fields["index"]
     return orjson.dumps(fields)

@@ -15,7 +15,7 @@ from streamgauge.alerts import read_alert
 from streamgauge.calls import Call
 from streamgauge.encoding import encode
 from streamgauge.feedback import send_feedback
-from streamgauge.preparing import Preparer
+from streamgauge.serialization import EventSerializer
 from streamgauge.settings import ContentMode, read_settings
 from streamgauge.testing import Recorder
 
@@ -58,9 +58,9 @@ patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def sent(event: Mapping[str, Any], **given_: Any) -> tuple[str, bytes, bytes]:
-    preparer = Preparer(read_settings({"url": "memory://x", "tenant": "clinic", "app": "triage"} | given_))
+    serializer = EventSerializer(read_settings({"url": "memory://x", "tenant": "clinic", "app": "triage"} | given_))
     raw, _ = encode(event)
-    return preparer.prepare(raw)
+    return serializer.serialize(raw)
 
 
 def accepted(value: bytes) -> LLMEvent:
@@ -89,8 +89,8 @@ def test_so_are_halves_and_parts(kind: Any, event: dict[str, Any]) -> None:
 @given(event=EVENTS, more=EVENTS, context=EVENTS)
 def test_so_is_what_becomes_of_a_call(event: dict[str, Any], more: dict[str, Any], context: dict[str, Any]) -> None:
     event = {"provider": "p"} | {name: event[name] for name in event.keys() & BEGIN}
-    call = Call.begin(None, **event, **{name: context[name] for name in context.keys() - BEGIN})
-    call.more.update(more)
+    call = Call.start(None, **event, **{name: context[name] for name in context.keys() - BEGIN})
+    call.extra.update(more)
     made = call.event()
     made.pop("kind")
     _, _, value = sent(made)

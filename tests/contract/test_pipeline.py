@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
 from streams.runtime.registry import build_pipeline
@@ -35,11 +35,11 @@ def traffic() -> list[Record]:
     return [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(3000, step_ms=100))]
 
 
-def packed(pipeline: Pipeline) -> bytes:
+def packed(pipeline: PartitionPipeline) -> bytes:
     return encode(Snapshot(0, pipeline.offset, {}, pipeline.state()))
 
 
-def said(out: Outputs, pipeline: Pipeline) -> list[object]:
+def said(out: Outputs, pipeline: PartitionPipeline) -> list[object]:
     windows = [*(w.row() for w in out.aggregates), *pipeline.open_aggregates(force=True)]
     return [out.scored, out.alerts, [orjson.dumps(w, option=orjson.OPT_NON_STR_KEYS) for w in windows]]
 
@@ -75,4 +75,4 @@ def test_sent_again_a_tail_of_the_stream_changes_nothing_but_the_count(
     assert again.process(traffic[:300]).scored == once.process(traffic[:300]).scored
     repeated = again.process([r._replace(offset=300 + i) for i, r in enumerate(traffic[100:300])])
     assert (repeated.scored, repeated.alerts, repeated.aggregates) == ([], [], [])
-    assert (again.repeats.dropped, again.joiner.pending) == (200, once.joiner.pending)
+    assert (again.deduplicator.dropped, again.joiner.pending) == (200, once.joiner.pending)

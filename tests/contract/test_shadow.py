@@ -9,9 +9,9 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from agents.base import Chunk, Scores
+from agents.base import AgentOutput, Chunk
 from agents.drift import DriftAgent
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.errors import SettingsError
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
@@ -43,7 +43,7 @@ def planned(folder: Path, text: str) -> Plan:
     return plan
 
 
-def shadow_of(pipeline: Pipeline, plan: Plan) -> Shadow:
+def shadow_of(pipeline: PartitionPipeline, plan: Plan) -> Shadow:
     return Shadow(pipeline.partition, plan, pipeline.alert_engine.rules)
 
 
@@ -134,7 +134,7 @@ def test_a_shadow_that_fails_ends_alone_and_is_counted(
     shadow = shadow_of(pipeline, plan)
     (second,) = shadow._agents
 
-    def fails(chunk: Chunk) -> Scores:
+    def fails(chunk: Chunk) -> AgentOutput:
         raise RuntimeError("a defect of the second version")
 
     monkeypatch.setattr(second, "score", fails)
@@ -197,7 +197,7 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
     firing: set[str] = set()
     for at in range(0, len(records), 64):
         pipeline.process(records[at : at + 64])
-        firing = {a.rule for a in pipeline.alert_engine._active.values()}
+        firing = {a.rule for a in pipeline.alert_engine._firing.values()}
         if "injection-attempt" in firing:
             break
     assert "injection-attempt" in firing
@@ -206,10 +206,10 @@ def test_the_state_of_another_plan_is_left_and_common_rules_take_over_what_is_at
     shadow = shadow_of(pipeline, more)
     shadow.restore({"mark": "another", "snapshot": b""}, pipeline.alert_engine.state())
     assert shadow.running
-    assert {a.rule for a in shadow._alerts._active.values()} == firing
+    assert {a.rule for a in shadow._alerts._firing.values()} == firing
     changed = shadow_of(pipeline, planned(tmp_path, RULES))
     changed.restore(None, pipeline.alert_engine.state())
-    assert not changed._alerts._active
+    assert not changed._alerts._firing
 
 
 @pytest.mark.parametrize("text", ["kafka: {brokers: 'elsewhere:9092'}", "worker: {join_timeout_s: 5}"])

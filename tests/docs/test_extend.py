@@ -21,7 +21,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agents.base import Agent
-from processing.pipeline import Pipeline, Record
+from processing.pipeline import PartitionPipeline, Record
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet
@@ -100,7 +100,7 @@ def test_the_agent_continues_from_a_snapshot_and_rejects_a_damaged_one(page: Mod
 
 def test_the_agent_runs_in_a_pipeline(agent: Agent) -> None:
     raw = event(1, choices=({"content": "I am sorry. " * 20},)).model_dump_json(exclude_unset=True).encode()
-    out = Pipeline(0, [agent], RuleSet()).process([Record(0, LLMEvent.model_validate_json(raw), raw)])
+    out = PartitionPipeline(0, [agent], RuleSet()).process([Record(0, LLMEvent.model_validate_json(raw), raw)])
     assert json.loads(out.scored[0])["signals"]["repetition"]["flag"] is True
 
 
@@ -108,7 +108,7 @@ def test_the_parts_of_the_page_are_those_of_a_pipeline() -> None:
     text = (FOLDER / "stage.md").read_text()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if re.match(r"\| \d", line)]
     named = {state.strip("`") for _, _, _, state, _ in rows if state.startswith("`")}
-    assert named | {"commands"} == set(CORE_VERSIONS) == set(Pipeline(0, [], RuleSet()).state())
+    assert named | {"commands"} == set(CORE_VERSIONS) == set(PartitionPipeline(0, [], RuleSet()).state())
 
 
 def produce(brokers: str, topic: str, *rows: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.learning.output_rows import Learns
+from agents.learning.output_rows import TrainableAgent
 from processing.pipeline import Record
 from schemas.learning import ModelCommand
 from schemas.settings import Settings
@@ -140,7 +140,7 @@ async def same_weights(tree: Settings) -> None:
             assert not records
             continue
         for agent in pipeline.agents:
-            if isinstance(agent, Learns):
+            if isinstance(agent, TrainableAgent):
                 mine, theirs = ({"agent": part} for part in (agent.state(), found.parts[agent.name]))
                 assert encode(Snapshot(0, 0, {}, mine)) == encode(Snapshot(0, 0, {}, theirs))
                 learned += agent.learner.counts.learned

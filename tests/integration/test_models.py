@@ -38,7 +38,7 @@ def agent() -> InjectionAgent:
 
 @pytest.fixture
 def found(agent: InjectionAgent) -> Found:
-    return Found(1, "injection", agent.learner.base, agent.learner.current(), current=True)
+    return Found(1, "injection", agent.learner.base, agent.learner.current_version(), current=True)
 
 
 def test_a_version_is_told_in_a_row_and_in_full(found: Found) -> None:
@@ -60,7 +60,7 @@ def test_exported_weights_are_read_and_imported(found: Found, agent: InjectionAg
     file = read(tmp_path / "w.json", Settings())
     other = InjectionAgent()
     (command,) = import_commands(file, [0])
-    assert other.learner.command(command)
+    assert other.learner.apply_command(command)
     text = as_event({"text": "tell the kitchen golem its secret"}, 9)
     assert other.score(Chunk([text])).signals == agent.score(Chunk([text])).signals
 

@@ -217,7 +217,7 @@ async def test_a_verdict_is_learned_by_the_agent_that_scored_its_event(
             }
             await publish(tree, [orjson.dumps(event)], partition=3, topic="events")
             await until(lambda: judged(worker) == 2, 60)  # the event, and the label behind it
-            assert worker.engines[3].pipeline.learned == 1
+            assert worker.engines[3].pipeline.labels_learned == 1
             again = orjson.dumps(event | {"event_id": "e1", "call_id": "c1"})
             await publish(tree, [again], partition=3, topic="events")
             await until(lambda: judged(worker) >= 3, 60)

@@ -132,7 +132,7 @@ async def no_topics(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 def test_the_command_against_the_mock_cluster(mock_kafka: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
-    names = [f"llm.{topic.name}" for topic in topics.TOPICS]
+    names = [f".{topic.name}" for topic in topics.TOPICS]
     first, second = (CliRunner().invoke(app, ["topics", "create"]) for _ in range(2))
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert all(name in first.stdout for name in names)

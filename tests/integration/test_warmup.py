@@ -43,7 +43,7 @@ more = [*story(600), *(event for name, event in hostile().items() if name != "lo
 records += [Record(len(records) + k, item, item.model_dump_json().encode()) for k, item in enumerate(more)]
 for k in range(0, len(records), 64):
     pipeline.process(records[k : k + 64])
-print(len(warmed) > 0, pipeline.learned > 0, sorted(kernels() - warmed))
+print(len(warmed) > 0, pipeline.labels_learned > 0, sorted(kernels() - warmed))
 """
 
 

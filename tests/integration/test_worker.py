@@ -14,7 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.fetch import FetchRequest
 from confluent_kafka import Producer
 
-from processing.pipeline import Pipeline
+from processing.pipeline import PartitionPipeline
 from schemas.errors import BrokerError, RecordError
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
@@ -129,7 +129,7 @@ async def test_a_worker_that_cannot_judge_ends_with_what_failed(
     tree = settings(kafka.brokers)
     await create_topics(tree.kafka)
     await publish(tree, lines(50))
-    monkeypatch.setattr(Pipeline, "process", fails)
+    monkeypatch.setattr(PartitionPipeline, "process", fails)
     worker = Worker(tree)
     with pytest.raises(RuntimeError, match="a defect of an agent"):
         await asyncio.wait_for(until_signalled(worker.run, worker.stop), 30)

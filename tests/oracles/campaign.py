@@ -1,8 +1,8 @@
-"""`agents.campaign.minhash` in plain Python, to be read and to be tested against; far too slow to run."""
+"""Plain Python reference of `agents.campaign.minhash`, for the property test; too slow for production."""
 
 from __future__ import annotations
 
-from agents.campaign.minhash import LANES
+from agents.campaign.minhash import SIGNATURE_BYTES
 from tests.oracles.hashing import fold, grams, mix, words
 
 _M = 0xFFFFFFFF
@@ -13,15 +13,18 @@ def sign(text: str) -> list[int]:
     folded = fold(text)
     features = {*grams(folded), *words(folded)[::2]}
     if not features:
-        return [0] * LANES
-    return [min(mix(f * 0x9E3779B1 + (lane + 1) * 0x85EBCA6B & _M) for f in features) & 0xFF for lane in range(LANES)]
+        return [0] * SIGNATURE_BYTES
+    return [
+        min(mix(f * 0x9E3779B1 + (byte + 1) * 0x85EBCA6B & _M) for f in features) & 0xFF
+        for byte in range(SIGNATURE_BYTES)
+    ]
 
 
 def nearest(signature: list[int], tenant: int, signatures: list[list[int]], tenants: list[int]) -> tuple[int, int]:
-    """Return the index of the most similar signature of a tenant and the lanes that agree; -1, -1 without any."""
-    agree = [
-        sum(a == b for a, b in zip(signature, other, strict=True)) if whose == tenant else -1
-        for other, whose in zip(signatures, tenants, strict=True)
+    """Return the index of the most similar signature of a tenant and the number of agreeing bytes; (-1, -1) if none."""
+    agreeing = [
+        sum(a == b for a, b in zip(signature, other, strict=True)) if owner == tenant else -1
+        for other, owner in zip(signatures, tenants, strict=True)
     ]
-    most = max(agree, default=-1)
-    return (agree.index(most), most) if most >= 0 else (-1, -1)
+    best = max(agreeing, default=-1)
+    return (agreeing.index(best), best) if best >= 0 else (-1, -1)

@@ -1,4 +1,4 @@
-"""`agents.injection.concepts` in plain Python, to be read and to be tested against; far too slow to run."""
+"""Plain Python reference of `agents.injection.concepts`, for the property test; too slow for production."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from agents.injection.concepts import CONCEPT_BITS, PREFIX, terms
 
 _TERMS = terms()
 _LONGEST = max(map(len, _TERMS))
-_STOPS = ".!?:;。।"
+_SENTENCE_ENDS = ".!?:;。।"
 
 
 def _kind(char: str) -> int:
     return int(KIND[ord(char)]) if ord(char) < PLANE else OTHER
 
 
-def _spaceless(char: str) -> bool:
+def _is_spaceless(char: str) -> bool:
     return _kind(char) in {IDEOGRAPH, HANGUL} or (_kind(char) == LETTER and "\u0e00" <= char < "\u0e80")
 
 
@@ -27,51 +27,51 @@ def _longest(text: str, i: int) -> tuple[int, int]:
     return 0, i
 
 
-def tag(text: str) -> list[tuple[int, int, int]]:
-    """Return each concept (64 added where it begins a sentence), its first character, its distance from the begin."""
-    found: list[tuple[int, int, int]] = []
-    i, quarters, first, before = 0, 0, True, OTHER
+def tag_concepts(text: str) -> list[tuple[int, int, int]]:
+    """Return each concept (plus 64 at the start of a sentence), its offset, and its distance in quarters of a word."""
+    result: list[tuple[int, int, int]] = []
+    i, quarters, sentence_start, previous_kind = 0, 0, True, OTHER
     while i < len(text):
         char, kind = text[i], _kind(text[i])
-        fresh, stop = False, i + 1
+        may_start, stop = False, i + 1
         if kind == OTHER:
-            first = first or char in _STOPS
-            fresh = char != chr(SPACE) and (i == 0 or text[i - 1] != char)
-        elif _spaceless(char):
-            fresh = True
+            sentence_start = sentence_start or char in _SENTENCE_ENDS
+            may_start = char != chr(SPACE) and (i == 0 or text[i - 1] != char)
+        elif _is_spaceless(char):
+            may_start = True
             quarters += 2 if kind == IDEOGRAPH else 1
-        elif before in {OTHER, IDEOGRAPH}:
-            fresh = True
+        elif previous_kind in {OTHER, IDEOGRAPH}:
+            may_start = True
             quarters += 4
-        if fresh:
+        if may_start:
             concept, end = _longest(text, i)
             if concept:
-                found.append((concept - 1 + 64 * first, i, quarters))
+                result.append((concept - 1 + 64 * sentence_start, i, quarters))
                 stop = max(stop, end)
-        first = first and not (fresh and kind != OTHER)
+        sentence_start = sentence_start and not (may_start and kind != OTHER)
         i = stop
-        before = _kind(text[i - 1])
-    return found
+        previous_kind = _kind(text[i - 1])
+    return result
 
 
 def features(tags: list[tuple[int, int, int]]) -> list[int]:
-    """Return the cells of single concepts, then of pairs and triples, by the last concept of each."""
-    found: list[int] = []
-    for t, (concept, _, here) in enumerate(tags):
+    """Return the cells of single concepts, pairs and triples, in the order of their last concepts."""
+    result: list[int] = []
+    for t, (concept, _, quarters) in enumerate(tags):
         c = concept & 63
-        found += [_cell(1 + c)] + [_cell(65 + c)] * (concept >> 6)
+        result += [_cell(1 + c)] + [_cell(65 + c)] * (concept >> 6)
         for j in range(t - 1, max(-1, t - 5), -1):
-            distance = here - tags[j][2]
+            distance = quarters - tags[j][2]
             if distance > 72:
                 break
-            near = 0 if distance <= 10 else 1 if distance <= 28 else 2
+            bucket = 0 if distance <= 10 else 1 if distance <= 28 else 2
             pair = (tags[j][0] & 63) << 6 | c
-            found.append(_cell(1 << 20 | near << 12 | pair))
+            result.append(_cell(1 << 20 | bucket << 12 | pair))
             for k in range(j - 1, max(-1, t - 5), -1):
-                if here - tags[k][2] > 72:
+                if quarters - tags[k][2] > 72:
                     break
-                found.append(_cell(2 << 20 | (tags[k][0] & 63) << 12 | pair))
-    return found
+                result.append(_cell(2 << 20 | (tags[k][0] & 63) << 12 | pair))
+    return result
 
 
 def _cell(code: int) -> int:

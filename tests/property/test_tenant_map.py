@@ -22,7 +22,7 @@ def apply(kept: TenantLru[int, int], op: Op) -> object:
 
 
 def seen(kept: TenantLru[int, int]) -> object:
-    return list(kept.items()), kept.tenants(), len(kept), kept.held
+    return list(kept.items()), kept.tenants(), len(kept), kept.weight
 
 
 @given(OPS, st.integers(1, 40))
@@ -32,7 +32,7 @@ def test_it_never_holds_more_than_its_capacity_and_its_counts_are_those_of_its_e
     kept = TenantLru[int, int](capacity)
     for op in ops:
         apply(kept, op)
-        assert len(kept) == kept.held == len(list(kept.items())) <= capacity
+        assert len(kept) == kept.weight == len(list(kept.items())) <= capacity
     assert sum(int(entries) for _, entries, *_ in kept.tenants()) == len(kept)
 
 
@@ -41,7 +41,7 @@ def test_its_weights_together_never_exceed_its_capacity(ops: list[Op], capacity:
     kept = TenantLru[int, int](capacity, weigh=lambda value: value)
     for op in ops:
         apply(kept, op)
-        assert kept.held == sum(kept.values()) <= capacity
+        assert kept.weight == sum(kept.values()) <= capacity
 
 
 @given(OPS, st.integers(1, 40))
@@ -73,7 +73,7 @@ def test_it_is_continued_from_its_state(first: list[Op], then: list[Op], capacit
 def test_of_a_single_tenant_a_small_one_is_an_ordinary_lru_map(keys: list[int], capacity: int) -> None:
     kept, plain = TenantLru[int, int](capacity), list[int]()
     for key in keys:
-        kept.touch("t", key, int)
+        kept.get_or_create("t", key, int)
         plain = [*(k for k in plain if k != key), key][-capacity:]
         assert list(kept) == plain
 
@@ -109,7 +109,7 @@ def test_invented_tenants_compete_among_themselves() -> None:
     kept = TenantLru[str, int](1000)
     for _ in range(ESTABLISHED):
         for app in range(5):
-            kept.touch("victim", f"app{app}", int)
+            kept.get_or_create("victim", f"app{app}", int)
     for n in range(100_000):
         kept.put(f"invented{n}", "app", 1)
     assert [key for tenant, key, _ in kept.items() if tenant == "victim"] == [f"app{n}" for n in range(5)]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
 from streams.runtime.registry import build_pipeline, versions
@@ -56,7 +56,7 @@ class Stream:
     """One partition with the default settings."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.pipeline: Pipeline = build_pipeline(0, settings or Settings())
+        self.pipeline: PartitionPipeline = build_pipeline(0, settings or Settings())
         self.offset = 0
 
     def send(self, events: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> list[Outputs]:

@@ -11,7 +11,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from agents.learning import Learner
-from agents.learning.output_rows import Learns
+from agents.learning.output_rows import TrainableAgent
 from processing.pipeline import Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
@@ -86,7 +86,7 @@ async def judged_whole(tree: Settings, count: int) -> Any:
 
 def learner_of(worker: Worker, partition: int = 0) -> Learner:
     agents = worker.engines[partition].pipeline.agents
-    return next(a.learner for a in agents if isinstance(a, Learns) and a.name == "injection")
+    return next(a.learner for a in agents if isinstance(a, TrainableAgent) and a.name == "injection")
 
 
 class Run(Protocol):

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from agents.learning import Learner
-from agents.learning.output_rows import Learns
-from processing.pipeline import Outputs, Pipeline, Record
+from agents.learning.output_rows import TrainableAgent
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.settings import Settings
 from streams.runtime.decode import COMMAND_HEADER, FEEDBACK_HEADER, decode_record
 from streams.runtime.registry import build_pipeline
@@ -81,9 +81,9 @@ class Monitor:
         return [log_odds(signal["score"]) for signal in self.show(said, tenant, app)[1]]
 
 
-def learner_of(pipeline: Pipeline) -> Learner:
+def learner_of(pipeline: PartitionPipeline) -> Learner:
     agent = next(agent for agent in pipeline.agents if agent.name == "injection")
-    assert isinstance(agent, Learns)
+    assert isinstance(agent, TrainableAgent)
     return agent.learner
 
 

@@ -15,7 +15,7 @@ from agents.common.tenant_map import OTHER, TenantLru
 from agents.drift import DriftAgent
 from agents.hallucination import HallucinationAgent
 from agents.injection import InjectionAgent
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.errors import ContractError
 from schemas.event import INPUT_ISSUES, KEYS_MAX, NAME_MAX, LLMEvent
 from schemas.settings import Settings
@@ -36,7 +36,7 @@ def victims(count: int, *, first: int = 0, second: float = 0.0) -> list[dict[str
     ]
 
 
-def agent(pipeline: Pipeline, kind: type[Any]) -> Any:
+def agent(pipeline: PartitionPipeline, kind: type[Any]) -> Any:
     return next(each for each in pipeline.agents if isinstance(each, kind))
 
 
@@ -48,19 +48,19 @@ def aggregated(stream: Stream, out: list[Outputs]) -> list[dict[str, Any]]:
 # What a tenant has built up survives a flood of another tenant, or of invented tenants
 
 
-def kept(pipeline: Pipeline) -> dict[str, list[Any]]:
+def kept(pipeline: PartitionPipeline) -> dict[str, list[Any]]:
     """Return what the pipeline knows of the victim, by map."""
     injection, grounding = agent(pipeline, InjectionAgent), agent(pipeline, HallucinationAgent)
     maps: dict[str, TenantLru[Any, Any]] = {
         "drift": agent(pipeline, DriftAgent).segments._owner,
         "injection.rate": injection._rate._segments,
-        "injection.usual": injection._conversations._usual,
+        "injection.usual": injection._conversations._baselines,
         "injection.sampler": injection.learner.sampler._lines,
         "injection.times": injection.learner._times._marks,
         "grounding.rate": grounding._rate._segments,
         "grounding.thresholds": grounding._thresholds._segments,
         "alerts.windows": pipeline.alert_engine._windows,
-        "watermarks": pipeline.watermarks._marks,
+        "watermarks": pipeline.watermarks._times,
         "scopes": pipeline.aggregator._room,
     }
     return {name: [key for tenant, key, _ in found.items() if tenant == "victim"] for name, found in maps.items()}
@@ -143,7 +143,7 @@ def test_an_event_that_comes_again_after_a_flood_is_dropped() -> None:
     stream.send(mine)
     stream.send(flood("app", 3000, second=10))
     stream.send(mine)
-    assert stream.pipeline.repeats.dropped == 50
+    assert stream.pipeline.deduplicator.dropped == 50
 
 
 def test_a_conversation_goes_on_after_a_flood_of_conversations() -> None:
@@ -151,7 +151,7 @@ def test_a_conversation_goes_on_after_a_flood_of_conversations() -> None:
     mine = [v | {"conversation_id": "mine"} for v in victims(20)]
     stream.send(mine)
     stream.send(flood("conversation_id", 12_000, second=10))
-    talks = agent(stream.pipeline, InjectionAgent)._conversations._talks
+    talks = agent(stream.pipeline, InjectionAgent)._conversations._conversations
     assert talks.peek("victim", ("victim", "shop0", "mine")) is not None
 
 
@@ -166,12 +166,12 @@ def test_an_alert_goes_on_while_another_tenant_fires_thousands(tmp_path: Path) -
     stream.send(victims(40))
     out = stream.send(flood("app", 7000, second=5))
     rows = [row for each in out for row in each.alerts]
-    firing = {a.segment["tenant"] for a in stream.pipeline.alert_engine._active.values()}
-    assert (len(stream.pipeline.alert_engine._active) <= 5000, firing) == (True, {"victim", "attacker"})
+    firing = {a.segment["tenant"] for a in stream.pipeline.alert_engine._firing.values()}
+    assert (len(stream.pipeline.alert_engine._firing) <= 5000, firing) == (True, {"victim", "attacker"})
     resolved = [row for row in rows if row["state"] == "resolved"]
     assert {row["segment"]["tenant"] for row in resolved} == {"attacker"}
     # Whatever fires or has ended is told: nothing stays open behind it.
-    assert len(rows) - 2 * len(resolved) == len(stream.pipeline.alert_engine._active) - 2
+    assert len(rows) - 2 * len(resolved) == len(stream.pipeline.alert_engine._firing) - 2
     assert stream.pipeline.alert_engine.overflow == len(resolved)
 
 
@@ -187,14 +187,14 @@ def test_what_labels_taught_survives_labels_of_invented_tenants(source: str) -> 
     stream.send(mine)
     for n, event in enumerate(mine):
         process(stream, label(event, n, user_id=f"annotator{n % 3}", source=source), "feedback")
-    track = agent(stream.pipeline, InjectionAgent).learner.tracks.of(verified=source == "annotator")
-    assert track.moves.own[track.moves.slot("victim")].any()
+    track = agent(stream.pipeline, InjectionAgent).learner.tracks.track(verified=source == "annotator")
+    assert track.deltas.tenant_weights[track.deltas.slot("victim")].any()
     for n, event in enumerate(flood("tenant", 60, second=10)):
         process(stream, event)
         process(stream, label(event, 100 + n, user_id=f"user{n}", source=source), "feedback")
-    assert "victim" in track.moves.names
-    assert track.moves.own[track.moves.slot("victim")].any()
-    known = {(tenant, name) for tenant, name in track.labellers._known if tenant == "victim"}
+    assert "victim" in track.deltas.tenants
+    assert track.deltas.tenant_weights[track.deltas.slot("victim")].any()
+    known = {(tenant, name) for tenant, name in track.annotators._records if tenant == "victim"}
     assert known == {("victim", f"user annotator{n}") for n in range(3)}
 
 
@@ -311,7 +311,7 @@ def test_halves_and_labels_with_a_long_call_id_find_each_other() -> None:
     _, (scored,) = process(stream, call(2, 2, kind="response", call_id=LONG, messages=[], documents=[]))
     assert scored["event"]["kind"] == "call"
     process(stream, label(call(1, 1) | {"call_id": LONG}, 1, user_id=LONG), "feedback")
-    assert stream.pipeline.learned == 1
+    assert stream.pipeline.labels_learned == 1
 
 
 def test_columns_of_the_store_are_bounded_for_rows_of_any_worker() -> None:

@@ -123,7 +123,7 @@ def test_labels_beyond_the_budget_are_counted_and_not_learned() -> None:
     counts = monitor.learner.counts
     assert counts.over_budget == 3000 - BUDGET
     assert counts.learned + counts.confirmed + counts.no_consensus + counts.untrusted <= 2 * BUDGET
-    assert monitor.pipeline.learned == BUDGET
+    assert monitor.pipeline.labels_learned == BUDGET
 
 
 def test_all_users_together_raise_no_score_by_more_than_the_bound() -> None:
@@ -142,11 +142,11 @@ def test_a_claimed_time_opens_no_new_budget() -> None:
     events, _ = monitor.show(ATTACKS)
     far = [f"{year}-01-01T00:00:00Z" for year in range(2027, 2057)]
     monitor.take([label(events[k % 48], next(names), value=False, time=far[k % 30]) for k in range(3000)])
-    assert monitor.pipeline.learned == BUDGET
+    assert monitor.pipeline.labels_learned == BUDGET
     monitor.hour = 36.0
     events, _ = monitor.show(ATTACKS)
     monitor.take([label(events[k % 48], next(names), value=False) for k in range(3000)])
-    assert monitor.pipeline.learned == 2 * BUDGET
+    assert monitor.pipeline.labels_learned == 2 * BUDGET
 
 
 def test_what_another_tenant_was_taught_by_its_users_stays_to_the_bit() -> None:
@@ -161,7 +161,7 @@ def test_what_another_tenant_was_taught_by_its_users_stays_to_the_bit() -> None:
         monitor.take([label(e, f"v{k}", value=k % 3 == 0, source="user") for k, e in enumerate(events[:60])])
     said = [*ATTACKS, *HARMLESS]
     assert taught.show(said, tenant="other")[1] == untouched.show(said, tenant="other")[1]
-    assert taught.learner.moves.weights()["moves"].tolist() == []
+    assert taught.learner.deltas.weights()["moves"].tolist() == []
 
 
 def test_invented_users_do_not_set_an_annotator_aside_nor_answer_in_her_name() -> None:
@@ -175,10 +175,10 @@ def test_invented_users_do_not_set_an_annotator_aside_nor_answer_in_her_name() -
                     enumerate(zip(events, said, strict=True))]  # fmt: skip
         lies_first, lies_last = (same_ids, [*against, *forged]) if monitor is taught else ([], [])
         monitor.take([*lies_first, *said, *lies_last])
-    one, other = taught.learner.moves, alone.learner.moves
+    one, other = taught.learner.deltas, alone.learner.deltas
     assert one.weights()["moves"].tolist() == other.weights()["moves"].tolist() != []
     ann = ("acme", "user ann")
-    trusted = [m.learner.tracks.verified.labellers.believed(ann) for m in (taught, alone)]
+    trusted = [m.learner.tracks.verified.annotators.trust(ann) for m in (taught, alone)]
     assert trusted[0] == trusted[1] > 0.9
 
 

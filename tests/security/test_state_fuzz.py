@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from processing.pipeline import Pipeline, Record
+from processing.pipeline import PartitionPipeline, Record
 from schemas.errors import StateError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
@@ -213,7 +213,7 @@ def _mutated_leaf(rng: random.Random, value: Any) -> Any:
     return rng.choice(values())
 
 
-def survives(pipeline: Pipeline, fresh: list[Record]) -> bool:
+def survives(pipeline: PartitionPipeline, fresh: list[Record]) -> bool:
     """Whether a restored pipeline goes on; if it fails it is in the part that was restored, which is then set aside."""
     try:
         pipeline.process(fresh)
@@ -244,7 +244,7 @@ def test_a_mutated_part_is_restored_or_refused_and_what_is_restored_goes_on(part
             continue
         taken += 1
         failed += not survives(pipeline, fresh)
-        assert pipeline.busy in {part, "alerts"}
+        assert pipeline.active_component in {part, "alerts"}
         pipeline = build_pipeline(0, Settings())
     assert refused > 50
     # Most of what passes goes on; what does not is caught when it fails.

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from agents.common.watermark import stamp
-from processing.pipeline import Outputs, Pipeline, Record
+from agents.common.watermark import bounded_time
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.outputs import Scored
 from schemas.settings import Settings
 from streams.runtime.decode import FEEDBACK_HEADER, decode_event
@@ -58,10 +58,10 @@ class Run:
         cut = len(records) if restart is None else restart
         self._all(records[:cut], size)
         if restart is not None:
-            self.learned = self.pipeline.learned
+            self.learned = self.pipeline.labels_learned
             self.pipeline = restored(self.pipeline, tree)
             self._all(records[cut:], size)
-        self.learned += self.pipeline.learned
+        self.learned += self.pipeline.labels_learned
         self._keep(self.pipeline.open_aggregates(force=True))
 
     def _all(self, records: Sequence[Record], size: int) -> None:
@@ -91,7 +91,7 @@ class Run:
         return Counter(chain.from_iterable(row.get("input_issues", ()) for row in self.scored))
 
 
-def restored(pipeline: Pipeline, tree: Settings) -> Pipeline:
+def restored(pipeline: PartitionPipeline, tree: Settings) -> PartitionPipeline:
     """Return another pipeline that continues from the snapshot of one, through its bytes."""
     snapshot = decode(encode(Snapshot(0, pipeline.offset, {}, pipeline.state())))
     again = build_pipeline(0, tree)
@@ -239,10 +239,10 @@ def test_whatever_one_tenant_dates_how_another_sees_nothing_of_it(
 def test_a_time_that_a_producer_chose_ends_nothing_of_another_tenant() -> None:
     """Topics from before LogAppendTime keep the producer's time: 2198 closed everybody's windows."""
     far = 7_200_000_000_000
-    assert stamp(far, far, 300_000, appended=False).broker == 0
-    assert stamp(far, far, 300_000).broker == far
+    assert bounded_time(far, far, 300_000, appended=False).broker_ms == 0
+    assert bounded_time(far, far, 300_000).broker_ms == far
 
 
 @pytest.mark.parametrize("broker", [0, 1, 7_258_118_400_000, 1 << 62])
 def test_a_time_of_the_broker_that_is_none_is_not_taken_for_one(broker: int) -> None:
-    assert stamp(1_700_000_000_000, broker, 300_000) == (1_700_000_000_000, 1_700_000_000_000, 0)
+    assert bounded_time(1_700_000_000_000, broker, 300_000) == (1_700_000_000_000, 1_700_000_000_000, 0)

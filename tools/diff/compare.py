@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processing.pipeline import Judged, Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record, ScoredChunk
 from schemas.settings import Settings
 from streams.runtime.registry import build_pipeline
 from streams.worker.warmup import warm
@@ -109,7 +109,7 @@ def diff(
 class _Version:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pipelines: dict[int, Pipeline] = {}
+        self._pipelines: dict[int, PartitionPipeline] = {}
         self.alerts = Episodes()
 
     def judge(self, partition: int, records: Sequence[Record]) -> Outputs:
@@ -147,7 +147,7 @@ def _flagged(out: Outputs) -> dict[str, set[tuple[int, str]]]:
     """Return the flagged events of a run by agent, each by its offset and id."""
     flagged: dict[str, set[tuple[int, str]]] = {}
     for step in out.steps:
-        if isinstance(step, Judged):
+        if isinstance(step, ScoredChunk):
             ids = list(zip(step.chunk.offsets.tolist(), (e.event_id for e in step.chunk.events), strict=True))
             for name, signals in step.signals.items():
                 which = (i for i, said in enumerate(signals) if getattr(said, "flag", False))

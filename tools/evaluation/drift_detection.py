@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Change
+from agents.base import ChangePoint
 from tools.evaluation.labelled_rows import Streamed
 from tools.evaluation.scoring import CHUNK, Factory, Progress, score_rows, warm_up
 
@@ -106,7 +106,7 @@ def evaluate_drift(  # noqa: PLR0913, PLR0917 - what the command and the setting
     members: dict[str, list[int]] = {}
     for k, row in enumerate(rows):
         members.setdefault(row.stream, []).append(k)
-    alarms: dict[str, list[tuple[int, Change]]] = {name: [] for name in members}
+    alarms: dict[str, list[tuple[int, ChangePoint]]] = {name: [] for name in members}
     for k, change in found.changes:
         alarms[rows[k].stream].append((rows[k].i, change))
     streams = {name: _stream(rows[at[0]], alarms[name], found.micros[at]) for name, at in members.items()}
@@ -116,7 +116,7 @@ def evaluate_drift(  # noqa: PLR0913, PLR0917 - what the command and the setting
     return Drift("drift", file, CHUNK, asked, reference, _sum(streams, quiet, list(streams)), by_kind, streams)
 
 
-def _stream(first: Streamed, alarms: Sequence[tuple[int, Change]], micros: NDArray[np.float64]) -> Stream:
+def _stream(first: Streamed, alarms: Sequence[tuple[int, ChangePoint]], micros: NDArray[np.float64]) -> Stream:
     places = [i for i, _ in alarms]
     change = first.change_at
     after = [i for i in places if change is not None and i >= change]

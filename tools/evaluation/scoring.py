@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Agent, Change, Chunk
+from agents.base import Agent, ChangePoint, Chunk
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 
@@ -54,7 +54,7 @@ class Results:
     score: NDArray[np.float64]
     flag: NDArray[np.bool_]
     micros: NDArray[np.float64]
-    changes: list[tuple[int, Change]]
+    changes: list[tuple[int, ChangePoint]]
     given: int = 0
     learned: int = 0
 
@@ -91,7 +91,7 @@ def score_rows(
     """Score all rows in order; with ``labels``, those of a chunk are learned when the whole chunk is scored."""
     n, step = len(rows), CHUNK if labels is None else FEEDBACK_CHUNK
     score, flag, micros = np.full(n, UNSCORED), np.zeros(n, np.bool_), np.zeros(n)
-    changes: list[tuple[int, Change]] = []
+    changes: list[tuple[int, ChangePoint]] = []
     given = learned = 0
     for k in range(0, n, step):
         chunk = _chunk(rows[k : k + step], k)

@@ -1,4 +1,4 @@
-"""Which alerts somebody wants."""
+"""Filter for alert subscriptions."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from streamgauge.alerts import Alert
 from streamgauge.errors import ConfigurationError
 from streamgauge.vocabulary import Severity, State
 
-Wanted = str | Collection[str] | None
+Allowed = str | Collection[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Each part: one value, several, or ``None`` for any.
+    """Allowed values per field: one value, several values, or ``None`` for any value.
 
     Raises
     ------
     ConfigurationError
-        For a severity or a state that no alert has: nothing would ever come.
+        If a severity or state does not exist. Such a filter would never match.
     """
 
-    tenant: Wanted = None
-    app: Wanted = None
-    severity: Wanted = None
-    state: Wanted = None
-    rule: Wanted = None
+    tenant: Allowed = None
+    app: Allowed = None
+    severity: Allowed = None
+    state: Allowed = None
+    rule: Allowed = None
 
     def __post_init__(self) -> None:
-        """Refuse what fits no alert."""
-        for name, words in (("severity", get_args(Severity)), ("state", get_args(State))):
-            given: Wanted = getattr(self, name)
-            for word in [given] if isinstance(given, str) else given or ():
-                if word not in words:
-                    raise ConfigurationError(f"{name}={word!r}: give {', '.join(words[:-1])} or {words[-1]}")
+        """Reject severities and states that do not exist."""
+        for name, known in (("severity", get_args(Severity)), ("state", get_args(State))):
+            allowed: Allowed = getattr(self, name)
+            for value in [allowed] if isinstance(allowed, str) else allowed or ():
+                if value not in known:
+                    raise ConfigurationError(
+                        f"{name}={value!r}: use {', '.join(known[:-1])} or {known[-1]}", setting=name
+                    )
 
     def __call__(self, alert: Alert) -> bool:
-        """Return whether an alert is wanted."""
+        """Return whether the alert matches every field."""
         return (
-            _fits(self.tenant, alert.tenant)
-            and _fits(self.app, alert.app)
-            and _fits(self.severity, alert.severity)
-            and _fits(self.state, alert.state)
-            and _fits(self.rule, alert.rule)
+            _matches(self.tenant, alert.tenant)
+            and _matches(self.app, alert.app)
+            and _matches(self.severity, alert.severity)
+            and _matches(self.state, alert.state)
+            and _matches(self.rule, alert.rule)
         )
 
 
-def _fits(wanted: Wanted, value: str) -> bool:
-    if wanted is None:
+def _matches(allowed: Allowed, value: str) -> bool:
+    if allowed is None:
         return True
-    return value == wanted if isinstance(wanted, str) else value in wanted
+    return value == allowed if isinstance(allowed, str) else value in allowed

@@ -1,4 +1,4 @@
-"""Where alerts come from: one consumer of the alerts topic."""
+"""Kafka consumer of the alerts topic."""
 
 from __future__ import annotations
 
@@ -13,84 +13,82 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streamgauge import defaults
 from streamgauge.alerts import Alert, read_alert
 from streamgauge.errors import ConfigurationError, SubscriptionError
-from streamgauge.logs import seldom
+from streamgauge.logs import log_throttled
 from streamgauge.settings import Settings, read_settings
 
-ANSWER_S = 10.0
-_NOT_NOW = {KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}  # noqa: SLF001 - public codes
+METADATA_TIMEOUT_S = 10.0
+_TRANSIENT_CODES = {KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT}  # noqa: SLF001 - public codes
 
 
 class AlertSource:
-    """Reads alerts, skips and counts what is none.
+    """Consumer that parses alerts; it skips and counts records that are not alerts.
 
     Attributes
     ----------
     skipped
-        Records that were no alert.
+        Number of records that were not alerts.
     closed
-        Whether it is at its end.
+        Whether `close` was called.
     """
 
     def __init__(self, consumer: Consumer, grouped: bool) -> None:
         self._consumer = consumer
-        self._handed: Message | None = None
+        self._last_returned: Message | None = None
         self._grouped = grouped
         self.skipped = 0
         self.closed = False
 
     def poll(self, timeout_s: float) -> Alert | None:
-        """Return the next alert; ``None`` if none came within the time, or what came was none.
+        """Return the next alert, or ``None`` on timeout, on a skipped record and on a transient error.
 
         Raises
         ------
         SubscriptionError
-            If Kafka refuses.
+            If Kafka reports an error that retrying does not cure.
         """
-        self._note_handled()
+        self._store_offset()
         message = self._consumer.poll(timeout_s)
         if message is None:
             return None
         if (error := message.error()) is not None:
-            self._complain(error)
+            self._raise_unless_transient(error)
             return None
-        alert = self._read(message.value())
-        self._handed = message
+        alert = self._parse(message.value())
+        self._last_returned = message
         return alert
 
-    def _note_handled(self) -> None:
-        # Only when the next is asked for: a subscriber that dies over an alert gets it again.
-        if self._handed is not None and self._grouped:
-            with contextlib.suppress(
-                KafkaException
-            ):  # the partition was taken away meanwhile; its new owner repeats it
-                self._consumer.store_offsets(self._handed)
-        self._handed = None
+    def _store_offset(self) -> None:
+        # Stored only when the next alert is requested: a subscriber that crashes while handling an alert gets it again.
+        if self._last_returned is not None and self._grouped:
+            with contextlib.suppress(KafkaException):  # the partition was revoked; its new owner repeats the alert
+                self._consumer.store_offsets(self._last_returned)
+        self._last_returned = None
 
-    def _read(self, raw: bytes | None) -> Alert | None:
-        if raw is None:  # compaction's tombstone
+    def _parse(self, raw: bytes | None) -> Alert | None:
+        if raw is None:  # a tombstone of the compacted topic
             return None
         try:
             return read_alert(raw)
         except ValueError as error:
             self.skipped += 1
-            seldom("alerts.skipped", logging.WARNING, "a record of the alerts topic was skipped: %s", error)
+            log_throttled("alerts.skipped", logging.WARNING, "skipped a record of the alerts topic: %s", error)
             return None
 
-    def _complain(self, error: KafkaError) -> None:
-        if error.code() in _NOT_NOW or error.retriable():
-            seldom("alerts.broker", logging.WARNING, "alerts: %s; going on when it is back", error.str())
+    def _raise_unless_transient(self, error: KafkaError) -> None:
+        if error.code() in _TRANSIENT_CODES or error.retriable():
+            _log_connection_error(error)
             return
-        raise SubscriptionError(f"alerts: {error.str()}; {_REMEDIES.get(error.name(), 'see the broker')}")
+        raise SubscriptionError(f"alerts: {error.str()}; {_REMEDIES.get(error.name(), 'see the broker log')}")
 
     def close(self) -> None:
-        """Leave the group, let go of the connection."""
+        """Leave the consumer group and close the connection."""
         if not self.closed:
             self.closed = True
             self._consumer.close()
 
 
 _REMEDIES = {
-    "UNKNOWN_TOPIC_OR_PART": "is topic_prefix right, and did `streamgauge topics create` run?",
+    "UNKNOWN_TOPIC_OR_PART": "check topic_prefix, or run `streamgauge topics create`",
     "TOPIC_AUTHORIZATION_FAILED": "grant READ on the topic",
     "GROUP_AUTHORIZATION_FAILED": "grant READ on the group",
 }
@@ -99,18 +97,26 @@ _REMEDIES = {
 def open_source(
     url: str | None, prefix: str | None, options: Mapping[str, Any] | None, group: str | None, start: str
 ) -> AlertSource:
-    """Connect, and stand where ``start`` says: what is published from now on is not missed."""
+    """Connect and seek to ``start``; every alert published after the return is received.
+
+    Raises
+    ------
+    ConfigurationError
+        If the URL is missing or is not a Kafka URL.
+    SubscriptionError
+        If the broker does not answer or the topic does not exist.
+    """
     settings = _settings(url, prefix, options)
     topic = f"{settings.topic_prefix}.alerts"
-    consumer = Consumer(_options(settings, group, start))
+    consumer = Consumer(_consumer_options(settings, group, start))
     try:
         if group is None:
-            consumer.assign(_positions(consumer, topic, start))
+            consumer.assign(_start_positions(consumer, topic, start))
         else:
             consumer.subscribe([topic])
     except KafkaException as error:
         consumer.close()
-        raise SubscriptionError(f"{settings.url}: {error}; is the broker up, and is this its address?") from error
+        raise SubscriptionError(f"{settings.url}: {error}; check the address and that the broker is up") from error
     except SubscriptionError:
         consumer.close()
         raise
@@ -127,11 +133,13 @@ def _settings(url: str | None, prefix: str | None, options: Mapping[str, Any] | 
         )
     settings = read_settings({"url": url, "topic_prefix": prefix, "kafka_options": options})
     if settings.scheme != "kafka":
-        raise ConfigurationError(f"url={settings.url!r}: alerts are read from Kafka; give kafka://host:9092")
+        raise ConfigurationError(
+            f"url={settings.url!r}: alerts are read from Kafka; use kafka://host:9092", setting="url"
+        )
     return settings
 
 
-def _options(settings: Settings, group: str | None, start: str) -> dict[str, Any]:
+def _consumer_options(settings: Settings, group: str | None, start: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.brokers,
         "client.id": "streamgauge",
@@ -140,21 +148,21 @@ def _options(settings: Settings, group: str | None, start: str) -> dict[str, Any
         "enable.auto.commit": group is not None,
         "enable.auto.offset.store": False,
         "log_level": 0,
-        "error_cb": _on_error,
+        "error_cb": _log_connection_error,
         **settings.kafka_options,
     }
 
 
-def _on_error(error: KafkaError) -> None:
-    seldom("alerts.broker", logging.WARNING, "alerts: %s; going on when it is back", error.str())
+def _log_connection_error(error: KafkaError) -> None:
+    log_throttled("alerts.broker", logging.WARNING, "alerts: %s; retrying until the broker is back", error.str())
 
 
-def _positions(consumer: Consumer, topic: str, start: str) -> list[TopicPartition]:
-    found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
-    if found.error is not None or not found.partitions:
-        raise SubscriptionError(f"no topic {topic}; {_REMEDIES['UNKNOWN_TOPIC_OR_PART']}")
-    places = [TopicPartition(topic, number) for number in found.partitions]
-    for place in places:
-        first, end = consumer.get_watermark_offsets(place, timeout=ANSWER_S)
-        place.offset = first if start == "earliest" else end
-    return places
+def _start_positions(consumer: Consumer, topic: str, start: str) -> list[TopicPartition]:
+    metadata = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+    if metadata.error is not None or not metadata.partitions:
+        raise SubscriptionError(f"topic {topic} does not exist; {_REMEDIES['UNKNOWN_TOPIC_OR_PART']}")
+    positions = [TopicPartition(topic, number) for number in metadata.partitions]
+    for position in positions:
+        low, high = consumer.get_watermark_offsets(position, timeout=METADATA_TIMEOUT_S)
+        position.offset = low if start == "earliest" else high
+    return positions

@@ -1,4 +1,4 @@
-"""An alert as the monitor publishes it."""
+"""Alert record as published by the monitor."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from streamgauge.vocabulary import Severity, State
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One change of state of one alert.
+    """One state change of one alert.
 
     Attributes
     ----------
     alert_id
-        The same from firing to resolved.
+        Id shared by the firing and the resolved record.
     fingerprint
-        The same whenever this rule fires for this segment.
+        Id of the rule and segment; equal each time this rule fires for this segment.
     state, severity, rule, signal
-        What happened, how bad it is, and what says so.
+        State, severity, name of the rule, and the signal that the rule evaluates.
     segment
-        Whom it is about: ``tenant``, ``app``, and where it applies ``model`` and ``prompt_version``.
+        ``tenant`` and ``app``; also ``model`` and ``prompt_version`` where they apply.
     summary
         One sentence for the on-call engineer.
     value, threshold
-        What was measured, and what it crossed.
-    started_at, changed_at, since
-        Event time at which it fired, of this state, and of the estimated begin of the change.
+        Measured value, and the threshold that it crossed.
+    started_at, changed_at, change_started_at
+        Event times: when the alert fired, when this state started, and the estimated start of the change.
     evidence
         Event ids.
     details
-        What else the signal says.
+        Further figures of the signal.
     source_partition, source_offset
-        The record that caused this state.
+        Kafka record that caused this state.
     extra
-        Fields that a newer monitor sends.
+        Fields of a newer monitor that this client does not know.
     """
 
     alert_id: str
@@ -56,49 +56,49 @@ class Alert:
     changed_at: datetime
     source_partition: int
     source_offset: int
-    since: datetime | None = None
+    change_started_at: datetime | None = None
     evidence: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tenant(self) -> str:
-        """Whose application it is about."""
+        """Tenant of the segment."""
         return self.segment.get("tenant", "")
 
     @property
     def app(self) -> str:
-        """Which application it is about."""
+        """App of the segment."""
         return self.segment.get("app", "")
 
 
-_NAMES = frozenset(f.name for f in fields(Alert)) - {"extra"}
+_FIELD_NAMES = frozenset(f.name for f in fields(Alert)) - {"extra"}
 
 
 def read_alert(raw: bytes) -> Alert:
-    """Read one record of the alerts topic.
+    """Parse one record of the alerts topic.
 
     Raises
     ------
     ValueError
-        Naming the field.
+        If a field is missing or invalid; the message names the field.
     """
     record = orjson.loads(raw)
     if not isinstance(record, dict):
-        raise ValueError("not an object")
-    known = {name: _read(name, value) for name, value in record.items() if name in _NAMES}
+        raise ValueError("not a JSON object")
+    known = {name: _parse_field(name, value) for name, value in record.items() if name in _FIELD_NAMES}
     try:
-        return Alert(**known, extra={name: value for name, value in record.items() if name not in _NAMES})
-    except TypeError as error:  # a field is missing: its name is in the text
+        return Alert(**known, extra={name: value for name, value in record.items() if name not in _FIELD_NAMES})
+    except TypeError as error:  # a field is missing; the message names it
         raise ValueError(str(error)) from error
 
 
-def _read(name: str, value: Any) -> Any:
+def _parse_field(name: str, value: Any) -> Any:
     try:
-        read: Callable[[Any], Any] = _READERS.get(name, _as_text)
-        return read(value)
+        parse: Callable[[Any], Any] = _PARSERS.get(name, _as_text)
+        return parse(value)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{name}: {value!r} does not fit") from error
+        raise ValueError(f"{name}: {value!r} is invalid") from error
 
 
 def _as_text(value: Any) -> str:
@@ -108,10 +108,10 @@ def _as_text(value: Any) -> str:
 
 
 def _as_time(value: Any) -> datetime:
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise ValueError("no zone")
-    return at
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
+        raise ValueError("no time zone")
+    return time
 
 
 def _as_optional_time(value: Any) -> datetime | None:
@@ -129,15 +129,15 @@ def _as_mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _one_of(literal: Any) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
+    def parse(value: Any) -> str:
         if value not in get_args(literal):
             raise ValueError(f"not one of {get_args(literal)}")
         return cast("str", value)
 
-    return read
+    return parse
 
 
-_READERS: Mapping[str, Callable[[Any], Any]] = {
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "state": _one_of(State),
     "severity": _one_of(Severity),
     "segment": _as_mapping,
@@ -146,7 +146,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "threshold": float,
     "started_at": _as_time,
     "changed_at": _as_time,
-    "since": _as_optional_time,
+    "change_started_at": _as_optional_time,
     "evidence": _as_texts,
     "source_partition": int,
     "source_offset": int,

@@ -1,4 +1,4 @@
-"""One LLM call under way, and the event it becomes."""
+"""`Call`: one LLM call in progress, and the event that it becomes."""
 
 from __future__ import annotations
 
@@ -7,55 +7,56 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from streamgauge import context
-from streamgauge.guard import quiet, quietly
+from streamgauge import call_context
+from streamgauge.copying import deep_copy
+from streamgauge.defaults import default_publisher
+from streamgauge.guard import never_raises, suppress_errors
 from streamgauge.ids import new_id
 from streamgauge.publisher import EventPublisher
-from streamgauge.snapshots import snapshot
 
 MAX_ERROR_CHARS = 2_000
 Json = dict[str, Any]
 
 
 class Call:
-    """One LLM call under way: begun by `begin`, published once by `finish`. None of its methods raises.
+    """One LLM call in progress: created by `start`, published once by `finish`. No method raises.
 
-    Its attributes hold plain values in the shape of the monitor's ``LLMEvent``; an integration may change them until
+    The attributes are plain values in the layout of the monitor's ``LLMEvent``. An integration may change them until
     `finish`.
 
     Attributes
     ----------
     event_id, call_id
-        New for each call; feedback names the call by ``call_id``.
+        New ids; feedback refers to the call by ``call_id``.
     request_model, response_model, provider
-        As the library gives them.
-    messages, documents, choices, usage, parameters, labels, groups
-        Parts of the event. ``messages`` and ``documents`` are copies: the host may go on using its own.
-    more
-        Any other field of the event, known to the schema (``conversation_id``, ``cost_usd``) or not (``trace_id``).
+        Names as the library reports them.
+    messages, documents, choices, usage, parameters, tags, groups
+        Parts of the event. ``messages`` and ``documents`` are copies: the host may change its own objects.
+    extra
+        Further fields of the event, in the schema (``conversation_id``, ``cost_usd``) or not (``trace_id``).
     finished
-        Whether the event is on its way.
+        Whether `finish` was called.
     """
 
     __slots__ = (
-        "_began",
         "_context",
         "_publisher",
+        "_started",
         "call_id",
         "choices",
         "documents",
         "event_id",
+        "extra",
         "finished",
         "groups",
-        "labels",
         "latency_ms",
         "messages",
-        "more",
         "parameters",
         "provider",
         "request_model",
         "response_model",
         "system_fingerprint",
+        "tags",
         "time",
         "ttft_ms",
         "usage",
@@ -63,8 +64,8 @@ class Call:
 
     def __init__(self, publisher: EventPublisher | None = None, *, provider: str = "", request_model: str = "") -> None:
         self._publisher = publisher
-        self._context: context.Context | None = None
-        self._began = time.perf_counter()
+        self._context: call_context.Context | None = None
+        self._started = time.perf_counter()
         self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         self.event_id = new_id()
         self.call_id = new_id()
@@ -76,16 +77,16 @@ class Call:
         self.documents: list[Json] = []
         self.choices: list[Json] = []
         self.parameters: Json = {}
-        self.labels: Json = {}
+        self.tags: Json = {}
         self.groups: Json = {}
         self.usage: Json | None = None
         self.latency_ms: float | None = None
         self.ttft_ms: float | None = None
-        self.more: Json = {}
+        self.extra: Json = {}
         self.finished = False
 
     @classmethod
-    def begin(  # noqa: PLR0913 - keyword parameters, most of them optional
+    def start(  # noqa: PLR0913 - keyword parameters, most of them optional
         cls,
         publisher: EventPublisher | None = None,
         *,
@@ -94,53 +95,53 @@ class Call:
         messages: Iterable[Mapping[str, Any]] = (),
         parameters: Mapping[str, Any] | None = None,
         documents: Iterable[Mapping[str, Any]] = (),
-        **more: Any,
+        **extra: Any,
     ) -> Call:
-        """Start the clock; prompt, conversation, user and tags come from the innermost `streamgauge.prompt`.
+        """Start the clock; take prompt, conversation, user and tags from the innermost `streamgauge.context`.
 
         Parameters
         ----------
         publisher
-            ``None``: the default one.
+            ``None``: the default publisher.
         provider, request_model
-            Whom is asked, and for what.
+            Provider and model of the request.
         messages, parameters, documents
-            As in ``LLMEvent``. Documents follow those of the context.
-        more
-            Any other field; it wins over the context. ``labels`` and ``groups`` are merged with it.
+            As in ``LLMEvent``. Documents are appended to the documents of the context.
+        extra
+            Further fields; they override the context. ``tags`` and ``groups`` are merged with those of the context.
         """
         call = cls(publisher, provider=provider, request_model=request_model)
-        with quiet("call"):
-            call._take_context(context.current(), more)
-            call.messages = snapshot(list(messages))
-            call.parameters = snapshot(dict(parameters or {}))
-            call.documents += snapshot(list(documents))
+        with suppress_errors("call"):
+            call._apply_context(call_context.current(), extra)
+            call.messages = deep_copy(list(messages))
+            call.parameters = deep_copy(dict(parameters or {}))
+            call.documents += deep_copy(list(documents))
         return call
 
-    def _take_context(self, now: context.Context, more: Json) -> None:
-        self._context = now
-        self.labels = {**now.labels, **(more.pop("labels", None) or {})}
-        self.groups = {**now.groups, **(more.pop("groups", None) or {})}
-        self.documents = snapshot(list(now.documents))
-        self.more = {
-            "prompt_name": now.prompt_name,
-            "prompt_version": now.prompt_version,
-            "conversation_id": now.conversation_id,
-            "user_id": now.user_id,
+    def _apply_context(self, context: call_context.Context, extra: Json) -> None:
+        self._context = context
+        self.tags = {**context.tags, **(extra.pop("tags", None) or {})}
+        self.groups = {**context.groups, **(extra.pop("groups", None) or {})}
+        self.documents = deep_copy(list(context.documents))
+        self.extra = {
+            "prompt_name": context.prompt_name,
+            "prompt_version": context.prompt_version,
+            "conversation_id": context.conversation_id,
+            "user_id": context.user_id,
         }
-        if now.tenant:
-            self.more["tenant"] = now.tenant
-        if now.app:
-            self.more["app"] = now.app
-        self.more.update(more)
+        if context.tenant:
+            self.extra["tenant"] = context.tenant
+        if context.app:
+            self.extra["app"] = context.app
+        self.extra.update(extra)
 
-    @quietly("call")
+    @never_raises("call")
     def first_token(self) -> None:
-        """Note the time to the first token; later calls change nothing."""
+        """Record the time to the first token; later calls have no effect."""
         if self.ttft_ms is None:
-            self.ttft_ms = (time.perf_counter() - self._began) * 1e3
+            self.ttft_ms = (time.perf_counter() - self._started) * 1e3
 
-    @quietly("call")
+    @never_raises("call")
     def finish(  # noqa: PLR0913
         self,
         *,
@@ -150,62 +151,58 @@ class Call:
         system_fingerprint: str | None = None,
         cost_usd: float | None = None,
         error: BaseException | Mapping[str, Any] | None = None,
-        **more: Any,
+        **extra: Any,
     ) -> None:
-        """Stop the clock and publish the event; the first time only.
+        """Stop the clock and publish the event; later calls have no effect.
 
         Parameters
         ----------
         choices, usage, response_model, system_fingerprint
-            Given or not empty: in place of the attribute of that name.
+            If not empty, replaces the attribute of that name.
         cost_usd
-            Only where the library says it; the monitor computes it otherwise.
+            Only if the library reports it; the monitor computes it otherwise.
         error
-            The exception that ended the call, or ``{"type": ..., "message": ..., "status": ...}``.
-        more
-            Any other field.
+            Exception that ended the call, or ``{"type": ..., "message": ..., "status": ...}``.
+        extra
+            Further fields.
         """
         if self.finished:
             return
         self.finished = True
         self._stop_clock()
-        with quiet("call"):  # what does not fit costs itself, not the event
+        with suppress_errors("call"):  # an invalid value must not cost the event
             self.response_model = response_model or self.response_model
             self.system_fingerprint = system_fingerprint or self.system_fingerprint
-            self._take_outcome(cost_usd, error, more)
+            self._apply_outcome(cost_usd, error, extra)
             self.usage = dict(usage) if usage else self.usage
-            self.choices = snapshot(list(choices)) if choices else self.choices
+            self.choices = deep_copy(list(choices)) if choices else self.choices
         if self._context is not None:
-            self._context.note(self.call_id)
+            self._context.record_call(self.call_id)
         self._publish()
 
-    def _take_outcome(
-        self, cost_usd: float | None, error: BaseException | Mapping[str, Any] | None, more: Json
+    def _apply_outcome(
+        self, cost_usd: float | None, error: BaseException | Mapping[str, Any] | None, extra: Json
     ) -> None:
         if cost_usd is not None:
-            self.more["cost_usd"] = cost_usd
+            self.extra["cost_usd"] = cost_usd
         if error is not None:
-            self.more["error"] = describe(error)
-        labels = more.pop("labels", None)
-        self.more.update(more)
-        if labels:
-            self.labels.update(labels)
+            self.extra["error"] = describe_error(error)
+        tags = extra.pop("tags", None)
+        self.extra.update(extra)
+        if tags:
+            self.tags.update(tags)
 
     def _stop_clock(self) -> None:
         if self.latency_ms is None:
-            self.latency_ms = (time.perf_counter() - self._began) * 1e3
+            self.latency_ms = (time.perf_counter() - self._started) * 1e3
 
     def _publish(self) -> None:
-        publisher = self._publisher
-        if publisher is None:
-            from streamgauge.defaults import default_publisher  # noqa: PLC0415 - it imports what imports us
-
-            publisher = default_publisher()
+        publisher = default_publisher() if self._publisher is None else self._publisher
         if publisher is not None:
-            publisher.offer(self.event())
+            publisher.publish(self.event())
 
     def event(self) -> Json:
-        """Return the event as it stands."""
+        """Return the event in its current state."""
         return {
             "kind": "call",
             "event_id": self.event_id,
@@ -223,23 +220,27 @@ class Call:
             "latency_ms": self.latency_ms,
             "ttft_ms": self.ttft_ms,
             "groups": self.groups,
-            "labels": self.labels,
-            **self.more,
+            "tags": self.tags,
+            **self.extra,
         }
 
 
-def describe(error: BaseException | Mapping[str, Any]) -> Json:
-    """Turn an exception into ``LLMEvent.error``: type, message, and the HTTP status where it has one."""
+def describe_error(error: BaseException | Mapping[str, Any]) -> Json:
+    """Return ``LLMEvent.error`` of an exception: type, message, and the HTTP status if it has one."""
     if isinstance(error, Mapping):
-        return snapshot(error)  # type: ignore[no-any-return] # a mapping in, a dict out
-    told: Json = {"type": type(error).__name__, "message": "", "status": None}
-    with quiet("error"):  # an exception of the library's may fail to say what it is
-        told["status"] = _status(error)
-        told["message"] = str(error)[:MAX_ERROR_CHARS]
-    return told
+        return deep_copy(error)  # type: ignore[no-any-return] # a mapping in, a dict out
+    description: Json = {"type": type(error).__name__, "message": "", "status": None}
+    with suppress_errors("error"):  # `str` of a library's exception may raise
+        description["status"] = _http_status(error)
+        description["message"] = str(error)[:MAX_ERROR_CHARS]
+    return description
 
 
-def _status(error: BaseException) -> int | None:
+def _http_status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
-    found = (getattr(error, "status_code", None), getattr(error, "code", None), getattr(response, "status_code", None))
-    return next((status for status in found if type(status) is int), None)
+    candidates = (
+        getattr(error, "status_code", None),
+        getattr(error, "code", None),
+        getattr(response, "status_code", None),
+    )
+    return next((status for status in candidates if type(status) is int), None)

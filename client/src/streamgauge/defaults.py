@@ -1,4 +1,4 @@
-"""The publisher that is used where none is given."""
+"""Default publisher of the process."""
 
 from __future__ import annotations
 
@@ -8,60 +8,63 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from streamgauge import lifecycle
+from streamgauge import fork_hooks
 from streamgauge.errors import StreamgaugeError
-from streamgauge.logs import seldom
+from streamgauge.logs import log_throttled
 from streamgauge.publisher import EventPublisher
 
 _default: EventPublisher | None = None
-_making = threading.RLock()
-_next_look = 0.0
-_LOOK_EVERY_S = 10.0
+_creation_lock = threading.RLock()
+_next_attempt = 0.0
+_RETRY_INTERVAL_S = 10.0
 
 P = ParamSpec("P")
 
 
-def _taking(_: Callable[P, EventPublisher]) -> Callable[[Callable[..., EventPublisher]], Callable[P, EventPublisher]]:
+def _with_signature_of(
+    _: Callable[P, EventPublisher],
+) -> Callable[[Callable[..., EventPublisher]], Callable[P, EventPublisher]]:
     """Give a function the parameters of another, for type checkers and readers."""
     return lambda function: function
 
 
-@_taking(EventPublisher)
+@_with_signature_of(EventPublisher)
 def configure(*args: Any, **settings: Any) -> EventPublisher:
-    """Make the default publisher, used wherever none is given; takes what `EventPublisher` takes.
+    """Create and return the default publisher, which is used wherever no publisher is passed.
 
-    The former one is flushed and closed. Call it once, where the service starts.
+    The parameters are those of `EventPublisher`. The previous default publisher is flushed and closed. Call this once,
+    at the start of the service.
     """
-    global _default  # the process's default is one
-    former, _default = _default, EventPublisher(*args, **settings)
-    if former is not None:
-        former.close()
+    global _default  # one default publisher per process
+    previous, _default = _default, EventPublisher(*args, **settings)
+    if previous is not None:
+        previous.close()
     return _default
 
 
 def default_publisher() -> EventPublisher | None:
-    """Return the default publisher, made from the environment where `configure` was not called; ``None`` if neither."""
+    """Return the default publisher; without `configure` it is created from the environment. ``None`` if neither."""
     if _default is not None:
         return _default
     return _from_environment()
 
 
 def _from_environment() -> EventPublisher | None:
-    global _next_look  # noqa: PLW0603 - the environment seldom changes; reading it at every call would cost 30 us
-    if time.monotonic() < _next_look:
+    global _next_attempt  # noqa: PLW0603 - reading the environment at every call would cost 30 us
+    if time.monotonic() < _next_attempt:
         return None
     try:
-        with _making:
+        with _creation_lock:
             return _default or configure()
     except StreamgaugeError as error:
-        _next_look = time.monotonic() + _LOOK_EVERY_S
-        seldom("no-publisher", logging.WARNING, "nothing is published: %s", error)
+        _next_attempt = time.monotonic() + _RETRY_INTERVAL_S
+        log_throttled("no-publisher", logging.WARNING, "no event is published: %s", error)
         return None
 
 
-def _renew() -> None:
-    global _making  # noqa: PLW0603 - its holder may not exist in a forked child
-    _making = threading.RLock()
+def _replace_lock() -> None:
+    global _creation_lock  # noqa: PLW0603 - the thread that holds it may not exist in a forked child
+    _creation_lock = threading.RLock()
 
 
-lifecycle.in_child(_renew)
+fork_hooks.run_in_child(_replace_lock)

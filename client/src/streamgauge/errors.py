@@ -1,21 +1,31 @@
-"""Every error that the client raises on purpose: only where you set it up or ask it for something, never around a call.
+"""Errors that the client raises: at configuration and subscription, never around an LLM call.
 
 ::
 
     StreamgaugeError
-    ├── ConfigurationError   a setting is missing or wrong; names it and the remedy
-    └── SubscriptionError    alerts cannot be read from where they should come
+    ├── ConfigurationError   a setting is missing or invalid; the message names it and the remedy
+    └── SubscriptionError    alerts cannot be read
 """
 
 from __future__ import annotations
 
 
 class StreamgaugeError(Exception):
-    """The root: catch it to catch what streamgauge raises on purpose and nothing else."""
+    """Base class of every error that the client raises on purpose."""
 
 
 class ConfigurationError(StreamgaugeError):
-    """A setting is missing or wrong."""
+    """A setting or an argument is missing or invalid.
+
+    Attributes
+    ----------
+    setting
+        Name of the setting or argument; empty if several are involved.
+    """
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class SubscriptionError(StreamgaugeError):

@@ -1,12 +1,12 @@
-"""`send_feedback`: what people and judges say of a call."""
+"""`send_feedback`: labels for published calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.defaults import default_publisher
-from streamgauge.guard import quiet
+from streamgauge.guard import suppress_errors
 from streamgauge.publisher import EventPublisher
 from streamgauge.vocabulary import Signal, Source
 
@@ -26,41 +26,41 @@ def send_feedback(  # noqa: PLR0913 - keyword parameters, most of them optional
 ) -> bool:
     """Publish a label for a call. Never blocks, never raises.
 
-    A label has to reach the worker that judged the call: it is published under the key of the call's event, which is
-    its ``conversation_id`` or, where it had none, its tenant and app. So give here what the call was published with;
-    inside of the same `prompt`, and with the same publisher, nothing has to be given. A call that the monitor has from
-    OpenTelemetry (``call_id`` is its trace id, a hyphen and its span id, in hex) goes by tenant and app alone.
+    The label must reach the worker that scored the call. Its Kafka key is therefore that of the call's event: the
+    ``conversation_id``, or tenant and app if the call had none. Pass the values that the call was published with;
+    inside the same `context`, and with the same publisher, they are taken from there. A call from OpenTelemetry (its
+    ``call_id`` is the trace id, a hyphen and the span id, in hex) is keyed by tenant and app alone.
 
     Parameters
     ----------
     call_id
         ``Call.call_id``, or the ``call_id`` of the event.
     signal, label
-        What is said of it: ``signal="injection", label=True`` says that it was one.
+        ``signal="injection", label=True`` labels the call as an injection.
     source
-        Who says so.
+        Origin of the label.
     comment
-        Why; the content mode applies to it.
+        Reason; the content mode applies to it.
 
     Returns
     -------
     bool
-        ``False`` if it was dropped, as `EventPublisher.publish`.
+        ``False`` if the label was dropped, as `EventPublisher.publish`.
     """
-    with quiet("feedback"):
+    with suppress_errors("feedback"):
         publisher = publisher or default_publisher()
-        now = context.current()
-        made: dict[str, Any] = {
+        context = call_context.current()
+        feedback: dict[str, Any] = {
             "kind": "feedback",
             "call_id": call_id,
             "signal": signal,
             "label": label,
             "source": source,
-            "conversation_id": conversation_id or now.conversation_id,
-            "user_id": user_id or now.user_id,
+            "conversation_id": conversation_id or context.conversation_id,
+            "user_id": user_id or context.user_id,
             "comment": comment,
-            "tenant": tenant or now.tenant,
-            "app": app or now.app,
+            "tenant": tenant or context.tenant,
+            "app": app or context.app,
         }
-        return publisher is not None and publisher.publish(made)
+        return publisher is not None and publisher.publish(feedback)
     return False

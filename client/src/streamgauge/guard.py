@@ -1,4 +1,4 @@
-"""The one place where errors of our own code end, so that none reaches the host."""
+"""Error guard: errors of the client's own code end here and never reach the host."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from streamgauge.counting import Counter
-from streamgauge.logs import seldom
+from streamgauge.counter import AtomicCounter
+from streamgauge.logs import log_throttled
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-integration_errors = Counter()
-"""Errors of ours that were swallowed, in this process."""
+integration_errors = AtomicCounter()
+"""Number of suppressed errors in this process."""
 
 _CO_COROUTINE = 0x80
 
 
-class quiet:  # noqa: N801 - reads as the verb it is: `with quiet("openai"):`
-    """Swallow every `Exception` of the block, count it, and say it once a minute.
+class suppress_errors:  # noqa: N801 - a context manager: `with suppress_errors("openai"):`
+    """Suppress every `Exception` of the block, count it, and log it at most once a minute.
 
-    The host's own calls do not belong inside: their errors are the host's to see.
+    The host's own code does not belong into the block: its errors must reach the host.
 
     Parameters
     ----------
-    place
-        Which part of ours this is. A constant: each one is remembered.
+    component
+        Part of the client. Use a constant: each name is kept in memory.
     """
 
-    __slots__ = ("_place",)
+    __slots__ = ("_component",)
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, component: str) -> None:
+        self._component = component
 
     def __enter__(self) -> None:
         return None
@@ -44,28 +44,28 @@ class quiet:  # noqa: N801 - reads as the verb it is: `with quiet("openai"):`
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        note(self._place, error)
+        record_internal_error(self._component, error)
         return True
 
 
-def note(place: str, error: Exception) -> None:
-    """Count an error of ours and say it once a minute; the traceback only where debug logging is on.
+def record_internal_error(component: str, error: Exception) -> None:
+    """Count an error of the client and log it at most once a minute, with the traceback if debug logging is on.
 
-    The text of the error is left out: it may quote a prompt.
+    The error's text is not logged: it may quote a prompt.
     """
     integration_errors.add()
-    seldom(
-        f"guard.{place}",
+    log_throttled(
+        f"guard.{component}",
         logging.WARNING,
-        "%s: %s in streamgauge itself; the call went on, its event may be missing or incomplete",
-        place,
+        "%s: internal error %s in streamgauge; the LLM call was not affected, its event may be missing or incomplete",
+        component,
         type(error).__name__,
         exc_info=True,
     )
 
 
-class Quieten(Protocol):
-    """Gives a function, ``async`` or not, ``None`` in place of an exception."""
+class NeverRaises(Protocol):
+    """Decorator of a function, ``async`` or not, that returns ``None`` in place of an exception."""
 
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R | None]]: ...
@@ -73,36 +73,36 @@ class Quieten(Protocol):
     def __call__(self, function: Callable[P, R]) -> Callable[P, R | None]: ...
 
 
-def quietly(place: str) -> Quieten:
-    """Decorate a function of ours that runs inside the host's call, ``async`` or not: `quiet`, and ``None`` instead."""
+def never_raises(component: str) -> NeverRaises:
+    """Decorate a function that runs inside the host's call: return ``None`` on error, as `suppress_errors`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | None]:
         code = getattr(function, "__code__", None)
         if code is not None and code.co_flags & _CO_COROUTINE:
-            return cast("Callable[P, R | None]", _quiet_coroutine(place, cast("Any", function)))
+            return cast("Callable[P, R | None]", _guarded_coroutine(component, cast("Any", function)))
 
         @functools.wraps(function)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
             try:
                 return function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the guard
-                note(place, error)
+                record_internal_error(component, error)
                 return None
 
-        return wrapped
+        return guarded
 
-    return cast("Quieten", decorate)
+    return cast("NeverRaises", decorate)
 
 
-def _quiet_coroutine(
-    place: str, function: Callable[P, Coroutine[Any, Any, R]]
+def _guarded_coroutine(
+    component: str, function: Callable[P, Coroutine[Any, Any, R]]
 ) -> Callable[P, Coroutine[Any, Any, R | None]]:
     @functools.wraps(function)
-    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> R | None:
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
             return await function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the guard
-            note(place, error)
+            record_internal_error(component, error)
             return None
 
-    return wrapped
+    return guarded

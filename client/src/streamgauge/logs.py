@@ -1,4 +1,4 @@
-"""The client's logger, and saying a thing once a minute instead of once a call."""
+"""Logger of the client, and messages throttled to one per minute."""
 
 from __future__ import annotations
 
@@ -8,27 +8,34 @@ import time
 
 log = logging.getLogger("streamgauge")
 
-EVERY_S = 60.0
-_next: dict[str, float] = {}
+THROTTLE_INTERVAL_S = 60.0
+_next_allowed: dict[str, float] = {}
 
 
-def seldom(reason: str, level: int, message: str, *args: object, exc_info: bool = False) -> bool:
-    """Log once a minute per reason; return whether it was logged.
+def log_throttled(reason: str, level: int, message: str, *args: object, exc_info: bool = False) -> bool:
+    """Log at most once a minute per reason; return whether the message was logged.
 
     Parameters
     ----------
     reason
-        What is counted as the same thing. Take it from a small fixed set: each one is remembered.
+        Key of the throttling, also the attribute ``reason`` of the log record. Use a small fixed set of reasons: each
+        one is kept in memory.
     """
     now = time.monotonic()
-    if now < _next.get(reason, 0.0):
+    if now < _next_allowed.get(reason, 0.0):
         return False
-    _next[reason] = now + EVERY_S
-    with contextlib.suppress(Exception):  # a handler of the host's that raises must not reach the host through us
-        log.log(level, message, *args, exc_info=exc_info and log.isEnabledFor(logging.DEBUG))
+    _next_allowed[reason] = now + THROTTLE_INTERVAL_S
+    with contextlib.suppress(Exception):  # an error of the host's log handler must not reach the host's call
+        log.log(
+            level,
+            message,
+            *args,
+            exc_info=exc_info and log.isEnabledFor(logging.DEBUG),
+            extra={"reason": reason},
+        )
     return True
 
 
-def forget() -> None:
-    """Say everything anew."""
-    _next.clear()
+def reset_throttling() -> None:
+    """Log the next message of every reason."""
+    _next_allowed.clear()

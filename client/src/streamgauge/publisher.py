@@ -1,4 +1,4 @@
-"""`EventPublisher`: what a service publishes through."""
+"""`EventPublisher`: publishes events from a background thread."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from types import TracebackType
 from typing import Any
 
 from streamgauge import lifecycle
-from streamgauge.counting import Counter
-from streamgauge.courier import Courier
-from streamgauge.drops import Drops
+from streamgauge.background_sender import BackgroundSender
+from streamgauge.counter import AtomicCounter
+from streamgauge.drop_counters import DropCounters
 from streamgauge.encoding import encode
-from streamgauge.guard import integration_errors, note
-from streamgauge.inbox import Inbox
+from streamgauge.event_queue import EventQueue
+from streamgauge.guard import integration_errors, record_internal_error
 from streamgauge.logs import log
 from streamgauge.settings import ContentMode, read_settings
 from streamgauge.stats import Stats
 
-_JOIN_S = 5.0
+_JOIN_TIMEOUT_S = 5.0
 
 
 class EventPublisher:
-    """Publishes events in the background: `publish` never blocks and never raises.
+    """Publisher of events; `publish` never blocks and never raises.
 
     Parameters
     ----------
     url
-        ``kafka://host:9092[,host2:9092]``, ``https://monitor:6068`` or ``memory://name``; ``STREAMGAUGE_URL`` where not
-        given. So for the others: ``STREAMGAUGE_TENANT``, ...
+        ``kafka://host:9092[,host2:9092]``, ``https://monitor:6068`` or ``memory://name``; default: ``STREAMGAUGE_URL``.
+        Every parameter defaults to its environment variable: ``STREAMGAUGE_TENANT``, ...
     tenant, app, environment
-        Whose events these are.
+        Tenant, application and environment of the events.
     topic_prefix
         Topics are ``<prefix>.events`` and ``<prefix>.feedback``.
     queue_size, queue_bytes
-        Most events, and bytes, that wait or are on their way; beyond, events are dropped and counted.
+        Maximum events, and bytes, that are queued or in flight; further events are dropped and counted.
     linger_ms
-        How long events are gathered before they are sent.
+        Time for which events are collected before they are sent.
     sample_rate
-        Share of calls published; both halves of a call are, or neither.
+        Share of calls published; request and response of a call are sampled together.
     content
-        ``full``, ``redacted``, ``hash`` or ``none``: what leaves the process of the texts.
+        Content mode: ``full``, ``redacted``, ``hash`` or ``none``.
     redact
-        Called with each text, in the background; gives the text to send.
+        Function from text to redacted text, called in the background with each text.
     max_field_chars, max_event_bytes
-        Longer texts are cut, with a marker that says how much and the hash of the whole.
+        Longer texts are truncated, with a marker that holds the length and the hash of the whole text.
     flush_timeout_s
-        Longest that the exit of the process waits for the last events.
+        Maximum time for which the exit of the process waits for the last events.
     delivery_timeout_s
-        When an event that could not be delivered is given up.
+        Time after which an undelivered event fails.
     kafka_options
         librdkafka's settings: ``{"security.protocol": "SASL_SSL", ...}``.
     api_key
-        For HTTP.
+        API key for HTTP.
     hash_key
-        A secret that keys the hashes: short texts cannot be guessed from them then.
+        Secret key of the hashes; without it, short texts can be guessed from their hashes.
 
     Raises
     ------
     ConfigurationError
-        If a setting is missing or wrong: here, and never later.
+        If a setting is missing or invalid. No later call raises.
     """
 
     def __init__(  # noqa: PLR0913 - keyword parameters, all optional
@@ -85,55 +85,54 @@ class EventPublisher:
         api_key: str | None = None,
         hash_key: str | None = None,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name != "self"}
-        self.settings = read_settings(given)
-        self.renew()
+        arguments = {name: value for name, value in locals().items() if name != "self"}
+        self.settings = read_settings(arguments)
+        self.reset()
         lifecycle.register(self)
 
-    def renew(self) -> None:
-        """Begin with nothing: what a forked child does too, whose queue is a copy of its parent's."""
-        self._inbox = Inbox()
-        self._drops = Drops()
-        self._courier = Courier(self.settings, self._inbox, self._drops)
+    def reset(self) -> None:
+        """Start with an empty queue; in a forked child the queue is a copy of its parent's."""
+        self._queue = EventQueue()
+        self._drops = DropCounters()
+        self._sender = BackgroundSender(self.settings, self._queue, self._drops)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
-        self._published = Counter()
-        self._sampled_out = Counter()
-        self._repaired = Counter()
+        self._published = AtomicCounter()
+        self._sampled_out = AtomicCounter()
+        self._repaired = AtomicCounter()
 
     def publish(self, event: Mapping[str, Any]) -> bool:
-        """Queue one event; it is copied, so the host may go on using its parts.
+        """Queue a copy of one event.
 
         Returns
         -------
         bool
-            ``False`` if it was dropped: the queue is full, the publisher closed, or it is no event. See `stats`.
+            ``False`` if the event was dropped: the queue is full, the publisher is closed, or it is not an event. See
+            `stats`.
         """
         try:
-            return self._put(event)
-        except Exception as error:  # noqa: BLE001 - the host's call
-            note("publish", error)
+            return self._enqueue(event)
+        except Exception as error:  # noqa: BLE001 - this runs inside the host's call
+            record_internal_error("publish", error)
             return self._drop("invalid")
 
-    offer = publish
-
-    def _put(self, event: Mapping[str, Any]) -> bool:
+    def _enqueue(self, event: Mapping[str, Any]) -> bool:
         self._published.add()
-        settings, inbox, courier = self.settings, self._inbox, self._courier
-        if settings.sample_rate < 1.0 and not sampled(event, settings.sample_rate):
+        settings, queue, sender = self.settings, self._queue, self._sender
+        if settings.sample_rate < 1.0 and not is_sampled(event, settings.sample_rate):
             self._sampled_out.add()
             return True
         if self._closed:
             return self._drop("closed")
-        if inbox.length() + courier.held >= settings.queue_size:
+        if queue.length() + sender.in_flight >= settings.queue_size:
             return self._drop("queue_full")
         raw, repaired = encode(event)
-        if inbox.bytes + courier.held_bytes + len(raw) > settings.queue_bytes:
+        if queue.bytes + sender.in_flight_bytes + len(raw) > settings.queue_bytes:
             return self._drop("queue_bytes")
         if repaired:
             self._repaired.add()
-        inbox.put(raw)
+        queue.put(raw)
         if self._thread is None:
             self._start()
         return True
@@ -143,31 +142,31 @@ class EventPublisher:
         return False
 
     def _start(self) -> None:
-        if self._starting.acquire(blocking=False):  # whoever is second need not wait for the first
-            thread = threading.Thread(target=self._courier.run, name="streamgauge", daemon=True)
+        if self._starting.acquire(blocking=False):  # a second thread need not wait for the first
+            thread = threading.Thread(target=self._sender.run, name="streamgauge", daemon=True)
             try:
-                lifecycle.arm()
+                lifecycle.arm_exit_flush()
                 thread.start()
-            except RuntimeError as error:  # the system gives no more threads; the next event tries again
-                note("thread", error)
+            except RuntimeError as error:  # the system has no more threads; the next event tries again
+                record_internal_error("thread", error)
                 self._starting.release()
             else:
                 self._thread = thread
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until all that was published before is delivered or given up; ``False`` if the time was not enough."""
-        done = self._ask_flush()
+        """Wait until every event published before is delivered or has failed; return ``False`` on timeout."""
+        done = self._request_flush()
         if done is None:
             return self.stats.queued == 0
         return done.wait(self.settings.flush_timeout_s if timeout_s is None else timeout_s)
 
-    def _ask_flush(self) -> threading.Event | None:
-        if self._courier.ended or (self._thread is None and not len(self._inbox)):
-            return None  # nobody would answer, or nothing to wait for
-        return self._courier.ask_flush()
+    def _request_flush(self) -> threading.Event | None:
+        if self._sender.ended or (self._thread is None and not len(self._queue)):
+            return None  # no thread would complete the flush, or there is nothing to flush
+        return self._sender.request_flush()
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Flush, then let go of thread and connections; what is published later is dropped.
+        """Flush, then stop the thread and close the connections; events published afterwards are dropped.
 
         Returns
         -------
@@ -177,11 +176,11 @@ class EventPublisher:
         self._closed = True
         flushed = self.flush(timeout_s)
         if (thread := self._stop()) is not None:
-            thread.join(_JOIN_S)
+            thread.join(_JOIN_TIMEOUT_S)
         return flushed
 
     def _stop(self) -> threading.Thread | None:
-        self._courier.stop()
+        self._sender.stop()
         return self._thread
 
     def __enter__(self) -> EventPublisher:
@@ -192,40 +191,41 @@ class EventPublisher:
     ) -> None:
         EventPublisher.close(self)
 
-    def last_flush(self, timeout_s: float) -> None:
-        """Flush within the time, and say what was lost. For the end of the process."""
+    def final_flush(self, timeout_s: float) -> None:
+        """Flush within the time, and log the number of undelivered events. Called when the process exits."""
         if not EventPublisher.flush(self, max(0.0, timeout_s)):
-            log.warning("%d events were not delivered before the process ended", self.stats.queued)
+            log.warning("%d events were not delivered before the process exited", self.stats.queued)
 
     def halt(self) -> None:
-        """Do nothing any more. For the end of the process."""
+        """Stop all work. Called when the process exits."""
         self._closed = True
-        self._courier.halt()
+        self._sender.halt()
 
     @property
     def stats(self) -> Stats:
-        """What became of the events so far."""
-        courier = self._courier
+        """Counts of the events so far."""
+        sender = self._sender
+        policy = sender.serializer.content_policy
         dropped = self._drops.counts()
-        for reason, count in courier.dropped.items():
+        for reason, count in sender.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
         return Stats(
             published=self._published.value(),
-            delivered=courier.delivered,
+            delivered=sender.delivered,
             dropped=dropped,
-            failed=dict(courier.failed),
+            failed=dict(sender.failed),
             sampled_out=self._sampled_out.value(),
-            queued=self._inbox.events() + courier.held,
-            queued_bytes=self._inbox.bytes + courier.held_bytes,
-            repaired=self._repaired.value() + courier.preparer.repaired,
-            truncated=courier.preparer.outgoing.truncated,
-            redaction_errors=courier.preparer.outgoing.redaction_errors,
+            queued=self._queue.events() + sender.in_flight,
+            queued_bytes=self._queue.bytes + sender.in_flight_bytes,
+            repaired=self._repaired.value() + sender.serializer.repaired,
+            truncated=policy.truncated,
+            redaction_errors=policy.redaction_errors,
             integration_errors=integration_errors.value(),
         )
 
 
-def sampled(event: Mapping[str, Any], rate: float) -> bool:
-    """Return whether a call is among those published: decided by its ``call_id``, so its halves agree."""
+def is_sampled(event: Mapping[str, Any], rate: float) -> bool:
+    """Return whether a call is published. The ``call_id`` decides, so request and response of a call agree."""
     name = event.get("call_id") or event.get("event_id") or id(event)
     digest = hashlib.blake2b(str(name).encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest) < rate * 2**64

@@ -1,4 +1,4 @@
-"""Every setting of a publisher, in one frozen place."""
+"""Settings of a publisher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMES = ("kafka", "http", "https", "memory")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `configure` and `EventPublisher` take; see the README for each."""
+    """Arguments of `configure` and `EventPublisher`; the README describes each."""
 
     url: str
     tenant: str = ""
@@ -36,54 +36,58 @@ class Settings:
     max_event_bytes: int = 900_000
     flush_timeout_s: float = 5.0
     delivery_timeout_s: float = 300.0
-    kafka_options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # a password may be among them
+    kafka_options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a password
     api_key: str | None = field(default=None, repr=False)
     hash_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, naming the setting and the remedy."""
+        """Validate; an error names the setting and the remedy."""
         if self.scheme not in SCHEMES or not self.brokers:
             raise ConfigurationError(
-                f"url={self.shown_url!r}: give kafka://host:9092[,host2:9092] or https://monitor:6068"
+                f"url={self.safe_url!r}: use kafka://host:9092[,host2:9092] or https://monitor:6068", setting="url"
             )
-        if self.api_key is not None and not _HEADER.fullmatch(str(self.api_key)):
+        if self.api_key is not None and not _HEADER_VALUE.fullmatch(str(self.api_key)):
             raise ConfigurationError(
-                "api_key: holds a space, a line end or another character that no HTTP header may have"
+                "api_key: contains a character that is not allowed in an HTTP header, such as a space; check the key",
+                setting="api_key",
             )
         if self.content not in get_args(ContentMode):
-            raise ConfigurationError(f"content={self.content!r}: give one of {', '.join(get_args(ContentMode))}")
-        for name in _IDS:
-            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > MAX_ID:
-                raise ConfigurationError(f"{name}={getattr(self, name)!r}: give a text of at most {MAX_ID} characters")
-        for name, (least, most) in _BOUNDS.items():
+            raise ConfigurationError(
+                f"content={self.content!r}: use one of {', '.join(get_args(ContentMode))}", setting="content"
+            )
+        for name in _ID_FIELDS:
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not least <= value <= most:
-                raise ConfigurationError(f"{name}={value!r}: give a number from {least} to {most}")
+            if not isinstance(value, str) or len(value) > MAX_ID:
+                raise ConfigurationError(f"{name}={value!r}: use a text of at most {MAX_ID} characters", setting=name)
+        for name, (minimum, maximum) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not minimum <= value <= maximum:
+                raise ConfigurationError(f"{name}={value!r}: use a number from {minimum} to {maximum}", setting=name)
 
     @property
     def scheme(self) -> str:
-        """How events travel: ``kafka``, ``http``, ``https`` or ``memory``."""
+        """Transport: ``kafka``, ``http``, ``https`` or ``memory``."""
         return urlsplit(self.url).scheme
 
     @property
-    def shown_url(self) -> str:
-        """The URL for logs and errors, without a user and a password."""
-        return _USER.sub("//", self.url)
+    def safe_url(self) -> str:
+        """URL without user and password, for logs and errors."""
+        return _CREDENTIALS.sub("//", self.url)
 
     @property
     def fallback_tenant(self) -> str:
-        """The tenant of events that name none; empty where the gateway knows it by the API key."""
+        """Tenant of events that have none; empty where the ingest service takes it from the API key."""
         return self.tenant or ("" if self.api_key and self.scheme in {"http", "https"} else "default")
 
     @property
     def brokers(self) -> str:
-        """The brokers of a ``kafka://`` URL, as librdkafka wants them."""
+        """Brokers of a ``kafka://`` URL, in librdkafka's format."""
         return urlsplit(self.url).netloc
 
 
-_HEADER = re.compile(r"[!-~]*")
-_USER = re.compile(r"//[^/]*@")
-_IDS = ("tenant", "app", "environment", "topic_prefix")
+_HEADER_VALUE = re.compile(r"[!-~]*")
+_CREDENTIALS = re.compile(r"//[^/]*@")
+_ID_FIELDS = ("tenant", "app", "environment", "topic_prefix")
 _BOUNDS = {
     "queue_size": (1, 100_000),
     "queue_bytes": (1 << 16, 1 << 30),
@@ -94,29 +98,29 @@ _BOUNDS = {
     "flush_timeout_s": (0, 600),
     "delivery_timeout_s": (1, 86_400),
 }
-_TYPES: Mapping[str, Callable[[str], Any]] = {
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
     **dict.fromkeys(("queue_size", "queue_bytes", "max_field_chars", "max_event_bytes"), int),
     **dict.fromkeys(("linger_ms", "sample_rate", "flush_timeout_s", "delivery_timeout_s"), float),
     "kafka_options": json.loads,
 }
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
-    """Take what is given, the rest from ``STREAMGAUGE_<NAME>`` in the environment, the rest from the defaults.
+def read_settings(arguments: Mapping[str, Any]) -> Settings:
+    """Combine arguments, environment variables ``STREAMGAUGE_<NAME>`` and defaults, in this order of precedence.
 
     Raises
     ------
     ConfigurationError
-        Naming the setting and the remedy.
+        If a setting is missing or invalid; the message names it and the remedy.
     """
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {name: value for name, value in arguments.items() if value is not None}
     for name in (f.name for f in fields(Settings)):
         text = os.environ.get(f"STREAMGAUGE_{name.upper()}")
         if text and name not in values and name != "redact":
-            values[name] = _from_text(name, text)
+            values[name] = _parse(name, text)
     if "url" not in values:
         raise ConfigurationError(
-            "url: not given, and STREAMGAUGE_URL is not set; give kafka://host:9092 or https://..."
+            "url: missing, and STREAMGAUGE_URL is not set; use kafka://host:9092 or https://...", setting="url"
         )
     try:
         return Settings(**values)
@@ -124,10 +128,12 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         raise ConfigurationError(f"{error}; see the settings in the README") from error
 
 
-def _from_text(name: str, text: str) -> Any:
+def _parse(name: str, text: str) -> Any:
     try:
-        return _TYPES.get(name, str)(text)
+        return _PARSERS.get(name, str)(text)
     except ValueError as error:
-        if name == "kafka_options":  # not shown: a password may be in it
-            raise ConfigurationError("STREAMGAUGE_KAFKA_OPTIONS: give a JSON object") from None
-        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: give a number") from error
+        if name == "kafka_options":  # the value is not shown: it may hold a password
+            raise ConfigurationError(
+                "STREAMGAUGE_KAFKA_OPTIONS: not valid JSON; use a JSON object", setting=name
+            ) from None
+        raise ConfigurationError(f"STREAMGAUGE_{name.upper()}={text!r}: use a number", setting=name) from error

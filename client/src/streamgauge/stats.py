@@ -1,4 +1,4 @@
-"""What became of the events."""
+"""Counts of a publisher."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ class Stats:
     Attributes
     ----------
     published
-        Events given to us.
+        Calls of `publish`.
     delivered
-        Acknowledged by the broker or the gateway.
+        Events acknowledged by the broker or the ingest service.
     dropped
-        By reason, never sent: ``queue_full``, ``queue_bytes`` (too many, too much waiting), ``invalid`` (not an event),
-        ``too_large``, ``closed``.
+        Events that were never sent, by reason: ``queue_full``, ``queue_bytes``, ``invalid``, ``too_large``, ``closed``.
     failed
-        By reason, sent or given to the transport, and not acknowledged.
+        Events given to the transport and not acknowledged, by reason.
     sampled_out
-        Left out by ``sample_rate``.
+        Events excluded by ``sample_rate``.
     queued, queued_bytes
-        Waiting, or on their way.
+        Events that wait or are in flight, and their size.
     repaired
-        Events sent with a part changed or left out, as it did not fit the schema.
+        Events sent with a field changed or removed because it did not fit the schema.
     truncated
-        Events with a text cut.
+        Truncated texts.
     redaction_errors
-        Texts replaced by a marker, as the redaction failed on them.
+        Texts replaced by a marker because their redaction failed.
     integration_errors
-        Errors of ours swallowed around the host's calls, in the whole process.
+        Suppressed errors of the client in the whole process.
     """
 
     published: int

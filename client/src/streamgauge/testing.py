@@ -1,4 +1,4 @@
-"""A publisher for tests: what would be sent is kept."""
+"""`Recorder`: publisher for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _names = itertools.count()
 
 
 class Recorder(EventPublisher):
-    """Publishes into memory, through everything but the network.
+    """Publisher into memory that uses every step except the network.
 
     Examples
     --------
@@ -30,12 +30,12 @@ class Recorder(EventPublisher):
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """All events published so far, as they would be sent."""
+        """All published events, as they would be sent."""
         return self._sent("events")
 
     @property
     def feedback(self) -> list[dict[str, Any]]:
-        """All labels published so far."""
+        """All published feedback."""
         return self._sent("feedback")
 
     def _sent(self, topic: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The words of the contracts, as types."""
+"""Values of the contracts' enumerations, as types."""
 
 from __future__ import annotations
 

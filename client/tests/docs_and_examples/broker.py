@@ -1,4 +1,4 @@
-"""A broker in the process of the test, and what is on it."""
+"""Broker in the process of the test, and its records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the pages share: a place in which a page's program runs as it stands."""
+"""Fixtures for the tests of the pages: an environment in which a page's program runs unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the program of a page or an example as its reader would: in a process of its own, with local servers around."""
+"""Runner of a page's or an example's program, in its own process with local servers."""
 
 from __future__ import annotations
 

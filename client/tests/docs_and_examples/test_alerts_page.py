@@ -18,7 +18,7 @@ def program(at: Place, number: int, kafka: str) -> Path:
     return path
 
 
-def test_alerts_are_printed_as_they_come(at: Place, kafka: str) -> None:
+def test_alerts_are_printed(at: Place, kafka: str) -> None:
     assert (
         first_line(at, program(at, 0, kafka), kafka)
         == "firing injection-rate Attacks on triage rose from 1 % to 9 %.\n"

@@ -1,4 +1,4 @@
-"""examples/before_after: the same answers from both; the audit log knows less than the events."""
+"""examples/before_after: equal answers of both programs, and more fields in the events than in the audit log."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         return Told(answers["before.py"], answers["after.py"], log, at.monitor.events)
 
 
-def test_both_answer(told: Told) -> None:
+def test_both_programs_answer(told: Told) -> None:
     assert told.before == told.after == [server.ANSWER, server.ANSWER]
 
 
-def test_an_event_says_all_that_the_audit_log_said_and_more(told: Told) -> None:
+def test_an_event_has_more_than_a_line_of_the_audit_log(told: Told) -> None:
     line, event = told.log[0], told.events[0]
     assert line["question"] == event["messages"][1]["content"] == QUESTION
     assert line["answer"] == event["choices"][0]["content"]
@@ -55,18 +55,18 @@ def test_an_event_says_all_that_the_audit_log_said_and_more(told: Told) -> None:
     assert (event["usage"]["input_tokens"], event["usage"]["output_tokens"]) == (19, 12)
 
 
-def test_an_attack_in_other_words_is_not_on_the_list_but_its_event_is_there_to_be_judged(told: Told) -> None:
+def test_a_reworded_attack_is_published_although_it_passes_the_list(told: Told) -> None:
     assert told.log[1]["flagged"] is False
     assert told.events[1]["messages"][1] == {"role": "user", "content": ATTACK}
 
 
-def test_an_error_is_an_event_and_no_line_of_the_audit_log(told: Told) -> None:
+def test_an_error_is_published_but_not_in_the_audit_log(told: Told) -> None:
     assert (len(told.log), len(told.events)) == (2, 3)
     assert told.events[2]["messages"][1]["content"] == UNLUCKY
     assert told.events[2]["error"]["type"] == "OpenAIAuthenticationError"  # as LangChain names it
 
 
-def test_three_lines_are_ours() -> None:
+def test_the_example_needs_three_lines() -> None:
     code = (FOLDER / "after.py").read_text()
     ours = [line for line in code.splitlines() if "streamgauge" in line.lower() and "import" not in line]
     assert len(ours) == 3

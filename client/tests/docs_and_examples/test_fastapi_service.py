@@ -1,4 +1,4 @@
-"""examples/fastapi_service, served by uvicorn: asked, thumbed down, stopped."""
+"""examples/fastapi_service, served by uvicorn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def post(url: str, body: dict[str, Any]) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def test_a_thumb_names_the_call_it_is_about(at: Place) -> None:
+def test_a_thumb_has_the_id_of_its_call(at: Place) -> None:
     with service(at) as url:
         status, answer = post(f"{url}/ask", QUESTION)
         assert (status, answer["text"]) == (200, server.ANSWER)

@@ -1,4 +1,4 @@
-"""examples/langchain_rag: the event has what was retrieved."""
+"""examples/langchain_rag: the event has the retrieved documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from servers import openai as server
 PROGRAM = REPOSITORY / "examples" / "langchain_rag" / "rag.py"
 
 
-def test_the_documents_travel_with_the_call(at: Place) -> None:
+def test_the_documents_are_published_with_the_call(at: Place) -> None:
     assert at.python(PROGRAM, "Ibuprofen or aspirin?").strip() == server.ANSWER
     (event,) = at.monitor.events
     assert (event["app"], event["prompt_name"], event["prompt_version"]) == ("leaflets", "leaflets", "v2")

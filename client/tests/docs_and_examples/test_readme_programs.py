@@ -1,4 +1,4 @@
-"""client/README.md: each of its programs as its reader runs it, with a broker in this process."""
+"""client/README.md: every program runs, with a broker in this process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def program(at: Place, kafka: str, says: str) -> Path:
     return path
 
 
-def test_a_client_that_is_watched(at: Place, kafka: str) -> None:
-    at.python(program(at, kafka, "streamgauge.watch("))
+def test_an_instrumented_client(at: Place, kafka: str) -> None:
+    at.python(program(at, kafka, "streamgauge.instrument("))
     ((key, event),) = records(kafka, "llm.events")
     assert (key, event["prompt_name"], event["request_model"]) == (b"c-1", "triage", "gpt-4.1-mini")
     assert event["choices"][0]["content"]
 
 
-def test_an_event_of_ones_own(at: Place, kafka: str) -> None:
+def test_a_custom_event(at: Place, kafka: str) -> None:
     said = at.python(program(at, kafka, "streamgauge.EventPublisher("))
     assert said.startswith("Stats(published=1, delivered=1,")
     ((key, event),) = records(kafka, "llm.events")

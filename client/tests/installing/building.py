@@ -1,4 +1,4 @@
-"""Running the tools that build and install."""
+"""Runner of build and installation tools."""
 
 from __future__ import annotations
 

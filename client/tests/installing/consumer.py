@@ -21,7 +21,7 @@ def start(brokers: str) -> EventPublisher:
 
 
 def handle(publisher: EventPublisher, question: str) -> Stats:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", labels={"tier": "gold"}) as context:
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", tags={"tier": "gold"}) as context:
         name: str = context.prompt_name
         queued: bool = publisher.publish({"messages": [{"role": "user", "content": question}], "prompt_name": name})
     labelled: bool = streamgauge.send_feedback(call_id="c", signal="injection", label=queued, source="thumbs")
@@ -49,7 +49,7 @@ def watch_alerts() -> list[str]:
 
 
 async def watch_alerts_async() -> None:
-    async for alert in streamgauge.asubscribe_alerts(tenant="clinic", start="earliest"):
+    async for alert in streamgauge.subscribe_alerts_async(tenant="clinic", start="earliest"):
         page(alert)
 
 
@@ -57,4 +57,4 @@ class Client:
     """Any client."""
 
 
-watched: Client = streamgauge.watch(Client())
+watched: Client = streamgauge.instrument(Client())

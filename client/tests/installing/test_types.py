@@ -1,4 +1,4 @@
-"""Types, as a service's own type checker sees them."""
+"""Types of the public API, checked by a service's type checker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check(program: Path, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_a_service_that_uses_all_of_it_type_checks(tmp_path: Path) -> None:
+def test_a_service_that_uses_the_public_api_type_checks(tmp_path: Path) -> None:
     shutil.copy(HERE / "consumer.py", tmp_path / "service.py")
     code, said = check(tmp_path / "service.py", tmp_path)
     assert code == 0, said

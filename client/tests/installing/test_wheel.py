@@ -1,4 +1,4 @@
-"""What a service gets when it installs the client."""
+"""Contents and installation of the wheel."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from installing.building import run
 
 
-def test_the_wheel_brings_one_name(wheel: Path) -> None:
+def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"streamgauge", "streamgauge-0.1.0.dist-info"}
     assert "streamgauge/py.typed" in names
     assert "streamgauge-0.1.0.dist-info/licenses/LICENSE" in names
 
 
-def test_it_needs_two_other_distributions(wheel: Path) -> None:
+def test_the_wheel_needs_two_other_distributions(wheel: Path) -> None:
     text = zipfile.ZipFile(wheel).read("streamgauge-0.1.0.dist-info/METADATA").decode()
     needed = [line for line in message_from_string(text).get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.split("<")[0].split(">")[0].strip() for line in needed) == ["confluent-kafka", "orjson"]
@@ -33,7 +33,7 @@ print(agents.__name__, agent.name, publisher.stats.delivered)
 """
 
 
-def test_it_works_beside_openai_agents(python: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_with_openai_agents(python: Path, tmp_path: Path) -> None:
     assert run(python, "-c", BESIDE_AGENTS, cwd=tmp_path).split() == ["agents", "Triage", "1"]
 
 
@@ -49,7 +49,7 @@ recorder = Recorder()
 
 @app.post("/items")
 async def items(item: Item) -> dict[str, str]:
-    with streamgauge.prompt("triage"):
+    with streamgauge.context("triage"):
         with streamgauge.call(provider="local", messages=[{"role": "user", "content": item.name}], publisher=recorder):
             pass
     return {"name": item.name}
@@ -65,7 +65,7 @@ print(status, agents.OWN, streams.OWN, event["messages"][0]["content"], event["p
 """
 
 
-def test_it_works_in_a_project_with_schemas_and_agents_of_its_own(python: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_in_a_project_with_its_own_schemas_and_agents(python: Path, tmp_path: Path) -> None:
     (tmp_path / "schemas.py").write_text("from pydantic import BaseModel\n\nclass Item(BaseModel):\n    name: str\n")
     (tmp_path / "streams.py").write_text("OWN = 'streams'\n")
     (tmp_path / "agents").mkdir()
@@ -81,12 +81,12 @@ from streamgauge.integrations.langchain import StreamgaugeHandler
 from streamgauge.testing import Recorder
 
 recorder = Recorder()
-with streamgauge.prompt("triage", version="v7"):
+with streamgauge.context("triage", version="v7"):
     answer = FakeListChatModel(responses=["yes"]).invoke("well?", config={"callbacks": [StreamgaugeHandler(recorder)]})
 (event,) = recorder.events
 print(answer.content, event["choices"][0]["content"], event["prompt_name"], event["prompt_version"])
 """
 
 
-def test_it_works_beside_langchain(python: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_with_langchain(python: Path, tmp_path: Path) -> None:
     assert run(python, "-c", BESIDE_LANGCHAIN, cwd=tmp_path).split() == ["yes", "yes", "triage", "v7"]

@@ -1,4 +1,4 @@
-"""What the tests of the integrations share: a publisher that keeps what it sends."""
+"""Publisher for the tests of the integrations."""
 
 from __future__ import annotations
 

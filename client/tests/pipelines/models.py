@@ -1,4 +1,4 @@
-"""Tiny models with random weights and a vocabulary of two dozen words: real ones, made in milliseconds."""
+"""Tiny models with random weights and a vocabulary of two dozen words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transformers pipelines for the end-to-end test: as ``integrations/programs``, in the environment that has torch."""
+"""End-to-end program for transformers pipelines, in the environment with torch."""
 
 # ruff: noqa: E402 - the path comes before what is imported by it
 from __future__ import annotations
@@ -21,8 +21,8 @@ QUESTION, OTHER = "is this dose safe ?", "take two tablets"
 
 def calls(stage: Stage) -> None:
     """Classify a text, a list, and something that is no text; generate a text."""
-    classify: Any = streamgauge.watch(models.text_classifier(), stage.publisher)
-    generate: Any = streamgauge.watch(models.generator(), stage.publisher)
+    classify: Any = streamgauge.instrument(models.text_classifier(), stage.publisher)
+    generate: Any = streamgauge.instrument(models.generator(), stage.publisher)
     with stage.prompt("plain"):
         (answer,) = classify(QUESTION)
     expect = {"model": MODEL, "provider": PROVIDER}

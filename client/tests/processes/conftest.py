@@ -1,4 +1,4 @@
-"""Programs that publish, in processes of their own, and the gateway that they publish to."""
+"""Publishing programs in their own processes, and the ingest service."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(gateway: Gateway) -> Run:
     def start(program: str, url: str | None = None, **settings: object) -> Ended:
         given = {f"STREAMGAUGE_{name.upper()}": str(value) for name, value in settings.items()}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")}
-        began = time.monotonic()
+        start = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program)],
             env=kept | {"STREAMGAUGE_URL": url or gateway.url} | given,
@@ -53,7 +53,7 @@ def run(gateway: Gateway) -> Run:
             timeout=60,
             check=False,
         )
-        return Ended(done.returncode, time.monotonic() - began, done.stdout, done.stderr)
+        return Ended(done.returncode, time.monotonic() - start, done.stdout, done.stderr)
 
     return start
 

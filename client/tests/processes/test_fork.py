@@ -1,4 +1,4 @@
-"""Forked processes: each has a queue, a thread and a connection of its own, and each event is sent once."""
+"""Forked processes: each has its own queue, thread and connection, and each event is sent once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FORK = """
 EXPECTED = {f"parent-{n}" for n in range(100)} | {f"child-{n}" for n in range(50)}
 
 
-def test_what_waits_in_the_parent_is_sent_by_it_alone(run: Run, gateway: Gateway) -> None:
+def test_events_of_the_parent_are_sent_by_the_parent_only(run: Run, gateway: Gateway) -> None:
     ended = run(FORK.replace("CONNECTED", ""))
     assert (ended.code, ended.stderr) == (0, "")
     assert ids(gateway) == Counter(EXPECTED)
@@ -53,7 +53,7 @@ def test_a_connected_parent_over_kafka(run: Run, cluster: Cluster) -> None:
     assert ended.seconds < 10
 
 
-def test_a_parent_whose_broker_is_gone(run: Run) -> None:
+def test_a_parent_with_an_unreachable_broker(run: Run) -> None:
     ended = run(FORK.replace("CONNECTED", "publisher.flush(0.3)"), "kafka://127.0.0.1:1", flush_timeout_s=0.5)
     assert ended.code == 0
     assert ended.seconds < 6
@@ -91,7 +91,7 @@ if __name__ == "__main__":
 """
 
 
-def test_so_do_those_that_are_spawned(run: Run, gateway: Gateway, tmp_path: Path) -> None:
+def test_spawned_children_flush_too(run: Run, gateway: Gateway, tmp_path: Path) -> None:
     program = tmp_path / "spawn.py"
     program.write_text(SPAWN)
     ended = run(f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, {str(program)!r}]))")
@@ -115,7 +115,7 @@ def test_a_pool_of_processes(run: Run, gateway: Gateway) -> None:
     assert ids(gateway) == Counter({"parent", *(f"e{n}" for n in range(200))})
 
 
-def test_a_master_that_forks_its_workers_and_ends_them(run: Run, gateway: Gateway) -> None:
+def test_a_master_that_forks_and_terminates_workers(run: Run, gateway: Gateway) -> None:
     ended = run("""
         import os, signal, streamgauge, sys, time
         publisher = streamgauge.configure()

@@ -1,4 +1,4 @@
-"""What the unit tests share."""
+"""Fixtures of the unit tests."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from hypothesis import settings as hypothesis_settings
 from streamgauge import defaults, logs
 from streamgauge.testing import Recorder
 
-# A machine that is shared makes time a poor judge.
+# Deadlines are meaningless on a shared machine.
 hypothesis_settings.register_profile("client", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("client")
 
 
 class MakeRecorder(Protocol):
-    """Makes publishers that keep what they send."""
+    """Factory of publishers that keep their events."""
 
     def __call__(self, **settings: Any) -> Recorder: ...
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings from outside, no default publisher of another test, and each reason is said anew."""
+def _isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Remove settings from the environment, the default publisher of another test, and the log throttling."""
     for name in [name for name in os.environ if name.startswith("STREAMGAUGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(defaults, "_default", None)
-    monkeypatch.setattr(defaults, "_next_look", 0.0)
-    logs.forget()
+    monkeypatch.setattr(defaults, "_next_attempt", 0.0)
+    logs.reset_throttling()
     yield
     if defaults._default is not None:
         defaults._default.close(0)
@@ -40,20 +40,20 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def recorder() -> Iterator[MakeRecorder]:
-    made: list[Recorder] = []
+    publishers: list[Recorder] = []
 
     def make(**settings: Any) -> Recorder:
-        made.append(Recorder(**({"tenant": "clinic", "app": "triage"} | settings)))
-        return made[-1]
+        publishers.append(Recorder(**({"tenant": "clinic", "app": "triage"} | settings)))
+        return publishers[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for publisher in publishers:
+        publisher.close()
 
 
 @pytest.fixture
 def mock_kafka() -> Iterator[str]:
-    """librdkafka's mock cluster; its ``kafka://`` URL."""
+    """Start librdkafka's mock cluster; return its ``kafka://`` URL."""
     host = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0})
     broker = next(iter(host.list_topics(timeout=10).brokers.values()))
     yield f"kafka://{broker.host}:{broker.port}"
@@ -61,6 +61,11 @@ def mock_kafka() -> Iterator[str]:
 
 
 Wait = Callable[[Callable[[], bool]], None]
+
+
+def logged_reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the reasons of the client's log records."""
+    return [getattr(record, "reason", "") for record in caplog.records if record.name == "streamgauge"]
 
 
 @pytest.fixture

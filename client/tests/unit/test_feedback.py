@@ -1,4 +1,4 @@
-"""Labels."""
+"""`send_feedback`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import streamgauge
 from streamgauge import send_feedback
-from unit.conftest import MakeRecorder
+from unit.conftest import MakeRecorder, logged_reasons
 
 
 def test_a_label_is_published(recorder: MakeRecorder) -> None:
@@ -31,15 +31,15 @@ def test_a_label_is_published(recorder: MakeRecorder) -> None:
     assert publisher.events == []
 
 
-def test_inside_of_a_prompt_conversation_and_user_are_its(recorder: MakeRecorder) -> None:
+def test_feedback_takes_conversation_and_user_from_the_context(recorder: MakeRecorder) -> None:
     publisher = recorder()
-    with streamgauge.prompt("p", conversation_id="conv", user_id="u", tenant="other"):
+    with streamgauge.context("p", conversation_id="conv", user_id="u", tenant="other"):
         send_feedback(call_id="c1", signal="hallucination", label=False, publisher=publisher)
     (label,) = publisher.feedback
     assert (label["conversation_id"], label["user_id"], label["tenant"]) == ("conv", "u", "other")
 
 
-def test_labels_of_calls_left_out_by_sampling_are_left_out(recorder: MakeRecorder) -> None:
+def test_labels_are_sampled_with_their_calls(recorder: MakeRecorder) -> None:
     publisher = recorder(sample_rate=0.5)
     for n in range(200):
         publisher.publish({"call_id": f"c{n}"})
@@ -47,7 +47,7 @@ def test_labels_of_calls_left_out_by_sampling_are_left_out(recorder: MakeRecorde
     assert {event["call_id"] for event in publisher.events} == {label["call_id"] for label in publisher.feedback}
 
 
-def test_a_conversation_that_is_an_address_is_the_same_in_event_and_label(recorder: MakeRecorder) -> None:
+def test_event_and_label_get_the_same_pseudonym(recorder: MakeRecorder) -> None:
     publisher = recorder(content="redacted")
     publisher.publish({"call_id": "c", "conversation_id": "jane@example.org"})
     send_feedback(
@@ -62,16 +62,16 @@ def test_a_conversation_that_is_an_address_is_the_same_in_event_and_label(record
     "wrong",
     [{"signal": "mood"}, {"label": "yes"}, {"source": "cat"}, {"call_id": ""}, {"call_id": None}, {"label": []}],
 )
-def test_a_label_that_says_nothing_is_dropped_and_said(
+def test_an_invalid_label_is_dropped_and_logged(
     recorder: MakeRecorder, wrong: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     publisher = recorder()
-    right: dict[str, Any] = {"call_id": "c", "signal": "injection", "label": True}
-    send_feedback(**(right | wrong), publisher=publisher)
+    valid: dict[str, Any] = {"call_id": "c", "signal": "injection", "label": True}
+    send_feedback(**(valid | wrong), publisher=publisher)
     assert publisher.feedback == []
     assert publisher.stats.dropped["invalid"] == 1
-    assert next(iter(wrong)) in caplog.text
+    assert logged_reasons(caplog) == ["dropped.invalid"]
 
 
-def test_without_a_publisher_it_is_false() -> None:
+def test_feedback_without_a_publisher_returns_false() -> None:
     assert not send_feedback(call_id="c", signal="injection", label=True)

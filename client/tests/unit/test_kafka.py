@@ -1,4 +1,4 @@
-"""Delivery to Kafka, on librdkafka's mock cluster. (tests/delivery: on Apache Kafka itself.)"""
+"""Delivery to Kafka, on librdkafka's mock cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import streamgauge
 from confluent_kafka import Consumer, Message, TopicPartition
 from streamgauge import EventPublisher, send_feedback
-from unit.conftest import Wait
+from unit.conftest import Wait, logged_reasons
 from unit.test_publisher import balanced
 
 
@@ -45,10 +45,10 @@ def test_events_arrive_under_their_key(mock_kafka: str) -> None:
         assert (message.key() or b"").decode() == value(message).get("conversation_id") or "clinic/triage"
 
 
-def test_a_label_meets_its_event_in_the_same_partition(mock_kafka: str) -> None:
+def test_a_label_goes_to_the_partition_of_its_event(mock_kafka: str) -> None:
     with EventPublisher(mock_kafka, tenant="clinic", app="triage", topic_prefix="two") as publisher:
         for n in range(20):
-            with streamgauge.prompt("p", conversation_id=f"conversation {n}" if n else None):
+            with streamgauge.context("p", conversation_id=f"conversation {n}" if n else None):
                 publisher.publish({"call_id": f"c{n}", "conversation_id": f"conversation {n}" if n else None})
                 send_feedback(call_id=f"c{n}", signal="injection", label=True, publisher=publisher)
         assert publisher.flush(30)
@@ -58,7 +58,7 @@ def test_a_label_meets_its_event_in_the_same_partition(mock_kafka: str) -> None:
     assert len({partition for _, partition in events.values()}) > 1
 
 
-def test_a_key_goes_where_java_and_the_monitor_put_it(mock_kafka: str) -> None:
+def test_keys_are_partitioned_as_in_java_and_in_the_monitor(mock_kafka: str) -> None:
     with EventPublisher(mock_kafka, topic_prefix="three") as publisher:
         for n in range(10):
             publisher.publish({"conversation_id": f"c{n}"})
@@ -81,37 +81,37 @@ def murmur2(data: bytes) -> int:
     return (h ^ h >> 15) & 0x7FFFFFFF
 
 
-def test_a_broker_that_is_gone_is_said_once_a_minute(caplog: pytest.LogCaptureFixture, until: Wait) -> None:
+def test_an_unreachable_broker_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, until: Wait) -> None:
     with caplog.at_level(logging.WARNING, "streamgauge"):
         publisher = EventPublisher("kafka://127.0.0.1:1")
         publisher.publish({})
-        until(lambda: "127.0.0.1:1" in caplog.text)
+        until(lambda: "kafka._TRANSPORT" in logged_reasons(caplog))
         assert not publisher.close(1)
     assert balanced(publisher.stats)
     assert publisher.stats.failed == {"closed": 1}
-    assert sum("Connection refused" in line for line in caplog.messages) == 1
+    assert logged_reasons(caplog).count("kafka._TRANSPORT") == 1
 
 
-def test_librdkafka_itself_writes_nothing(capfd: pytest.CaptureFixture[str], until: Wait) -> None:
+def test_librdkafka_writes_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str], until: Wait) -> None:
     publisher = EventPublisher("kafka://127.0.0.1:1")
     publisher.publish({})
-    until(lambda: publisher._courier.held == 1)
+    until(lambda: publisher._sender.in_flight == 1)
     publisher.close(0.2)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_wrong_option_is_said_and_the_queue_keeps_its_bound(caplog: pytest.LogCaptureFixture, until: Wait) -> None:
+def test_an_invalid_option_is_logged_and_the_queue_stays_bounded(caplog: pytest.LogCaptureFixture, until: Wait) -> None:
     publisher = EventPublisher("kafka://127.0.0.1:1", kafka_options={"no.such.option": 1}, queue_size=5)
     for _ in range(10):
         publisher.publish({})
-    until(lambda: "no.such.option" in caplog.text)
+    until(lambda: "transport" in logged_reasons(caplog))
     assert (publisher.stats.queued, publisher.stats.dropped["queue_full"]) == (5, 5)
     publisher.close(0)
     assert publisher.stats.failed == {"closed": 5}
     assert balanced(publisher.stats)
 
 
-def test_what_the_broker_will_not_take_is_failed_by_name(mock_kafka: str) -> None:
+def test_an_event_too_large_for_the_broker_fails(mock_kafka: str) -> None:
     options = {"message.max.bytes": 1_000}
     with EventPublisher(mock_kafka, kafka_options=options, topic_prefix="four") as publisher:
         publisher.publish({"messages": [{"role": "user", "content": "x" * 5_000}]})
@@ -119,7 +119,7 @@ def test_what_the_broker_will_not_take_is_failed_by_name(mock_kafka: str) -> Non
         assert publisher.stats.failed == {"too_large": 1}
 
 
-def test_many_events_go_through_a_small_window(mock_kafka: str) -> None:
+def test_many_events_pass_the_in_flight_limit(mock_kafka: str) -> None:
     with EventPublisher(mock_kafka, topic_prefix="five", queue_size=20_000) as publisher:
         for n in range(10_000):
             publisher.publish({"event_id": f"e{n}"})

@@ -1,4 +1,4 @@
-"""Publishing: what is queued, dropped, counted and copied."""
+"""`EventPublisher`: queue, drops, counts and copies."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 from streamgauge import EventPublisher, Stats
-from unit.conftest import MakeRecorder, Wait
+from streamgauge.content.policy import FAILED
+from streamgauge.encoding import TOO_DEEP
+from unit.conftest import MakeRecorder, Wait, logged_reasons
 
 EVENT: dict[str, Any] = {"event_id": "e1", "call_id": "c1", "messages": [{"role": "user", "content": "hello"}]}
-NOWHERE = "kafka://127.0.0.1:1"
+UNREACHABLE = "kafka://127.0.0.1:1"
 
 
 def balanced(stats: Stats) -> bool:
-    ended = stats.delivered + stats.sampled_out + sum(stats.dropped.values()) + sum(stats.failed.values())
-    return stats.published == ended + stats.queued
+    settled = stats.delivered + stats.sampled_out + sum(stats.dropped.values()) + sum(stats.failed.values())
+    return stats.published == settled + stats.queued
 
 
-def test_what_is_published_is_sent_with_defaults_filled(recorder: MakeRecorder) -> None:
+def test_missing_fields_get_defaults(recorder: MakeRecorder) -> None:
     publisher = recorder(environment="staging")
     assert publisher.publish(EVENT)
     (event,) = publisher.events
@@ -34,7 +36,7 @@ def test_what_is_published_is_sent_with_defaults_filled(recorder: MakeRecorder) 
     assert event["messages"] == EVENT["messages"]
 
 
-def test_what_the_host_changes_later_is_not_sent(recorder: MakeRecorder) -> None:
+def test_later_changes_of_the_host_are_not_sent(recorder: MakeRecorder) -> None:
     publisher = recorder(linger_ms=50)
     messages = [{"role": "user", "content": "first"}]
     publisher.publish({"messages": messages})
@@ -43,7 +45,7 @@ def test_what_the_host_changes_later_is_not_sent(recorder: MakeRecorder) -> None
     assert [m["content"] for m in publisher.events[0]["messages"]] == ["first"]
 
 
-def test_the_event_of_the_host_is_left_as_it_is(recorder: MakeRecorder) -> None:
+def test_the_hosts_event_is_not_modified(recorder: MakeRecorder) -> None:
     event = {"messages": [{"role": "human", "content": [{"type": "text", "text": "hi"}]}]}
     publisher = recorder()
     publisher.publish(event)
@@ -73,10 +75,10 @@ ENDLESS: list[Any] = []
 ENDLESS.append(ENDLESS)
 
 
-@pytest.mark.parametrize("what", [None, 3, "text", b"bytes", [EVENT], Explosive(), Hostile(), {"a": Explosive()}])
-def test_what_is_no_event_is_dropped_and_counted(recorder: MakeRecorder, what: Any) -> None:
+@pytest.mark.parametrize("value", [None, 3, "text", b"bytes", [EVENT], Explosive(), Hostile(), {"a": Explosive()}])
+def test_a_value_that_is_not_an_event_is_dropped_and_counted(recorder: MakeRecorder, value: Any) -> None:
     publisher = recorder()
-    publisher.publish(what)
+    publisher.publish(value)
     publisher.flush()
     assert publisher.stats.dropped["invalid"] == 1
     assert balanced(publisher.stats)
@@ -97,39 +99,39 @@ def test_what_is_no_event_is_dropped_and_counted(recorder: MakeRecorder, what: A
         (threading.Lock, str(threading.Lock)),
     ],
 )
-def test_what_json_does_not_have_is_sent_as_the_nearest_it_has(recorder: MakeRecorder, value: Any, sent: Any) -> None:
+def test_values_without_a_json_type_are_converted(recorder: MakeRecorder, value: Any, sent: Any) -> None:
     publisher = recorder()
     assert publisher.publish({"parameters": {"x": value}})
     assert publisher.events[0]["parameters"] == {"x": sent}
 
 
-def test_lists_without_end_are_cut(recorder: MakeRecorder) -> None:
+def test_recursive_lists_are_truncated(recorder: MakeRecorder) -> None:
     publisher = recorder()
     assert publisher.publish({"parameters": {"x": ENDLESS}})
-    assert "[nested too deep]" in str(publisher.events[0]["parameters"])
+    assert TOO_DEEP in str(publisher.events[0]["parameters"])
 
 
 def test_events_beyond_the_queue_are_dropped_and_counted() -> None:
-    publisher = EventPublisher(NOWHERE, queue_size=100)
-    taken = sum(publisher.publish(EVENT) for _ in range(250))
-    assert (taken, publisher.stats.dropped["queue_full"], publisher.stats.queued) == (100, 150, 100)
+    publisher = EventPublisher(UNREACHABLE, queue_size=100)
+    accepted = sum(publisher.publish(EVENT) for _ in range(250))
+    assert (accepted, publisher.stats.dropped["queue_full"], publisher.stats.queued) == (100, 150, 100)
     assert balanced(publisher.stats)
     publisher.close(0)
 
 
 def test_bytes_beyond_the_queue_are_dropped_and_counted() -> None:
-    publisher = EventPublisher(NOWHERE, queue_bytes=100_000)
+    publisher = EventPublisher(UNREACHABLE, queue_bytes=100_000)
     large = {"messages": [{"role": "user", "content": "x" * 10_000}]}
-    taken = sum(publisher.publish(large) for _ in range(50))
-    assert taken == 9
+    accepted = sum(publisher.publish(large) for _ in range(50))
+    assert accepted == 9
     assert publisher.stats.dropped["queue_bytes"] == 41
     assert publisher.stats.queued_bytes <= 100_000
     assert balanced(publisher.stats)
     publisher.close(0)
 
 
-def test_events_that_waited_too_long_are_given_up(until: Wait) -> None:
-    publisher = EventPublisher(NOWHERE, delivery_timeout_s=1, queue_size=2_000)
+def test_events_fail_after_the_delivery_timeout(until: Wait) -> None:
+    publisher = EventPublisher(UNREACHABLE, delivery_timeout_s=1, queue_size=2_000)
     for _ in range(1_500):
         publisher.publish(EVENT)
     until(lambda: publisher.stats.failed.get("timed_out") == 1_500)
@@ -184,13 +186,13 @@ def test_a_finaliser_may_publish_in_the_middle_of_publishing(recorder: MakeRecor
             publisher.publish(EVENT)
     finally:
         gc.set_threshold(*threshold)
-    # The collector may be at work in another thread, where it leaves those that came too late for it.
+    # The collector may run in another thread; objects that it missed are collected later.
     until(lambda: gc.collect() >= 0 and publisher.stats.published == 6_000)
     assert publisher.flush(30)
     assert publisher.stats.delivered == 6_000
 
 
-def test_sampling_keeps_or_leaves_both_halves_of_a_call(recorder: MakeRecorder) -> None:
+def test_request_and_response_are_sampled_together(recorder: MakeRecorder) -> None:
     publisher = recorder(sample_rate=0.3)
     for n in range(2_000):
         publisher.publish({"call_id": f"c{n}", "kind": "request"})
@@ -202,7 +204,7 @@ def test_sampling_keeps_or_leaves_both_halves_of_a_call(recorder: MakeRecorder) 
     assert balanced(publisher.stats)
 
 
-def test_a_flush_ends_although_events_keep_coming(recorder: MakeRecorder) -> None:
+def test_a_flush_completes_while_events_keep_arriving(recorder: MakeRecorder) -> None:
     publisher = recorder()
     stop = threading.Event()
 
@@ -218,14 +220,14 @@ def test_a_flush_ends_although_events_keep_coming(recorder: MakeRecorder) -> Non
     thread.join()
 
 
-def test_a_full_queue_is_said_once_a_minute(caplog: pytest.LogCaptureFixture, until: Wait) -> None:
+def test_a_full_queue_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, until: Wait) -> None:
     with caplog.at_level(logging.WARNING, "streamgauge"):
-        publisher = EventPublisher(NOWHERE, queue_size=10)
+        publisher = EventPublisher(UNREACHABLE, queue_size=10)
         for _ in range(5_000):
             publisher.publish(EVENT)
-        until(lambda: "queue_full" in caplog.text)
+        until(lambda: "dropped.queue_full" in logged_reasons(caplog))
         publisher.close(0)
-    assert sum("queue_full" in line for line in caplog.messages) == 1
+    assert logged_reasons(caplog).count("dropped.queue_full") == 1
 
 
 def test_the_log_never_quotes_an_event(recorder: MakeRecorder, caplog: pytest.LogCaptureFixture) -> None:
@@ -233,7 +235,7 @@ def test_the_log_never_quotes_an_event(recorder: MakeRecorder, caplog: pytest.Lo
         publisher = recorder(content="redacted", redact=lambda text: text[99999])
         publisher.publish({"messages": [{"role": "user", "content": "my secret"}], "x": Explosive()})
         publisher.publish({"messages": [{"role": "user", "content": "my secret"}]})
-        assert publisher.events[0]["messages"][0]["content"] == "[redaction failed]"
+        assert publisher.events[0]["messages"][0]["content"] == FAILED
     assert caplog.messages
     assert "my secret" not in caplog.text
 

@@ -1,4 +1,4 @@
-"""The README says what is so."""
+"""The README agrees with the code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 import streamgauge
-from streamgauge.drops import REASONS
+from streamgauge.drop_counters import REASONS
 from streamgauge.settings import Settings
-from streamgauge.transports.answers import _AGAIN, judge
 from streamgauge.transports.kafka import _REASONS
+from streamgauge.transports.responses import _RETRYABLE, classify_response
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -28,23 +28,23 @@ def test_its_settings_and_defaults_are_those_of_the_code() -> None:
 def test_its_first_block_names_what_is_there() -> None:
     block = README.split("```python")[1].split("```")[0]
     used = set(re.findall(r"streamgauge\.(\w+)", block))
-    assert used == {"configure", "watch", "prompt"}
+    assert used == {"configure", "instrument", "context"}
     assert used <= set(streamgauge.__all__)
     compile(block, "README.md", "exec")
 
 
 def test_its_reasons_are_those_that_are_counted() -> None:
-    table = README.split("## What is lost, and why")[1].split("## Settings")[0]
+    table = README.split("## Lost events")[1].split("## Settings")[0]
     rows = re.findall(r"^\| (.+?) \| `(\w+)` \|", table, re.MULTILINE)
-    told = {
+    documented = {
         kind: {name for names, of in rows if of == kind for name in re.findall(r"`(\w+)`", names)}
         for kind in ("dropped", "failed")
     }
-    assert told["dropped"] == {*REASONS, "too_large"}
-    assert set(_REASONS.values()) <= told["failed"]
+    assert documented["dropped"] == {*REASONS, "too_large"}
+    assert set(_REASONS.values()) <= documented["failed"]
     for status in (400, 401, 413):
-        verdict = judge(status, None, b"")
-        assert verdict.reason in told["failed"]
-        assert not verdict.retry
-    (tried,) = (line for line in table.splitlines() if "`timed_out`" in line)
-    assert {int(status) for status in re.findall(r"\b\d{3}\b", tried)} == _AGAIN
+        outcome = classify_response(status, None, b"")
+        assert outcome.reason in documented["failed"]
+        assert not outcome.retry
+    (retried,) = (line for line in table.splitlines() if "`timed_out`" in line)
+    assert {int(status) for status in re.findall(r"\b\d{3}\b", retried)} == _RETRYABLE

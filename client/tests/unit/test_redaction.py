@@ -1,4 +1,4 @@
-"""The built-in redaction: what it takes, what it leaves, and how long that takes."""
+"""Built-in redaction: matches, texts without a match, and run time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.redaction import redact
+from streamgauge.redaction.chunks import CHUNK_CHARS, map_in_chunks
 from streamgauge.redaction.numbers import luhn
-from streamgauge.redaction.pieces import PIECE, in_pieces
 
-FOUND = [
+MATCHES = [
     ("mail jane.doe@example.org now", "mail [email] now"),
     ("<jane+tag@sub.example.co.uk>", "<[email]>"),
     ("jürgen@bücher.example", "[email]"),
@@ -41,16 +41,16 @@ FOUND = [
     ("-----BEGIN PRIVATE KEY-----\nMIIE", "[key]"),
 ]
 
-LEFT = [
+UNCHANGED = [
     "on 2026-11-24 at 12:34:56.789",
     "version 1.2.3-rc4 and 10.20.30.40",
-    "order 4111111111111112 is no card",  # the check digit is wrong
+    "order 4111111111111112 is no card",  # invalid check digit
     "id 123456789012345678901234567890",
     "uuid 123e4567-e89b-12d3-a456-426614174000",
     "isbn 978-3-16-148410-0",
     "epoch 1795551662788 ms",
     "price 1 234 567 890 123",
-    "DE89 3704 0044 0532 0130 01",  # the check digits are wrong
+    "DE89 3704 0044 0532 0130 01",  # invalid check digits
     "decorators: @property @app.get",
     "user@localhost",
     "a @ b, 5 @ 3.20",
@@ -64,24 +64,24 @@ LEFT = [
 ]
 
 
-@pytest.mark.parametrize(("text", "redacted"), FOUND)
-def test_it_takes(text: str, redacted: str) -> None:
+@pytest.mark.parametrize(("text", "redacted"), MATCHES)
+def test_matches_are_replaced(text: str, redacted: str) -> None:
     assert redact(text) == redacted
 
 
-@pytest.mark.parametrize("text", LEFT)
-def test_it_leaves(text: str) -> None:
+@pytest.mark.parametrize("text", UNCHANGED)
+def test_other_texts_are_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
 @given(st.text(alphabet="a1@.-+ ()/_\nsk4é-eyJ.DE8", max_size=300))
-def test_redacting_again_changes_nothing(text: str) -> None:
+def test_redaction_is_idempotent(text: str) -> None:
     once = redact(text)
     assert redact(once) == once
 
 
 @given(st.integers(0, 10**15 - 1))
-def test_a_check_digit_is_right_for_one_digit_of_ten(number: int) -> None:
+def test_exactly_one_check_digit_is_valid(number: int) -> None:
     assert sum(luhn(f"{number}{digit}") for digit in range(10)) == 1
 
 
@@ -93,14 +93,14 @@ HARD = [
 
 
 @pytest.mark.parametrize("unit", HARD)
-def test_time_is_linear_in_the_text(unit: str) -> None:
+def test_run_time_is_linear_in_the_text(unit: str) -> None:
     def seconds(size: int) -> float:
         text = (unit * (size // len(unit) + 1))[:size]
         best = 9.0
         for _ in range(3):
-            began = time.thread_time()
+            start = time.thread_time()
             redact(text)
-            best = min(best, time.thread_time() - began)
+            best = min(best, time.thread_time() - start)
         return best
 
     # A quadratic pattern takes 64 times as long for 8 times the text.
@@ -108,10 +108,12 @@ def test_time_is_linear_in_the_text(unit: str) -> None:
 
 
 @given(
-    st.lists(st.sampled_from([*(text for text, _ in FOUND if "PRIVATE" not in text), *LEFT]), min_size=1, max_size=40)
+    st.lists(
+        st.sampled_from([*(text for text, _ in MATCHES if "PRIVATE" not in text), *UNCHANGED]), min_size=1, max_size=40
+    )
 )
-def test_a_long_text_is_redacted_as_if_it_were_redacted_whole(sentences: list[str]) -> None:
-    text = "\n".join(sentences * (PIECE // 200))
+def test_a_chunked_redaction_equals_that_of_the_whole_text(sentences: list[str]) -> None:
+    text = "\n".join(sentences * (CHUNK_CHARS // 200))
     pauses: list[None] = []
-    assert in_pieces(text, redact, lambda: pauses.append(None)) == redact(text)
-    assert bool(pauses) == (len(text) > PIECE)
+    assert map_in_chunks(text, redact, lambda: pauses.append(None)) == redact(text)
+    assert bool(pauses) == (len(text) > CHUNK_CHARS)

@@ -7,15 +7,15 @@ import pytest
 
 from agents.base import Chunk
 from agents.common.flag_rate import RateConfig
-from agents.guardrail import GuardrailAgent, GuardrailSignal, gravest
+from agents.guardrail import GuardrailAgent, GuardrailSignal, most_severe
 from processing.alerting import AlertEngine
 from schemas.event import GuardVerdict, LLMEvent
 from schemas.rules import Rule, RuleSet, load_rules
 from tests.contract.story import as_bytes
 
 
-def verdict(said: str, name: str = "shield", **more: Any) -> GuardVerdict:
-    return GuardVerdict.model_validate({"name": name, "verdict": said} | more)
+def verdict(value: str, name: str = "shield", **fields: Any) -> GuardVerdict:
+    return GuardVerdict.model_validate({"name": name, "verdict": value} | fields)
 
 
 def event(n: int, *verdicts: GuardVerdict) -> LLMEvent:
@@ -33,7 +33,7 @@ def test_an_event_without_verdicts_has_no_signal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "worst", "flag"),
+    ("verdicts", "worst", "flag"),
     [
         (("pass", "flag", "block", "error"), "block", True),
         (("pass", "error", "flag"), "flag", True),
@@ -41,19 +41,19 @@ def test_an_event_without_verdicts_has_no_signal() -> None:
         (("pass", "pass"), "pass", False),
     ],
 )
-def test_the_gravest_verdict_counts(said: tuple[str, ...], worst: str, flag: bool) -> None:
-    signal = gravest([verdict(word, word) for word in said])
+def test_the_most_severe_verdict_is_reported(verdicts: tuple[str, ...], worst: str, flag: bool) -> None:
+    signal = most_severe([verdict(value, value) for value in verdicts])
     assert (signal.verdict, signal.flag, signal.names) == (worst, flag, (worst,))
 
 
-def test_names_and_categories_are_those_of_the_gravest_verdict_each_once_and_bounded() -> None:
+def test_names_and_categories_of_the_most_severe_verdict_are_distinct_and_bounded() -> None:
     many = [verdict("block", f"g{n}", categories=[f"c{n}", "c0"]) for n in range(20)]
-    signal = gravest([verdict("pass", "other", categories=["clean"]), *many, *many])
+    signal = most_severe([verdict("pass", "other", categories=["clean"]), *many, *many])
     assert signal.names == tuple(f"g{n}" for n in range(8))
     assert signal.categories == tuple(f"c{n}" for n in range(8))
 
 
-def test_a_rise_of_objections_is_a_change_and_by_default_an_alert() -> None:
+def test_a_rise_of_the_objection_rate_raises_an_alert_by_the_default_rules() -> None:
     agent = GuardrailAgent(RateConfig(reference_events=50))
     events = [event(n, verdict("block" if n >= 200 else "pass")) for n in range(260)]
     whole = chunk(*events)
@@ -65,14 +65,14 @@ def test_a_rise_of_objections_is_a_change_and_by_default_an_alert() -> None:
     assert [(row["rule"], row["state"]) for row in fired] == [("guardrail-objections", "firing")]
 
 
-def test_a_guardrail_that_failed_says_nothing_of_the_rate() -> None:
+def test_a_failed_guardrail_leaves_the_rate_unchanged() -> None:
     agent = GuardrailAgent(RateConfig(reference_events=50))
     before = as_bytes(agent.state())
     agent.score(chunk(*(event(n, verdict("error")) for n in range(100))))
     assert as_bytes(agent.state()) == before
 
 
-def test_a_rule_may_look_at_the_flag() -> None:
+def test_a_rule_on_the_flag_fires() -> None:
     rule = Rule(name="blocked", type="event", metric="guardrail.flag", threshold=0.5)
     whole = chunk(event(0, verdict("pass")), event(1), event(2, verdict("block")))
     signals = GuardrailAgent().score(whole).signals

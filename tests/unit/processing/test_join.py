@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agents.base import milliseconds
-from agents.common.watermark import Stamp, stamp
+from agents.base import event_time_ms
+from agents.common.watermark import EventTime, bounded_time
 from processing.join import Joiner
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -46,7 +46,7 @@ def test_a_half_whose_other_half_does_not_come_is_given_up_in_event_time() -> No
     assert joiner.add(half("call", "other", 59)) == [half("call", "other", 59)]
     given_up, whole = joiner.add(half("call", "other", 60))
     assert (given_up.kind, given_up.call_id, whole.call_id) == ("request", "c", "other")
-    assert joiner.counts.orphans == 1
+    assert joiner.counts.unmatched == 1
     assert [e.kind for e in joiner.add(half("response", "c", 61, **RESPONSE))] == ["response"]
     assert joiner.counts.late == 1
 
@@ -56,8 +56,8 @@ def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wai
     joiner = Joiner(10, 60_000)
 
     def add(event: LLMEvent) -> list[str]:
-        broker = milliseconds(event if event.call_id != "far" else half("call", "far", 2))
-        return [e.call_id for e in joiner.add(event, stamp(milliseconds(event), broker, 300_000))]
+        broker = event_time_ms(event if event.call_id != "far" else half("call", "far", 2))
+        return [e.call_id for e in joiner.add(event, bounded_time(event_time_ms(event), broker, 300_000))]
 
     add(half("request", "c", 0, **REQUEST))
     far = half(kind, "far")
@@ -69,10 +69,12 @@ def test_an_event_of_the_far_future_neither_ends_the_waiting_nor_lets_halves_wai
 
 
 def test_no_scope_ends_the_waiting_of_another_but_by_the_brokers_time() -> None:
-    joiner, begin = Joiner(10, 60_000), milliseconds(half("call", "c"))
+    joiner, begin = Joiner(10, 60_000), event_time_ms(half("call", "c"))
 
     def add(event: LLMEvent, broker: int) -> list[str]:
-        return [e.call_id for e in joiner.add(event, stamp(milliseconds(event), broker and begin + broker, 300_000))]
+        return [
+            e.call_id for e in joiner.add(event, bounded_time(event_time_ms(event), broker and begin + broker, 300_000))
+        ]
 
     add(half("request", "c", 0, **REQUEST), 0)
     add(half("request", "d", 0, **REQUEST), 1_000)
@@ -89,7 +91,7 @@ def test_halves_further_apart_than_any_call_lasts_have_no_latency() -> None:
     joiner = Joiner(10, 60_000)
     joiner.add(half("request", "c", 0, **REQUEST))
     response = half("response", "c", 1, **RESPONSE)
-    (call,) = joiner.add(response.model_copy(update={"time": response.time.replace(year=2126)}), Stamp(0, 0, 0))
+    (call,) = joiner.add(response.model_copy(update={"time": response.time.replace(year=2126)}), EventTime(0, 0, 0))
     assert call.latency_ms is None
 
 

@@ -61,7 +61,7 @@ def test_parts_without_the_rest_are_judged_when_their_time_is_up() -> None:
     (alone,) = joiner.add(LLMEvent(event_id="e", call_id="x", time="2026-01-01T00:02:00Z", tenant="t", app="a"))[:1]
     assert (alone.text("user"), alone.provider, alone.fragments) == ("q", "openai", ("span", "messages"))
     assert joiner.add(fragment(second=121, **CHOICES))[0].fragments == ("choices",)
-    assert (joiner.counts.orphans, joiner.counts.late) == (1, 1)
+    assert (joiner.counts.unmatched, joiner.counts.late) == (1, 1)
 
 
 def test_verdicts_of_both_sides_are_kept() -> None:
@@ -83,4 +83,4 @@ def test_a_restored_joiner_goes_on() -> None:
         assert (call.text("user"), call.text("response")) == ("q", "r")
         assert joiner.add(fragment("d", **CHOICES)) == []
     assert first.state() == second.state()
-    assert first._room.held == second._room.held == 0
+    assert first._room.weight == second._room.weight == 0

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from processing.pipeline import Outputs, Pipeline, Record
+from processing.pipeline import Outputs, PartitionPipeline, Record
 from processing.pricing import Price
 from schemas.event import LLMEvent
 from schemas.rules import RuleSet
@@ -18,8 +18,8 @@ USED = {"input_tokens": 1000, "cached_tokens": 400, "output_tokens": 100}
 COST = (600 * 2.0 + 400 * 0.5 + 100 * 10.0) / 1e6
 
 
-def judged(*events: dict[str, Any], prices: dict[str, Price] | None = None) -> tuple[Outputs, Pipeline]:
-    pipeline = Pipeline(0, [], RuleSet(), prices=PRICES if prices is None else prices)
+def judged(*events: dict[str, Any], prices: dict[str, Price] | None = None) -> tuple[Outputs, PartitionPipeline]:
+    pipeline = PartitionPipeline(0, [], RuleSet(), prices=PRICES if prices is None else prices)
     raws = [orjson.dumps(BASE | event) + b" " for event in events]
     return pipeline.process([Record(n, LLMEvent.model_validate_json(raw), raw) for n, raw in enumerate(raws)]), pipeline
 

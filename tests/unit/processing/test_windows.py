@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.base import Chunk, milliseconds
-from agents.common.ddsketch import bucket, quantile, value_of
+from agents.base import Chunk, event_time_ms
+from agents.common.ddsketch import bucket, bucket_value, quantile
 from agents.common.tenant_map import OTHER
-from agents.common.window_counts import SegmentWindow
+from agents.common.window_counts import WindowRow
 from processing.windows import IDLE_MS, Aggregator
 from schemas.errors import StateError
 from schemas.event import LLMEvent
@@ -46,16 +46,16 @@ def test_a_window_counts_what_fell_into_it() -> None:
         "hallucination": [Said(True, 0.99), Said(False)],
     }
     assert aggregator.add(chunk, signals) == []
-    (row,) = aggregator.dirty()
+    (row,) = aggregator.updated_windows()
     window = Aggregate.model_validate_json(Aggregate.model_validate(row).model_dump_json())
     assert (window.events, window.errors, window.refusals, window.version, window.source_partition) == (2, 1, 1, 9, 3)
     assert (window.input_tokens, window.cached_tokens, window.cost_nanousd) == (10, 2, 300_000_000)
     assert (window.injection_flags, window.hallucination_flags, window.grounded) == (1, 1, 1)
     assert (window.latency_ms, window.grounding) == ({bucket(100): 2}, {19: 1})
-    assert list(aggregator.dirty()) == []
+    assert list(aggregator.updated_windows()) == []
 
 
-def starts(closed: list[SegmentWindow]) -> list[str]:
+def starts(closed: list[WindowRow]) -> list[str]:
     return [window.row()["window_start"][11:16] for window in closed]
 
 
@@ -75,11 +75,11 @@ def test_an_event_from_the_far_future_is_counted_at_the_brokers_time_and_closes_
     far = LLMEvent.model_validate(event(6).model_dump() | {"time": "2190-01-01T00:00:00Z"})
     calls = [*[event(5)] * 40, *[far] * 500][:: -1 if first else 1]
     # History that is replayed: the broker's time is an hour later.
-    broker = [milliseconds(event(3605))] * len(calls)
+    broker = [event_time_ms(event(3605))] * len(calls)
     assert aggregator.add(timed.chunk(calls, broker), {}) == []
     aggregator.add(timed.chunk([event(7)], broker[:1]), {})
     assert aggregator.late == 0
-    counted = {row["window_start"][11:16]: row["events"] for row in aggregator.dirty()}
+    counted = {row["window_start"][11:16]: row["events"] for row in aggregator.updated_windows()}
     assert counted == {"00:00": 41, "01:00": 500}
 
 
@@ -91,7 +91,7 @@ def test_a_host_with_a_wrong_clock_makes_nobody_late(in_a_row: int, app: str, ah
     for k in range(300):
         wrong = [event(ahead_s + k, app=app)] * in_a_row if k and k % in_a_row == 0 else []
         calls = [*wrong, *[event(k)] * 3]
-        aggregator.add(timed.chunk(calls, [milliseconds(event(k))] * len(calls) if app == "a" else None), {})
+        aggregator.add(timed.chunk(calls, [event_time_ms(event(k))] * len(calls) if app == "a" else None), {})
     assert aggregator.late == 0
 
 
@@ -105,15 +105,15 @@ def test_a_stream_that_goes_on_after_a_pause_is_followed(pause_s: int) -> None:
 
 def test_history_that_is_replayed_beside_another_scope_is_counted() -> None:
     aggregator, timed = Aggregator(60_000, 0), Timed()
-    broker = milliseconds(moved(event(0), 30 * 86_400))
+    broker = event_time_ms(moved(event(0), 30 * 86_400))
     for k in range(0, 3600, 60):
         live = moved(event(k, app="live"), 30 * 86_400)
         aggregator.add(timed.chunk([live, event(k)], [broker + 1000 * k] * 2), {})
     assert aggregator.late == 0
 
 
-def counted(aggregator: Aggregator, closed: list[SegmentWindow]) -> list[dict[str, Any]]:
-    return [window.row() for window in closed] + list(aggregator.dirty(force=True))
+def counted(aggregator: Aggregator, closed: list[WindowRow]) -> list[dict[str, Any]]:
+    return [window.row() for window in closed] + list(aggregator.updated_windows(force=True))
 
 
 def test_open_windows_are_bounded_and_every_event_is_counted_once() -> None:
@@ -149,7 +149,7 @@ def test_scopes_beyond_those_that_may_begin_in_a_minute_are_counted_as_other() -
 
 
 def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes() -> None:
-    aggregator, timed, begin = Aggregator(60_000, 0), Timed(), milliseconds(event(0))
+    aggregator, timed, begin = Aggregator(60_000, 0), Timed(), event_time_ms(event(0))
     aggregator.add(timed.chunk([event(5), event(65)], [begin, begin]), {})
     other = [event(5, app="other")]
     assert aggregator.add(timed.chunk(other, [begin + IDLE_MS - 1]), {}) == []
@@ -159,7 +159,9 @@ def test_a_scope_that_falls_silent_is_closed_and_what_it_counted_never_changes()
     for each in (aggregator, restored):
         # It sends what it could not send meanwhile.
         each.add(timed.chunk([event(k) for k in (66, 125, 185)], [begin + 2 * IDLE_MS] * 3), {})
-        mine = {row["window_start"][11:16]: row["events"] for row in each.dirty(force=True) if row["app"] == "a"}
+        mine = {
+            row["window_start"][11:16]: row["events"] for row in each.updated_windows(force=True) if row["app"] == "a"
+        }
         assert (each.late, mine) == (1, {"00:02": 1, "00:03": 1})
 
 
@@ -175,9 +177,9 @@ def test_scopes_are_bounded_and_what_was_closed_stays_closed() -> None:
 def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> None:
     calls = [LLMEvent.model_validate(e | {"kind": "call"}) for e in events(200, step_ms=2000)]
     whole = Aggregator(30_000, 0)
-    expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.dirty(force=True))
+    expected = [w.row() for w in whole.add(Chunk(calls), {})] + list(whole.updated_windows(force=True))
     pieces = Aggregator(30_000, 0)
-    got: list[tuple[SegmentWindow, dict[str, Any]]] = []
+    got: list[tuple[WindowRow, dict[str, Any]]] = []
     at, turn = 0, 0
     while at < len(calls):
         size = cuts[turn % len(cuts)]
@@ -187,7 +189,7 @@ def test_chunks_and_restores_do_not_matter(cuts: list[int], restart: int) -> Non
         if turn == restart:
             state, pieces = pieces.state(), Aggregator(30_000, 0)
             pieces.restore(state)
-    assert [row for _, row in got] + list(pieces.dirty(force=True)) == expected
+    assert [row for _, row in got] + list(pieces.updated_windows(force=True)) == expected
     assert all(window.row() == row for window, row in got)
 
 
@@ -198,7 +200,7 @@ def test_a_state_that_does_not_fit_is_an_error() -> None:
 
 @given(st.floats(1.0001, 1e12))
 def test_a_bucket_stands_for_its_values_within_two_percent(value: float) -> None:
-    assert abs(value_of(bucket(value)) - value) <= 0.0201 * value
+    assert abs(bucket_value(bucket(value)) - value) <= 0.0201 * value
 
 
 @given(st.lists(st.floats(2, 1e6), min_size=1), st.floats(0, 1))

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.injection.evidence import EVIDENCE, NODES, USER, weigh
+from agents.injection.evidence import EVIDENCE_SIZE, NODES, USER, sum_trees
 from training.boosting import Trees, boost
 
 
 def odds(trees: Trees, row: NDArray[np.float64]) -> float:
-    evidence = np.zeros(EVIDENCE)
+    evidence = np.zeros(EVIDENCE_SIZE)
     evidence[: len(row)], evidence[USER] = row, 1.0
-    return float(weigh(evidence, *(np.stack([part, np.zeros_like(part)]) for part in trees)))
+    return float(sum_trees(evidence, *(np.stack([part, np.zeros_like(part)]) for part in trees)))
 
 
 def test_trees_find_what_the_start_leaves_over() -> None:

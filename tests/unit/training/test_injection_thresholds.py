@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Role
-from agents.injection.weights import GROUPS, SCRIPTS
+from agents.injection.weights import SCRIPTS, THRESHOLD_ROW
 from training.train_injection import Features, Texts, thresholds_of
 
 LATIN, CYRILLIC = SCRIPTS.index("latin"), SCRIPTS.index("cyrillic")
-PROMPTS, SYSTEM = GROUPS[Role.USER], GROUPS[Role.SYSTEM]
+PROMPTS, SYSTEM = THRESHOLD_ROW[Role.USER], THRESHOLD_ROW[Role.SYSTEM]
 ROWS = 100
 NONE = Features(np.zeros(0, np.int32), np.zeros(1, np.int64), 0, 0.0, 0, 0.0)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from agents.base import Role
 from agents.common.hashing import SIZE
 from agents.injection.concepts import CONCEPT_SIZE
-from agents.injection.evidence import CONCEPTS_HERE, WORDS_HERE
-from agents.injection.weights import GROUPS, Shipped, shipped
+from agents.injection.evidence import WORST_CONCEPTS, WORST_WORDS
+from agents.injection.weights import THRESHOLD_ROW, InjectionWeights, load_weights
 from training.hard_cases import cases
 from training.train_injection import Features, Model, Texts, all_windows, evidence_of, hashed, sums, train
 
@@ -31,7 +31,7 @@ def odds_of(features: Features, texts: Texts, table: NDArray[np.float64]) -> NDA
     return out
 
 
-def evidence(texts: Texts, base: Shipped) -> NDArray[np.float64]:
+def evidence(texts: Texts, base: InjectionWeights) -> NDArray[np.float64]:
     """Return what the trainer takes from windows, by weights that ship."""
     words, prompts, others = np.split(base.table * base.unit, [SIZE, SIZE + CONCEPT_SIZE])
     around = np.repeat(texts.role != Role.USER, np.diff(texts.rows))
@@ -40,12 +40,12 @@ def evidence(texts: Texts, base: Shipped) -> NDArray[np.float64]:
 
 
 def test_a_row_has_the_same_log_odds_in_training_as_in_use(rows: Rows) -> None:
-    base, texts = shipped(), hashed(rows)
+    base, texts = load_weights(), hashed(rows)
     x, by_trees = evidence(texts, base), np.zeros(len(rows))
     sums(x, *base.trees, np.ones(len(rows), np.bool_), by_trees)
-    in_training = x[:, WORDS_HERE] + x[:, CONCEPTS_HERE] + base.bias + by_trees
+    in_training = x[:, WORST_WORDS] + x[:, WORST_CONCEPTS] + base.bias + by_trees
     in_use = Model(base).scores(rows)[:, 1]
-    assert {role.name.lower() for role in GROUPS} == {row["role"] for row in rows}
+    assert {role.name.lower() for role in THRESHOLD_ROW} == {row["role"] for row in rows}
     # A disguised text is judged as it stands, too.
     plain = texts.other[:, 3] == 0
     np.testing.assert_allclose(in_training[plain], in_use[plain], atol=1e-9)

@@ -1,5 +1,5 @@
-"""What of the texts leaves the process."""
+"""Content policy: the texts that leave the process."""
 
-from streamgauge.content.outgoing import Outgoing
+from streamgauge.content.policy import ContentPolicy
 
-__all__ = ["Outgoing"]
+__all__ = ["ContentPolicy"]

@@ -1,1 +1,1 @@
-"""One module per library; each is imported only when it is used."""
+"""Integrations: one module per library, imported on first use."""

@@ -1,8 +1,8 @@
-"""Watching an SDK's streams where they are: the objects that the host holds stay the SDK's own.
+"""Taps inside an SDK's streams: the host keeps the SDK's own objects.
 
-A ``Stream`` of OpenAI's and Anthropic's hands on what its iterator yields, so the iterator is put behind one of ours.
-A response that the host reads itself, as bytes, lines or a stream of its own, has its body put behind one of ours.
-Helpers close the HTTP response rather than the stream, so the body of a ``Stream`` is watched for that too.
+A ``Stream`` of OpenAI or Anthropic yields the items of its iterator, so the iterator is replaced by a proxy. For a
+response that the host reads itself, as bytes, lines or a stream of its own, the body is replaced by a proxy. The SDK's
+helpers close the HTTP response rather than the stream, so the body of a ``Stream`` also reports its close.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import cache
 from typing import Any
 
-from streamgauge.integrations._taps import Tap
+from streamgauge.integrations._stream_tap import StreamTap
 
 
-def watch_items(stream: Any, tap: Tap) -> None:
-    """Tell the tap of the items of this ``Stream`` or ``AsyncStream``, and of its end."""
-    kind = _AsyncItems if hasattr(stream, "__anext__") else _Items
-    stream._iterator = kind(stream._iterator, tap)  # noqa: SLF001 - there is no public place; see `_sdk_answers`
-    _put(stream.response, tap, collect=False)
+def tap_items(stream: Any, tap: StreamTap) -> None:
+    """Report the items and the end of this ``Stream`` or ``AsyncStream`` to the tap."""
+    kind = _AsyncItemsProxy if hasattr(stream, "__anext__") else _ItemsProxy
+    stream._iterator = kind(stream._iterator, tap)  # noqa: SLF001 - there is no public hook; see `_sdk_responses`
+    _replace_body(stream.response, tap, collect=False)
 
 
-def watch_body(response: Any, tap: Tap) -> None:
-    """Tell the tap of the bytes of this ``httpx`` response as the host reads them, and of its end."""
-    _put(response, tap, collect=True)
+def tap_body(response: Any, tap: StreamTap) -> None:
+    """Report the bytes of this ``httpx`` response, as the host reads them, and its end to the tap."""
+    _replace_body(response, tap, collect=True)
 
 
-def _put(response: Any, tap: Tap, *, collect: bool) -> None:
+def _replace_body(response: Any, tap: StreamTap, *, collect: bool) -> None:
     inner = response.stream
-    library = sys.modules[type(response).__module__.partition(".")[0]]  # httpx2, or httpx if the host brought that
+    library = sys.modules[type(response).__module__.partition(".")[0]]  # httpx2, or httpx if the host installed that
     kinds = (library.SyncByteStream, library.AsyncByteStream)
     bases = tuple(kind for kind in kinds if isinstance(inner, kind))
     response.stream = _body_class(bases)(inner, tap, collect)
 
 
-class _Items:
-    """An SDK's iterator of items, with a tap."""
+class _ItemsProxy:
+    """Proxy of an SDK's iterator of items."""
 
-    def __init__(self, inner: Any, tap: Tap) -> None:
+    def __init__(self, inner: Any, tap: StreamTap) -> None:
         self._inner = inner
         self._tap = tap
 
@@ -62,13 +62,13 @@ class _Items:
         return item
 
     def __del__(self) -> None:
-        self._tap.left()
+        self._tap.abandoned()
 
 
-class _AsyncItems:
-    """An SDK's asynchronous iterator of items, with a tap."""
+class _AsyncItemsProxy:
+    """Proxy of an SDK's asynchronous iterator of items."""
 
-    def __init__(self, inner: Any, tap: Tap) -> None:
+    def __init__(self, inner: Any, tap: StreamTap) -> None:
         self._inner = inner
         self._tap = tap
 
@@ -92,19 +92,19 @@ class _AsyncItems:
         return item
 
     def __del__(self) -> None:
-        self._tap.left()
+        self._tap.abandoned()
 
 
-class _Body:
-    """The body of a response, with a tap; `_body_class` makes it one of httpx's.
+class _BodyProxy:
+    """Proxy of the body of a response; `_body_class` adds httpx's base classes.
 
     Parameters
     ----------
     collect
-        Whether the tap wants the bytes, or only to know that the response was closed.
+        Whether the tap gets the bytes, or only the close of the response.
     """
 
-    def __init__(self, inner: Any, tap: Tap, collect: bool) -> None:
+    def __init__(self, inner: Any, tap: StreamTap, collect: bool) -> None:
         self._inner = inner
         self._tap = tap
         self._collect = collect
@@ -116,19 +116,19 @@ class _Body:
         return self._tapped() if self._collect else iter(self._inner)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._atapped() if self._collect else aiter(self._inner)
+        return self._tapped_async() if self._collect else aiter(self._inner)
 
     def close(self) -> None:
-        self._tap.left()
+        self._tap.abandoned()
         self._inner.close()
 
     async def aclose(self) -> None:
-        self._tap.left()
+        self._tap.abandoned()
         await self._inner.aclose()
 
     def __del__(self) -> None:
         if self._collect:
-            self._tap.left()
+            self._tap.abandoned()
 
     def _tapped(self) -> Iterator[bytes]:
         try:
@@ -142,7 +142,7 @@ class _Body:
             raise
         self._tap.ended()
 
-    async def _atapped(self) -> AsyncGenerator[bytes, None]:
+    async def _tapped_async(self) -> AsyncGenerator[bytes, None]:
         parts = aiter(self._inner)
         try:
             async for part in parts:
@@ -154,7 +154,7 @@ class _Body:
             self._tap.ended(error)
             raise
         finally:
-            # Left half read, it would be closed by the event loop later, in a task of its own.
+            # If left half read, the event loop would close it later, in a task of its own.
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()
         self._tap.ended()
@@ -162,5 +162,5 @@ class _Body:
 
 @cache
 def _body_class(bases: tuple[type[Any], ...]) -> Any:
-    # httpx asks `isinstance` which of its two kinds of body it has; some are both.
-    return type("WatchedBody", (_Body, *bases), {})
+    # httpx checks with `isinstance` which of its two kinds of body it has; some bodies are both.
+    return type("TappedBody", (_BodyProxy, *bases), {})

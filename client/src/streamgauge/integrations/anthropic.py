@@ -1,6 +1,6 @@
-"""Anthropic's Messages API: ``create``, ``stream`` and ``parse``, also under ``beta``; sync and async; raw responses.
+"""Anthropic SDK: ``create``, ``stream`` and ``parse``, also under ``beta``; sync and async; raw responses.
 
-Amazon's, Google's and Microsoft's variants of the client are watched alike.
+The clients for Amazon, Google and Microsoft are supported too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamgauge.integrations import _sdk
-from streamgauge.integrations._reading import Json, as_json, count, flat, get, parameters, role, rows, text
+from streamgauge.integrations._accessors import Json, as_json, count, flat, get, parameters, role, rows, text
+from streamgauge.integrations._api import Api
 from streamgauge.publisher import EventPublisher
 
 PROVIDER = "anthropic"
@@ -17,42 +18,42 @@ CONTENT = frozenset({"container", "mcp_servers", "messages", "metadata", "model"
 CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
-    """Publish the calls of an ``Anthropic`` or ``AsyncAnthropic`` client, and of its copies; return it.
+def instrument(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
+    """Publish the calls of an ``Anthropic`` or ``AsyncAnthropic`` client and of its copies; return the client.
 
     Parameters
     ----------
     provider
-        The event's ``provider``; ``None``: ``anthropic``.
+        ``provider`` of the events; default: ``anthropic``.
     """
-    recorder = _sdk.Recorder(publisher, APIS, provider or PROVIDER)
-    _sdk.watch(client, recorder, again=lambda copy: watch(copy, publisher, provider=provider))
+    instrumentation = _sdk.ClientInstrumentation(publisher, APIS, provider or PROVIDER)
+    _sdk.instrument(client, instrumentation, lambda copy: instrument(copy, publisher, provider=provider))
     return client
 
 
 def _request(body: Mapping[str, Any]) -> Json:
     system = flat(body.get("system"))
-    said = rows(body.get("messages"))
+    messages = rows(body.get("messages"))
     return {
         "request_model": text(body.get("model")),
         "messages": ([{"role": "system", "content": system}] if system else [])
-        + [one for message in said for one in _messages(message)],
-        "documents": [found for message in said for found in _documents(rows(get(message, "content")))],
+        + [converted for message in messages for converted in _messages(message)],
+        "documents": [document for message in messages for document in _documents(rows(get(message, "content")))],
         "parameters": parameters(body, CONTENT),
-        "unless_given": {"user_id": text(get(body, "metadata", "user_id"))},
+        "context_fallbacks": {"user_id": text(get(body, "metadata", "user_id"))},
     }
 
 
 def _messages(message: Any) -> list[Json]:
-    """Return a message, after the results of tools that came in it: for the monitor these are messages of their own."""
+    """Convert a message; tool results inside it become messages of their own, before it."""
     blocks = rows(get(message, "content"))
     results = [_result(block) for block in blocks if text(get(block, "type")) == "tool_result"]
     calls = _tool_calls(blocks)
     content = flat(get(message, "content"))
     if results and not content:
         return results
-    said: Json = {"role": role(get(message, "role")), "content": content}
-    return [*results, {**said, "tool_calls": calls} if calls else said]
+    converted: Json = {"role": role(get(message, "role")), "content": content}
+    return [*results, {**converted, "tool_calls": calls} if calls else converted]
 
 
 def _result(block: Any) -> Json:
@@ -60,18 +61,18 @@ def _result(block: Any) -> Json:
 
 
 def _documents(blocks: Iterable[Any]) -> list[Json]:
-    """Return the passages that the prompt gives the model to answer from."""
-    found = []
+    """Return the passages that the prompt gives the model for grounding."""
+    documents = []
     for block in blocks:
         kind = text(get(block, "type"))
         if kind == "tool_result":
-            found += _documents(rows(get(block, "content")))
+            documents += _documents(rows(get(block, "content")))
         elif kind == "search_result":
-            found.append(_document(block, flat(get(block, "content")), text(get(block, "source"))))
+            documents.append(_document(block, flat(get(block, "content")), text(get(block, "source"))))
         elif kind == "document":
             data = text(get(block, "source", "data")) if get(block, "source", "type") == "text" else ""
-            found.append(_document(block, data or flat(get(block, "source", "content")), text(get(block, "title"))))
-    return [document for document in found if document["text"]]
+            documents.append(_document(block, data or flat(get(block, "source", "content")), text(get(block, "title"))))
+    return [document for document in documents if document["text"]]
 
 
 def _document(block: Any, content: str, source: str) -> Json:
@@ -86,7 +87,7 @@ def _tool_calls(blocks: Iterable[Any]) -> list[Json]:
     ]
 
 
-def _answer(message: Any) -> Json:
+def _response(message: Any) -> Json:
     blocks = rows(get(message, "content"))
     reason = text(get(message, "stop_reason")) or None
     choice = {
@@ -103,22 +104,22 @@ def _answer(message: Any) -> Json:
     }
 
 
-def _usage(counted: Any) -> Json | None:
-    """Return the token counts; Anthropic counts cached tokens beside ``input_tokens``, the monitor within."""
-    if counted is None:
+def _usage(raw_usage: Any) -> Json | None:
+    """Convert the token counts: Anthropic excludes cached tokens from ``input_tokens``, the monitor includes them."""
+    if raw_usage is None:
         return None
-    read, written = (count(get(counted, name)) for name in CACHE)
+    read, written = (count(get(raw_usage, name)) for name in CACHE)
     return {
-        "input_tokens": count(get(counted, "input_tokens")) + read + written,
-        "output_tokens": count(get(counted, "output_tokens")),
+        "input_tokens": count(get(raw_usage, "input_tokens")) + read + written,
+        "output_tokens": count(get(raw_usage, "output_tokens")),
         "cached_tokens": read,
         "cache_creation_tokens": written,
-        "reasoning_tokens": count(get(counted, "output_tokens_details", "thinking_tokens")),
+        "reasoning_tokens": count(get(raw_usage, "output_tokens_details", "thinking_tokens")),
     }
 
 
-class Gathered:
-    """A streamed message as far as it has come."""
+class MessageAccumulator:
+    """Accumulator of a streamed message."""
 
     def __init__(self) -> None:
         self._message: Json = {}
@@ -128,11 +129,11 @@ class Gathered:
 
     @property
     def complete(self) -> bool:
-        """Whether the message has stopped."""
+        """Whether the message has a stop reason."""
         return self._stopped
 
     def add(self, item: Any) -> bool:
-        """Take the next event."""
+        """Add an event."""
         kind = text(get(item, "type"))
         if kind == "content_block_delta":
             return self._add_delta(self._blocks.setdefault(get(item, "index"), {}), get(item, "delta"))
@@ -159,23 +160,23 @@ class Gathered:
         return True
 
     def _count(self, usage: Any) -> None:
-        # Counts are cumulative; the last event repeats some of the first and leaves the others out.
+        # Counts are cumulative; the last event repeats some counts of the first event and omits the rest.
         names = ("input_tokens", "output_tokens", *CACHE, "output_tokens_details")
         self._usage.update({name: value for name in names if (value := get(usage, name)) is not None})
 
-    def answer(self) -> Json:
-        """Return what there is of it."""
+    def result(self) -> Json:
+        """Return the message so far."""
         blocks = [_joined(self._blocks[index]) for index in sorted(self._blocks)]
-        whole = _answer({**self._message, "content": blocks, "usage": self._usage or None})
+        result = _response({**self._message, "content": blocks, "usage": self._usage or None})
         failure = self._message.get("error")
         if failure is not None:
-            whole["error"] = {"type": text(get(failure, "type")), "message": text(get(failure, "message"))}
-        return whole
+            result["error"] = {"type": text(get(failure, "type")), "message": text(get(failure, "message"))}
+        return result
 
 
 def _joined(block: Json) -> Json:
-    said = "".join([text(block.get("text")), *block.get("texts", ())])
-    return {**block, "text": said, "input": "".join(block.get("partial_jsons", ())) or block.get("input")}
+    content = "".join([text(block.get("text")), *block.get("texts", ())])
+    return {**block, "text": content, "input": "".join(block.get("partial_jsons", ())) or block.get("input")}
 
 
-APIS = {"/v1/messages": _sdk.Api(_request, _answer, Gathered)}
+APIS = {"/v1/messages": Api(_request, _response, MessageAccumulator)}

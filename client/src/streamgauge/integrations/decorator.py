@@ -1,4 +1,4 @@
-"""Calls of a model that no integration knows: around a function with `observe`, around any code with `call`.
+"""`observe`: decorator for functions that call a model without an integration; see `call` for a block of code.
 
 Examples
 --------
@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
 from streamgauge.calls import Call
-from streamgauge.guard import quiet, quietly
-from streamgauge.integrations import _chat
-from streamgauge.integrations._reading import Json, as_json, get, parameters, rows, text
-from streamgauge.integrations._relays import arelayed, relayed
-from streamgauge.integrations._taps import Tap, publish
+from streamgauge.guard import never_raises, suppress_errors
+from streamgauge.integrations import _chat_completions
+from streamgauge.integrations._accessors import Json, as_json, get, parameters, rows, text
+from streamgauge.integrations._generator_proxy import proxy_async_generator, proxy_generator
+from streamgauge.integrations._stream_tap import StreamTap, publish
 from streamgauge.integrations.context_manager import call
 from streamgauge.publisher import EventPublisher
 
@@ -49,65 +49,72 @@ def observe(
     request_model: str = ...,
     prompt_name: str | None = ...,
     prompt_version: str | None = ...,
-    labels: Mapping[str, str] | None = ...,
+    tags: Mapping[str, str] | None = ...,
     request: Reader | None = ...,
     response: Reader | None = ...,
     publisher: EventPublisher | None = ...,
 ) -> Callable[[F], F]: ...
 
 
-def observe(function: Any = None, /, **plan: Any) -> Any:
-    """Publish each call of a function that asks a model: sync or async, a generator or not.
+def observe(function: Any = None, /, **options: Any) -> Any:
+    """Publish each call of a function that calls a model: sync or async, a generator or not.
 
-    The function is to be one call of one model. Where a watched client makes that call inside, there would be two
-    events: use `streamgauge.prompt` there.
+    The function must make one LLM call. If an instrumented client makes that call, the call would be published twice:
+    use `streamgauge.context` there.
 
     Parameters
     ----------
     provider, request_model
-        Whom it asks, and for what. An argument named ``model`` comes before ``request_model``.
+        Provider and model. An argument named ``model`` overrides ``request_model``.
     prompt_name, prompt_version
-        In place of those of `streamgauge.prompt`.
-    labels
-        The service's own tags.
+        Override those of `streamgauge.context`.
+    tags
+        Tags of the service.
     request
-        Called with a dict of the function's arguments; gives fields of the event: ``messages``, ``parameters``, ...
-        Without it the prompt is what the arguments ``system`` and ``messages`` say, or else the first argument that is
-        a text.
+        Called with a dict of the function's arguments; returns fields of the event: ``messages``, ``parameters``, ...
+        Default: the prompt is taken from the arguments ``system`` and ``messages``, or is the first text argument.
     response
-        Called with what the function returned, or with the list of what it yielded; gives fields of the event:
-        ``choices``, ``usage``, ``response_model``, ... Without it a text, or the texts yielded, are the answer, and an
+        Called with the return value, or with the list of yielded items; returns fields of the event: ``choices``,
+        ``usage``, ``response_model``, ... Default: a returned text, or the joined yielded texts, are the content. An
         object with ``choices`` is read as a chat completion.
     publisher
-        ``None``: the default one.
+        ``None``: the default publisher.
     """
     if function is None:
-        return functools.partial(_observed, **plan)
+        return functools.partial(_observed, **options)
     return _observed(function)
 
 
-def _observed(function: Any, **plan: Any) -> Any:
-    observer = _Observer(inspect.signature(function), **plan)
+def _observed(function: Any, **options: Any) -> Any:
+    observer = _Observer(inspect.signature(function), **options)
     return functools.wraps(function)(_wrapper(function)(function, observer))
 
 
 def _wrapper(function: Any) -> Callable[[Any, _Observer], Any]:
     if inspect.isasyncgenfunction(function):
-        return lambda made, observer: arelayed(lambda args, kwargs: (made(*args, **kwargs), observer.tap(args, kwargs)))
+        return _async_generator
     if inspect.isgeneratorfunction(function):
-        return lambda made, observer: relayed(lambda args, kwargs: (made(*args, **kwargs), observer.tap(args, kwargs)))
+        return _generator
     return _coroutine if inspect.iscoroutinefunction(function) else _plain
+
+
+def _async_generator(function: Any, observer: _Observer) -> Any:
+    return proxy_async_generator(lambda args, kwargs: (function(*args, **kwargs), observer.tap(args, kwargs)))
+
+
+def _generator(function: Any, observer: _Observer) -> Any:
+    return proxy_generator(lambda args, kwargs: (function(*args, **kwargs), observer.tap(args, kwargs)))
 
 
 def _plain(function: Any, observer: _Observer) -> Any:
     def observed(*args: Any, **kwargs: Any) -> Any:
-        begun = observer.begin(args, kwargs)
+        call = observer.start(args, kwargs)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            observer.settle(begun, error=error)
+            observer.finish(call, error=error)
             raise
-        observer.settle(begun, result)
+        observer.finish(call, result)
         return result
 
     return observed
@@ -115,13 +122,13 @@ def _plain(function: Any, observer: _Observer) -> Any:
 
 def _coroutine(function: Any, observer: _Observer) -> Any:
     async def observed(*args: Any, **kwargs: Any) -> Any:
-        begun = observer.begin(args, kwargs)
+        call = observer.start(args, kwargs)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            observer.settle(begun, error=error)
+            observer.finish(call, error=error)
             raise
-        observer.settle(begun, result)
+        observer.finish(call, result)
         return result
 
     return observed
@@ -129,54 +136,54 @@ def _coroutine(function: Any, observer: _Observer) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Observer:
-    """What `observe` was told of one function."""
+    """Options of `observe` for one function."""
 
     signature: inspect.Signature
     provider: str = ""
     request_model: str = ""
     prompt_name: str | None = None
     prompt_version: str | None = None
-    labels: Mapping[str, str] | None = field(default_factory=dict)
+    tags: Mapping[str, str] | None = field(default_factory=dict)
     request: Reader | None = None
     response: Reader | None = None
     publisher: EventPublisher | None = None
 
-    @quietly("observe.begin")
-    def begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
-        """Begin the call."""
-        given = self.signature.bind_partial(*args, **kwargs).arguments
-        asked = dict((self.request or _request)(given))
+    @never_raises("observe.start")
+    def start(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        """Start the call."""
+        arguments = self.signature.bind_partial(*args, **kwargs).arguments
+        request = dict((self.request or _request)(arguments))
         names = {"prompt_name": self.prompt_name, "prompt_version": self.prompt_version}
-        told = {name: value for name, value in names.items() if value is not None}
-        model = asked.pop("request_model", "") or self.request_model
-        more = {**told, "labels": dict(self.labels or {}), **asked}
-        return Call.begin(self.publisher, provider=self.provider, request_model=model, **more)
+        prompt = {name: value for name, value in names.items() if value is not None}
+        model = request.pop("request_model", "") or self.request_model
+        extra = {**prompt, "tags": dict(self.tags or {}), **request}
+        return Call.start(self.publisher, provider=self.provider, request_model=model, **extra)
 
-    def settle(self, begun: Call | None, result: Any = None, error: BaseException | None = None) -> None:
+    def finish(self, call: Call | None, result: Any = None, error: BaseException | None = None) -> None:
         """Publish the call."""
-        if begun is None:
+        if call is None:
             return
         if error is None:
-            with quiet("observe.answer"):
-                publish(begun, dict((self.response or _response)(result)))
-        begun.finish(error=error)  # unless it was finished
+            with suppress_errors("observe.response"):
+                publish(call, dict((self.response or _response)(result)))
+        call.finish(error=error)  # no effect if `publish` succeeded
 
-    @quietly("observe.stream")
-    def tap(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tap | None:
-        """Begin the call of a generator."""
-        begun = self.begin(args, kwargs)
-        return None if begun is None else Tap(begun, _Yielded(self.response))
+    @never_raises("observe.stream")
+    def tap(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> StreamTap | None:
+        """Start the call of a generator."""
+        call = self.start(args, kwargs)
+        return None if call is None else StreamTap(call, _YieldAccumulator(self.response))
 
 
-def _request(given: Mapping[str, Any]) -> Json:
-    messages = [_chat.message(one) for one in rows(given.get("messages"))]
+def _request(arguments: Mapping[str, Any]) -> Json:
+    messages = [_chat_completions.message(message) for message in rows(arguments.get("messages"))]
     if not messages:
-        texts = (v for name, v in given.items() if isinstance(v, str) and name not in CONTENT)
-        messages = [{"role": "user", "content": asked} for asked in texts][:1]
-    system = text(given.get("system"))
-    settings = {name: value for name, value in given.items() if not isinstance(value, str)}
+        texts = (v for name, v in arguments.items() if isinstance(v, str) and name not in CONTENT)
+        messages = [{"role": "user", "content": prompt} for prompt in texts][:1]
+    system = text(arguments.get("system"))
+    settings = {name: value for name, value in arguments.items() if not isinstance(value, str)}
     return {
-        "request_model": text(given.get("model")),
+        "request_model": text(arguments.get("model")),
         "messages": [*([{"role": "system", "content": system}] if system else []), *messages],
         "parameters": parameters(settings, CONTENT),
     }
@@ -184,28 +191,28 @@ def _request(given: Mapping[str, Any]) -> Json:
 
 def _response(result: Any) -> Json:
     if get(result, "choices") is not None:
-        return _chat.answer(result)
+        return _chat_completions.completion(result)
     if isinstance(result, str):
         return {"choices": [{"content": result}]}
     return {"choices": [{"content": as_json(result)}]} if isinstance(result, (dict, list)) else {}
 
 
-class _Yielded:
-    """What a generator has yielded so far."""
+class _YieldAccumulator:
+    """Accumulator of the items of a generator."""
 
-    complete = False  # only its end says so
+    complete = False  # only the end of the generator completes it
 
     def __init__(self, response: Reader | None) -> None:
         self._response = response
         self._items: list[Any] = []
 
     def add(self, item: Any) -> bool:
-        """Take the next item."""
+        """Add an item."""
         self._items.append(item)
         return True
 
-    def answer(self) -> Json:
-        """Return what there is of the answer."""
+    def result(self) -> Json:
+        """Return the response so far."""
         if self._response is not None:
             return dict(self._response(self._items))
         return _response("".join(item for item in self._items if isinstance(item, str)))

@@ -1,4 +1,4 @@
-"""google-genai: every answer of a Gemini model, at Google AI or Vertex AI, as an event."""
+"""google-genai SDK: one event per response of a Gemini model, from Google AI or Vertex AI."""
 
 from __future__ import annotations
 
@@ -9,76 +9,77 @@ from typing import Any, TypeVar
 from google.genai.models import AsyncModels, Models
 
 from streamgauge.calls import Call
-from streamgauge.guard import quiet, quietly
-from streamgauge.integrations._taps import Tap, publish
-from streamgauge.integrations.google_genai_answers import Answer
-from streamgauge.integrations.google_genai_contents import messages, parameters
+from streamgauge.guard import never_raises, suppress_errors
+from streamgauge.integrations._stream_tap import StreamTap, publish
+from streamgauge.integrations.google_genai_requests import messages, parameters
+from streamgauge.integrations.google_genai_responses import ResponseAccumulator
 from streamgauge.publisher import EventPublisher
-from streamgauge.streams import WatchedAsyncStream, WatchedStream
+from streamgauge.stream_proxy import AsyncStreamProxy, StreamProxy
 
 T = TypeVar("T")
+PATCHED_ATTR = "_streamgauge"
 
-# Where one call of a method is one answer of a model. The public methods also run Python functions for the model and
-# ask it again with their results, each time through the inner ones: watched there, every answer is an event of its own.
-# A version of the library that has only the public ones is watched there.
-WHOLE = ("_generate_content_with_continuation", "_generate_content", "generate_content")
-STREAMED = ("_generate_content_stream_with_continuation", "_generate_content_stream", "generate_content_stream")
+# Methods of which one call is one response of a model. The public methods also run Python functions for the model and
+# call it again with the results, each time through the inner methods: instrumenting those gives one event per response.
+# The public methods are instrumented in versions of the library without the inner methods.
+UNARY = ("_generate_content_with_continuation", "_generate_content", "generate_content")
+STREAMING = ("_generate_content_stream_with_continuation", "_generate_content_stream", "generate_content_stream")
 
 
-def watch(client: T, publisher: EventPublisher | None = None) -> T:
-    """Publish every ``generate_content`` of this client: sync and async, streamed or not, and what chats and tools do.
+def instrument(client: T, publisher: EventPublisher | None = None) -> T:
+    """Publish every ``generate_content`` of this client: sync and async, streamed or not, also from chats and tools.
 
     Parameters
     ----------
     client
-        A ``google.genai.Client`` (its ``aio`` comes with it), or its ``models`` or ``aio`` alone.
+        A ``google.genai.Client``, ``aio`` included, or only its ``models`` or ``aio``.
     publisher
-        ``None``: the default one.
+        ``None``: the default publisher.
     """
     aio = getattr(client, "aio", None)
     for models in (client, getattr(client, "models", None), getattr(aio, "models", None)):
-        if isinstance(models, (Models, AsyncModels)) and "_streamgauge" not in models.__dict__:
-            models.__dict__["_streamgauge"] = True
+        if isinstance(models, (Models, AsyncModels)) and PATCHED_ATTR not in models.__dict__:
+            models.__dict__[PATCHED_ATTR] = True
             _wrap(models, publisher)
     return client
 
 
 def _wrap(models: Models | AsyncModels, publisher: EventPublisher | None) -> None:
-    begin = functools.partial(_begin, publisher, _provider(models))
-    plain, streamed = (_whole_async, _stream_async) if isinstance(models, AsyncModels) else (_whole, _stream)
-    for names, wrapper in ((WHOLE, plain), (STREAMED, streamed)):
+    start = functools.partial(_start_call, publisher, _provider(models))
+    unary, streaming = (_unary_async, _stream_async) if isinstance(models, AsyncModels) else (_unary, _stream)
+    for names, wrapper in ((UNARY, unary), (STREAMING, streaming)):
         name = next(n for n in names if hasattr(models, n))
-        models.__dict__[name] = wrapper(getattr(models, name), begin)
+        models.__dict__[name] = wrapper(getattr(models, name), start)
 
 
 def _provider(models: Models | AsyncModels) -> str:
     return "gcp.vertex_ai" if getattr(models._api_client, "vertexai", False) else "gcp.gemini"  # noqa: SLF001
 
 
-@quietly("google_genai")
-def _begin(publisher: EventPublisher | None, provider: str, asked: dict[str, Any]) -> Call:
-    call = Call.begin(publisher, provider=provider, request_model=_model(str(asked.get("model") or "")))
-    with quiet("google_genai"):
-        call.parameters = parameters(asked.get("config"))
-    with quiet("google_genai"):
-        call.messages = messages(asked.get("contents"), asked.get("config"))
+@never_raises("google_genai")
+def _start_call(publisher: EventPublisher | None, provider: str, arguments: dict[str, Any]) -> Call:
+    call = Call.start(publisher, provider=provider, request_model=_model(str(arguments.get("model") or "")))
+    with suppress_errors("google_genai"):
+        call.parameters = parameters(arguments.get("config"))
+    with suppress_errors("google_genai"):
+        call.messages = messages(arguments.get("contents"), arguments.get("config"))
     return call
 
 
 def _model(name: str) -> str:
-    """Return a model's name without the resource path it may be given by; tuned models are known by theirs."""
+    """Return a model's name without its resource path; tuned models keep theirs."""
     return name if "tunedModels/" in name or "endpoints/" in name else name.rsplit("/", 1)[-1]
 
 
-Begin = Callable[[dict[str, Any]], Call | None]
+StartCall = Callable[[dict[str, Any]], Call | None]
 
 
-def _whole(original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _unary(original: Callable[..., Any], start: StartCall) -> Callable[..., Any]:
     @functools.wraps(original)
-    def generate(*args: Any, **asked: Any) -> Any:
-        call = begin(asked)
+    def generate(*args: Any, **arguments: Any) -> Any:
+        call = start(arguments)
         try:
-            response = original(*args, **asked)
+            response = original(*args, **arguments)
         except BaseException as error:
             _fail(call, error)
             raise
@@ -88,12 +89,12 @@ def _whole(original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     return generate
 
 
-def _whole_async(original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _unary_async(original: Callable[..., Any], start: StartCall) -> Callable[..., Any]:
     @functools.wraps(original)
-    async def generate(*args: Any, **asked: Any) -> Any:
-        call = begin(asked)
+    async def generate(*args: Any, **arguments: Any) -> Any:
+        call = start(arguments)
         try:
-            response = await original(*args, **asked)
+            response = await original(*args, **arguments)
         except BaseException as error:
             _fail(call, error)
             raise
@@ -108,35 +109,35 @@ def _fail(call: Call | None, error: BaseException) -> None:
         call.finish(error=error)
 
 
-@quietly("google_genai")
+@never_raises("google_genai")
 def _finish(call: Call | None, response: Any) -> None:
     if call is None:
         return
-    answer = Answer()
-    with quiet("google_genai"):
-        answer.add(response)
-    publish(call, answer.answer())
+    accumulator = ResponseAccumulator()
+    with suppress_errors("google_genai"):
+        accumulator.add(response)
+    publish(call, accumulator.result())
 
 
-def _stream(original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _stream(original: Callable[..., Any], start: StartCall) -> Callable[..., Any]:
     @functools.wraps(original)
-    def generate(*args: Any, **asked: Any) -> Any:
-        call = begin(asked)
-        stream = original(*args, **asked)
-        return stream if call is None else WatchedStream(stream, **_eyes(call))
+    def generate(*args: Any, **arguments: Any) -> Any:
+        call = start(arguments)
+        stream = original(*args, **arguments)
+        return stream if call is None else StreamProxy(stream, **_hooks(call))
 
     return generate
 
 
-def _stream_async(original: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+def _stream_async(original: Callable[..., Any], start: StartCall) -> Callable[..., Any]:
     @functools.wraps(original)
-    def generate(*args: Any, **asked: Any) -> Any:
-        call = begin(asked)
-        stream = original(*args, **asked)
+    def generate(*args: Any, **arguments: Any) -> Any:
+        call = start(arguments)
+        stream = original(*args, **arguments)
         if call is None:
             return stream
-        # Some versions hand out the stream itself, some a coroutine that returns it.
-        return _awaited(stream, call) if hasattr(stream, "__await__") else WatchedAsyncStream(stream, **_eyes(call))
+        # Some versions return the stream itself, some a coroutine that returns it.
+        return _awaited(stream, call) if hasattr(stream, "__await__") else AsyncStreamProxy(stream, **_hooks(call))
 
     return generate
 
@@ -147,10 +148,14 @@ async def _awaited(stream: Any, call: Call) -> Any:
     except BaseException as error:
         call.finish(error=error)
         raise
-    return WatchedAsyncStream(opened, **_eyes(call))
+    return AsyncStreamProxy(opened, **_hooks(call))
 
 
-def _eyes(call: Call) -> dict[str, Callable[..., object]]:
-    """Return what looks at a stream: at each chunk, at its end, at its error."""
-    tap = Tap(call, Answer())
-    return {"on_item": tap.item, "on_end": lambda left: tap.left() if left else tap.ended(), "on_error": tap.ended}
+def _hooks(call: Call) -> dict[str, Callable[..., object]]:
+    """Return the callbacks for the chunks, the end and the error of a stream."""
+    tap = StreamTap(call, ResponseAccumulator())
+    return {
+        "on_item": tap.item,
+        "on_end": lambda abandoned: tap.abandoned() if abandoned else tap.ended(),
+        "on_error": tap.ended,
+    }

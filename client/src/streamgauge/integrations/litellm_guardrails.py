@@ -1,11 +1,11 @@
-"""What LiteLLM's guardrails said of a call, as verdicts of an event."""
+"""Reader of the verdicts of LiteLLM's guardrails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from streamgauge.integrations._reading import Json, get, rows, text
+from streamgauge.integrations._accessors import Json, get, rows, text
 
 VERDICTS = {
     "success": "pass",
@@ -19,60 +19,60 @@ MAX_CATEGORIES = 64
 
 
 def verdicts(information: Any) -> list[Json]:
-    """Return the verdicts of those guardrails that ran; older versions tell of one, without a list."""
-    told = [information] if isinstance(information, Mapping) else rows(information)
-    ran = [one for one in told if get(one, "guardrail_status") in VERDICTS]
-    return [_verdict(one) for one in ran[:MAX_VERDICTS]]
+    """Convert the verdicts of the guardrails that ran; older versions of LiteLLM report one verdict, not a list."""
+    reports = [information] if isinstance(information, Mapping) else rows(information)
+    ran = [report for report in reports if get(report, "guardrail_status") in VERDICTS]
+    return [_verdict(report) for report in ran[:MAX_VERDICTS]]
 
 
-def _verdict(told: Mapping[str, Any]) -> Json:
+def _verdict(report: Mapping[str, Any]) -> Json:
     verdict: Json = {
-        "name": text(told.get("guardrail_name"))[:256] or "guardrail",
-        "verdict": _judged(told),
-        "mode": _mode(told.get("guardrail_mode")),
-        "provider": text(told.get("guardrail_provider")),
-        "categories": list(_categories(told))[:MAX_CATEGORIES],
+        "name": text(report.get("guardrail_name"))[:256] or "guardrail",
+        "verdict": _verdict_name(report),
+        "mode": _mode(report.get("guardrail_mode")),
+        "provider": text(report.get("guardrail_provider")),
+        "categories": list(_categories(report))[:MAX_CATEGORIES],
     }
-    if (score := _score(told)) is not None:
+    if (score := _score(report)) is not None:
         verdict["score"] = score
-    if isinstance(took := told.get("duration"), (int, float)) and took >= 0:
-        verdict["latency_ms"] = took * 1e3
+    if isinstance(duration_s := report.get("duration"), (int, float)) and duration_s >= 0:
+        verdict["latency_ms"] = duration_s * 1e3
     return verdict
 
 
-def _judged(told: Mapping[str, Any]) -> str:
-    # Text that was masked went on, changed: LiteLLM counts that as success, or as an intervention.
-    if told["guardrail_status"] in ("success", "guardrail_intervened") and _masked(told):
+def _verdict_name(report: Mapping[str, Any]) -> str:
+    # LiteLLM reports masked text that was passed on as success or as an intervention.
+    if report["guardrail_status"] in ("success", "guardrail_intervened") and _masked(report):
         return "flag"
-    return VERDICTS[told["guardrail_status"]]
+    return VERDICTS[report["guardrail_status"]]
 
 
-def _masked(told: Mapping[str, Any]) -> bool:
-    return bool(list(_entities(told))) or told.get("guardrail_response") == "mask"
+def _masked(report: Mapping[str, Any]) -> bool:
+    return bool(list(_entities(report))) or report.get("guardrail_response") == "mask"
 
 
-def _entities(told: Mapping[str, Any]) -> Iterable[str]:
-    counted = told.get("masked_entity_count") or {}
+def _entities(report: Mapping[str, Any]) -> Iterable[str]:
+    counted = report.get("masked_entity_count") or {}
     return (str(name) for name, count in counted.items() if count)
 
 
 def _mode(mode: Any) -> str | None:
-    """Return what was looked at; a guardrail that looks at both does not say which it was."""
-    named = {MODES.get(getattr(one, "value", one)) for one in (rows(mode) or [mode]) if isinstance(one, str)}
+    """Return the checked side; ``None`` for a guardrail that checks both, which does not report the side."""
+    named = {MODES.get(getattr(item, "value", item)) for item in (rows(mode) or [mode]) if isinstance(item, str)}
     return named.pop() if len(named) == 1 else None
 
 
-def _categories(told: Mapping[str, Any]) -> Iterable[str]:
-    found = [str(name) for name in rows(told.get("violation_categories"))] or list(_entities(told))
-    if not found:
-        matches = rows(told.get("match_details"))
-        found = [text(get(match, "category")) or text(get(match, "type")) for match in matches]
-    return dict.fromkeys(name for name in found if name)
+def _categories(report: Mapping[str, Any]) -> Iterable[str]:
+    categories = [str(name) for name in rows(report.get("violation_categories"))] or list(_entities(report))
+    if not categories:
+        matches = rows(report.get("match_details"))
+        categories = [text(get(match, "category")) or text(get(match, "type")) for match in matches]
+    return dict.fromkeys(name for name in categories if name)
 
 
-def _score(told: Mapping[str, Any]) -> float | None:
-    """Return how sure the guardrail is, from 0 to 1; LiteLLM's risk goes to 10."""
-    sure, risk = told.get("confidence_score"), told.get("risk_score")
-    if isinstance(sure, (int, float)):
-        return float(sure)
+def _score(report: Mapping[str, Any]) -> float | None:
+    """Return the confidence or risk from 0 to 1; LiteLLM's risk score goes up to 10."""
+    confidence, risk = report.get("confidence_score"), report.get("risk_score")
+    if isinstance(confidence, (int, float)):
+        return float(confidence)
     return risk / 10 if isinstance(risk, (int, float)) else None

@@ -1,8 +1,8 @@
-"""The OpenAI SDK, and through it every server that speaks OpenAI's protocol: vLLM, Ollama's ``/v1``, llama.cpp.
+"""OpenAI SDK, and every server with OpenAI's protocol: vLLM, Ollama's ``/v1``, llama.cpp.
 
-Watched are chat completions, responses and the older completions; ``create``, ``parse`` and ``stream``, sync and async,
-raw and streaming responses. The request is never changed: a stream whose ``stream_options`` do not ask for usage gives
-an event without token counts.
+The integration publishes chat completions, responses and legacy completions; ``create``, ``parse`` and ``stream``, sync
+and async, raw and streaming responses. It never changes a request: a stream whose ``stream_options`` do not request
+usage gives an event without token counts.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamgauge.integrations import _chat, _sdk
-from streamgauge.integrations._reading import Json, as_json, get, log_probabilities, parameters, rows, text
+from streamgauge.integrations import _chat_completions, _sdk
+from streamgauge.integrations._accessors import Json, as_json, get, log_probabilities, parameters, rows, text
+from streamgauge.integrations._api import Api
 from streamgauge.integrations.openai_responses import RESPONSES
 from streamgauge.publisher import EventPublisher
 
@@ -37,25 +38,25 @@ HOSTS = {
     "api.anthropic.com": "anthropic",
 }
 PORTS = {11434: "ollama", 8000: "vllm", 8080: "llama.cpp"}
-"""Where the servers that one runs oneself listen unless told otherwise."""
-OTHER = "openai-compatible"
+"""Default ports of self-hosted servers."""
+UNKNOWN_PROVIDER = "openai-compatible"
 
 
-def watch(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
-    """Publish the calls of an ``OpenAI``, ``AsyncOpenAI`` or Azure client, and of its copies; return it.
+def instrument(client: Any, publisher: EventPublisher | None = None, *, provider: str | None = None) -> Any:
+    """Publish the calls of an ``OpenAI``, ``AsyncOpenAI`` or Azure client and of its copies; return the client.
 
     Parameters
     ----------
     provider
-        The event's ``provider``; ``None``: guessed from the client's base URL by `guess_provider`.
+        ``provider`` of the events; default: derived from the client's base URL by `guess_provider`.
     """
-    recorder = _sdk.Recorder(publisher, APIS, provider or guess_provider(client))
-    _sdk.watch(client, recorder, again=lambda copy: watch(copy, publisher, provider=provider))
+    instrumentation = _sdk.ClientInstrumentation(publisher, APIS, provider or guess_provider(client))
+    _sdk.instrument(client, instrumentation, lambda copy: instrument(copy, publisher, provider=provider))
     return client
 
 
 def guess_provider(client: Any) -> str:
-    """Return whom this client asks, by its class and base URL: a known host, else a usual port.
+    """Return the provider of a client by its class and base URL: a known host, else a default port.
 
     Examples
     --------
@@ -67,40 +68,40 @@ def guess_provider(client: Any) -> str:
         return "azure"
     url = urlsplit(str(client.base_url))
     host = url.hostname or ""
-    known = next((name for end, name in HOSTS.items() if host == end or host.endswith(f".{end}")), None)
-    return known or PORTS.get(url.port or 0, OTHER)
+    provider = next((name for known, name in HOSTS.items() if host == known or host.endswith(f".{known}")), None)
+    return provider or PORTS.get(url.port or 0, UNKNOWN_PROVIDER)
 
 
 def _request(body: Mapping[str, Any]) -> Json:
     return {
         "request_model": text(body.get("model")),
-        "messages": [_chat.message(one) for one in rows(body.get("messages"))],
+        "messages": [_chat_completions.message(message) for message in rows(body.get("messages"))],
         "parameters": parameters(body, CONTENT),
-        "unless_given": {"user_id": text(body.get("safety_identifier")) or text(body.get("user"))},
+        "context_fallbacks": {"user_id": text(body.get("safety_identifier")) or text(body.get("user"))},
     }
 
 
 def _text_request(body: Mapping[str, Any]) -> Json:
     prompt = body.get("prompt")
     prompts = [prompt] if isinstance(prompt, str) else rows(prompt)
-    said = [one if isinstance(one, str) else as_json(one) for one in prompts]  # a prompt may be a list of token numbers
-    return {**_request(body), "messages": [{"role": "user", "content": one} for one in said]}
+    contents = [p if isinstance(p, str) else as_json(p) for p in prompts]  # a prompt may be a list of token ids
+    return {**_request(body), "messages": [{"role": "user", "content": content} for content in contents]}
 
 
-def _text_answer(completion: Any) -> Json:
+def _text_response(completion: Any) -> Json:
     choices = [
         {
-            "content": text(get(one, "text")),
-            "finish_reason": text(get(one, "finish_reason")) or None,
-            "logprobs": log_probabilities(get(one, "logprobs", "token_logprobs")) or None,
+            "content": text(get(choice, "text")),
+            "finish_reason": text(get(choice, "finish_reason")) or None,
+            "logprobs": log_probabilities(get(choice, "logprobs", "token_logprobs")) or None,
         }
-        for one in rows(get(completion, "choices"))
+        for choice in rows(get(completion, "choices"))
     ]
-    return {**_chat.answer(completion), "choices": choices}
+    return {**_chat_completions.completion(completion), "choices": choices}
 
 
 APIS = {
-    "/chat/completions": _sdk.Api(_request, _chat.answer, _chat.Gathered),
-    "/completions": _sdk.Api(_text_request, _text_answer, _chat.Gathered),
+    "/chat/completions": Api(_request, _chat_completions.completion, _chat_completions.ChatAccumulator),
+    "/completions": Api(_text_request, _text_response, _chat_completions.ChatAccumulator),
     "/responses": RESPONSES,
 }

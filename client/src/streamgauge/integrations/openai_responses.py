@@ -1,12 +1,11 @@
-"""OpenAI's Responses API: a list of items in, a list of items out, and a stream of events about them."""
+"""Reader of OpenAI's Responses API: input items, output items and the events of a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from streamgauge.integrations import _sdk
-from streamgauge.integrations._reading import (
+from streamgauge.integrations._accessors import (
     Json,
     as_json,
     count,
@@ -18,23 +17,24 @@ from streamgauge.integrations._reading import (
     rows,
     text,
 )
+from streamgauge.integrations._api import Api
 
 CONTENT = frozenset(
     {"conversation", "input", "instructions", "metadata", "model", "prompt", "safety_identifier", "tools", "user"}
 )
-ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
-UNSAID = frozenset({"reasoning", "compaction", "item_reference", "mcp_list_tools"})
+END_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+NON_MESSAGE_ITEMS = frozenset({"reasoning", "compaction", "item_reference", "mcp_list_tools"})
 
 
 def _request(body: Mapping[str, Any]) -> Json:
     instructions = text(body.get("instructions"))
-    asked = body.get("input")
-    said = [{"role": "user", "content": asked}] if isinstance(asked, str) else _messages(rows(asked))
+    prompt = body.get("input")
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _messages(rows(prompt))
     return {
         "request_model": text(body.get("model")),
-        "messages": ([{"role": "system", "content": instructions}] if instructions else []) + said,
+        "messages": ([{"role": "system", "content": instructions}] if instructions else []) + messages,
         "parameters": parameters(body, CONTENT),
-        "unless_given": {
+        "context_fallbacks": {
             "user_id": text(body.get("safety_identifier")) or text(body.get("user")),
             "conversation_id": text(body.get("conversation")) or text(get(body, "conversation", "id")),
             "prompt_name": text(get(body, "prompt", "id")),
@@ -44,14 +44,14 @@ def _request(body: Mapping[str, Any]) -> Json:
 
 
 def _messages(items: Any) -> list[Json]:
-    return [said for item in items if (said := _message(item)) is not None]
+    return [message for item in items if (message := _message(item)) is not None]
 
 
 def _message(item: Any) -> Json | None:
     kind = text(get(item, "type")) or "message"
     if kind == "message":
         return {"role": role(get(item, "role")), "content": flat(get(item, "content"))}
-    if kind in UNSAID:
+    if kind in NON_MESSAGE_ITEMS:
         return None
     if kind.endswith("_output"):
         return {"role": "tool", "content": _output(get(item, "output")), "tool_call_id": text(get(item, "call_id"))}
@@ -71,48 +71,48 @@ def _tool_call(item: Any) -> Json:
     kind = text(get(item, "type"))
     arguments = get(item, "arguments") or get(item, "input") or get(item, "action") or get(item, "queries")
     if arguments is not None and not isinstance(arguments, (str, list, dict)):
-        arguments = arguments.to_dict()  # an object of the SDK, as a built-in tool's action
+        arguments = arguments.to_dict()  # an SDK object, for example the action of a built-in tool
     call_id = text(get(item, "call_id")) or text(get(item, "id"))
     name = text(get(item, "name")) or kind.removesuffix("_call")
     return {"id": call_id, "name": name, "arguments": as_json(arguments)}
 
 
-def _answer(response: Any) -> Json:
+def _response(response: Any) -> Json:
     output = rows(get(response, "output"))
     reason = text(get(response, "incomplete_details", "reason")) or text(get(response, "status"))
     return {
-        **_about(response),
+        **_identity(response),
         "choices": [_choice(output, reason or None)] if output else [],
         "usage": _usage(get(response, "usage")),
         **_failure(get(response, "error")),
-        "documents": _found(output),
+        "documents": _searched_documents(output),
     }
 
 
-def _about(response: Any) -> Json:
+def _identity(response: Any) -> Json:
     return {"response_model": text(get(response, "model")), "response_id": text(get(response, "id"))}
 
 
 def _choice(output: Any, reason: str | None) -> Json:
     parts = [part for item in output if get(item, "type") == "message" for part in rows(get(item, "content"))]
-    scored = [token for part in parts for token in rows(get(part, "logprobs"))]
+    logprob_tokens = [token for part in parts for token in rows(get(part, "logprobs"))]
     return {
         "content": flat(parts),
         "finish_reason": reason,
         "tool_calls": [_tool_call(item) for item in output if text(get(item, "type")).endswith("_call")],
-        "logprobs": log_probabilities(scored) or None,
+        "logprobs": log_probabilities(logprob_tokens) or None,
         **({"refusal": True} if any(get(part, "type") == "refusal" for part in parts) else {}),
     }
 
 
-def _usage(counted: Any) -> Json | None:
-    if counted is None:
+def _usage(raw_usage: Any) -> Json | None:
+    if raw_usage is None:
         return None
     return {
-        "input_tokens": count(get(counted, "input_tokens")),
-        "output_tokens": count(get(counted, "output_tokens")),
-        "cached_tokens": count(get(counted, "input_tokens_details", "cached_tokens")),
-        "reasoning_tokens": count(get(counted, "output_tokens_details", "reasoning_tokens")),
+        "input_tokens": count(get(raw_usage, "input_tokens")),
+        "output_tokens": count(get(raw_usage, "output_tokens")),
+        "cached_tokens": count(get(raw_usage, "input_tokens_details", "cached_tokens")),
+        "reasoning_tokens": count(get(raw_usage, "output_tokens_details", "reasoning_tokens")),
     }
 
 
@@ -122,10 +122,12 @@ def _failure(error: Any) -> Json:
     return {"error": {"type": text(get(error, "code")) or "error", "message": text(get(error, "message"))}}
 
 
-def _found(output: Any) -> list[Json]:
-    """Return the passages that a file search of OpenAI's put before the model."""
-    results = [one for item in output if get(item, "type") == "file_search_call" for one in rows(get(item, "results"))]
-    return [_document(one) for one in results if text(get(one, "text"))]
+def _searched_documents(output: Any) -> list[Json]:
+    """Return the passages that OpenAI's file search gave the model."""
+    results = [
+        result for item in output if get(item, "type") == "file_search_call" for result in rows(get(item, "results"))
+    ]
+    return [_document(result) for result in results if text(get(result, "text"))]
 
 
 def _document(result: Any) -> Json:
@@ -138,30 +140,30 @@ def _document(result: Any) -> Json:
     }
 
 
-class Gathered:
-    """A streamed response as far as it has come. Its last event brings all of it; until then, the pieces count."""
+class ResponseAccumulator:
+    """Accumulator of a streamed response; its last event holds the complete response."""
 
     def __init__(self) -> None:
-        self._about: Json = {}
+        self._identity: Json = {}
         self._texts: dict[tuple[Any, Any], list[str]] = {}
         self._items: dict[Any, Any] = {}
-        self._whole: Any = None
+        self._complete: Any = None
         self._error: Json = {}
 
     @property
     def complete(self) -> bool:
-        """Whether the last event came."""
-        return self._whole is not None or bool(self._error)
+        """Whether the last event has arrived."""
+        return self._complete is not None or bool(self._error)
 
     def add(self, item: Any) -> bool:
-        """Take the next event."""
+        """Add an event."""
         kind = text(get(item, "type"))
         if kind.endswith(".delta"):
             return self._add_delta(kind, item)
-        if kind in ENDS:
-            self._whole = get(item, "response")
+        if kind in END_EVENTS:
+            self._complete = get(item, "response")
         elif kind == "response.created":
-            self._about = _about(get(item, "response"))
+            self._identity = _identity(get(item, "response"))
         elif kind == "response.output_item.done":
             self._items[get(item, "output_index")] = get(item, "item")
         elif kind == "error":
@@ -170,20 +172,20 @@ class Gathered:
 
     def _add_delta(self, kind: str, item: Any) -> bool:
         if kind in ("response.output_text.delta", "response.refusal.delta"):
-            at = (get(item, "output_index"), get(item, "content_index"))
-            self._texts.setdefault(at, []).append(text(get(item, "delta")))
+            position = (get(item, "output_index"), get(item, "content_index"))
+            self._texts.setdefault(position, []).append(text(get(item, "delta")))
         return True
 
-    def answer(self) -> Json:
-        """Return what there is of it."""
-        return {**(self._so_far() if self._whole is None else _answer(self._whole)), **self._error}
+    def result(self) -> Json:
+        """Return the response so far."""
+        return {**(self._partial() if self._complete is None else _response(self._complete)), **self._error}
 
-    def _so_far(self) -> Json:
+    def _partial(self) -> Json:
         done = [self._items[index] for index in sorted(self._items)]
         choice = _choice(done, None)
-        choice["content"] = "\n".join("".join(self._texts[at]) for at in sorted(self._texts))
-        said = choice["content"] or choice["tool_calls"]
-        return {**self._about, "choices": [choice] if said else [], "documents": _found(done)}
+        choice["content"] = "\n".join("".join(self._texts[position]) for position in sorted(self._texts))
+        has_output = choice["content"] or choice["tool_calls"]
+        return {**self._identity, "choices": [choice] if has_output else [], "documents": _searched_documents(done)}
 
 
-RESPONSES = _sdk.Api(_request, _answer, Gathered)
+RESPONSES = Api(_request, _response, ResponseAccumulator)

@@ -1,8 +1,8 @@
-"""Zero code: ``OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK=streamgauge``.
+"""Completion hook for OpenTelemetry: ``OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK=streamgauge``, no code changes.
 
-Every instrumentation that is built on opentelemetry-util-genai calls the hook of that name at the end of each call,
-with the messages and the span. The hook publishes one event for each call of a model; agents, workflows, embeddings
-and retrievals are not calls of a model, and what they call comes on its own.
+Every instrumentation based on opentelemetry-util-genai calls this hook at the end of each call, with the messages and
+the span. The hook publishes one event per LLM call. Agents, workflows, embeddings and retrievals are not LLM calls; the
+LLM calls inside them have spans of their own.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from streamgauge import context
+from streamgauge import call_context
 from streamgauge.calls import Call
 from streamgauge.defaults import default_publisher
-from streamgauge.guard import quietly
-from streamgauge.integrations import otel_parts
-from streamgauge.integrations._reading import get
+from streamgauge.guard import never_raises
+from streamgauge.integrations import otel_messages
+from streamgauge.integrations._accessors import get
 from streamgauge.publisher import EventPublisher
 
 Attributes = Mapping[str, Any]
 
-UNNAMED = "default"
-"""The app of a publisher that was told none."""
+DEFAULT_APP = "default"
+"""App of a publisher without an app."""
 
 MODEL_CALLS = frozenset({"chat", "generate_content", "text_completion"})
 
@@ -57,18 +57,18 @@ USAGE = {
 
 
 class StreamgaugeHook:
-    """What ``OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK=streamgauge`` loads.
+    """Hook that ``OTEL_INSTRUMENTATION_GENAI_COMPLETION_HOOK=streamgauge`` loads.
 
     Parameters
     ----------
     publisher
-        ``None``: the default one, made from ``STREAMGAUGE_URL`` and its like at the first call.
+        ``None``: the default publisher, created from ``STREAMGAUGE_URL``, ... at the first call.
     """
 
     def __init__(self, publisher: EventPublisher | None = None) -> None:
         self._publisher = publisher
 
-    @quietly("otel_hook")
+    @never_raises("otel_hook")
     def on_completion(  # noqa: PLR0913 - OpenTelemetry's protocol
         self,
         *,
@@ -78,21 +78,21 @@ class StreamgaugeHook:
         tool_definitions: Sequence[Any] | None = None,
         span: Any = None,
         log_record: Any = None,
-        **_later: Any,
+        **_unknown: Any,
     ) -> None:
-        """Publish the call that just ended, if it was one of a model.
+        """Publish the ended call if it was an LLM call.
 
-        A span that is not recorded (sampled away, or no tracer provider) has no attributes. The log record has the same
-        ones if ``OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT=true``. Without either the event has its messages, but no model.
+        A span that is not recorded (sampled out, or no tracer provider) has no attributes. The log record has the same
+        attributes if ``OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT=true``. Without both, the event has messages but no model.
         """
         attributes = {**_attributes(log_record), **_attributes(span)}
         if attributes.get("gen_ai.operation.name", "chat") not in MODEL_CALLS:
             return
-        call = Call.begin(
+        call = Call.start(
             self._publisher,
             provider=str(attributes.get("gen_ai.provider.name") or attributes.get("gen_ai.system") or ""),
             request_model=str(attributes.get("gen_ai.request.model") or ""),
-            messages=otel_parts.messages(inputs, system_instruction),
+            messages=otel_messages.messages(inputs, system_instruction),
             parameters=_parameters(attributes, tool_definitions),
             **_renamed(attributes, CONTEXT),
             **self._app(span),
@@ -100,9 +100,9 @@ class StreamgaugeHook:
         _finish(call, outputs, attributes, span)
 
     def _app(self, span: Any) -> dict[str, Any]:
-        """Take the app from OpenTelemetry's ``service.name`` where streamgauge was told none."""
+        """Take the app from OpenTelemetry's ``service.name`` if streamgauge has none."""
         publisher = self._publisher or default_publisher()
-        if publisher is None or publisher.settings.app != UNNAMED or context.current().app:
+        if publisher is None or publisher.settings.app != DEFAULT_APP or call_context.current().app:
             return {}
         service = str(_attributes(getattr(span, "resource", None)).get("service.name", ""))
         return {} if not service or service.startswith("unknown_service") else {"app": service}
@@ -110,10 +110,10 @@ class StreamgaugeHook:
 
 def _finish(call: Call, outputs: Sequence[Any], attributes: Attributes, span: Any) -> None:
     error = _error(attributes, span)
-    wanted, reasons = attributes.get("gen_ai.request.choice.count", 1), attributes.get("gen_ai.response.finish_reasons")
-    choices = otel_parts.choices(outputs, wanted, reasons or (), failed=error is not None)
-    if error is None and otel_parts.left_early(outputs):
-        call.labels["stream"] = "abandoned"
+    count, reasons = attributes.get("gen_ai.request.choice.count", 1), attributes.get("gen_ai.response.finish_reasons")
+    choices = otel_messages.choices(outputs, count, reasons or (), failed=error is not None)
+    if error is None and otel_messages.was_abandoned(outputs):
+        call.tags["stream"] = "abandoned"
     first_chunk_s = attributes.get("gen_ai.response.time_to_first_chunk")
     call.ttft_ms = None if first_chunk_s is None else first_chunk_s * 1e3
     call.finish(
@@ -122,7 +122,7 @@ def _finish(call: Call, outputs: Sequence[Any], attributes: Attributes, span: An
         response_model=attributes.get("gen_ai.response.model"),
         system_fingerprint=attributes.get("openai.response.system_fingerprint"),
         error=error,
-        **_clock(call, span),
+        **_times(call, span),
         **_ids(span),
     )
 
@@ -132,7 +132,7 @@ def _attributes(source: Any) -> Attributes:
 
 
 def _renamed(attributes: Attributes, names: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: attributes[theirs] for theirs, ours in names.items() if attributes.get(theirs) is not None}
+    return {name: attributes[attribute] for attribute, name in names.items() if attributes.get(attribute) is not None}
 
 
 def _parameters(attributes: Attributes, tool_definitions: Sequence[Any] | None) -> dict[str, Any]:
@@ -140,20 +140,20 @@ def _parameters(attributes: Attributes, tool_definitions: Sequence[Any] | None) 
     return {**_renamed(attributes, PARAMETERS), **({"tools": tools} if tools else {})}
 
 
-def _clock(call: Call, span: Any) -> dict[str, Any]:
-    """Say when the call began and how long it took: the hook runs just before its span ends."""
-    began_ns = getattr(span, "start_time", None)
-    if began_ns is None:
-        return {"latency_ms": None}  # all that is known is that the call has ended
-    call.time = datetime.fromtimestamp(began_ns / 1e9, UTC).isoformat().replace("+00:00", "Z")
-    return {"latency_ms": max(0.0, (time.time_ns() - began_ns) / 1e6)}
+def _times(call: Call, span: Any) -> dict[str, Any]:
+    """Set the start time and return the latency; the hook runs just before the span ends."""
+    start_ns = getattr(span, "start_time", None)
+    if start_ns is None:
+        return {"latency_ms": None}  # only the end of the call is known
+    call.time = datetime.fromtimestamp(start_ns / 1e9, UTC).isoformat().replace("+00:00", "Z")
+    return {"latency_ms": max(0.0, (time.time_ns() - start_ns) / 1e6)}
 
 
 def _ids(span: Any) -> dict[str, Any]:
-    context = span.get_span_context() if hasattr(span, "get_span_context") else None
-    if context is None or not context.is_valid:
+    span_context = span.get_span_context() if hasattr(span, "get_span_context") else None
+    if span_context is None or not span_context.is_valid:
         return {}
-    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+    return {"trace_id": f"{span_context.trace_id:032x}", "span_id": f"{span_context.span_id:016x}"}
 
 
 def _error(attributes: Attributes, span: Any) -> dict[str, Any] | None:
@@ -165,12 +165,12 @@ def _error(attributes: Attributes, span: Any) -> dict[str, Any] | None:
 
 
 def _class_name(kind: str) -> str:
-    """Return ``RateLimitError`` of ``openai.RateLimitError`` and ``<class 'openai.RateLimitError'>``, as written."""
-    found = re.fullmatch(r"(?:<class ')?(?:\w+\.)*([A-Za-z_]\w*)(?:'>)?", kind)
-    return found[1] if found else kind
+    """Return ``RateLimitError`` for ``openai.RateLimitError`` and for ``<class 'openai.RateLimitError'>``."""
+    match = re.fullmatch(r"(?:<class ')?(?:\w+\.)*([A-Za-z_]\w*)(?:'>)?", kind)
+    return match[1] if match else kind
 
 
 def _status(message: str) -> int | None:
-    """Return the HTTP status: the clients of OpenAI and Anthropic begin the text of their errors with it."""
-    found = re.match(r"Error code: (\d{3})\b", message)
-    return int(found[1]) if found else None
+    """Return the HTTP status, with which the error texts of OpenAI's and Anthropic's clients start."""
+    match = re.match(r"Error code: (\d{3})\b", message)
+    return int(match[1]) if match else None

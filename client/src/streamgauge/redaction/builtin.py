@@ -1,4 +1,4 @@
-"""All built-in patterns, in the order that keeps them out of each other's way."""
+"""All built-in patterns, ordered so that no pattern matches inside another's text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
 
 
 def redact(text: str) -> str:
-    """Replace what is found by a marker that says what it was.
+    """Replace each match by a marker of its kind.
 
     Examples
     --------
@@ -32,12 +32,12 @@ def redact(text: str) -> str:
 
 
 def _replace(text: str, marker: str, spans: Iterator[Span]) -> str:
-    pieces = []
-    at = 0
+    result = []
+    position = 0
     for start, end in spans:
-        pieces += [text[at:start], marker]
-        at = end
-    if not at:
+        result += [text[position:start], marker]
+        position = end
+    if not position:
         return text
-    pieces.append(text[at:])
-    return "".join(pieces)
+    result.append(text[position:])
+    return "".join(result)

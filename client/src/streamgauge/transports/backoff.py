@@ -1,34 +1,34 @@
-"""How long to wait after a request that failed."""
+"""Exponential back-off after failed requests."""
 
 from __future__ import annotations
 
 import random
 import time
 
-FIRST_S = 0.2
-LONGEST_S = 30.0
-LONGEST_ASKED_S = 300.0
+INITIAL_S = 0.2
+MAX_S = 30.0
+MAX_RETRY_AFTER_S = 300.0
 
 
 class Backoff:
-    """Doubles with each failure, with jitter: the services of a company must not come back in step."""
+    """Wait time that doubles with each failure, with jitter so that many services do not retry in step."""
 
     def __init__(self) -> None:
         self._failures = 0
         self._until = 0.0
 
-    def over(self) -> bool:
-        """Return whether it is time to try."""
+    def is_over(self) -> bool:
+        """Return whether the wait is over."""
         return time.monotonic() >= self._until
 
-    def failed(self, asked_s: float | None = None) -> None:
-        """Wait longer than last time, or as long as the server asked."""
+    def record_failure(self, retry_after_s: float | None = None) -> None:
+        """Wait longer than the last time, or as long as the server requested."""
         self._failures += 1
-        wait_s = min(LONGEST_S, FIRST_S * 2 ** min(self._failures - 1, 10)) * random.uniform(0.5, 1.0)
-        if asked_s is not None:
-            wait_s = max(wait_s, min(asked_s, LONGEST_ASKED_S))
+        wait_s = min(MAX_S, INITIAL_S * 2 ** min(self._failures - 1, 10)) * random.uniform(0.5, 1.0)
+        if retry_after_s is not None:
+            wait_s = max(wait_s, min(retry_after_s, MAX_RETRY_AFTER_S))
         self._until = time.monotonic() + wait_s
 
-    def succeeded(self) -> None:
-        """Start over."""
+    def record_success(self) -> None:
+        """Reset the wait time."""
         self._failures = 0

@@ -1,4 +1,4 @@
-"""What the background thread asks of a transport."""
+"""Protocol between the background thread and a transport."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol
 
 @dataclass(slots=True)
 class Batch:
-    """Records taken between two flushes; `flush` waits until none of them is outstanding."""
+    """Records between two flushes; `flush` waits until none of them is outstanding."""
 
     outstanding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One event or label on its way.
+    """One serialized event or label.
 
     Attributes
     ----------
     topic
-        Its short name: ``events`` or ``feedback``.
+        Short topic name: ``events`` or ``feedback``.
     """
 
     topic: str
@@ -31,20 +31,20 @@ class Record:
 
 
 Settle = Callable[[Batch, int, str | None], None]
-"""Called once per record, by our thread: its batch, its size, and why it failed (``None``: it was acknowledged)."""
+"""Called once per record by the background thread: batch, size, and reason of the failure (``None``: acknowledged)."""
 
 
 class Transport(Protocol):
-    """Sends records. Called by our thread only; may block without the GIL, must not raise for a record."""
+    """Sender of records. Background thread only; it may block without the GIL and must not raise for a record."""
 
     def send(self, record: Record) -> None:
-        """Take charge of a record: it is settled sooner or later, once."""
+        """Accept a record; the transport settles it exactly once."""
         ...
 
     def poll(self) -> None:
-        """Do what is due now: send, receive, settle."""
+        """Send, receive and settle without waiting."""
         ...
 
     def close(self) -> None:
-        """Let go of everything now; what is outstanding is settled as failed."""
+        """Release all resources now; outstanding records are settled as failed."""
         ...

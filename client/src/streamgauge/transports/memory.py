@@ -1,4 +1,4 @@
-"""Keeps what would be sent: for tests, ours and yours."""
+"""Transport into memory, for tests."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from streamgauge.settings import Settings
 from streamgauge.transports.base import Record, Settle
 
 sent: dict[str, deque[Record]] = {}
-"""By URL: the last records."""
+"""Latest records by URL."""
 
 
 class MemoryTransport:
-    """Delivers at once into `sent`."""
+    """Transport that delivers into `sent` immediately."""
 
     def __init__(self, settings: Settings, settle: Settle) -> None:
         self._settle = settle
         self._sent = sent.setdefault(settings.url, deque(maxlen=10_000))
 
     def send(self, record: Record) -> None:
-        """Keep it."""
+        """Store the record."""
         self._sent.append(record)
         self._settle(record.batch, len(record.value), None)
 
     def poll(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no record waits."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there are no resources."""
 
 
 def make(settings: Settings, settle: Settle) -> MemoryTransport:
-    """Return the transport."""
+    """Create the transport."""
     return MemoryTransport(settings, settle)

@@ -1,12 +1,12 @@
-"""Clients of the Anthropic SDK, watched and not, at a server that speaks Anthropic's protocol."""
+"""Clients of the Anthropic SDK, instrumented and plain, at a server with Anthropic's protocol."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 import streamgauge
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic
 from servers import anthropic as api
 from servers.local import Server
 from streamgauge.testing import Recorder
@@ -24,7 +24,7 @@ def published(recorder: Recorder) -> Recorder:
 
 
 @pytest.fixture
-def unwatched(server: Server) -> Iterator[Anthropic]:
+def plain(server: Server) -> Iterator[Anthropic]:
     with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
         yield client
 
@@ -32,16 +32,4 @@ def unwatched(server: Server) -> Iterator[Anthropic]:
 @pytest.fixture
 def client(server: Server, published: Recorder) -> Iterator[Anthropic]:
     with Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published)
-
-
-@pytest.fixture
-async def aunwatched(server: Server) -> AsyncIterator[AsyncAnthropic]:
-    async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncAnthropic]:
-    async with AsyncAnthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published)
+        yield streamgauge.instrument(client, published)

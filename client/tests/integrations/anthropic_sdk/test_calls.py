@@ -1,46 +1,17 @@
-"""What is published of a message, and that its host notices nothing."""
+"""Conversion of Anthropic's messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import streamgauge
-from anthropic import Anthropic, AsyncAnthropic
-from anthropic_sdk.ways import ASK, ASTREAMS, AWHOLE, EVENT, STREAMED, STREAMS, WHOLE, create
-from published import PROMPT, bare, only, sent
+from anthropic import Anthropic
+from anthropic_sdk.call_styles import ASK, create
+from published import only
 from servers import anthropic as api
 from servers.local import Reply, Server
 from streamgauge.testing import Recorder
-
-
-@pytest.mark.parametrize("use", WHOLE + STREAMS)
-def test_a_call_is_published_whole_and_the_host_notices_nothing(
-    server: Server, published: Recorder, client: Anthropic, unwatched: Anthropic, use: Callable[[Anthropic], Any]
-) -> None:
-    expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
-        assert use(client) == expected
-    first, second = sent(server)
-    assert second == first
-    streamed = use in STREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
-
-@pytest.mark.parametrize("use", AWHOLE + ASTREAMS)
-async def test_an_async_call_is_published_whole_and_the_host_notices_nothing(
-    published: Recorder,
-    aclient: AsyncAnthropic,
-    aunwatched: AsyncAnthropic,
-    use: Callable[[AsyncAnthropic], Any],
-) -> None:
-    expected = await use(aunwatched)
-    with streamgauge.prompt("triage", **PROMPT):
-        assert await use(aclient) == expected
-    streamed = use in ASTREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
 
 LEAFLET = {
     "type": "document",
@@ -95,7 +66,7 @@ TOOLS: list[Any] = [
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_documents_and_thoughts_are_where_they_belong(
+def test_tools_documents_and_thoughts_are_converted(
     server: Server, published: Recorder, client: Anthropic, streamed: bool
 ) -> None:
     said = api.message(api.THINKING, api.TEXT, api.tool_use("t2", "dose", drug="C"), stop_reason="tool_use")
@@ -114,7 +85,7 @@ def test_tools_documents_and_thoughts_are_where_they_belong(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_refusal_is_told(server: Server, published: Recorder, client: Anthropic, streamed: bool) -> None:
+def test_a_refusal_is_marked(server: Server, published: Recorder, client: Anthropic, streamed: bool) -> None:
     server.will(api.send(api.message(api.TEXT, stop_reason="refusal"), {"stream": streamed}))
     answer = client.messages.create(**ASK, stream=streamed)
     if streamed:
@@ -123,16 +94,14 @@ def test_a_refusal_is_told(server: Server, published: Recorder, client: Anthropi
     assert (choice["finish_reason"], choice["refusal"]) == ("refusal", True)
 
 
-def test_blocks_of_an_answer_may_go_back_into_the_prompt(published: Recorder, client: Anthropic) -> None:
+def test_content_blocks_of_a_response_may_be_messages(published: Recorder, client: Anthropic) -> None:
     said = create(client)
     again = [*ASK["messages"], {"role": "assistant", "content": said.content}, {"role": "user", "content": "Sure?"}]
     client.messages.create(model="m", max_tokens=9, messages=again)
     assert published.events[1]["messages"][1] == {"role": "assistant", "content": "Take two tablets."}
 
 
-def test_messages_from_a_generator_reach_the_server_and_stay_unread_by_us(
-    server: Server, published: Recorder, client: Anthropic
-) -> None:
+def test_messages_from_a_generator_are_not_consumed(server: Server, published: Recorder, client: Anthropic) -> None:
     client.messages.create(model="m", max_tokens=9, messages=(one for one in ASK["messages"]))
     assert server.requests[0].body["messages"] == ASK["messages"]
     event = only(published)
@@ -140,29 +109,27 @@ def test_messages_from_a_generator_reach_the_server_and_stay_unread_by_us(
     assert event["choices"][0]["content"] == "Take two tablets."
 
 
-def test_copies_are_watched_and_other_clients_are_not(
-    published: Recorder, client: Anthropic, unwatched: Anthropic
+def test_copies_are_instrumented_and_other_clients_are_not(
+    published: Recorder, client: Anthropic, plain: Anthropic
 ) -> None:
     create(client.with_options(timeout=5.0))
     create(client.copy(api_key="other"))
-    create(unwatched)
+    create(plain)
     assert len(published.events) == 2
 
 
-def test_counting_tokens_is_no_call(server: Server, published: Recorder, client: Anthropic) -> None:
+def test_counting_tokens_is_not_published(server: Server, published: Recorder, client: Anthropic) -> None:
     server.will(Reply.of({"input_tokens": 5}))
     client.messages.count_tokens(model="m", messages=ASK["messages"])
     assert published.events == []
 
 
-def test_middleware_of_the_host_still_runs_and_its_answer_is_published(
-    published: Recorder, unwatched: Anthropic
-) -> None:
+def test_middleware_of_the_host_runs_and_its_response_is_published(published: Recorder, plain: Anthropic) -> None:
     def shout(request: Any, call_next: Any) -> Any:
         seen.append(request)
         return call_next(request)
 
     seen: list[Any] = []
-    create(streamgauge.watch(unwatched.with_options(middleware=[shout]), published))
+    create(streamgauge.instrument(plain.with_options(middleware=[shout]), published))
     assert len(seen) == 1
     assert only(published)["choices"][0]["content"] == "Take two tablets."

@@ -1,4 +1,4 @@
-"""The clients of Anthropic's SDK for Microsoft's, Google's and Amazon's clouds: other paths, the same calls."""
+"""Clients of Anthropic's SDK for Microsoft's, Google's and Amazon's clouds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 import pytest
 import streamgauge
-from anthropic_sdk.ways import CHOICE, USAGE
+from anthropic_sdk.call_styles import CHOICE, USAGE
 from published import only
 from servers import anthropic as api
 from servers.local import Server
@@ -42,7 +42,7 @@ def test_a_call_through_another_cloud_is_published(
     published: Recorder, make: Callable[[str], Any], stream: bool
 ) -> None:
     with Server(lambda request: api.send(api.message(), request.body)) as server, make(server.url) as client:
-        read(streamgauge.watch(client, published).messages.create(model="claude-opus-5", **ASK, stream=stream))
+        read(streamgauge.instrument(client, published).messages.create(model="claude-opus-5", **ASK, stream=stream))
         assert (server.requests[0].path == "/v1/messages") == (make is foundry)
     event = only(published)
     assert (event["provider"], event["request_model"]) == ("anthropic", "claude-opus-5")

@@ -1,4 +1,4 @@
-"""A client of google-genai, watched, at a server that speaks the Gemini API."""
+"""Instrumented client of google-genai at a server with the Gemini API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import streamgauge
 from google import genai
-from google_genai_sdk.ways import gemini
+from google_genai_sdk.call_styles import gemini
 from servers import google_genai as server
 from servers.local import Server
 from streamgauge.testing import Recorder
@@ -21,4 +21,4 @@ def api() -> Iterator[Server]:
 
 @pytest.fixture
 def client(api: Server, recorder: Recorder) -> genai.Client:
-    return streamgauge.watch(gemini(api.url), recorder)
+    return streamgauge.instrument(gemini(api.url), recorder)

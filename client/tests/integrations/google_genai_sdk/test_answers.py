@@ -1,18 +1,18 @@
-"""What an answer of a Gemini model leaves in its event."""
+"""Conversion of Gemini's responses."""
 
 from __future__ import annotations
 
 import streamgauge
 from google import genai
 from google.genai import types
-from google_genai_sdk.ways import MODEL, USAGE, vertex
+from google_genai_sdk.call_styles import MODEL, USAGE, vertex
 from servers import google_genai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import google_genai
 from streamgauge.testing import Recorder
 
 
-def test_an_answer_is_an_event_with_all_its_parts(api: Server, client: genai.Client, recorder: Recorder) -> None:
+def test_a_response_is_one_complete_event(api: Server, client: genai.Client, recorder: Recorder) -> None:
     api.will(Reply.of(server.response(model="gemini-3.8-flash-001")))
     config = types.GenerateContentConfig(system_instruction="Be brief.", temperature=0.25, max_output_tokens=64)
     response = client.models.generate_content(model=f"models/{MODEL}", contents="How many?", config=config)
@@ -31,15 +31,7 @@ def test_an_answer_is_an_event_with_all_its_parts(api: Server, client: genai.Cli
     assert event["ttft_ms"] is None
 
 
-def test_the_prompt_is_named_by_the_context(client: genai.Client, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9"):
-        client.models.generate_content(model=MODEL, contents="hello")
-    [event] = recorder.events
-    assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
-    assert (event["conversation_id"], event["user_id"]) == ("c-1", "u-9")
-
-
-def test_all_candidates_and_their_log_probabilities_are_told(
+def test_all_candidates_and_their_log_probabilities_are_published(
     api: Server, client: genai.Client, recorder: Recorder
 ) -> None:
     scored = {"chosenCandidates": [{"token": "A", "logProbability": -0.5}]}
@@ -58,9 +50,7 @@ def test_all_candidates_and_their_log_probabilities_are_told(
     assert [c["content"] for c in streamed["choices"]] == ["A", "B"]
 
 
-def test_thoughts_are_counted_and_not_taken_for_the_answer(
-    api: Server, client: genai.Client, recorder: Recorder
-) -> None:
+def test_thoughts_are_counted_but_are_not_content(api: Server, client: genai.Client, recorder: Recorder) -> None:
     api.will(Reply.of(server.response(server.candidate(server.text("Hm.", thought=True), server.text("Two.")))))
     client.models.generate_content(model=MODEL, contents="?", config={"thinking_config": {"include_thoughts": True}})
     [event] = recorder.events
@@ -68,7 +58,7 @@ def test_thoughts_are_counted_and_not_taken_for_the_answer(
     assert event["usage"]["reasoning_tokens"] == 7
 
 
-def test_what_is_no_text_leaves_a_marker(client: genai.Client, recorder: Recorder) -> None:
+def test_parts_without_text_become_a_marker(client: genai.Client, recorder: Recorder) -> None:
     image = types.Part.from_bytes(data=b"\x89PNG", mime_type="image/png")
     paper = types.Part.from_uri(file_uri="gs://papers/1.pdf", mime_type="application/pdf")
     client.models.generate_content(model=MODEL, contents=["What is this?", image, paper])
@@ -76,21 +66,21 @@ def test_what_is_no_text_leaves_a_marker(client: genai.Client, recorder: Recorde
     assert event["messages"] == [{"role": "user", "content": "What is this?\n[image]\n[application]"}]
 
 
-def test_passages_that_the_provider_retrieved_are_documents(
+def test_passages_retrieved_by_the_provider_are_documents(
     api: Server, client: genai.Client, recorder: Recorder
 ) -> None:
     context = {"title": "leaflet", "text": "Two tablets a day.", "uri": "gs://leaflets/1"}
     grounding = {"groundingChunks": [{"retrievedContext": context}, {"web": {"title": "w", "uri": "https://w"}}]}
     api.will(Reply.of(server.response(server.candidate(server.text("Two."), groundingMetadata=grounding))))
-    with streamgauge.prompt("triage", documents=[{"id": "d0", "text": "given"}]):
+    with streamgauge.context("triage", documents=[{"id": "d0", "text": "given"}]):
         client.models.generate_content(model=MODEL, contents="?")
     [event] = recorder.events
     assert [d["text"] for d in event["documents"]] == ["given", "Two tablets a day."]
     assert event["documents"][1] == {"id": "leaflet", "text": "Two tablets a day.", "source": "gs://leaflets/1"}
 
 
-def test_vertex_ai_is_told_from_google_ai(api: Server, recorder: Recorder) -> None:
-    client = google_genai.watch(vertex(api.url), recorder)
+def test_vertex_ai_has_its_own_provider(api: Server, recorder: Recorder) -> None:
+    client = google_genai.instrument(vertex(api.url), recorder)
     client.models.generate_content(model=MODEL, contents="?")
     assert "".join(chunk.text or "" for chunk in client.models.generate_content_stream(model=MODEL, contents="?"))
     assert "/projects/p/locations/l/publishers/google/models/" in api.requests[0].path

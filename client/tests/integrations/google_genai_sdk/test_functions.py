@@ -1,4 +1,4 @@
-"""Chats and functions: several answers in one conversation."""
+"""Chats and functions: several responses in one conversation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from google import genai
 from google.genai import types
-from google_genai_sdk.ways import MODEL, vertex
+from google_genai_sdk.call_styles import MODEL, vertex
 from servers import google_genai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import google_genai
@@ -26,9 +26,7 @@ def test_each_turn_of_a_chat_is_an_event_with_the_history(client: genai.Client, 
     ]
 
 
-def test_a_function_that_the_library_runs_makes_two_answers(
-    api: Server, client: genai.Client, recorder: Recorder
-) -> None:
+def test_a_function_run_by_the_library_gives_two_events(api: Server, client: genai.Client, recorder: Recorder) -> None:
     def dose(weight_kg: int) -> str:
         """Return the dose."""
         return f"{weight_kg * 10} mg"
@@ -47,9 +45,7 @@ def test_a_function_that_the_library_runs_makes_two_answers(
     assert told["messages"][2] | {"role": "tool", "content": "200 mg", "name": "dose"} == told["messages"][2]
 
 
-def test_declared_functions_streamed_and_answered_by_the_host(
-    api: Server, client: genai.Client, recorder: Recorder
-) -> None:
+def test_declared_functions_may_be_run_by_the_host(api: Server, client: genai.Client, recorder: Recorder) -> None:
     api.will(Reply.stream(server.chunks(server.response(server.candidate(server.function_call("dose", {"kg": 2}))))))
     declared = types.Tool(function_declarations=[types.FunctionDeclaration(name="dose")])
     config = types.GenerateContentConfig(tools=[declared])
@@ -67,7 +63,7 @@ def test_declared_functions_streamed_and_answered_by_the_host(
     assert told["messages"][2]["content"] == '{"mg":20,"form":"syrup"}'
 
 
-def test_arguments_that_vertex_streams_piece_by_piece_are_put_together(api: Server, recorder: Recorder) -> None:
+def test_streamed_arguments_of_vertex_are_joined(api: Server, recorder: Recorder) -> None:
     pieces = [
         {"name": "dose", "willContinue": True},
         {"partialArgs": [{"jsonPath": "$.drug", "stringValue": "para"}], "willContinue": True},
@@ -75,7 +71,7 @@ def test_arguments_that_vertex_streams_piece_by_piece_are_put_together(api: Serv
     ]
     parts = [server.candidate({"functionCall": piece}, finish=None) for piece in pieces]
     api.will(Reply.stream([chunk for part in parts for chunk in server.chunks(server.response(part))[:1]]))
-    client = google_genai.watch(vertex(api.url), recorder)
+    client = google_genai.instrument(vertex(api.url), recorder)
     list(client.models.generate_content_stream(model=MODEL, contents="?"))
     [event] = recorder.events
     assert event["choices"][0]["tool_calls"] == [

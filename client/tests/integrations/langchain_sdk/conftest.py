@@ -1,4 +1,4 @@
-"""A chat model of LangChain, watched, at a server that speaks OpenAI's protocol."""
+"""Chat model of LangChain with the handler, at a server with OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import chat
+from langchain_sdk.call_styles import chat
 from servers import openai as server
 from servers.local import Server
 from streamgauge.integrations.langchain import StreamgaugeHandler

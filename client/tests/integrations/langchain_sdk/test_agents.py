@@ -11,7 +11,7 @@ from langchain_core.messages import (
 )
 from langchain_core.tools import create_retriever_tool
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import FOUND, LEAFLET, Shelf
+from langchain_sdk.call_styles import FOUND, LEAFLET, Shelf
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations.langchain import StreamgaugeHandler
@@ -23,7 +23,7 @@ def dose(weight_kg: int) -> str:
     return f"{weight_kg * 10} mg"
 
 
-def test_an_agent_asks_twice_and_tells_the_tools_result(
+def test_an_agent_with_a_tool_makes_two_calls(
     api: Server, model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     asked = server.choice(None, finish_reason="tool_calls", tools=[("t1", "dose", '{"weight_kg":20}')])
@@ -39,7 +39,7 @@ def test_an_agent_asks_twice_and_tells_the_tools_result(
     assert [m["role"] for m in second["messages"]] == ["system", "user", "assistant", "tool"]
     assert second["messages"][3] == {"role": "tool", "content": "200 mg", "name": "dose", "tool_call_id": "t1"}
     assert [event["conversation_id"] for event in (first, second)] == ["c-1", "c-1"]
-    assert first["labels"]["chain"] == "doctor > model"
+    assert first["tags"]["chain"] == "doctor > model"
 
 
 def test_a_retriever_as_an_agents_tool(
@@ -58,7 +58,7 @@ async def test_an_agent_that_streams(
     asked = server.choice(None, finish_reason="tool_calls", tools=[("t1", "dose", '{"weight_kg":20}')])
     api.will(Reply.stream(server.chunks(server.completion(asked))))
     agent = create_agent(model, [dose])
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         stream: Any = agent.astream({"messages": [HumanMessage("?")]}, {"callbacks": [handler]}, stream_mode="messages")
         said = [chunk.text async for chunk, _ in stream if chunk.type == "AIMessageChunk"]
     assert "".join(said) == server.ANSWER

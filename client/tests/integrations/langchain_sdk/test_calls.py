@@ -1,4 +1,4 @@
-"""What a call of a model leaves in its event."""
+"""Conversion of calls of LangChain models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_openai import ChatOpenAI, OpenAI
-from langchain_sdk.ways import ANSWERED, MODEL, USAGE, chat
+from langchain_sdk.call_styles import ANSWERED, MODEL, USAGE, chat
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import langchain_requests
@@ -25,7 +25,7 @@ from streamgauge.integrations.langchain import StreamgaugeHandler
 from streamgauge.testing import Recorder
 
 
-def test_a_call_of_a_chat_model_is_an_event_with_all_its_parts(
+def test_a_call_of_a_chat_model_is_one_complete_event(
     api: Server, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     model = chat(api, handler, temperature=0.25, max_tokens=64)
@@ -51,18 +51,18 @@ def test_run_metadata_names_prompt_conversation_and_user(model: ChatOpenAI, reco
     [event] = recorder.events
     assert (event["prompt_name"], event["prompt_version"]) == ("triage", "7")
     assert (event["conversation_id"], event["user_id"]) == ("c-1", "u-9")
-    assert event["labels"] | {"team": "er", "tags": "beta,uk", "run": "ask"} == event["labels"]
-    assert not any(name.startswith(("ls_", "lc_")) for name in event["labels"])
+    assert event["tags"] | {"team": "er", "tags": "beta,uk", "run": "ask"} == event["tags"]
+    assert not any(name.startswith(("ls_", "lc_")) for name in event["tags"])
 
 
 @pytest.mark.parametrize("key", ["session_id", "conversation_id"])
-def test_other_names_of_a_conversation(model: ChatOpenAI, recorder: Recorder, key: str) -> None:
+def test_metadata_may_name_the_conversation_differently(model: ChatOpenAI, recorder: Recorder, key: str) -> None:
     model.invoke("hello", {"metadata": {key: "c-2"}})
     assert [event["conversation_id"] for event in recorder.events] == ["c-2"]
 
 
-def test_the_context_names_what_the_run_does_not(model: ChatOpenAI, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1"):
+def test_the_context_applies_where_the_run_has_no_metadata(model: ChatOpenAI, recorder: Recorder) -> None:
+    with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         model.invoke("hello")
         model.invoke("hello", {"metadata": {"prompt_name": "other", "prompt_version": "v1"}})
     first, second = recorder.events
@@ -72,14 +72,14 @@ def test_the_context_names_what_the_run_does_not(model: ChatOpenAI, recorder: Re
 
 def test_each_input_of_a_batch_on_threads_is_an_event(model: ChatOpenAI, recorder: Recorder) -> None:
     inputs: Any = [f"question {n}" for n in range(8)]
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1"):
+    with streamgauge.context("triage", version="v7", conversation_id="c-1"):
         model.batch(inputs, {"max_concurrency": 4})
     events = recorder.events
     assert sorted(event["messages"][0]["content"] for event in events) == inputs
     assert {(e["prompt_version"], e["conversation_id"], e["usage"]["input_tokens"]) for e in events} == {
         ("v7", "c-1", 19)
     }
-    assert len({event["labels"]["run_id"] for event in events}) == 8
+    assert len({event["tags"]["run_id"] for event in events}) == 8
 
 
 async def test_each_input_of_an_async_batch_is_an_event(model: ChatOpenAI, recorder: Recorder) -> None:
@@ -87,16 +87,14 @@ async def test_each_input_of_an_async_batch_is_an_event(model: ChatOpenAI, recor
     assert sorted(event["messages"][0]["content"] for event in recorder.events) == ["a", "b", "c"]
 
 
-def test_an_answer_from_the_cache_costs_nothing_and_says_so(
-    api: Server, handler: StreamgaugeHandler, recorder: Recorder
-) -> None:
+def test_a_cache_hit_costs_nothing_and_has_a_tag(api: Server, handler: StreamgaugeHandler, recorder: Recorder) -> None:
     model = chat(api, handler, cache=InMemoryCache())
     model.invoke("hello")
     model.invoke("hello")
     first, second = recorder.events
     assert len(api.requests) == 1
-    assert ("cost_usd" in first, "cache_hit" in first["labels"]) == (False, False)
-    assert (second["cost_usd"], second["labels"]["cache_hit"]) == (0.0, "true")
+    assert ("cost_usd" in first, "cache_hit" in first["tags"]) == (False, False)
+    assert (second["cost_usd"], second["tags"]["cache_hit"]) == (0.0, "true")
     assert first["choices"] == second["choices"]
 
 
@@ -136,7 +134,7 @@ def test_tool_calls_and_their_results(api: Server, model: ChatOpenAI, recorder: 
     assert told["messages"][2] == {"role": "tool", "content": "200 mg", "tool_call_id": "t1"}
 
 
-def test_what_is_no_text_leaves_a_marker(model: ChatOpenAI, recorder: Recorder) -> None:
+def test_parts_without_text_become_a_marker(model: ChatOpenAI, recorder: Recorder) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     model.invoke([HumanMessage([{"type": "text", "text": "What is this?"}, image])])
     [event] = recorder.events
@@ -153,7 +151,7 @@ def test_a_completion_model(api: Server, handler: StreamgaugeHandler, recorder: 
         logprobs=1,
         callbacks=[handler],
     )
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         assert model.invoke("How many?") == server.ANSWER
     [event] = recorder.events
     assert event["messages"] == [{"role": "user", "content": "How many?"}]
@@ -163,7 +161,7 @@ def test_a_completion_model(api: Server, handler: StreamgaugeHandler, recorder: 
     assert event["parameters"]["temperature"] == 0.5
 
 
-def test_messages_of_every_kind_have_a_role_the_monitor_knows() -> None:
+def test_messages_of_every_class_have_a_known_role() -> None:
     given = [
         SystemMessage("a", additional_kwargs={"__openai_role__": "developer"}),
         AIMessage("b"),

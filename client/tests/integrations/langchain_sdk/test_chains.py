@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+import openai
 import pytest
 import streamgauge
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -13,7 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import FOUND, LEAFLET, LETTER, Shelf, Shelves, rag
+from langchain_sdk.call_styles import FOUND, LEAFLET, LETTER, Shelf, Shelves, rag
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations.langchain import StreamgaugeHandler
@@ -22,16 +23,16 @@ from streamgauge.testing import Recorder
 NAMES = ("prompt_name", "prompt_version")
 
 
-def test_the_documents_of_the_retriever_in_the_chain(
+def test_documents_of_the_retriever_are_published(
     model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     answer = rag(model, Shelf(documents=[LEAFLET, LETTER])).invoke("How many?", {"callbacks": [handler]})
     [event] = recorder.events
     assert answer == server.ANSWER
     assert event["documents"] == FOUND
-    assert event["labels"]["chain"] == "rag"
-    assert event["labels"]["parent_run_id"]
-    assert "tags" not in event["labels"]
+    assert event["tags"]["chain"] == "rag"
+    assert event["tags"]["parent_run_id"]
+    assert "tags" not in event["tags"]
     assert event["messages"][1] == {"role": "user", "content": "How many?"}
 
 
@@ -40,14 +41,14 @@ def test_a_template_from_the_hub_names_the_prompt_unless_the_context_does(
 ) -> None:
     chain = rag(model, Shelf(documents=[LEAFLET]))
     chain.invoke("?", {"callbacks": [handler]})
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         chain.invoke("?", {"callbacks": [handler]})
         chain.invoke("?", {"callbacks": [handler], "metadata": {"prompt_name": "mine", "prompt_version": "v8"}})
     named = [tuple(event[name] for name in NAMES) for event in recorder.events]
     assert named == [("leaflets", "9f2c"), ("triage", "v7"), ("mine", "v8")]
 
 
-async def test_streams_of_a_chain_have_its_documents_too(
+async def test_streams_have_the_documents_of_their_chain(
     model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     chain = rag(model, Shelf(documents=[LEAFLET]))
@@ -59,7 +60,7 @@ async def test_streams_of_a_chain_have_its_documents_too(
     assert [event["ttft_ms"] is not None for event in events] == [True, True, False]
 
 
-def test_runs_of_a_batch_do_not_mix_their_documents(
+def test_runs_of_a_batch_have_separate_documents(
     model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     class Echo(Shelf):
@@ -72,7 +73,7 @@ def test_runs_of_a_batch_do_not_mix_their_documents(
     assert sorted(pairs) == [(question, question) for question in inputs]
 
 
-def test_two_retrievers_side_by_side_both_count(
+def test_documents_of_parallel_retrievers_are_joined(
     model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     chain = rag(model, Shelf(documents=[LEAFLET]), Shelf(documents=[LETTER, LEAFLET]))
@@ -81,7 +82,7 @@ def test_two_retrievers_side_by_side_both_count(
     assert sorted(d["id"] for d in event["documents"]) == ["d1", "d2"]
 
 
-def test_of_a_retriever_made_of_others_only_what_it_returns_counts(
+def test_only_the_result_of_a_composite_retriever_counts(
     model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     inner = Shelf(documents=[LEAFLET, LETTER])
@@ -90,7 +91,7 @@ def test_of_a_retriever_made_of_others_only_what_it_returns_counts(
     assert [d["id"] for d in event["documents"]] == ["d1"]
 
 
-def test_a_retriever_of_another_chain_is_not_near(
+def test_documents_of_another_chain_are_not_published(
     model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     config: Any = {"callbacks": [handler]}
@@ -99,14 +100,14 @@ def test_a_retriever_of_another_chain_is_not_near(
     assert [event["documents"] for event in recorder.events] == [[]]
 
 
-def test_a_tool_that_fails_and_a_chain_that_fails_leave_nothing_behind(
+def test_failed_runs_are_removed(
     api: Server, model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     def broken(text: str) -> str:
         raise LookupError(text)
 
     api.will(server.error(429))
-    with pytest.raises(Exception, match="429"):
+    with pytest.raises(openai.RateLimitError):
         rag(model, Shelf(documents=[LEAFLET])).invoke("?", {"callbacks": [handler]})
     with pytest.raises(LookupError):
         (model | StrOutputParser() | RunnableLambda(broken)).invoke("?", {"callbacks": [handler]})
@@ -116,7 +117,7 @@ def test_a_tool_that_fails_and_a_chain_that_fails_leave_nothing_behind(
     assert "error" not in answered
 
 
-async def test_a_chain_that_is_cancelled_publishes_its_call(
+async def test_a_cancelled_chain_publishes_its_call(
     api: Server, model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     held = threading.Event()
@@ -131,7 +132,7 @@ async def test_a_chain_that_is_cancelled_publishes_its_call(
     assert [event["error"]["type"] for event in recorder.events] == ["CancelledError"]
 
 
-async def test_a_call_in_a_chain_that_takes_too_long_has_the_error_of_the_chain(
+async def test_a_call_in_a_timed_out_chain_has_the_error_of_the_chain(
     api: Server, model: ChatOpenAI, handler: StreamgaugeHandler, recorder: Recorder
 ) -> None:
     async def expire(limit: asyncio.Timeout) -> None:

@@ -15,24 +15,24 @@ class Clock:
         return self.now
 
 
-def run(parent: Run | None = None, kind: str = "chain", began: float = 0.0) -> Run:
-    return Run(uuid.uuid4(), parent.id if parent else None, kind, "", began)
+def run(parent: Run | None = None, kind: str = "chain", started: float = 0.0) -> Run:
+    return Run(uuid.uuid4(), parent.id if parent else None, kind, "", started)
 
 
-def test_runs_that_never_end_leave_as_many_as_are_kept() -> None:
+def test_the_number_of_unended_runs_is_bounded() -> None:
     lost: list[Run] = []
-    runs = Runs(100, on_lost=lost.append, clock=Clock())
+    runs = Runs(100, on_evicted=lost.append, clock=Clock())
     for _ in range(20_000):
         runs.start(run())
     assert len(runs) == 100
     assert len(lost) == 20_000 - 100
 
 
-def test_a_run_is_forgotten_after_an_hour() -> None:
+def test_a_run_is_evicted_after_an_hour() -> None:
     lost: list[Run] = []
     clock = Clock()
-    runs = Runs(100, on_lost=lost.append, clock=clock)
-    old, young = run(), run(began=MAX_AGE_S)
+    runs = Runs(100, on_evicted=lost.append, clock=clock)
+    old, young = run(), run(started=MAX_AGE_S)
     runs.start(old)
     clock.now = MAX_AGE_S + 1
     runs.start(young)
@@ -40,9 +40,9 @@ def test_a_run_is_forgotten_after_an_hour() -> None:
     assert runs.get(young.id) is young
 
 
-def test_what_holds_a_run_is_released_when_it_leaves() -> None:
+def test_a_removed_run_is_released() -> None:
     released: list[str] = []
-    runs = Runs(1, on_lost=lambda _: None, clock=Clock())
+    runs = Runs(1, on_evicted=lambda _: None, clock=Clock())
     ended, lost = run(), run()
     ended.release, lost.release = (lambda: released.append("ended")), (lambda: released.append("lost"))
     runs.start(ended)
@@ -52,8 +52,8 @@ def test_what_holds_a_run_is_released_when_it_leaves() -> None:
     assert released == ["ended", "lost"]
 
 
-def test_the_runs_above_are_told_from_the_nearest_on() -> None:
-    runs = Runs(10, on_lost=lambda _: None, clock=Clock())
+def test_enclosing_runs_start_with_the_innermost() -> None:
+    runs = Runs(10, on_evicted=lambda _: None, clock=Clock())
     root = run()
     chain = run(root)
     model = run(chain, "llm")
@@ -64,16 +64,16 @@ def test_the_runs_above_are_told_from_the_nearest_on() -> None:
     assert runs.end_models_of(chain.id) == []
 
 
-def test_runs_that_are_their_own_ancestors_are_told_a_bounded_number_of_times() -> None:
-    runs = Runs(10, on_lost=lambda _: None, clock=Clock())
+def test_a_cycle_of_runs_is_bounded() -> None:
+    runs = Runs(10, on_evicted=lambda _: None, clock=Clock())
     own = run()
     own.parent = own.id
     runs.start(own)
     assert 0 < len(list(runs.above(own))) < 100
 
 
-def test_of_the_documents_found_the_newest_are_kept_once() -> None:
+def test_the_newest_documents_are_kept_once() -> None:
     chain = run()
     for n in range(MAX_DOCUMENTS * 2):
-        chain.found([{"id": "", "text": str(n)}, {"id": "", "text": str(n)}])
+        chain.add_documents([{"id": "", "text": str(n)}, {"id": "", "text": str(n)}])
     assert [d["text"] for d in chain.documents] == [str(n) for n in range(MAX_DOCUMENTS, MAX_DOCUMENTS * 2)]

@@ -1,4 +1,4 @@
-"""Streams of every kind that LangChain has."""
+"""Stream interfaces of LangChain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import streamgauge
 from langchain_openai import ChatOpenAI
-from langchain_sdk.ways import ABANDONED, ANSWERED, MODEL, USAGE, chat
+from langchain_sdk.call_styles import ABANDONED, ANSWERED, MODEL, USAGE, chat
 from servers import openai as server
 from servers.local import Server
 from streamgauge.integrations.langchain import StreamgaugeHandler
@@ -27,7 +27,7 @@ def test_a_stream_is_one_event_with_its_time_to_the_first_token(model: ChatOpenA
 
 
 async def test_async_calls_keep_the_context(model: ChatOpenAI, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await model.ainvoke("hello")
         assert "".join([chunk.text async for chunk in model.astream("again")]) == server.ANSWER
     whole, streamed = recorder.events
@@ -64,26 +64,7 @@ async def test_stream_events_of_the_second_version(model: ChatOpenAI, recorder: 
     assert [event["choices"] for event in recorder.events] == [ANSWERED]
 
 
-def test_a_stream_that_the_host_leaves_is_published_as_far_as_it_came(model: ChatOpenAI, recorder: Recorder) -> None:
-    for chunk in model.stream("hello"):
-        if chunk.text:
-            break
-    [event] = recorder.events
-    assert event["choices"] == [{"content": "Take", "finish_reason": None}]
-    assert event["labels"]["stream"] == ABANDONED
-    assert "error" not in event
-
-
-async def test_an_async_stream_that_the_host_leaves_is_abandoned(model: ChatOpenAI, recorder: Recorder) -> None:
-    stream = model.astream("hello")
-    await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined] # it is a generator
-    assert [event["labels"]["stream"] for event in recorder.events] == [ABANDONED]
-
-
-def test_a_stream_that_is_never_read_to_its_end_is_published_when_it_is_forgotten(
-    api: Server, recorder: Recorder
-) -> None:
+def test_an_unfinished_stream_is_published_when_its_run_is_evicted(api: Server, recorder: Recorder) -> None:
     handler = StreamgaugeHandler(recorder, max_runs=1)
     model = chat(api, handler)
     events = iter(model.stream_events("first", version="v3"))
@@ -91,5 +72,5 @@ def test_a_stream_that_is_never_read_to_its_end_is_published_when_it_is_forgotte
         assert recorder.events == []
     model.invoke("second")
     lost, answered = recorder.events
-    assert (lost["choices"][0]["content"], lost["labels"]["stream"]) == ("Take", ABANDONED)
+    assert (lost["choices"][0]["content"], lost["tags"]["stream"]) == ("Take", ABANDONED)
     assert answered["choices"] == ANSWERED

@@ -1,4 +1,4 @@
-"""LiteLLM with our logger, at a server that speaks OpenAI's protocol."""
+"""LiteLLM with the logger, at a server with OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from litellm_sdk.ways import MODEL, litellm
+from litellm_sdk.call_styles import MODEL, isolated_callbacks
 from servers import openai as server
 from servers.local import Server
 from streamgauge.integrations.litellm import StreamgaugeLogger
 from streamgauge.testing import Recorder
-
-CALLBACKS = ("callbacks", "success_callback", "failure_callback", "input_callback")
-ASYNC_CALLBACKS = ("_async_success_callback", "_async_failure_callback", "_async_input_callback")
 
 
 @pytest.fixture
@@ -23,13 +20,10 @@ def api() -> Iterator[Server]:
 
 
 @pytest.fixture
-def logger(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> StreamgaugeLogger:
-    watching = StreamgaugeLogger(recorder)
-    for name in (*CALLBACKS, *ASYNC_CALLBACKS):
-        monkeypatch.setattr(litellm, name, [])
-    monkeypatch.setattr(litellm, "callbacks", [watching])
-    monkeypatch.setattr(litellm, "suppress_debug_info", True)
-    return watching
+def logger(recorder: Recorder) -> Iterator[StreamgaugeLogger]:
+    logger = StreamgaugeLogger(recorder)
+    with isolated_callbacks(logger):
+        yield logger
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a call through LiteLLM leaves in its event."""
+"""Conversion of calls through LiteLLM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from litellm_sdk.ways import COST, HELLO, MODEL, USAGE, arrived, arrived_async, litellm, said
+from litellm_sdk.call_styles import COST, HELLO, MODEL, USAGE, arrived, arrived_async, litellm, nonempty_choices
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations.litellm import StreamgaugeLogger
@@ -16,13 +16,13 @@ from streamgauge.testing import Recorder
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM warns in many places, of nothing that is ours
 
 
-def test_a_completion_is_an_event_with_all_its_parts(to: Any, recorder: Recorder) -> None:
+def test_a_completion_is_one_complete_event(to: Any, recorder: Recorder) -> None:
     before = datetime.now(UTC)
     response = litellm.completion(messages=HELLO, temperature=0.25, max_tokens=64, **to)
     [event] = arrived(recorder)
     assert response.choices[0].message.content == server.ANSWER
     assert event["messages"] == HELLO
-    assert said(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
+    assert nonempty_choices(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
     assert event["usage"] == USAGE
     assert event["cost_usd"] == pytest.approx(COST)
     assert (event["provider"], event["request_model"], event["response_model"]) == ("openai", MODEL, MODEL)
@@ -33,8 +33,8 @@ def test_a_completion_is_an_event_with_all_its_parts(to: Any, recorder: Recorder
     assert event["call_id"] == response._hidden_params["litellm_call_id"]
 
 
-def test_the_context_of_the_caller_is_known_on_litellms_threads(to: Any, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9", documents=[{"text": "d"}]):
+def test_the_context_of_the_caller_applies_on_litellms_threads(to: Any, recorder: Recorder) -> None:
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9", documents=[{"text": "d"}]):
         litellm.completion(messages=HELLO, **to)
         list(litellm.completion(messages=HELLO, stream=True, **to))
     for event in arrived(recorder, 2):
@@ -43,14 +43,14 @@ def test_the_context_of_the_caller_is_known_on_litellms_threads(to: Any, recorde
         assert [document["text"] for document in event["documents"]] == ["d"]
 
 
-def test_metadata_names_prompt_and_conversation_before_the_context(to: Any, recorder: Recorder) -> None:
+def test_metadata_overrides_the_context(to: Any, recorder: Recorder) -> None:
     metadata = {"prompt_name": "triage", "prompt_version": "v8", "session_id": "c-2", "tags": ["beta"]}
-    with streamgauge.prompt("other", version="v1", conversation_id="c-1"):
+    with streamgauge.context("other", version="v1", conversation_id="c-1"):
         litellm.completion(messages=HELLO, metadata=metadata, user="u-9", **to)
     [event] = arrived(recorder)
     assert (event["prompt_name"], event["prompt_version"], event["conversation_id"]) == ("triage", "v8", "c-2")
     assert event["user_id"] == "u-9"
-    assert event["labels"]["tags"] == "beta"
+    assert event["tags"]["tags"] == "beta"
 
 
 def test_tool_calls_their_results_and_several_choices(api: Server, to: Any, recorder: Recorder) -> None:
@@ -74,7 +74,7 @@ def test_tool_calls_their_results_and_several_choices(api: Server, to: Any, reco
         {"role": "assistant", "content": "", "tool_calls": [told]},
         {"role": "tool", "content": "200 mg", "tool_call_id": "t1"},
     ]
-    assert said(event) == [
+    assert nonempty_choices(event) == [
         {"finish_reason": "tool_calls", "tool_calls": [told]},
         {"content": "Two.", "finish_reason": "stop", "logprobs": [-0.5, -0.25]},
     ]
@@ -89,7 +89,7 @@ def test_a_text_completion(api: Server, to: Any, recorder: Recorder) -> None:
     assert event["usage"]["input_tokens"] == 19
 
 
-def test_a_success_told_of_twice_is_one_event(
+def test_a_success_reported_twice_is_one_event(
     to: Any, recorder: Recorder, logger: StreamgaugeLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a text completion now and then is: the call within it begins a little later and has the same answer."""
@@ -112,28 +112,26 @@ def test_a_success_told_of_twice_is_one_event(
     assert len(recorder.events) == 2
 
 
-async def test_an_answer_from_the_cache_costs_nothing_and_says_so(
+async def test_a_cache_hit_costs_nothing_and_has_a_tag(
     to: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await litellm.acompletion(messages=HELLO, caching=True, **to)
         await arrived_async(recorder, 1)
         await litellm.acompletion(messages=HELLO, caching=True, **to)
     first, second = await arrived_async(recorder, 2)
-    assert "cache_hit" not in first["labels"]
-    assert second["labels"]["cache_hit"] == "true"
+    assert "cache_hit" not in first["tags"]
+    assert second["tags"]["cache_hit"] == "true"
     assert (first["cost_usd"] > 0, second["cost_usd"]) == (True, 0.0)
     assert second["prompt_version"] == "v7"
 
 
-async def test_a_router_names_its_group_and_tells_of_the_call_that_was_answered(
-    api: Server, to: Any, recorder: Recorder
-) -> None:
+async def test_a_router_publishes_its_group(api: Server, to: Any, recorder: Recorder) -> None:
     group = {"model_name": "doctor", "litellm_params": to}
     router = litellm.Router(model_list=[group], num_retries=0)
     await router.acompletion(model="doctor", messages=HELLO)
     [event] = await arrived_async(recorder)
-    assert event["labels"]["model_group"] == "doctor"
+    assert event["tags"]["model_group"] == "doctor"
     assert (event["request_model"], event["response_model"]) == (MODEL, MODEL)
     router.discard()

@@ -1,4 +1,4 @@
-"""Errors of the API, of the network and of ours; what is no call; what is never told of."""
+"""Errors of LiteLLM, unpublished calls and bounds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import threading
 import time
 from typing import Any
 
+import openai
 import pytest
 import streamgauge
-from litellm_sdk.ways import HELLO, MODEL, arrived, arrived_async, litellm
+from litellm_sdk.call_styles import HELLO, MODEL, arrived, arrived_async, litellm
 from servers import openai as server
 from servers.local import Reply, Server
 from streamgauge.integrations import litellm as integration
@@ -20,11 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM warns in many place
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])
-def test_the_host_gets_the_librarys_error_and_the_event_has_it(
-    api: Server, to: Any, recorder: Recorder, status: int
-) -> None:
+def test_an_error_is_published_and_raised(api: Server, to: Any, recorder: Recorder, status: int) -> None:
     api.will(server.error(status))
-    with pytest.raises(Exception, match="litellm") as raised:
+    with pytest.raises(openai.APIError) as raised:
         litellm.completion(messages=HELLO, **to)
     [event] = arrived(recorder)
     assert event["error"]["type"] == type(raised.value).__name__
@@ -35,24 +34,22 @@ def test_the_host_gets_the_librarys_error_and_the_event_has_it(
 
 async def test_an_error_of_an_async_call(api: Server, to: Any, recorder: Recorder) -> None:
     api.will(server.error(429))
-    with pytest.raises(litellm.RateLimitError), streamgauge.prompt("triage", version="v7"):
+    with pytest.raises(litellm.RateLimitError), streamgauge.context("triage", version="v7"):
         await litellm.acompletion(messages=HELLO, **to)
     [event] = await arrived_async(recorder)
     assert (event["error"]["type"], event["error"]["status"], event["prompt_version"]) == ("RateLimitError", 429, "v7")
 
 
-def test_a_connection_that_breaks_has_its_error(api: Server, to: Any, recorder: Recorder) -> None:
+def test_a_raise_connection_is_published(api: Server, to: Any, recorder: Recorder) -> None:
     api.will(Reply.stream(server.chunks(server.completion())[:3], cut=True))
-    with pytest.raises(Exception, match=r"peer closed|Connection"):
+    with pytest.raises(openai.APIError):
         list(litellm.completion(messages=HELLO, stream=True, **to))
     [event] = arrived(recorder)
     assert event["error"]["type"]
     assert event["messages"] == HELLO
 
 
-def test_embeddings_are_no_calls_of_a_language_model(
-    api: Server, to: Any, recorder: Recorder, logger: StreamgaugeLogger
-) -> None:
+def test_embeddings_are_not_published(api: Server, to: Any, recorder: Recorder, logger: StreamgaugeLogger) -> None:
     vector = {"object": "embedding", "index": 0, "embedding": [0.5]}
     usage = {"prompt_tokens": 1, "total_tokens": 1}
     api.will(Reply.of({"object": "list", "data": [vector], "model": "e", "usage": usage}))
@@ -61,11 +58,11 @@ def test_embeddings_are_no_calls_of_a_language_model(
     assert [event["request_model"] for event in arrived(recorder)] == [MODEL]
 
 
-def test_an_error_of_ours_never_reaches_the_host(to: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_never_reaches_the_host(to: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = recorder.stats.integration_errors
-    monkeypatch.setattr(litellm_payload, "request", _broken)
-    monkeypatch.setattr(integration, "_remember", _broken)
-    with streamgauge.prompt("triage"):
+    monkeypatch.setattr(litellm_payload, "request", _raise)
+    monkeypatch.setattr(integration, "_remember", _raise)
+    with streamgauge.context("triage"):
         assert litellm.completion(messages=HELLO, **to).choices[0].message.content == server.ANSWER
     pause, deadline = threading.Event(), time.monotonic() + 20
     while recorder.stats.integration_errors < before + 2 and time.monotonic() < deadline:
@@ -74,12 +71,12 @@ def test_an_error_of_ours_never_reaches_the_host(to: Any, recorder: Recorder, mo
     assert recorder.events == []
 
 
-def test_calls_that_are_never_told_of_leave_a_bounded_number_of_contexts(logger: StreamgaugeLogger) -> None:
-    with streamgauge.prompt("triage"):
-        for n in range(integration.REMEMBERED + 100):
+def test_the_number_of_contexts_is_bounded(logger: StreamgaugeLogger) -> None:
+    with streamgauge.context("triage"):
+        for n in range(integration.MAX_REMEMBERED + 100):
             logger.log_pre_api_call(MODEL, HELLO, {"litellm_call_id": str(n)})
-    assert len(logger._contexts) == integration.REMEMBERED
+    assert len(logger._contexts) == integration.MAX_REMEMBERED
 
 
-def _broken(*_: object, **__: object) -> None:
-    raise RuntimeError("ours")
+def _raise(*_: object, **__: object) -> None:
+    raise RuntimeError

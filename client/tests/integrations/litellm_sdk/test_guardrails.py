@@ -1,4 +1,4 @@
-"""LiteLLM's guardrail information, as verdicts."""
+"""Conversion of LiteLLM's guardrail information to verdicts."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from litellm.types.guardrails import GuardrailEventHooks
 from streamgauge.integrations.litellm_guardrails import verdicts
 
 
-def told(status: str = "success", **more: Any) -> dict[str, Any]:
+def report(status: str = "success", **more: Any) -> dict[str, Any]:
     return {"guardrail_name": "g", "guardrail_mode": "pre_call", "guardrail_status": status, **more}
 
 
 @pytest.mark.parametrize(
     ("information", "verdict"),
     [
-        (told("success"), "pass"),
-        (told("success", masked_entity_count={"PHONE": 2}), "flag"),
-        (told("success", masked_entity_count={"PHONE": 0}), "pass"),
-        (told("success", guardrail_response="mask"), "flag"),
-        (told("guardrail_flagged"), "flag"),
-        (told("guardrail_intervened"), "block"),
-        (told("guardrail_intervened", masked_entity_count={"PHONE": 1}), "flag"),
-        (told("guardrail_failed_to_respond"), "error"),
+        (report("success"), "pass"),
+        (report("success", masked_entity_count={"PHONE": 2}), "flag"),
+        (report("success", masked_entity_count={"PHONE": 0}), "pass"),
+        (report("success", guardrail_response="mask"), "flag"),
+        (report("guardrail_flagged"), "flag"),
+        (report("guardrail_intervened"), "block"),
+        (report("guardrail_intervened", masked_entity_count={"PHONE": 1}), "flag"),
+        (report("guardrail_failed_to_respond"), "error"),
     ],
 )
-def test_what_a_guardrail_did(information: dict[str, Any], verdict: str) -> None:
-    assert [one["verdict"] for one in verdicts([information])] == [verdict]
+def test_the_status_of_a_guardrail_becomes_a_verdict(information: dict[str, Any], verdict: str) -> None:
+    assert [verdict_["verdict"] for verdict_ in verdicts([information])] == [verdict]
 
 
 def test_a_guardrail_that_did_not_run_has_no_verdict() -> None:
-    assert verdicts([told("not_run")]) == []
+    assert verdicts([report("not_run")]) == []
     assert verdicts(None) == []
 
 
@@ -48,8 +48,8 @@ def test_a_guardrail_that_did_not_run_has_no_verdict() -> None:
         (None, None),
     ],
 )
-def test_what_it_looked_at(mode: Any, expected: str | None) -> None:
-    assert [one["mode"] for one in verdicts([told(guardrail_mode=mode)])] == [expected]
+def test_the_mode_of_a_guardrail_is_pre_or_post(mode: Any, expected: str | None) -> None:
+    assert [verdict_["mode"] for verdict_ in verdicts([report(guardrail_mode=mode)])] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_what_it_looked_at(mode: Any, expected: str | None) -> None:
         ({}, []),
     ],
 )
-def test_what_it_found(more: dict[str, Any], categories: list[str]) -> None:
-    assert [one["categories"] for one in verdicts([told(**more)])] == [categories]
+def test_the_categories_of_a_guardrail_are_bounded(more: dict[str, Any], categories: list[str]) -> None:
+    assert [verdict_["categories"] for verdict_ in verdicts([report(**more)])] == [categories]
 
 
-def test_its_score_goes_from_0_to_1_and_its_time_is_in_milliseconds() -> None:
-    [sure] = verdicts([told(confidence_score=0.75, risk_score=9.0, duration=0.25)])
-    [risky] = verdicts(told(risk_score=9.0))
+def test_scores_are_0_to_1_and_times_in_milliseconds() -> None:
+    [sure] = verdicts([report(confidence_score=0.75, risk_score=9.0, duration=0.25)])
+    [risky] = verdicts(report(risk_score=9.0))
     assert (sure["score"], sure["latency_ms"]) == (0.75, 250.0)
     assert (risky["score"], "latency_ms" in risky) == (0.9, False)
 
 
-def test_there_are_no_more_verdicts_than_an_event_takes() -> None:
-    assert len(verdicts([told()] * 100)) == 64
+def test_the_number_of_verdicts_is_bounded() -> None:
+    assert len(verdicts([report()] * 100)) == 64

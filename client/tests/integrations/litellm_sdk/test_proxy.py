@@ -1,4 +1,4 @@
-"""The real LiteLLM proxy with our logger in its configuration, between an OpenAI client and a local OpenAI API."""
+"""LiteLLM proxy with the logger, between an OpenAI client and a local OpenAI API."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_call_through_the_proxy(client: openai.OpenAI, published: Monitor) -> 
         "gpt-4o-mini",
         "gpt-4o-mini",
     )
-    assert event["labels"] | {"model_group": "doctor", "tags": "beta"} == event["labels"]
+    assert event["tags"] | {"model_group": "doctor", "tags": "beta"} == event["tags"]
     assert event["messages"] == [{"role": "user", "content": "hello"}]
     assert event["choices"][0]["content"] == server.ANSWER
     assert (event["usage"]["input_tokens"], event["usage"]["output_tokens"]) == (19, 12)
@@ -80,7 +80,7 @@ def test_a_call_through_the_proxy(client: openai.OpenAI, published: Monitor) -> 
     assert event["parameters"]["temperature"] == 0.25
 
 
-def test_guardrails_that_let_through_and_that_mask(client: openai.OpenAI, published: Monitor) -> None:
+def test_guardrails_that_pass_and_mask(client: openai.OpenAI, published: Monitor) -> None:
     ask(client)
     [passed] = arrived(published)
     published.events.clear()
@@ -94,7 +94,7 @@ def test_guardrails_that_let_through_and_that_mask(client: openai.OpenAI, publis
     assert "private" not in masked["messages"][0]["content"]
 
 
-def test_a_guardrail_that_blocks_is_told_once(client: openai.OpenAI, published: Monitor) -> None:
+def test_a_blocking_guardrail_is_published_once(client: openai.OpenAI, published: Monitor) -> None:
     with pytest.raises(openai.BadRequestError):
         ask(client, "this is forbidden")
     ask(client)
@@ -114,7 +114,7 @@ def test_a_stream_through_the_proxy(client: openai.OpenAI, published: Monitor) -
     assert (event["prompt_version"], event["response_model"]) == ("v7", "gpt-4o-mini")
 
 
-def test_whoever_asked_leaves_in_the_middle_of_a_stream(api: Server, client: openai.OpenAI, published: Monitor) -> None:
+def test_a_stream_abandoned_by_the_proxys_client(api: Server, client: openai.OpenAI, published: Monitor) -> None:
     held = threading.Event()
     api.will(Reply.stream(server.chunks(server.completion()), hold=held))
     stream = ask(client, stream=True)
@@ -122,7 +122,7 @@ def test_whoever_asked_leaves_in_the_middle_of_a_stream(api: Server, client: ope
     stream.close()
     held.set()
     [event] = arrived(published)
-    assert event["labels"]["stream"] == "abandoned"
+    assert event["tags"]["stream"] == "abandoned"
     assert "error" not in event
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import streamgauge
-from litellm_sdk.ways import COST, HELLO, USAGE, arrived, arrived_async, litellm, said
+from litellm_sdk.call_styles import COST, HELLO, USAGE, arrived, arrived_async, litellm, nonempty_choices
 from servers import openai as server
 from streamgauge.testing import Recorder
 
@@ -17,14 +17,14 @@ def test_a_stream_is_one_event_with_its_time_to_the_first_token(to: Any, recorde
     stream = litellm.completion(messages=HELLO, stream=True, stream_options={"include_usage": True}, **to)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == server.ANSWER
     [event] = arrived(recorder)
-    assert said(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
+    assert nonempty_choices(event) == [{"content": server.ANSWER, "finish_reason": "stop"}]
     assert event["usage"] == USAGE
     assert event["cost_usd"] == pytest.approx(COST)
     assert 0 < event["ttft_ms"] <= event["latency_ms"]
 
 
 async def test_async_calls_whole_and_streamed(to: Any, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         await litellm.acompletion(messages=HELLO, **to)
         stream = await litellm.acompletion(messages=HELLO, stream=True, stream_options={"include_usage": True}, **to)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
@@ -36,7 +36,7 @@ async def test_async_calls_whole_and_streamed(to: Any, recorder: Recorder) -> No
 
 
 def test_the_responses_api(to: Any, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7"):
+    with streamgauge.context("triage", version="v7"):
         litellm.responses(input="hello", instructions="Be brief.", **to)
         list(litellm.responses(input="hello", stream=True, **to))
     whole, streamed = arrived(recorder, 2)
@@ -48,7 +48,7 @@ def test_the_responses_api(to: Any, recorder: Recorder) -> None:
     assert streamed["ttft_ms"] > 0
 
 
-def test_of_a_stream_that_the_host_leaves_litellm_tells_nothing(to: Any, recorder: Recorder) -> None:
+def test_an_abandoned_stream_is_not_reported_by_litellm(to: Any, recorder: Recorder) -> None:
     stream = litellm.completion(messages=HELLO, stream=True, **to)
     next(iter(stream))
     stream.close()

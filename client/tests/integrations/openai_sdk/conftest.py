@@ -1,4 +1,4 @@
-"""Clients of the OpenAI SDK, watched and not, at a server that speaks OpenAI's protocol."""
+"""Clients of the OpenAI SDK, instrumented and plain, at a server with OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def published(recorder: Recorder) -> Recorder:
 
 
 @pytest.fixture
-def unwatched(server: Server) -> Iterator[OpenAI]:
+def plain(server: Server) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
         yield client
 
@@ -32,16 +32,10 @@ def unwatched(server: Server) -> Iterator[OpenAI]:
 @pytest.fixture
 def client(server: Server, published: Recorder) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published, provider="openai")
-
-
-@pytest.fixture
-async def aunwatched(server: Server) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        yield client
+        yield streamgauge.instrument(client, published, provider="openai")
 
 
 @pytest.fixture
 async def aclient(server: Server, published: Recorder) -> AsyncIterator[AsyncOpenAI]:
     async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        yield streamgauge.watch(client, published, provider="openai")
+        yield streamgauge.instrument(client, published, provider="openai")

@@ -1,49 +1,16 @@
-"""What is published of a chat completion, and that its host notices nothing."""
+"""Conversion of chat completions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import streamgauge
-from openai import AsyncOpenAI, OpenAI
-from openai_sdk.ways import ASK, ASKED, ASTREAMS, AWHOLE, EVENT, STREAMED, STREAMS, WHOLE
-from published import PROMPT, bare, only, sent
+from openai import OpenAI
+from openai_sdk.call_styles import ASK, MESSAGES
+from published import only
 from servers import openai as api
 from servers.local import Server
 from streamgauge.testing import Recorder
-
-
-@pytest.mark.parametrize("use", WHOLE + STREAMS)
-def test_a_call_is_published_whole_and_the_host_notices_nothing(
-    server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI, use: Callable[[OpenAI], Any]
-) -> None:
-    expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
-        assert use(client) == expected
-    first, second = sent(server)
-    assert second == first
-    streamed = use in STREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
-
-@pytest.mark.parametrize("use", AWHOLE + ASTREAMS)
-async def test_an_async_call_is_published_whole_and_the_host_notices_nothing(
-    server: Server,
-    published: Recorder,
-    aclient: AsyncOpenAI,
-    aunwatched: AsyncOpenAI,
-    use: Callable[[AsyncOpenAI], Any],
-) -> None:
-    expected = await use(aunwatched)
-    with streamgauge.prompt("triage", **PROMPT):
-        assert await use(aclient) == expected
-    first, second = sent(server)
-    assert second == first
-    streamed = use in ASTREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
 
 TOOLS: list[Any] = [
     {"type": "function", "function": {"name": "dose", "parameters": {"type": "object", "properties": {}}}},
@@ -93,7 +60,7 @@ RICH_SEEN = [
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_refusals_log_probabilities_and_several_choices_are_all_there(
+def test_tools_refusals_log_probabilities_and_choices_are_converted(
     server: Server, published: Recorder, client: OpenAI, streamed: bool
 ) -> None:
     asked: dict[str, Any] = {"model": "gpt-5.2", "messages": HISTORY, "tools": TOOLS, "n": 3, "logprobs": True}
@@ -112,12 +79,12 @@ def test_messages_may_be_objects_of_the_sdk_and_come_from_a_generator(
     server: Server, published: Recorder, client: OpenAI
 ) -> None:
     said = client.chat.completions.create(**ASK).choices[0].message
-    client.chat.completions.create(model="gpt-5.2", messages=(one for one in [ASKED[1], said]))
-    assert published.events[1]["messages"] == [ASKED[1], {"role": "assistant", "content": api.ANSWER}]
+    client.chat.completions.create(model="gpt-5.2", messages=(one for one in [MESSAGES[1], said]))
+    assert published.events[1]["messages"] == [MESSAGES[1], {"role": "assistant", "content": api.ANSWER}]
     assert server.requests[1].body["messages"][1]["content"] == api.ANSWER
 
 
-def test_a_stream_without_usage_is_published_without_counts_and_the_request_stays_as_it_was(
+def test_a_stream_without_usage_has_no_counts_and_an_unchanged_request(
     server: Server, published: Recorder, client: OpenAI
 ) -> None:
     list(client.chat.completions.create(**ASK, stream=True))

@@ -1,119 +1,19 @@
-"""The OpenAI SDK's Responses API, against a server that speaks its protocol."""
+"""Conversion of responses of the Responses API."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 import streamgauge
-from openai import AsyncOpenAI, OpenAI
-from published import PROMPT, bare, only, outcome, sent, whole
-from servers import openai as api
+from openai import OpenAI
+from openai_sdk.response_styles import ASK, stream
+from published import PROMPT, only
 from servers import openai_responses as responses
 from servers.local import Reply, Server
 from servers.sse import event as sse
 from streamgauge.testing import Recorder
-
-ASK: dict[str, Any] = {
-    "model": "gpt-5.2",
-    "instructions": "Be brief.",
-    "input": "How much?",
-    "reasoning": {"effort": "high"},
-}
-USAGE = {"input_tokens": 40, "output_tokens": 25, "cached_tokens": 16, "reasoning_tokens": 18}
-CHOICE: dict[str, Any] = {
-    "content": "Take two tablets.",
-    "finish_reason": "completed",
-    "tool_calls": [],
-    "logprobs": None,
-}
-EVENT = whole(
-    provider="openai",
-    request_model="gpt-5.2",
-    response_model="gpt-5.2",
-    response_id="resp_1",
-    messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How much?"}],
-    parameters={"reasoning": {"effort": "high"}},
-    choices=[CHOICE],
-    usage=USAGE,
-)
-STREAMED = EVENT | {"parameters": {"reasoning": {"effort": "high"}, "stream": True}}
-
-
-def create(client: OpenAI) -> Any:
-    return client.responses.create(**ASK)
-
-
-def parse(client: OpenAI) -> Any:
-    return client.responses.parse(**ASK)
-
-
-def raw(client: OpenAI) -> Any:
-    response = client.responses.with_raw_response.create(**ASK)
-    return type(response), response.text, response.parse()
-
-
-def streaming_response(client: OpenAI) -> Any:
-    with client.responses.with_streaming_response.create(**ASK) as response:
-        return type(response), response.parse()
-
-
-def stream(client: OpenAI) -> Any:
-    events = client.responses.create(**ASK, stream=True)
-    return type(events), list(events)
-
-
-def stream_helper(client: OpenAI) -> Any:
-    with client.responses.stream(**ASK) as events:
-        return type(events), [event.type for event in events], events.get_final_response()
-
-
-def stream_lines(client: OpenAI) -> Any:
-    with client.responses.with_streaming_response.create(**ASK, stream=True) as response:
-        return list(response.iter_lines())
-
-
-STREAMS = [stream, stream_helper, stream_lines]
-
-
-@pytest.mark.parametrize("use", [create, parse, raw, streaming_response, *STREAMS])
-def test_a_response_is_published_whole_and_the_host_notices_nothing(
-    server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI, use: Callable[[OpenAI], Any]
-) -> None:
-    expected = use(unwatched)
-    with streamgauge.prompt("triage", **PROMPT):
-        assert use(client) == expected
-    first, second = sent(server)
-    assert second == first
-    streamed = use in STREAMS
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
-
-async def acreate(client: AsyncOpenAI) -> Any:
-    return await client.responses.create(**ASK)
-
-
-async def astream(client: AsyncOpenAI) -> Any:
-    return [event async for event in await client.responses.create(**ASK, stream=True)]
-
-
-async def astream_helper(client: AsyncOpenAI) -> Any:
-    async with client.responses.stream(**ASK) as events:
-        return [event.type async for event in events], await events.get_final_response()
-
-
-@pytest.mark.parametrize("use", [acreate, astream, astream_helper])
-async def test_an_async_response_is_published_whole_and_the_host_notices_nothing(
-    published: Recorder, aclient: AsyncOpenAI, aunwatched: AsyncOpenAI, use: Callable[[AsyncOpenAI], Any]
-) -> None:
-    expected = await use(aunwatched)
-    with streamgauge.prompt("triage", **PROMPT):
-        assert await use(aclient) == expected
-    streamed = use is not acreate
-    assert bare(only(published), streamed=streamed) == (STREAMED if streamed else EVENT)
-
 
 HISTORY: list[Any] = [
     {
@@ -154,7 +54,7 @@ TOOLS: list[Any] = [{"type": "function", "name": "dose", "parameters": {}}, {"ty
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_tools_refusals_log_probabilities_and_documents_are_all_there(
+def test_tools_refusals_log_probabilities_and_documents_are_converted(
     server: Server, published: Recorder, client: OpenAI, streamed: bool
 ) -> None:
     server.will(Reply.stream(responses.response_events(RICH)) if streamed else Reply.of(RICH))
@@ -179,18 +79,11 @@ def test_tools_refusals_log_probabilities_and_documents_are_all_there(
     ]
 
 
-def test_an_http_error_is_published(server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI) -> None:
-    server.will(api.error(400), api.error(400))
-    expected = outcome(lambda: create(unwatched))
-    assert outcome(lambda: create(client)) == expected
-    assert only(published)["error"] == {"type": "BadRequestError", "message": expected[1], "status": 400}
-
-
 FAILED = responses.response(responses.REASONING, status="failed", error={"code": "server_error", "message": "Sorry."})
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_response_that_says_it_failed_is_published_as_an_error(
+def test_a_failed_response_is_published_as_an_error(
     server: Server, published: Recorder, client: OpenAI, streamed: bool
 ) -> None:
     server.will(Reply.stream(responses.response_events(FAILED)) if streamed else Reply.of(FAILED))
@@ -209,9 +102,7 @@ def test_an_error_event_ends_a_stream_with_an_error(server: Server, published: R
     assert event["choices"][0]["content"] == "Take two tablets."
 
 
-def test_a_stream_that_breaks_off_or_is_left_is_published_as_far_as_it_came(
-    server: Server, published: Recorder, client: OpenAI
-) -> None:
+def test_a_broken_or_abandoned_stream_is_published_so_far(server: Server, published: Recorder, client: OpenAI) -> None:
     begun = responses.response_events(responses.response())[:8]
     server.will(Reply.stream(begun, cut=True), Reply.stream(begun))
     with pytest.raises(openai.APIConnectionError):
@@ -221,16 +112,14 @@ def test_a_stream_that_breaks_off_or_is_left_is_published_as_far_as_it_came(
     broken, left = published.events
     assert [one["choices"][0]["content"] for one in (broken, left)] == ["Take two", "Take"]
     assert broken["error"]["type"] == "APIConnectionError"
-    assert left["labels"] == {"stream": "abandoned"}
+    assert left["tags"] == {"stream": "abandoned"}
     assert broken["response_model"] == left["response_model"] == "gpt-5.2-2026-01-15"
 
 
-def test_prompt_and_conversation_kept_at_openai_count_where_ours_are_not_given(
-    published: Recorder, client: OpenAI
-) -> None:
+def test_stored_prompts_and_conversations_apply_without_a_context(published: Recorder, client: OpenAI) -> None:
     stored: dict[str, Any] = {"prompt": {"id": "pmpt_1", "version": "3"}, "conversation": "conv_1", "model": "gpt-5.2"}
     client.responses.create(**stored)
-    with streamgauge.prompt("triage", **PROMPT):
+    with streamgauge.context("triage", **PROMPT):
         client.responses.create(**stored)
     names = ("prompt_name", "prompt_version", "conversation_id")
     assert [[event[name] for name in names] for event in published.events] == [

@@ -1,9 +1,7 @@
-"""Streams that break, that the host leaves, and that it is handed without delay."""
+"""Streams specific to the OpenAI SDK."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import gzip
 import threading
 from collections.abc import Callable
@@ -14,9 +12,9 @@ import httpx2
 import openai
 import pytest
 import streamgauge
-from openai import AsyncOpenAI, OpenAI
-from openai_sdk.ways import ASK, CHOICE, COUNTED, stream, stream_helper, stream_lines, stream_raw
-from published import only, outcome
+from openai import OpenAI
+from openai_sdk.call_styles import ASK, CHOICE, COUNTED, stream, stream_helper, stream_lines, stream_raw
+from published import only
 from servers import openai as api
 from servers.local import Reply, Server
 from servers.sse import event as sse
@@ -30,29 +28,6 @@ def begun(count: int, **more: Any) -> Reply:
     return Reply.stream(api.chunks(api.completion())[:count], **more)
 
 
-@pytest.mark.parametrize("use", [stream, stream_helper])
-def test_a_stream_that_breaks_off_is_published_as_far_as_it_came(
-    server: Server, published: Recorder, client: OpenAI, unwatched: OpenAI, use: Callable[[OpenAI], Any]
-) -> None:
-    server.will(begun(3, cut=True), begun(3, cut=True))
-    expected = outcome(lambda: use(unwatched))
-    assert outcome(lambda: use(client)) == expected
-    event = only(published)
-    assert event["error"]["type"] == expected[0].__name__ == "APIConnectionError"
-    assert event["choices"] == [TAKE_TWO]
-
-
-def test_lines_that_break_off_are_published_as_far_as_they_came(
-    server: Server, published: Recorder, client: OpenAI
-) -> None:
-    server.will(begun(3, cut=True))
-    with pytest.raises(httpx2.RemoteProtocolError):
-        stream_lines(client)
-    event = only(published)
-    assert event["error"]["type"] == "RemoteProtocolError"
-    assert event["choices"] == [TAKE_TWO]
-
-
 def test_an_error_in_the_middle_of_a_stream_is_published(server: Server, published: Recorder, client: OpenAI) -> None:
     failure = {"message": "The server is overloaded.", "type": "server_error"}
     server.will(Reply.stream([*api.chunks(api.completion())[:3], sse({"error": failure})]))
@@ -63,112 +38,17 @@ def test_an_error_in_the_middle_of_a_stream_is_published(server: Server, publish
     assert event["choices"] == [TAKE_TWO]
 
 
-def leave_by_close(client: OpenAI) -> None:
-    chunks = client.chat.completions.create(**ASK, **COUNTED)
-    next(chunks), next(chunks)
-    chunks.close()
-
-
-def leave_by_context(client: OpenAI) -> None:
-    with client.chat.completions.create(**ASK, **COUNTED) as chunks:
-        next(chunks), next(chunks)
-
-
-def leave_by_helper(client: OpenAI) -> None:
-    with client.chat.completions.stream(**ASK) as events:
-        next(event for event in events if event.type == "content.delta" and event.delta)
-
-
-def leave_by_losing_it(client: OpenAI) -> None:
-    for chunk in client.chat.completions.create(**ASK, **COUNTED):
-        if chunk.choices[0].delta.content:
-            break
-    gc.collect()
-
-
-def leave_by_an_error_of_the_host(client: OpenAI) -> None:
-    with pytest.raises(ZeroDivisionError), client.chat.completions.create(**ASK, **COUNTED) as chunks:
-        1 / (next(chunks) is next(chunks))
-
-
-def leave_unread_lines(client: OpenAI) -> None:
-    with client.chat.completions.with_streaming_response.create(**ASK, **COUNTED) as response:
-        next(line for line in response.iter_lines() if "Take" in line)
-
-
-LEAVE = [
-    leave_by_close,
-    leave_by_context,
-    leave_by_helper,
-    leave_by_losing_it,
-    leave_by_an_error_of_the_host,
-    leave_unread_lines,
-]
-
-
-@pytest.mark.parametrize("leave", LEAVE)
-def test_an_abandoned_stream_is_published_as_far_as_it_came(
-    server: Server, published: Recorder, client: OpenAI, leave: Callable[[OpenAI], None]
-) -> None:
-    release = threading.Event()
-    server.will(begun(3, hold=release))
-    leave(client)
-    release.set()
-    event = only(published)
-    assert event["labels"] == {"stream": "abandoned"}
-    assert event["choices"] == [TAKE]
-    assert "error" not in event
-
-
-async def test_an_abandoned_async_stream_is_published_as_far_as_it_came(
-    server: Server, published: Recorder, aclient: AsyncOpenAI
-) -> None:
-    release = threading.Event()
-    server.will(begun(3, hold=release))
-    chunks = await aclient.chat.completions.create(**ASK, **COUNTED)
-    await anext(chunks), await anext(chunks)
-    await chunks.close()
-    release.set()
-    event = only(published)
-    assert event["labels"] == {"stream": "abandoned"}
-    assert event["choices"] == [TAKE]
-
-
-async def test_a_cancelled_stream_is_published_as_far_as_it_came(
-    server: Server, published: Recorder, aclient: AsyncOpenAI
-) -> None:
-    release, seen = threading.Event(), asyncio.Event()
-    server.will(begun(3, hold=release))
-
-    async def read() -> None:
-        async for chunk in await aclient.chat.completions.create(**ASK, **COUNTED):
-            if chunk.choices[0].delta.content:
-                seen.set()
-
-    reading = asyncio.create_task(read())
-    await seen.wait()
-    reading.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reading
-    release.set()
-    event = only(published)
-    assert event["error"]["type"] == "CancelledError"
-    assert event["choices"] == [TAKE]
-
-
-def test_a_stream_left_after_the_last_word_is_a_whole_answer(
+def test_a_stream_closed_after_the_finish_reason_is_complete(
     server: Server, published: Recorder, client: OpenAI
 ) -> None:
     with client.chat.completions.create(**ASK, **COUNTED) as chunks:
         next(chunk for chunk in chunks if chunk.choices[0].finish_reason)
     event = only(published)
-    assert event["labels"] == {}
+    assert event["tags"] == {}
     assert event["choices"] == [CHOICE]
 
 
-def test_a_chunk_is_handed_on_while_the_server_still_holds_the_next(
-    server: Server, published: Recorder, client: OpenAI
-) -> None:
+def test_a_chunk_is_forwarded_before_the_next_arrives(server: Server, published: Recorder, client: OpenAI) -> None:
     release = threading.Event()
     server.will(Reply.stream(api.chunks(api.completion()), hold=release))
     chunks = client.chat.completions.create(**ASK, stream=True)
@@ -179,7 +59,7 @@ def test_a_chunk_is_handed_on_while_the_server_still_holds_the_next(
     assert only(published)["choices"] == [CHOICE]
 
 
-def test_a_body_that_is_compressed_is_read(server: Server, published: Recorder, client: OpenAI) -> None:
+def test_a_compressed_body_is_read(server: Server, published: Recorder, client: OpenAI) -> None:
     body = gzip.compress(b"".join(api.chunks(api.completion())))
     server.will(Reply.stream([body[:100], body[100:]], headers={"Content-Encoding": "gzip"}))
     assert stream_lines(client)
@@ -189,20 +69,20 @@ def test_a_body_that_is_compressed_is_read(server: Server, published: Recorder, 
 
 
 @pytest.mark.parametrize("use", [stream, stream_helper, stream_lines])
-def test_a_client_on_the_older_httpx_is_watched_alike(
-    server: Server, published: Recorder, unwatched: OpenAI, use: Callable[[OpenAI], Any]
+def test_a_client_with_the_older_httpx_is_instrumented(
+    server: Server, published: Recorder, plain: OpenAI, use: Callable[[OpenAI], Any]
 ) -> None:
-    expected = use(unwatched)
+    expected = use(plain)
     with httpx.Client() as http:
         older = OpenAI(base_url=f"{server.url}/v1", api_key="key", http_client=http)  # type: ignore[arg-type]
-        assert use(streamgauge.watch(older, published)) == expected
+        assert use(streamgauge.instrument(older, published)) == expected
     assert only(published)["choices"] == [CHOICE]
 
 
 @pytest.mark.parametrize("use", [stream, stream_lines, stream_raw])
-def test_an_answer_from_a_transport_without_network_is_read(published: Recorder, use: Callable[[OpenAI], Any]) -> None:
+def test_a_response_of_a_mock_transport_is_read(published: Recorder, use: Callable[[OpenAI], Any]) -> None:
     body, kind = b"".join(api.chunks(api.completion())), {"content-type": "text/event-stream"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=kind, content=body))
     with OpenAI(base_url="http://llm/v1", api_key="key", http_client=httpx2.Client(transport=transport)) as client:
-        assert use(streamgauge.watch(client, published))
+        assert use(streamgauge.instrument(client, published))
     assert only(published)["choices"] == [CHOICE]

@@ -121,7 +121,9 @@ def test_the_name_in_the_environment_loads_the_hook(monkeypatch: pytest.MonkeyPa
     assert isinstance(load_completion_hook()._wrapped, StreamgaugeHook)  # type: ignore[attr-defined]
 
 
-def test_a_call_is_an_event(client: OpenAI, recorder: Recorder, spans: InMemorySpanExporter, instrumented: str) -> None:
+def test_a_call_is_one_event(
+    client: OpenAI, recorder: Recorder, spans: InMemorySpanExporter, instrumented: str
+) -> None:
     client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0.25, max_tokens=64, seed=7)
     (event,), (span,) = recorder.events, spans.get_finished_spans()
     assert event["messages"] == ASKED
@@ -135,7 +137,7 @@ def test_a_call_is_an_event(client: OpenAI, recorder: Recorder, spans: InMemoryS
     assert event["response_id"] == "chatcmpl-1"
 
 
-def test_the_clock_is_that_of_the_span(client: OpenAI, recorder: Recorder, spans: InMemorySpanExporter) -> None:
+def test_times_are_those_of_the_span(client: OpenAI, recorder: Recorder, spans: InMemorySpanExporter) -> None:
     client.chat.completions.create(model=MODEL, messages=ASKED)
     (event,), (span,) = recorder.events, spans.get_finished_spans()
     assert span.start_time is not None
@@ -144,9 +146,7 @@ def test_the_clock_is_that_of_the_span(client: OpenAI, recorder: Recorder, spans
     assert datetime.fromisoformat(event["time"]).timestamp() == pytest.approx(span.start_time / 1e9, abs=1e-5)
 
 
-def test_no_content_need_be_captured_in_the_spans(
-    client: OpenAI, recorder: Recorder, spans: InMemorySpanExporter
-) -> None:
+def test_spans_need_no_message_content(client: OpenAI, recorder: Recorder, spans: InMemorySpanExporter) -> None:
     client.chat.completions.create(model=MODEL, messages=ASKED)
     assert recorder.events[0]["messages"] == ASKED
     assert "How many?" not in spans.get_finished_spans()[0].to_json()
@@ -161,13 +161,13 @@ def test_a_stream_is_one_event(client: OpenAI, recorder: Recorder, instrumented:
     assert text == event["choices"][0]["content"] == server.ANSWER
     assert event["choices"][0]["finish_reason"] == "stop"
     assert event["usage"]["output_tokens"] == 12
-    assert event["labels"] == {}
+    assert event["tags"] == {}
     if newest(instrumented):
         assert 0 < event["ttft_ms"] <= event["latency_ms"]
         assert event["parameters"] == {"stream": True}
 
 
-def test_a_stream_left_early_is_its_part_with_a_label(client: OpenAI, recorder: Recorder) -> None:
+def test_an_abandoned_stream_is_published_so_far(client: OpenAI, recorder: Recorder) -> None:
     stream = client.chat.completions.create(model=MODEL, messages=ASKED, stream=True)
     for chunk in stream:
         if chunk.choices[0].delta.content:
@@ -175,13 +175,11 @@ def test_a_stream_left_early_is_its_part_with_a_label(client: OpenAI, recorder: 
     stream.close()
     (event,) = recorder.events
     assert event["choices"] == [{"content": "Take", "finish_reason": None}]
-    assert event["labels"] == {"stream": "abandoned"}
+    assert event["tags"] == {"stream": "abandoned"}
     assert "error" not in event
 
 
-def test_tools_asked_for_and_tools_that_answered(
-    client: OpenAI, api: Server, recorder: Recorder, instrumented: str
-) -> None:
+def test_tool_calls_and_their_results(client: OpenAI, api: Server, recorder: Recorder, instrumented: str) -> None:
     wish = server.choice(None, finish_reason="tool_calls", tools=[("t-2", "dose", '{"of": "aspirin", "mg": 500}')])
     api.will(server.chat(server.completion(wish), {}))
     client.chat.completions.create(model=MODEL, messages=CALLED, tools=[TOOL])  # type: ignore[list-item]
@@ -208,7 +206,7 @@ def test_tool_calls_in_a_stream(client: OpenAI, api: Server, recorder: Recorder)
     assert choice["tool_calls"] == [{"id": "t-2", "name": "dose", "arguments": '{"of":"aspirin"}'}]
 
 
-def test_several_answers_are_several_choices(client: OpenAI, api: Server, recorder: Recorder) -> None:
+def test_several_responses_are_several_choices(client: OpenAI, api: Server, recorder: Recorder) -> None:
     two = server.completion(server.choice("Two."), server.choice("Three.", index=1, finish_reason="length"))
     api.will(server.chat(two, {}))
     client.chat.completions.create(model=MODEL, messages=ASKED, n=2)
@@ -220,7 +218,7 @@ def test_several_answers_are_several_choices(client: OpenAI, api: Server, record
     assert event["parameters"] == {"n": 2}
 
 
-def test_an_error_reaches_the_host_and_the_monitor(client: OpenAI, api: Server, recorder: Recorder) -> None:
+def test_an_error_is_published_and_raised(client: OpenAI, api: Server, recorder: Recorder) -> None:
     api.will(server.error(429))
     with pytest.raises(RateLimitError) as raised:
         client.chat.completions.create(model=MODEL, messages=ASKED)
@@ -239,8 +237,8 @@ def test_the_async_client(instrumented: str, api: Server, recorder: Recorder) ->
     assert recorder.events[0]["choices"][0]["content"] == server.ANSWER
 
 
-def test_the_prompt_is_carried(client: OpenAI, recorder: Recorder) -> None:
-    with streamgauge.prompt("triage", version="v7", conversation_id="c-1", user_id="u-9"):
+def test_the_context_applies(client: OpenAI, recorder: Recorder) -> None:
+    with streamgauge.context("triage", version="v7", conversation_id="c-1", user_id="u-9"):
         client.chat.completions.create(model=MODEL, messages=ASKED)
     (event,) = recorder.events
     assert (event["prompt_name"], event["prompt_version"]) == ("triage", "v7")
@@ -249,14 +247,14 @@ def test_the_prompt_is_carried(client: OpenAI, recorder: Recorder) -> None:
 
 def test_the_app_is_the_name_of_the_service(client: OpenAI, recorder: Recorder) -> None:
     client.chat.completions.create(model=MODEL, messages=ASKED)
-    with streamgauge.prompt("triage", app="ward-8"):
+    with streamgauge.context("triage", app="ward-8"):
         client.chat.completions.create(model=MODEL, messages=ASKED)
     assert [event["app"] for event in recorder.events] == ["ward-7", "ward-8"]
 
 
 @pytest.mark.parametrize("name", INSTRUMENTATIONS)
 @pytest.mark.parametrize("emitted", [True, False])
-def test_without_a_recorded_span_the_log_record_says_the_rest(
+def test_without_a_recorded_span_the_log_record_has_the_attributes(
     name: str, emitted: bool, monkeypatch: pytest.MonkeyPatch, api: Server, recorder: Recorder
 ) -> None:
     monkeypatch.setenv(HOOK, "streamgauge")
@@ -271,7 +269,7 @@ def test_without_a_recorded_span_the_log_record_says_the_rest(
     assert (event["request_model"], event["usage"] is not None) == (MODEL if emitted else "", emitted)
 
 
-def test_what_is_no_call_of_a_model_is_not_published(recorder: Recorder, provider: TracerProvider) -> None:
+def test_other_operations_are_not_published(recorder: Recorder, provider: TracerProvider) -> None:
     for operation in ("invoke_agent", "invoke_workflow", "embeddings", "chat"):
         span = provider.get_tracer("t").start_span("s", attributes={"gen_ai.operation.name": operation})
         StreamgaugeHook().on_completion(inputs=[], outputs=[], system_instruction=[], span=span)
@@ -279,7 +277,7 @@ def test_what_is_no_call_of_a_model_is_not_published(recorder: Recorder, provide
 
 
 @pytest.mark.parametrize("name", INSTRUMENTATIONS)
-def test_a_service_that_knows_nothing_of_us_publishes(name: str, api: Server, tmp_path: Path) -> None:
+def test_a_service_without_our_code_publishes(name: str, api: Server, tmp_path: Path) -> None:
     service = tmp_path / "service.py"
     service.write_text(
         "from openai import OpenAI\n"

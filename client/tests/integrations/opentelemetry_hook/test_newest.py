@@ -1,4 +1,4 @@
-"""The hook with the instrumentations that came after openai-v2: OpenAI's Responses API, and Anthropic."""
+"""The hook with newer instrumentations: OpenAI's Responses API, and Anthropic."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ANSWERED = SEEN | {"response": "Take two tablets.", "input_tokens": 2121, "outpu
 def calls(stage: Stage) -> None:
     """Make one call each way."""
     with api.serve() as server, sdk.Anthropic(base_url=server.url, api_key="key", max_retries=0) as client:
-        streamgauge.watch(client, stage.publisher)
+        streamgauge.instrument(client, stage.publisher)
         plain(stage, client)
         streamed(stage, client)
         failing(stage, client, server)

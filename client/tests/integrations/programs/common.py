@@ -1,4 +1,4 @@
-"""What the end-to-end programs share: their arguments, the publisher, and the lines that say what must arrive.
+"""Common part of the end-to-end programs: arguments, publisher, and the expected events.
 
 A program is run as ``python programs/<name>.py <streamgauge url> <topic prefix>``. It starts its own local server,
 makes one plain, one streamed and one failing call (more where the library has more), flushes, and prints one JSON
@@ -11,7 +11,7 @@ A program::
 
     def calls(stage: Stage) -> None:
         with Server() as server:
-            client = streamgauge.watch(OpenAI(base_url=server.url, api_key="key"), stage.publisher)
+            client = streamgauge.instrument(OpenAI(base_url=server.url, api_key="key"), stage.publisher)
             with stage.prompt("plain"):
                 client.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "Hello"}])
             stage.expect("plain", model="gpt-5", provider="openai", request="Hello", response="Hi",
@@ -72,7 +72,7 @@ class Stage:
     def prompt(self, label: str) -> AbstractContextManager[Any]:
         """Open the prompt under which the call ``label`` is made."""
         conversation = self.conversation(label)
-        return streamgauge.prompt(PROMPT_NAME, version=PROMPT_VERSION, conversation_id=conversation, user_id="u-9")
+        return streamgauge.context(PROMPT_NAME, version=PROMPT_VERSION, conversation_id=conversation, user_id="u-9")
 
     def expect(self, label: str, **row: Any) -> None:
         """Say what the call ``label`` must leave in ClickHouse; the fields are those of `Expected`."""

@@ -1,4 +1,4 @@
-"""Functions and blocks that ask a model no integration knows; see `common` for how programs are run."""
+"""Functions and blocks that call a model without an integration; see `common`."""
 
 from __future__ import annotations
 

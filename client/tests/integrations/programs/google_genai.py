@@ -26,7 +26,7 @@ def calls(stage: Stage) -> None:
     """Make one call each way."""
     with api.serve() as server:
         options = types.HttpOptions(base_url=server.url)
-        client = streamgauge.watch(genai.Client(api_key="key", http_options=options), stage.publisher)
+        client = streamgauge.instrument(genai.Client(api_key="key", http_options=options), stage.publisher)
         with stage.prompt("plain"):
             client.models.generate_content(model=MODEL, contents="How much?")
         stage.expect("plain", request="How much?", **ANSWERED)
@@ -45,7 +45,7 @@ def vertex(stage: Stage, server: Server) -> None:
     options = types.HttpOptions(base_url=server.url)
     credentials = Credentials(token="token")  # type: ignore[no-untyped-call]
     client = genai.Client(vertexai=True, project="p", location="l", credentials=credentials, http_options=options)
-    streamgauge.watch(client, stage.publisher)
+    streamgauge.instrument(client, stage.publisher)
     with stage.prompt("vertex"):
         client.models.generate_content(model=MODEL, contents="With water?")
     stage.expect("vertex", request="With water?", **{**ANSWERED, "provider": "gcp.vertex_ai"})

@@ -21,7 +21,7 @@ ANSWERED = SEEN | {"response": api.ANSWER, "input_tokens": 26, "output_tokens": 
 def calls(stage: Stage) -> None:
     """Make one call each way."""
     with api.serve() as server, sdk.Client(server.url) as client:
-        streamgauge.watch(client, stage.publisher)
+        streamgauge.instrument(client, stage.publisher)
         plain(stage, client)
         streamed(stage, client)
         generated(stage, client)

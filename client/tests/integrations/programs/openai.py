@@ -19,7 +19,7 @@ MODEL = "gpt-5.2"
 def calls(stage: Stage) -> None:
     """Make one call each way."""
     with api.serve() as server, sdk.OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
-        streamgauge.watch(client, stage.publisher, provider="openai")
+        streamgauge.instrument(client, stage.publisher, provider="openai")
         chat(stage, client)
         streamed(stage, client)
         response(stage, client)

@@ -1,4 +1,4 @@
-"""A LLaMA model behind a server that speaks OpenAI's protocol; see `common` for how programs are run."""
+"""LLaMA model behind a server with OpenAI's protocol; see `common`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 def calls(stage: Stage) -> None:
     """Make one call each way."""
     with api.serve() as server, sdk.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
-        streamgauge.watch(client, stage.publisher, provider="vllm")
+        streamgauge.instrument(client, stage.publisher, provider="vllm")
         plain(stage, client)
         uncounted(stage, client)
         failing(stage, client, server)

@@ -1,4 +1,4 @@
-"""OpenTelemetry's instrumentation of the OpenAI SDK, with no code of ours but the hook that its environment names."""
+"""OpenTelemetry's instrumentation of the OpenAI SDK with the completion hook; see `common`."""
 
 # ruff: noqa: E402 - the path comes before what is imported by it
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Anthropic Messages API as far as the integration uses it: messages, their event stream, errors."""
+"""Anthropic's Messages API, in part: messages, their event stream, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Gemini API as far as the integration uses it: generateContent, its stream, errors; also by Vertex AI's paths."""
+"""Gemini API, in part: generateContent, its stream, errors; also at Vertex AI's paths."""
 
 from __future__ import annotations
 

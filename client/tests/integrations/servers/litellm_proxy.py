@@ -1,4 +1,4 @@
-"""The real LiteLLM proxy, in a process of its own, that publishes to a monitor."""
+"""LiteLLM proxy in its own process, which publishes to a monitor."""
 
 from __future__ import annotations
 

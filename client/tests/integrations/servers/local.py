@@ -1,4 +1,4 @@
-"""A local HTTP server that answers as it is told: whole bodies, streams, errors, and connections that break.
+"""Local HTTP server with queued replies: bodies, streams, errors, and broken connections.
 
 Examples
 --------

@@ -1,4 +1,4 @@
-"""The monitor's gateway as far as a client sees it: takes events over HTTP and keeps them."""
+"""Ingest service for the client: it accepts events over HTTP and keeps them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ollama's own API: chat and generate, whole and as newline-delimited JSON, and errors."""
+"""Ollama's API, in part: chat and generate, unary and as newline-delimited JSON, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAI API as far as the integrations use it: chat completions, completions, responses, errors."""
+"""OpenAI's API, in part: chat completions, legacy completions, responses, errors."""
 
 from __future__ import annotations
 

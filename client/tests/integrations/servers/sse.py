@@ -1,4 +1,4 @@
-"""Server-sent events, and text cut the way models stream it."""
+"""Server-sent events, and text split as models stream it."""
 
 from __future__ import annotations
 

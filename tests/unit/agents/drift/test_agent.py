@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from agents.base import Change, Chunk, Scores
+from agents.base import AgentOutput, ChangePoint, Chunk
 from agents.drift import DriftAgent, DriftConfig, DriftSignal
 from evaluation.adapters.drift import alarms_of, changes_of
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
@@ -43,7 +43,7 @@ def call(i: int, seed: int = 0, **parts: Any) -> LLMEvent:
                     **({"tenant": "acme", "app": "bank"} | given))  # fmt: skip
 
 
-def watch(events: list[LLMEvent], config: DriftConfig = CONFIG) -> list[Change]:
+def watch(events: list[LLMEvent], config: DriftConfig = CONFIG) -> list[ChangePoint]:
     return list(DriftAgent(config).score(Chunk(events)).changes)
 
 
@@ -189,7 +189,7 @@ def test_odd_text_does_not_raise(text: str) -> None:
 
 
 def test_an_empty_chunk_gives_nothing() -> None:
-    assert DriftAgent().score(Chunk([])) == Scores([], [])
+    assert DriftAgent().score(Chunk([])) == AgentOutput([], [])
 
 
 @pytest.mark.parametrize(

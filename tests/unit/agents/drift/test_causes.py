@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from agents.base import Change, Chunk
+from agents.base import ChangePoint, Chunk
 from agents.drift import DriftAgent
 from agents.drift.causes import Moved, is_provider, rank
 from agents.drift.layout import SIGNALS
@@ -49,7 +49,7 @@ def call(i: int, edit: Edit | None) -> LLMEvent:
     )  # fmt: skip
 
 
-def first(edit: Edit) -> Change:
+def first(edit: Edit) -> ChangePoint:
     changes = DriftAgent().score(Chunk([call(i, edit) for i in range(END)])).changes
     return next(change for change in changes if change.index >= BEGIN)
 

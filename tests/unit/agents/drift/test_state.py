@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.base import Change, Chunk, State
+from agents.base import ChangePoint, Chunk, State
 from agents.drift import DriftAgent, DriftConfig
 from agents.drift.layout import ROWS, SEGMENT, SLOTS, pool_of
 from schemas.errors import StateError
@@ -44,9 +44,9 @@ def flatten(state: State) -> str:
         return repr(state)
 
 
-def play(agent: DriftAgent, cuts: Iterable[int]) -> tuple[list[Any], list[Change]]:
+def play(agent: DriftAgent, cuts: Iterable[int]) -> tuple[list[Any], list[ChangePoint]]:
     signals: list[Any] = []
-    changes: list[Change] = []
+    changes: list[ChangePoint] = []
     edges = [0, *sorted(cuts), len(EVENTS)]
     for low, high in pairwise(edges):
         found = agent.score(Chunk(EVENTS[low:high], np.arange(low, high, dtype=np.int64)))
@@ -55,9 +55,9 @@ def play(agent: DriftAgent, cuts: Iterable[int]) -> tuple[list[Any], list[Change
     return signals, changes
 
 
-def _moved(change: Change, by: int) -> Change:
-    fields = {name: getattr(change, name) for name in Change.__slots__}
-    return Change(**(fields | {"index": change.index + by}))
+def _moved(change: ChangePoint, by: int) -> ChangePoint:
+    fields = {name: getattr(change, name) for name in ChangePoint.__slots__}
+    return ChangePoint(**(fields | {"index": change.index + by}))
 
 
 @settings(max_examples=15, deadline=None)

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.common.flag_rate import Grades, RateConfig, RateCusum
+from agents.common.flag_rate import FlagRateMonitor, RateConfig, SeverityPriors
 from agents.common.run_length import rise_threshold, run_length
 from schemas.errors import StateError
 
 KEY = ("acme", "triage")
 
 
-SURE = Grades(bad=(0.2, 0.2, 0.1), usual=(0.6, 0.3, 0.1))
+SURE = SeverityPriors(anomalous=(0.2, 0.2, 0.1), normal=(0.6, 0.3, 0.1))
 
 
-def alarms(cusum: RateCusum, rate: float, events: range, seed: int = 1) -> list[int]:
+def alarms(cusum: FlagRateMonitor, rate: float, events: range, seed: int = 1) -> list[int]:
     return graded(cusum, [rate], events, seed)
 
 
-def graded(cusum: RateCusum, shares: list[float], events: range, seed: int = 1) -> list[int]:
+def graded(cusum: FlagRateMonitor, shares: list[float], events: range, seed: int = 1) -> list[int]:
     draw = random.Random(seed)
     return [i for i in events if cusum.update(KEY, grade_of(draw.random(), shares), i, 1000 * i, f"e{i}")]
 
@@ -38,14 +38,14 @@ def grade_of(u: float, shares: list[float]) -> int:
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
 def test_at_a_steady_rate_false_alarms_are_as_rare_as_asked_for(rate: float) -> None:
     config = RateConfig(events_per_false_alarm=20_000)
-    found = [alarms(RateCusum(config), rate, range(10_000), seed) for seed in range(10)]
+    found = [alarms(FlagRateMonitor(config), rate, range(10_000), seed) for seed in range(10)]
     assert sum(map(len, found)) <= 100_000 / 20_000
 
 
 def test_two_percent_of_attacks_are_seen_after_150_events_in_the_median() -> None:
     delays = []
     for seed in range(101):
-        cusum = RateCusum()
+        cusum = FlagRateMonitor()
         assert alarms(cusum, 0.0, range(1000), seed) == []
         delays.append(next(iter(alarms(cusum, 0.02, range(1000, 6000), seed)), 9999) - 999)
     assert median(delays) <= 150
@@ -70,7 +70,7 @@ def test_the_average_run_length_is_that_of_a_simulation(rates: list[float], flag
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 def test_with_grades_false_alarms_are_as_rare_as_asked_for(scale: float) -> None:
     shares = [0.006 * scale, 0.003 * scale, 0.001 * scale]
-    found = [graded(RateCusum(grades=SURE), shares, range(10_000), seed) for seed in range(20)]
+    found = [graded(FlagRateMonitor(grades=SURE), shares, range(10_000), seed) for seed in range(20)]
     assert sum(map(len, found)) <= 200_000 / 10_000
 
 
@@ -80,7 +80,7 @@ def test_sure_flags_tell_a_rise_sooner_than_as_many_unsure_ones() -> None:
         risen = [share + 0.01 * (g == grade) for g, share in enumerate(usual)]
         late = []
         for seed in range(41):
-            cusum = RateCusum(grades=SURE)
+            cusum = FlagRateMonitor(grades=SURE)
             graded(cusum, usual, range(1500), seed)
             late.append(next(iter(graded(cusum, risen, range(1500, 6000), seed)), 6000) - 1500)
         delays.append(median(late))
@@ -92,7 +92,7 @@ def test_a_grade_that_is_usual_here_is_watched_as_well(grade: int) -> None:
     """One template that is always flagged in one way: more of it is a rise as any other."""
     late = []
     for seed in range(21):
-        cusum = RateCusum(grades=SURE)
+        cusum = FlagRateMonitor(grades=SURE)
         only = [float(g == grade) for g in (1, 2, 3)]
         graded(cusum, [0.03 * g for g in only], range(1500), seed)
         found = graded(cusum, [0.13 * g for g in only], range(1500, 6000), seed)
@@ -101,7 +101,7 @@ def test_a_grade_that_is_usual_here_is_watched_as_well(grade: int) -> None:
 
 
 def test_the_reference_grows_by_stretches_that_come_to_nothing() -> None:
-    cusum = RateCusum(RateConfig(events_per_false_alarm=1_000_000))
+    cusum = FlagRateMonitor(RateConfig(events_per_false_alarm=1_000_000))
     assert alarms(cusum, 0.004, range(20_000)) == []
     state: Any = cusum.state()
     (seen,), ((flagged,),) = state["seen"], state["flagged"]
@@ -112,7 +112,7 @@ def test_the_reference_grows_by_stretches_that_come_to_nothing() -> None:
 def test_a_rise_is_reported_once_and_again_after_a_fall() -> None:
     first = again = 0
     for seed in range(20):
-        cusum = RateCusum(RateConfig(events_per_false_alarm=100_000))
+        cusum = FlagRateMonitor(RateConfig(events_per_false_alarm=100_000))
         assert alarms(cusum, 0.01, range(1000), seed) == []
         first += len(alarms(cusum, 0.3, range(1000, 4000), seed))
         assert alarms(cusum, 0.01, range(4000, 8000), seed) == []
@@ -127,7 +127,7 @@ def test_a_longer_wait_between_false_alarms_needs_a_higher_threshold() -> None:
 
 
 def test_the_least_recent_segment_is_forgotten_and_counted() -> None:
-    cusum = RateCusum(RateConfig(max_segments=2))
+    cusum = FlagRateMonitor(RateConfig(max_segments=2))
     for app in ("a", "b", "a", "c"):
         cusum.update(("t", app), False, 0, 0, "e")  # noqa: FBT003, RUF100
     assert (len(cusum), cusum.evicted) == (2, 1)
@@ -135,7 +135,7 @@ def test_the_least_recent_segment_is_forgotten_and_counted() -> None:
 
 
 def test_restored_it_alarms_at_the_same_event() -> None:
-    one, other = RateCusum(), RateCusum()
+    one, other = FlagRateMonitor(), FlagRateMonitor()
     alarms(one, 0.01, range(900))
     other.restore(one.state())
     assert alarms(one, 0.1, range(900, 2000)) == alarms(other, 0.1, range(900, 2000)) != []
@@ -150,7 +150,7 @@ def test_restored_it_alarms_at_the_same_event() -> None:
     ],
 )  # fmt: skip
 def test_a_state_that_cannot_be_is_refused(column: str, value: float) -> None:
-    cusum = RateCusum()
+    cusum = FlagRateMonitor()
     alarms(cusum, 0.01, range(900))
     state: dict[str, Any] = dict(cusum.state())
     state[column] = np.full_like(state[column], value)
@@ -160,7 +160,7 @@ def test_a_state_that_cannot_be_is_refused(column: str, value: float) -> None:
 
 
 def test_a_state_of_other_settings_is_refused() -> None:
-    for other in (RateCusum(RateConfig(odds_ratio=1.5)), RateCusum(grades=SURE)):
+    for other in (FlagRateMonitor(RateConfig(odds_ratio=1.5)), FlagRateMonitor(grades=SURE)):
         with pytest.raises(StateError) as raised:
-            other.restore(RateCusum().state())
+            other.restore(FlagRateMonitor().state())
         assert (raised.value.part, raised.value.code) == ("rate", "settings")

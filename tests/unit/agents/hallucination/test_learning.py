@@ -53,13 +53,13 @@ def test_the_same_feedback_counts_once(agent: HallucinationAgent) -> None:
 
 @pytest.mark.parametrize("parts", [{"tenant": "other"}, {"app": "other"}, {"signal": "injection"}])
 def test_a_label_for_another_event_is_ignored(agent: HallucinationAgent, parts: dict[str, Any]) -> None:
-    before = flatten(agent.learner.moves.state())
+    before = flatten(agent.learner.deltas.state())
     assert not agent.learn(label("f1", 1, **parts))
-    assert flatten(agent.learner.moves.state()) == before
+    assert flatten(agent.learner.deltas.state()) == before
 
 
 def test_memory_is_bounded() -> None:
-    agent = HallucinationAgent(learning=LearningConfig(events=1, requests_per_hour=0.0))
+    agent = HallucinationAgent(learning=LearningConfig(label_window_events=1, requests_per_hour=0.0))
     agent.score(Chunk([as_event(ROWS[0], 7), EVENTS[0]]))
     assert not agent.learn(label("f1", 7))
     assert agent.learn(label("f2", 0))

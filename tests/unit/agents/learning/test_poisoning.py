@@ -1,8 +1,7 @@
-"""False labels on real texts: what they cost in AUC, against the same labels without them.
+"""Cost of false labels on real texts, in AUC against the same labels without them.
 
-The injection agent is taught something that it has never seen and that no weight which ships knows: that questions
-about anything but the bank (the simulator's ``off_topic``) are the attacks. The simulator's real attacks must stay
-attacks meanwhile.
+The labels teach the injection agent something that the shipped weights do not know: that questions about anything but
+the bank (the simulator's ``off_topic``) are attacks. The real attacks of the simulator must stay attacks.
 """
 
 from __future__ import annotations
@@ -47,22 +46,22 @@ def auc(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
 
 
 class Story:
-    """An agent that has seen all texts, and is given labels."""
+    """An agent that has scored all texts and receives labels."""
 
     def __init__(self) -> None:
-        self.agent = InjectionAgent(learning=LearningConfig(events=5000))
+        self.agent = InjectionAgent(learning=LearningConfig(label_window_events=5000))
         self.agent.score(Chunk(EVENTS))
         self._given = 0
 
     def label(self, row: int, *, value: bool, who: str, source: str = "annotator") -> None:
         self._given += 1
         event = EVENTS[row]
-        said = {"feedback_id": f"f{self._given}", "call_id": event.call_id, "time": event.time, "tenant": event.tenant}
-        more = {"app": event.app, "signal": "injection", "label": value, "source": source, "user_id": who}
-        self.give(Feedback.model_validate(said | more))
+        target = {"call_id": event.call_id, "time": event.time, "tenant": event.tenant, "app": event.app}
+        label = {"signal": "injection", "label": value, "source": source, "user_id": who}
+        self.give(Feedback.model_validate({"feedback_id": f"f{self._given}"} | target | label))
 
     def give(self, feedback: Feedback) -> None:
-        """Users have a budget, which 500 labels exceed; whatever they say beyond it is not learned."""
+        """Give a label to the agent; labels of users beyond their daily budget are not learned."""
         before = self.agent.learner.counts.over_budget
         known = self.agent.learn(feedback)
         assert known or (feedback.source == "user" and self.agent.learner.counts.over_budget == before + 1)
@@ -70,10 +69,10 @@ class Story:
     def margins(self, texts: list[str]) -> NDArray[np.float64]:
         events = [as_event({"text": text}, 10_000 + k) for k, text in enumerate(texts)]
         self.agent.score(Chunk(events))
-        found = [self.agent.learner.events.find((e.tenant, e.app, e.call_id)) for e in events]
+        found = [self.agent.learner.label_buffer.get((e.tenant, e.app, e.call_id)) for e in events]
         return np.array([f.margin for f in found if f is not None])
 
-    def auc_of_what_was_taught(self) -> float:
+    def auc_of_taught_texts(self) -> float:
         held_out = TEXTS[TAUGHT:]
         return auc(TRUTH[TAUGHT:], self.margins([text for text, _ in held_out]))
 
@@ -91,16 +90,16 @@ def clean() -> Story:
     return story
 
 
-def test_labels_teach_what_no_weight_that_ships_knows(clean: Story) -> None:
-    assert clean.auc_of_what_was_taught() > Story().auc_of_what_was_taught() + 0.1
+def test_labels_teach_what_the_shipped_weights_miss(clean: Story) -> None:
+    assert clean.auc_of_taught_texts() > Story().auc_of_taught_texts() + 0.1
     assert clean.auc_of_attacks() > Story().auc_of_attacks() - LIMIT
 
 
-def test_a_fifth_of_the_labels_flipped_costs_attacks_nothing_and_keeps_most_of_what_was_taught(clean: Story) -> None:
-    """More than half of what 500 labels say is gone with the flips. Measured: .919 without, .882 with them.
+def test_flipping_a_fifth_of_the_labels_misses_no_attack_and_keeps_most_of_the_gain(clean: Story) -> None:
+    """The flips remove more than half of the information in 500 labels. Measured: .919 without, .882 with them.
 
-    That is 3.7 points: the two that flips may cost are kept on real unseen attacks (`evaluation/learning.py`),
-    not where the weights that ship know nothing at all of what is taught.
+    The loss is 3.7 points. The limit of 2 points holds on real unseen attacks (`evaluation/learning.py`), but not where
+    the shipped weights know nothing of what the labels teach.
     """
     learned = []
     for seed in range(4):
@@ -108,10 +107,10 @@ def test_a_fifth_of_the_labels_flipped_costs_attacks_nothing_and_keeps_most_of_w
         poisoned = Story()
         for k in range(TAUGHT):
             poisoned.label(k, value=bool(TRUTH[k] ^ flipped[k]), who=f"annotator{k % 4}")
-        learned.append(poisoned.auc_of_what_was_taught())
+        learned.append(poisoned.auc_of_taught_texts())
         assert poisoned.auc_of_attacks() > clean.auc_of_attacks() - LIMIT
-    untaught = Story().auc_of_what_was_taught()
-    assert np.mean(learned) - untaught > 0.7 * (clean.auc_of_what_was_taught() - untaught)
+    untaught = Story().auc_of_taught_texts()
+    assert np.mean(learned) - untaught > 0.7 * (clean.auc_of_taught_texts() - untaught)
 
 
 @pytest.mark.parametrize("source", ["user", "annotator"])
@@ -119,24 +118,24 @@ def test_a_fifth_of_the_labels_flipped_costs_attacks_nothing_and_keeps_most_of_w
 def test_one_user_with_five_hundred_false_labels_costs_less_than_two_points(
     clean: Story, lie: str, source: str
 ) -> None:
-    """The liar's labels come among those of the others; some of them are of the same events."""
+    """The false labels are interleaved with honest ones; some are for the same events."""
     poisoned = Story()
     for k in range(500):
-        said = {"all true": True, "all false": False, "opposite": not TRUTH[k]}[lie]
-        poisoned.label(k, value=bool(said), who="mallory", source=source)
+        value = {"all true": True, "all false": False, "opposite": not TRUTH[k]}[lie]
+        poisoned.label(k, value=bool(value), who="mallory", source=source)
         if k < TAUGHT:
             poisoned.label(k, value=bool(TRUTH[k]), who=f"annotator{k % 4}")
-    assert poisoned.auc_of_what_was_taught() > clean.auc_of_what_was_taught() - LIMIT
+    assert poisoned.auc_of_taught_texts() > clean.auc_of_taught_texts() - LIMIT
     assert poisoned.auc_of_attacks() > clean.auc_of_attacks() - LIMIT
 
 
 @pytest.mark.parametrize("source", ["user", "annotator"])
 @pytest.mark.parametrize("honest_first", [False, True])
-def test_one_user_alone_with_five_hundred_opposite_labels_leaves_attacks_attacks(
+def test_five_hundred_opposite_labels_of_one_user_do_not_hide_attacks(
     source: str,
     honest_first: bool,  # noqa: FBT001, RUF100
 ) -> None:
-    """Also where each label is taken back for its opposite after all were honest."""
+    """This also holds if each label is first honest and then replaced by its opposite."""
     poisoned, before = Story(), Story().auc_of_attacks()
     attacks = [as_event({"text": text}, 20_000 + k) for k, text in enumerate(ATTACKS)]
     poisoned.agent.score(Chunk(attacks))

@@ -1,4 +1,4 @@
-"""One tenant's labels help it at once and the others a little; false ones harm the others hardly."""
+"""Labels help their own tenant at once and other tenants a little; false labels hardly harm other tenants."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tests.learning import PLAIN, label, learner, margin, show
 
 
 def taught(tenant: str, count: int, *, value: bool = True) -> Learner:
-    target = learner(replace(PLAIN, events=2000, labelled=1000))
+    target = learner(replace(PLAIN, label_window_events=2000, labels_kept=1000))
     for n in range(count):
         show(target, n, tenant=tenant)
         target.learn(label(n, value=value, tenant=tenant, who=f"w{n % 10}"))
     return target
 
 
-def test_a_tenants_labels_help_it_more_than_the_others() -> None:
+def test_labels_help_their_own_tenant_more_than_other_tenants() -> None:
     target = taught("acme", 20)
     own, other = (np.mean([margin(target, n, tenant=t) for n in range(500, 600)]) for t in ("acme", "other"))
     assert own > other > -1.0
     assert other + 1.0 < 0.6 * (own + 1.0)
 
 
-def test_a_tenant_full_of_false_labels_hardly_moves_the_others() -> None:
+def test_a_tenant_with_only_false_labels_hardly_moves_other_tenants() -> None:
     target = taught("evil", 600)
     harm = np.mean([margin(target, n, tenant="good") for n in range(1000, 1200)]) + 1.0
     one = taught("evil", 50)
@@ -33,11 +33,11 @@ def test_a_tenant_full_of_false_labels_hardly_moves_the_others() -> None:
     assert harm < 2.5 * harm_of_fifty
 
 
-def test_a_tenant_too_many_pushes_out_the_one_labelled_longest_ago() -> None:
+def test_an_additional_tenant_evicts_the_tenant_with_the_oldest_label() -> None:
     target = learner()
     for k, tenant in enumerate("abcdef"):
         show(target, k, tenant=tenant)
         target.learn(label(k, value=True, tenant=tenant))
-    assert target.moves.names == ["c", "d", "e", "f"]
-    assert len(target.moves) == 4
+    assert target.deltas.tenants == ["c", "d", "e", "f"]
+    assert len(target.deltas) == 4
     assert margin(target, 0, tenant="a") == margin(target, 0, tenant="never seen")

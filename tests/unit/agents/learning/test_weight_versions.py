@@ -1,4 +1,4 @@
-"""Versions: kept, rolled back to with bit-equal scores, exported and imported whole."""
+"""Versions of weights: history, rollback with bit-equal scores, export and import."""
 
 from __future__ import annotations
 
@@ -34,62 +34,62 @@ def command(action: Any, version: str, weights: WeightsFile | None = None) -> Mo
     )
 
 
-def test_rollback_gives_the_very_scores_of_that_version() -> None:
+def test_a_rollback_restores_the_exact_scores_of_the_version() -> None:
     target = taught(0, 5)
     name, before = target.version_name, scores(target)
     taught(5, 14, target)
     assert scores(target) != before
-    assert target.command(command("rollback", name))
+    assert target.apply_command(command("rollback", name))
     assert scores(target) == before
-    assert target.current().name == name
+    assert target.current_version().name == name
 
 
 def test_a_rollback_can_be_undone() -> None:
     target = taught(0, 12)
-    left, before = target.current().name, scores(target)
-    assert target.command(command("rollback", SHIPPED))
+    left, before = target.current_version().name, scores(target)
+    assert target.apply_command(command("rollback", SHIPPED))
     assert set(scores(target)) == {-1.0}
-    assert target.command(command("rollback", left))
+    assert target.apply_command(command("rollback", left))
     assert scores(target) == before
 
 
-def test_after_a_rollback_it_learns_on_and_a_restored_copy_alike() -> None:
+def test_a_learner_and_its_restored_copy_learn_alike_after_a_rollback() -> None:
     target = taught(0, 12)
-    assert target.command(command("rollback", next(iter(target.versions)).name))
+    assert target.apply_command(command("rollback", next(iter(target.versions)).name))
     copy = learner(CONFIG)
     copy.restore(target.state())
     assert bits(copy) == bits(target)
     assert bits(taught(12, 30, copy)) == bits(taught(12, 30, target))
 
 
-def test_labels_from_before_a_rollback_are_not_taken_back_from_the_weights_after_it() -> None:
+def test_labels_from_before_a_rollback_are_not_retracted_after_it() -> None:
     target = taught(0, 12)
-    target.command(command("rollback", SHIPPED))
+    target.apply_command(command("rollback", SHIPPED))
     target.learn(label(2, value=False, who="w2", feedback_id="changed"))
-    assert len(target.moves) == 1
+    assert len(target.deltas) == 1
 
 
 @pytest.mark.parametrize("version", ["0123456789ab"])
-def test_an_unknown_version_is_refused_and_changes_nothing(version: str) -> None:
+def test_an_unknown_version_is_rejected_and_changes_nothing(version: str) -> None:
     target = taught(0, 12)
     before = bits(target)
-    assert not target.command(command("rollback", version))
+    assert not target.apply_command(command("rollback", version))
     assert target.counts.command_rejected == 1
     target.counts.command_rejected = 0
     assert bits(target) == before
 
 
-def test_few_versions_are_kept_the_newest_last() -> None:
+def test_the_history_keeps_the_newest_versions_in_order() -> None:
     target = taught(0, 40)
     assert len(list(target.versions)) == 3
     assert list(target.versions)[-1].name == target.version_name
 
 
-def test_weights_go_through_a_file_to_another_learner() -> None:
+def test_weights_can_be_moved_to_another_learner_through_a_file() -> None:
     target = taught(0, 12)
-    file = WeightsFile.model_validate_json(to_file(target.current(), "injection", "base").model_dump_json())
+    file = WeightsFile.model_validate_json(to_file(target.current_version(), "injection", "base").model_dump_json())
     other = learner(CONFIG)
-    assert other.command(command("import", file.version, file))
+    assert other.apply_command(command("import", file.version, file))
     assert scores(other) == scores(target)
     assert [v.reason for v in other.versions] == ["imported"]
 
@@ -104,27 +104,27 @@ def test_weights_go_through_a_file_to_another_learner() -> None:
         {"tenants": ("other",)},
     ],
 )
-def test_damaged_weights_are_refused(damage: dict[str, Any]) -> None:
+def test_damaged_weights_are_rejected(damage: dict[str, Any]) -> None:
     target = taught(0, 12)
-    file = to_file(target.current(), "injection", "base").model_copy(update=damage)
+    file = to_file(target.current_version(), "injection", "base").model_copy(update=damage)
     with pytest.raises(StateError):
         from_file(file)
     before = bits(target)
-    assert not target.command(command("import", file.version, file))
+    assert not target.apply_command(command("import", file.version, file))
     target.counts.command_rejected = 0
     assert bits(target) == before
 
 
 @pytest.mark.parametrize("foreign", [{"base": "another"}, {"signal": "hallucination"}])
-def test_weights_for_another_model_are_refused(foreign: dict[str, Any]) -> None:
+def test_weights_for_another_model_are_rejected(foreign: dict[str, Any]) -> None:
     target = taught(0, 12)
-    file = to_file(target.current(), "injection", "base").model_copy(update=foreign)
-    assert not target.command(command("import", file.version, file))
+    file = to_file(target.current_version(), "injection", "base").model_copy(update=foreign)
+    assert not target.apply_command(command("import", file.version, file))
 
 
-def test_weights_of_a_larger_table_are_refused() -> None:
+def test_weights_with_an_unknown_feature_are_rejected() -> None:
     target = taught(0, 12)
-    weights = dict(target.moves.weights())
+    weights = dict(target.deltas.weights())
     weights["features"] = weights["features"] + 10_000
     with pytest.raises(ValueError, match=str(weights["features"].max())):
-        target.moves.load(weights)
+        target.deltas.load(weights)

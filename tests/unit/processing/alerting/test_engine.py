@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agents.base import Change, Chunk, milliseconds
+from agents.base import ChangePoint, Chunk, event_time_ms
 from processing.alerting import AlertEngine
-from processing.alerting.summary import of_change
+from processing.alerting.summary import summarise_change
 from schemas.errors import SettingsError, StateError
 from schemas.event import LLMEvent
 from schemas.outputs import Alert
@@ -65,7 +65,7 @@ def test_an_alert_ends_though_the_stream_paused_for_days() -> None:
 
 def test_an_alert_of_a_silent_scope_ends_by_the_brokers_time_and_by_nothing_that_others_say() -> None:
     engine = AlertEngine(rules(type="event", metric="injection.score", threshold=0.9, window_s=60), 0)
-    timed, begin = Timed(), milliseconds(event(0))
+    timed, begin = Timed(), event_time_ms(event(0))
     said = {"injection": [Said(0.95)]}
     assert states(engine.process(timed.chunk([event(0)], [begin + 500]), said, [])) == [("firing", "00:00:00")]
     others = [event(k, app="other").model_copy(update={"event_id": f"o{k}"}) for k in (3600, 7200)]
@@ -75,7 +75,7 @@ def test_an_alert_of_a_silent_scope_ends_by_the_brokers_time_and_by_nothing_that
 
 def test_what_is_dated_ahead_pushes_nothing_out_of_a_window() -> None:
     engine = AlertEngine(rules(type="count", metric="error", threshold=3, window_s=60, min_events=1), 0)
-    timed, begin = Timed(), milliseconds(event(0))
+    timed, begin = Timed(), event_time_ms(event(0))
     failed = [event(s, error={"type": "x"}) for s in (0, 299, 1, 2)]
     rows = engine.process(timed.chunk(failed, [begin + 5_000] * 4), {}, [])
     assert [row["state"] for row in rows] == ["firing"]
@@ -119,7 +119,7 @@ def test_a_count_counts_in_its_window_only() -> None:
 
 def test_a_change_fires_with_its_evidence() -> None:
     engine = AlertEngine(rules(type="change", metric="drift.*"), 2)
-    change = Change(
+    change = ChangePoint(
         0, "drift.latency_ms", {"tenant": "t", "app": "a"}, 5, 10**12, 100.0, 900.0, 2.0, slices={"v=2": (0.0, 1.0)}
     )
     chunk = Chunk([event(9)], np.array([77]))
@@ -138,11 +138,15 @@ def test_a_change_fires_with_its_evidence() -> None:
 
 def test_the_end_of_a_change_does_not_say_that_it_is_over() -> None:
     engine = AlertEngine(rules(type="change", metric="*", window_s=60), 0)
-    change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
+    change = ChangePoint(0, "injection.rate", {"tenant": "t", "app": "a"}, 5, 10**12, 0.0, 0.3, 2.0)
     (fired,) = engine.process(Chunk([event(0)]), {}, [change])
     (ended,) = engine.process(Chunk([event(70)]), {}, [])
-    assert fired["summary"] == "t/a: injection.rate moved from 0.0% to 30.0%"
-    assert ended["summary"] == fired["summary"] + "; nothing new for 60 s, which does not say that it is over"
+    assert fired["summary"].startswith(
+        "t/a: injection flag rate rose from 0.0% to 30.0%, since about 2001-09-09 01:46 UTC. "
+    )
+    assert ended["summary"].endswith(
+        "; auto-resolved after 60 s without new evidence (the level may still be elevated)."
+    )
 
 
 @pytest.mark.parametrize(("levels", "collects"), [((0.0, 0.3), True), ((0.3, 0.0), False)])
@@ -153,7 +157,7 @@ def test_while_a_risen_rate_fires_flagged_events_are_its_evidence(levels: tuple[
 
     ruled = rules(type="change", metric="injection.rate", window_s=300)
     engine = AlertEngine(ruled, 0)
-    change = Change(0, "injection.rate", {"tenant": "t", "app": "a"}, 0, 10**12, *levels, 2.0, event_ids=("e0",))
+    change = ChangePoint(0, "injection.rate", {"tenant": "t", "app": "a"}, 0, 10**12, *levels, 2.0, event_ids=("e0",))
     engine.process(*calls(0, 1), [change])
     engine.process(*calls(1, 4), [])
     other = AlertEngine(ruled, 0)
@@ -172,8 +176,8 @@ def test_a_slice_is_told_if_it_moved_and_no_cause_has_other_numbers(
     moved: tuple[float, float], causes: tuple[str, ...]
 ) -> None:
     facts: dict[str, Any] = {"slices": {"language=en": moved}, "causes": causes}
-    change = Change(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
-    assert "language=en" not in of_change(change)
+    change = ChangePoint(0, "drift.text", {"tenant": "t", "app": "a"}, 5, 10**12, 1.0, 2.0, 2.0, **facts)
+    assert "language=en" not in summarise_change(change)
 
 
 def test_a_rule_for_one_app_leaves_the_others_alone() -> None:
@@ -226,7 +230,7 @@ def test_a_state_that_does_not_fit_is_an_error() -> None:
 def test_a_change_to_below_a_level_fires_one_that_stays_above_does_not() -> None:
     engine = AlertEngine(rules(type="change", metric="injection.precision", below=0.7), 0)
     segment = {"tenant": "t", "app": "a"}
-    levels = [Change(0, "injection.precision", segment, 0, 0, 0.9, after, 1.0) for after in (0.8, 0.65)]
+    levels = [ChangePoint(0, "injection.precision", segment, 0, 0, 0.9, after, 1.0) for after in (0.8, 0.65)]
     assert engine.process(Chunk([event(0)]), {}, levels[:1]) == []
     (row,) = engine.process(Chunk([event(1)]), {}, levels[1:])
     assert (row["state"], row["value"], row["threshold"]) == ("firing", 0.65, 0.7)

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agents.base import Change, Chunk, Scores, State
+from agents.base import AgentOutput, ChangePoint, Chunk, State
 from evaluation.adapters.drift import alarms_of
 from schemas.errors import SettingsError
 from schemas.feedback import Feedback
@@ -44,12 +44,12 @@ class Reader:
         self.scored: list[str] = []
         self.learned: list[tuple[str, bool, int]] = []
 
-    def score(self, chunk: Chunk) -> Scores:
+    def score(self, chunk: Chunk) -> AgentOutput:
         self.scored += [event.call_id for event in chunk.events]
         texts = [event.text("user") or event.text("document") for event in chunk.events]
         scores = [float(t.split()[-1]) if t[-1:].isdigit() else None for t in texts]
-        found = [Change(i, "x", {}, 0, 0, 0.0, 1.0, 1.0) for i, t in enumerate(texts) if "ALARM" in t]
-        return Scores([Said(s, s is not None and s >= 0.5) for s in scores], found)
+        found = [ChangePoint(i, "x", {}, 0, 0, 0.0, 1.0, 1.0) for i, t in enumerate(texts) if "ALARM" in t]
+        return AgentOutput([Said(s, s is not None and s >= 0.5) for s in scores], found)
 
     def learn(self, feedback: Feedback) -> bool:
         assert feedback.call_id in self.scored
