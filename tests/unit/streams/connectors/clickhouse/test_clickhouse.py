@@ -55,7 +55,7 @@ async def get(server: StoreServer, sql: str = "", body: bytes | None = None, **p
         return answer.status, await answer.text(), answer.headers
 
 
-def test_migrating_twice_does_nothing_the_second_time(store: ClickHouseSettings) -> None:
+def test_migrations_are_idempotent(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         first = migrate(client, Settings(clickhouse=store))
@@ -75,7 +75,7 @@ def test_retention_follows_the_settings(store: ClickHouseSettings) -> None:
         client.close()
 
 
-def test_a_file_changed_after_it_was_applied_is_an_error(store: ClickHouseSettings) -> None:
+def test_a_changed_migration_is_an_error(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -101,7 +101,7 @@ def test_every_column_has_a_comment(store: ClickHouseSettings) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
-def test_a_server_that_does_not_answer_is_named_by_its_settings(host: str) -> None:
+def test_the_error_of_an_unreachable_server_names_its_settings(host: str) -> None:
     with pytest.raises(StoreError) as raised:
         connect(ClickHouseSettings(host=host, port=1))
     assert raised.value.reason == "unreachable"
@@ -110,7 +110,7 @@ def test_a_server_that_does_not_answer_is_named_by_its_settings(host: str) -> No
     assert "\n" not in str(raised.value)
 
 
-def test_the_page_of_tables_is_what_the_engine_says(store: ClickHouseSettings) -> None:
+def test_the_table_reference_matches_the_engine(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -145,7 +145,7 @@ OLD_ROWS = (
 
 
 def in_old_layout(client: Client, store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a database as it was before the fields were renamed, with rows in it."""
+    """Create a database with the schema and rows from before the renames."""
     old = [file for file in migration_files() if file[0] < 10]
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "migration_files", lambda: old)
@@ -172,7 +172,7 @@ def check_new_layout(client: Client, database: str) -> None:
     assert rows(tables) == [("quality",)]
 
 
-def test_rows_of_the_old_layout_are_kept_under_the_new_names(
+def test_rows_of_the_old_layout_keep_their_values_under_the_new_names(
     store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(store)
@@ -190,9 +190,7 @@ def test_rows_of_the_old_layout_are_kept_under_the_new_names(
         client.close()
 
 
-def test_a_migration_that_was_interrupted_anywhere_goes_on(
-    store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_migration_continues(store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     client = connect(store)
     (text,) = [text for number, _, text in migration_files() if number == 10]
     steps = len(statements(text, template_values(store)))
@@ -208,14 +206,14 @@ def test_a_migration_that_was_interrupted_anywhere_goes_on(
         client.close()
 
 
-def test_every_change_of_a_table_goes_to_the_whole_cluster() -> None:
+def test_every_statement_runs_on_the_whole_cluster() -> None:
     values = template_values(ClickHouseSettings(cluster="main"))
     for _, name, text in migration_files():
         for sql in statements(text, values):
             assert sql.startswith("INSERT") or " ON CLUSTER 'main'" in sql, (name, sql)
 
 
-def test_the_hourly_columns_have_the_names_of_the_minutes(store: ClickHouseSettings) -> None:
+def test_hourly_and_minute_columns_have_the_same_names(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -227,7 +225,7 @@ def test_the_hourly_columns_have_the_names_of_the_minutes(store: ClickHouseSetti
         client.close()
 
 
-def test_the_hourly_quantiles_come_from_merged_buckets_within_two_percent(store: ClickHouseSettings) -> None:
+def test_hourly_quantiles_of_merged_buckets_are_within_two_percent(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))

@@ -1,4 +1,4 @@
-"""An event of a span is never larger than a record, and what was done to it is told."""
+"""Events are truncated to the size of a record, and marked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def asked(*texts: str) -> dict[str, object]:
     return IDENTITY | {"messages": [{"role": "user", "content": text} for text in texts]}
 
 
-def test_an_ordinary_event_is_written_as_it_is() -> None:
+def test_a_small_event_is_unchanged() -> None:
     event = asked("a\x01b", "x" * 1_000_000)
     assert serialise(event) == orjson.dumps(event)
 
@@ -34,7 +34,7 @@ def test_an_ordinary_event_is_written_as_it_is() -> None:
     ],
     ids=["control characters", "escapes", "long texts", "many texts"],
 )
-def test_a_large_event_is_repaired_and_marked(texts: tuple[str, ...], issues: tuple[str, ...]) -> None:
+def test_a_large_event_is_truncated_and_marked(texts: tuple[str, ...], issues: tuple[str, ...]) -> None:
     raw = serialise(asked(*(text + "the end" for text in texts)))
     assert len(raw) <= MAX_BODY_BYTES
     event = decode_event(raw)
@@ -42,8 +42,8 @@ def test_a_large_event_is_repaired_and_marked(texts: tuple[str, ...], issues: tu
     assert event.text("user").endswith("the end")  # type: ignore[union-attr]
 
 
-def test_what_one_request_gives_is_bounded() -> None:
-    """Each call of a trace is given the documents that were retrieved in it: 12 MB a thousand times."""
+def test_the_events_of_a_request_are_limited() -> None:
+    """Each call of a trace includes the documents retrieved in the trace: here 12 MB a thousand times."""
     out = Normalised()
     event = asked("x" * 12_000_000)
     for _ in range(1_000):
