@@ -145,7 +145,7 @@ def error_response(error: RequestError, request: web.Request) -> web.Response:
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if request.path in _OTLP:
-        body, content_type = otlp_api.failure(str(error), request.content_type)
+        body, content_type = otlp_api.error_status(str(error), request.content_type)
     else:
         body, content_type = orjson.dumps({"error": str(error), "reason": error.reason}), otlp_api.JSON
     return web.Response(body=body, status=error.status, headers=headers, content_type=content_type)

@@ -56,7 +56,7 @@ class _PartitionState:
 class _Batch:
     """Concurrent review requests, and the offset to commit after all of them."""
 
-    review_requests: Sequence[ReviewRequest]
+    requests: Sequence[ReviewRequest]
     commit: OffsetAndMetadata
 
 
