@@ -115,9 +115,9 @@ def ingest_key_create(  # noqa: PLR0913, PLR0917 - each option is a parameter
     from streams.ingest import create_key
 
     limits = {"events_per_s": events_per_s, "bytes_per_s": bytes_per_s, "burst_s": burst_s}
-    created = create_key.make(name, tenant, apps or [], {k: v for k, v in limits.items() if v is not None})
+    created = create_key.new_key(name, tenant, apps or [], {k: v for k, v in limits.items() if v is not None})
     if append:
-        create_key.append(create_key.file_of(load_settings().ingest), name, created.entry)
+        create_key.append_entry(create_key.key_file(load_settings().ingest), name, created.entry)
     sys.stdout.write(f"{created.key}\n")
     entry = "" if append else f"Add to ingest.keys_file:\n\n{created.entry}"
     sys.stderr.write(f"The key is not shown again.\n{entry}")

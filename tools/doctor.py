@@ -13,8 +13,8 @@ from schemas.errors import SettingsError, StreamgaugeError
 from schemas.rules import DEFAULT_RULES, load_rules
 from schemas.settings import Settings, load_settings
 from streams.connectors.clickhouse import connect
-from streams.ingest.api_keys import read
-from streams.ingest.auth_check import check_open
+from streams.ingest.api_keys import read_key_file
+from streams.ingest.auth_check import require_auth_or_loopback
 from streams.runtime.tls import server_tls
 from streams.runtime.topics import (
     BROKER_TIMESTAMPS,
@@ -54,9 +54,9 @@ def _ingest(settings: Settings) -> Finding:
     """Check API keys and TLS of the ingest service."""
     path = settings.ingest.keys_file
     try:
-        check_open(settings.ingest)
+        require_auth_or_loopback(settings.ingest)
         server_tls(settings.ingest)
-        keys = read(path) if path else []
+        keys = read_key_file(path) if path else []
     except SettingsError as error:
         return Finding("ingest", ok=False, detail=str(error))
     return Finding(

@@ -20,7 +20,8 @@ from schemas.errors import BrokerError, RecordError, SettingsError, StateError
 from schemas.feedback import Feedback
 from schemas.files import read_json
 from schemas.learning import LabelRequest, ModelCommand, Signal, WeightsFile
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime.decode import COMMAND_HEADER, check_size
 from streams.runtime.producer import Producer
 from streams.runtime.registry import build_agents
@@ -209,7 +210,9 @@ async def send(settings: Settings, commands: Iterable[ModelCommand]) -> None:
         raise _unreachable(kafka, error) from error
 
 
-async def pending_requests(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | None) -> list[LabelRequest]:
+async def pending_requests(
+    kafka: KafkaSettings, limit: int, signal: Signal | None, tenant: str | None
+) -> list[LabelRequest]:
     """Return the latest label requests without feedback, newest first.
 
     Raises
@@ -230,7 +233,7 @@ async def pending_requests(kafka: Kafka, limit: int, signal: Signal | None, tena
     return sorted(pending.values(), key=lambda r: r.time, reverse=True)[:limit]
 
 
-async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]:
+async def _read(kafka: KafkaSettings, topic: str, contract: type[T]) -> AsyncIterator[T]:
     """Yield the latest records of a topic; skip malformed records, which the worker and the sink dead-letter."""
     async for raw in _latest(kafka, topic):
         try:
@@ -240,7 +243,7 @@ async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]
             continue
 
 
-async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
+async def _latest(kafka: KafkaSettings, topic: str) -> AsyncIterator[bytes | None]:
     """Yield the values of the latest records of each partition of a topic."""
     consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
@@ -258,7 +261,7 @@ async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
         await consumer.stop()
 
 
-def _unreachable(kafka: Kafka, error: Exception) -> BrokerError:
+def _unreachable(kafka: KafkaSettings, error: Exception) -> BrokerError:
     return BrokerError(f"kafka.brokers={kafka.brokers}: {error!r}; check that the broker is up and the topics exist")
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from schemas.errors import BrokerError, RecordError
 from schemas.outputs import Alert, ShadowFinding
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.decode import check_size
 from streams.runtime.record_batches import raise_refused
 from streams.runtime.terminal import json_text
@@ -54,7 +54,9 @@ def finding_line(finding: ShadowFinding) -> str:
     return f"{head} flag {escape(f'{finding.tenant}/{finding.app} {finding.signal} {scores} {finding.event_id}')}"
 
 
-async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: bool, shadow: bool = False) -> None:
+async def tail(
+    kafka: KafkaSettings, console: Console, *, from_start: bool, as_json: bool, shadow: bool = False
+) -> None:
     """Print alerts, or the findings of the shadow version, until cancelled."""
     consumer = AIOKafkaConsumer(
         kafka.topic("shadow" if shadow else "alerts"),

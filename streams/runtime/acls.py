@@ -17,7 +17,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # named in its
 )
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 
 USER_PREFIX = "streamgauge_"
 _WAIT_S = 30
@@ -98,7 +99,7 @@ def create_acls(settings: Settings) -> int:
     return len(wanted)
 
 
-def _bindings(role: Role, kafka: Kafka) -> Iterator[AclBinding]:
+def _bindings(role: Role, kafka: KafkaSettings) -> Iterator[AclBinding]:
     rights = [(role.read, AclOperation.READ), (role.write, AclOperation.WRITE)]
     for names, operation in rights:
         for name in names:
@@ -116,12 +117,12 @@ def _allow(role: Role, kind: ResourceType, name: str, operation: AclOperation) -
     return AclBinding(kind, name.rstrip("*"), pattern, user, anywhere, operation, AclPermissionType.ALLOW)
 
 
-def _full_name(name: str, kafka: Kafka) -> str:
+def _full_name(name: str, kafka: KafkaSettings) -> str:
     otlp = {"otlp_spans": kafka.otlp_spans_topic, "otlp_logs": kafka.otlp_logs_topic}
     return otlp.get(name) or kafka.topic(name)
 
 
-def _options(kafka: Kafka) -> dict[str, Any]:
+def _options(kafka: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap.servers": kafka.brokers,
         "security.protocol": kafka.security_protocol,

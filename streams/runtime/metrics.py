@@ -139,8 +139,8 @@ SHADOW_DROPPED = _counter("shadow_dropped_total", "Findings dropped: the queue w
 # The reviewers
 REVIEWERS_CHOSEN = _counter(
     "reviewers_chosen_total",
-    "Events sent to a reviewer; why is suspicious, requested or sampled",
-    ["reviewer", "why"],
+    "Events sent to a reviewer; reason is suspicious, requested or sampled",
+    ["reviewer", "reason"],
 )
 REVIEWERS_OVER_BUDGET = _counter(
     "reviewers_over_budget_total", "Events not sent to a reviewer because the hour's budget was spent", ["reviewer"]

@@ -22,7 +22,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.dead_letters import TOO_LARGE
 from streams.runtime.produce import Delivery
 from streams.runtime.topics import MAX_MESSAGE_BYTES, TOPICS, client_options
@@ -87,7 +87,7 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         Maximum time that a row waits for more rows of its batch.
     """
 
-    def __init__(self, kafka: Kafka, topics: Sequence[str] = (), *, linger_ms: int = 5) -> None:
+    def __init__(self, kafka: KafkaSettings, topics: Sequence[str] = (), *, linger_ms: int = 5) -> None:
         super().__init__(
             **client_options(kafka),
             enable_idempotence=True,
@@ -128,7 +128,7 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
         self._message_accumulator._batch_size = min([BATCH_BYTES, *self._limits.values()])  # noqa: SLF001
 
 
-async def message_limits(kafka: Kafka, topics: Iterable[str]) -> dict[str, int]:
+async def message_limits(kafka: KafkaSettings, topics: Iterable[str]) -> dict[str, int]:
     """Return the maximum bytes of a batch, by full topic name; omit topics whose limit the broker does not expose."""
     admin = AIOKafkaAdminClient(**client_options(kafka))
     try:

@@ -20,8 +20,8 @@ from schemas.errors import SettingsError
 from schemas.files import read_json, setting_of
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
-from schemas.settings import Learning, Settings
-from schemas.settings import Price as PriceSetting
+from schemas.setting_sections import LearningSettings, PriceSettings
+from schemas.settings import Settings
 
 CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 5, "repeats": 2, "commands": 1, "watermarks": 1}
 """State versions of the components that are not agents."""
@@ -74,7 +74,7 @@ def _campaign(settings: Settings) -> CampaignConfig:
     )
 
 
-def learning_config(learning: Learning) -> LearningConfig:
+def learning_config(learning: LearningSettings) -> LearningConfig:
     """Return the learning settings as the agents' configuration."""
     return LearningConfig(**learning.model_dump(exclude={*_WEIGHTS_SETTINGS.values()}))
 
@@ -141,7 +141,7 @@ def build_pipeline(
     )
 
 
-def _price(price: PriceSetting) -> Price:
+def _price(price: PriceSettings) -> Price:
     return Price(price.input, price.input if price.cached is None else price.cached, price.output)
 
 

@@ -18,7 +18,8 @@ import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.errors import SignatureError, StateError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime.signing import UNSIGNED, Signer
 from streams.runtime.snapshot_codec import MAX_BYTES, Snapshot, decode, encode
 from streams.runtime.topics import client_options
@@ -272,7 +273,9 @@ async def offset_range(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[
 
 
 @asynccontextmanager
-async def open_consumer(kafka: Kafka, tp: TopicPartition, *others: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_consumer(
+    kafka: KafkaSettings, tp: TopicPartition, *others: TopicPartition
+) -> AsyncIterator[AIOKafkaConsumer]:
     """Open a consumer without a group that reads one partition and can query the offsets of other partitions.
 
     All partitions are assigned, because aiokafka loads metadata of assigned topics only; an offset query for another

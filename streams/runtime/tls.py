@@ -6,10 +6,10 @@ import ssl
 
 from schemas.errors import SettingsError
 from schemas.files import check_file
-from schemas.settings import Ingest, Kafka
+from schemas.setting_sections import IngestSettings, KafkaSettings
 
 
-def kafka_tls(kafka: Kafka) -> ssl.SSLContext | None:
+def kafka_tls(kafka: KafkaSettings) -> ssl.SSLContext | None:
     """Return the TLS context for brokers; None for an unencrypted connection.
 
     Raises
@@ -31,7 +31,7 @@ def kafka_tls(kafka: Kafka) -> ssl.SSLContext | None:
         ) from error
 
 
-def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
+def server_tls(ingest: IngestSettings) -> ssl.SSLContext | None:
     """Return the TLS context of the HTTPS server; None for HTTP.
 
     Raises

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime import record_batches as _guard  # noqa: F401 - bounds what every consumer reads
 from streams.runtime.tls import kafka_tls
 
@@ -51,18 +51,18 @@ TOPICS = (
 )
 
 
-def topics(kafka: Kafka) -> dict[str, Topic]:
+def topics(kafka: KafkaSettings) -> dict[str, Topic]:
     """Return the topics of this installation, by full name; includes a Collector's topics if the worker reads them."""
     monitor_topics = {kafka.topic(t.name): t for t in TOPICS}
     return monitor_topics | {name: Topic(name, "OTLP") for name in otlp_topics(kafka)}
 
 
-def otlp_topics(kafka: Kafka) -> list[str]:
+def otlp_topics(kafka: KafkaSettings) -> list[str]:
     """Return the Collector topics that the worker reads; none unless ``kafka.otlp`` is on."""
     return [kafka.otlp_spans_topic, kafka.otlp_logs_topic] if kafka.otlp else []
 
 
-def client_options(kafka: Kafka) -> dict[str, Any]:
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the connection arguments of every aiokafka client."""
     options: dict[str, Any] = {"bootstrap_servers": kafka.brokers, "security_protocol": kafka.security_protocol}
     if (tls := kafka_tls(kafka)) is not None:
@@ -99,7 +99,7 @@ async def has_producer_timestamps(admin: AIOKafkaAdminClient, topic: str) -> boo
     return any(row[0] == name and row[1] != expected for row in rows)
 
 
-async def create_topics(kafka: Kafka) -> list[str]:
+async def create_topics(kafka: KafkaSettings) -> list[str]:
     """Create missing topics; return their full names, usually once they are visible.
 
     Raises
@@ -111,7 +111,7 @@ async def create_topics(kafka: Kafka) -> list[str]:
         return await _create_missing(admin, kafka)
 
 
-async def check_topics(kafka: Kafka) -> None:
+async def check_topics(kafka: KafkaSettings) -> None:
     """Check that the topics required by a worker exist; a Collector may create its own topics later.
 
     Missing topics are checked for up to 5 s: a broker may learn of a new topic with a delay.
@@ -132,7 +132,7 @@ async def check_topics(kafka: Kafka) -> None:
 
 
 @asynccontextmanager
-async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options(kafka))
     try:
         await admin.start()
@@ -147,7 +147,7 @@ async def _admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]:
+async def _create_missing(admin: AIOKafkaAdminClient, kafka: KafkaSettings) -> list[str]:
     present = await partition_counts(admin)
     missing = {name: topic for name, topic in topics(kafka).items() if name not in present}
     if not missing:
@@ -160,7 +160,7 @@ async def _create_missing(admin: AIOKafkaAdminClient, kafka: Kafka) -> list[str]
     return list(missing)
 
 
-async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, missing: Mapping[str, Topic]) -> None:
+async def _create(admin: AIOKafkaAdminClient, kafka: KafkaSettings, missing: Mapping[str, Topic]) -> None:
     new = [
         NewTopic(
             name,

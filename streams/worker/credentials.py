@@ -6,11 +6,11 @@ from typing import Any
 
 import faust
 
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.tls import kafka_tls
 
 
-def credentials(kafka: Kafka) -> Any:
+def credentials(kafka: KafkaSettings) -> Any:
     """Return Faust's credentials; None for an unauthenticated, unencrypted broker."""
     if kafka.security_protocol == "PLAINTEXT":
         return None

@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime import topics
 from tests.conftest import MakeSettings, MakeTopics
 from tests.kafka.broker import KafkaBroker
@@ -85,7 +86,7 @@ async def test_a_broker_that_lags_behind_its_controller_is_waited_for(
     kafka: KafkaBroker,
     settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch,
-    look: Callable[[Kafka], Awaitable[object]],
+    look: Callable[[KafkaSettings], Awaitable[object]],
 ) -> None:
     """A worker that started the moment after `topics create` found no topics and ended."""
     tree = settings(kafka.brokers)

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from schemas.errors import ContractError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.ingest.api_keys import ANONYMOUS, Sender
-from streams.ingest.validation import row, take
+from streams.ingest.api_keys import ANONYMOUS, ApiKeyIdentity
+from streams.ingest.validation import validate_items, validated_row
 from streams.runtime.decode import FEEDBACK_HEADER, decode_event
 from streams.runtime.problems import MAX_PROBLEMS, list_problems
 from streams.runtime.topics import create_topics
@@ -43,7 +43,7 @@ def test_problems_without_number_are_not_listed(said: dict[str, Any], tenant: st
     tracemalloc.start()
     try:
         with pytest.raises(ContractError):
-            row(raw, Sender("k", "t", frozenset()))
+            validated_row(raw, ApiKeyIdentity("k", "t", frozenset()))
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
@@ -91,7 +91,7 @@ async def test_others_get_their_turn_between_large_items_and_between_many(count:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    assert len((await take(items, ANONYMOUS)).rows) == count
+    assert len((await validate_items(items, ANONYMOUS)).rows) == count
     task.cancel()
     assert turns >= min(count, 6) - 1
 

@@ -171,8 +171,8 @@ async def test_an_item_that_the_topic_does_not_take_costs_its_neighbours_nothing
     async with running(tree) as client:
         for _ in range(2):
             answer = await client.post("/v1/events", body)
-            assert (answer.status, answer.told["accepted"], answer.told["rejected"]) == (202, 2, 1)
-            assert answer.told["problems"][0]["index"] == 1
+            assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (202, 2, 1)
+            assert answer.json["problems"][0]["index"] == 1
         await take_less(tree, SMALL // 4, "events")
         between = event("between", pad="y" * (SMALL // 2))
         assert (await client.post("/v1/events", between)).status == 503  # it was within what was taken before

@@ -11,7 +11,8 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.runtime.decode import FEEDBACK_HEADER
 from streams.runtime.partitioning import window_key
@@ -105,7 +106,7 @@ async def test_a_worker_and_its_successor_are_not_blinded(tree: Settings, tmp_pa
 
 def stored_events(tmp_path: Path, scored: Sequence[bytes]) -> tuple[int, ...]:
     """Return what the store has: events, those that are marked, those that are dated 2199."""
-    tree = Settings(clickhouse=ClickHouse(path=tmp_path / "store"))
+    tree = Settings(clickhouse=ClickHouseSettings(path=tmp_path / "store"))
     client = connect(tree.clickhouse)
     migrate(client, tree)
     inserter = Inserter(lambda: connect(tree.clickhouse), "streamgauge")

@@ -10,7 +10,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.outputs import Alert
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.topics import client_options
 from tools.demo.mock_broker import PARTITIONS
 
@@ -31,7 +31,7 @@ class AlertCollector:
         All state changes read so far.
     """
 
-    def __init__(self, kafka: Kafka, on_alert: Callable[[Alert], None]) -> None:
+    def __init__(self, kafka: KafkaSettings, on_alert: Callable[[Alert], None]) -> None:
         self.alerts: list[Alert] = []
         self._kafka = kafka
         self._on_alert = on_alert

@@ -14,9 +14,16 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.query import QueryResult
 
 from schemas.errors import StreamgaugeError
-from schemas.settings import Aggregates, Alerts, ClickHouse, Drift, Kafka, Settings
-from schemas.settings import Sink as SinkSettings
-from schemas.settings import Worker as WorkerSettings
+from schemas.setting_sections import (
+    AggregatesSettings,
+    AlertsSettings,
+    ClickHouseSettings,
+    DriftSettings,
+    KafkaSettings,
+    SinkSettings,
+    WorkerSettings,
+)
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.connectors.clickhouse.http_interface import StoreServer
 from streams.runtime.health import Readiness, serve
@@ -170,12 +177,12 @@ def demo_settings(brokers: str, folder: Path) -> Settings:
     """Return explicit settings for every part, so that environment variables cannot affect the demo."""
     return Settings(
         # A long session timeout: on two busy cores, a pause of the process must not cause a rebalance.
-        kafka=Kafka(brokers=brokers, partitions=PARTITIONS, session_timeout_s=30.0),
+        kafka=KafkaSettings(brokers=brokers, partitions=PARTITIONS, session_timeout_s=30.0),
         worker=WorkerSettings(),
         sink=SinkSettings(linger_s=0.5),
-        clickhouse=ClickHouse(path=folder / "clickhouse"),
-        aggregates=Aggregates(flush_interval_s=1.0),
-        alerts=Alerts(),
+        clickhouse=ClickHouseSettings(path=folder / "clickhouse"),
+        aggregates=AggregatesSettings(flush_interval_s=1.0),
+        alerts=AlertsSettings(),
         # The default of 10,000 would cause about one false alarm in the demo's 14,400 calls.
-        drift=Drift(events_per_false_alarm=EVENTS_PER_FALSE_ALARM),
+        drift=DriftSettings(events_per_false_alarm=EVENTS_PER_FALSE_ALARM),
     )

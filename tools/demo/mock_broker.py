@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from confluent_kafka import Producer
 
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.topics import TOPICS
 
 PARTITIONS = 4
@@ -26,7 +26,7 @@ class EmbeddedBroker:
         self.brokers = next(iter(self._cluster.list_topics(timeout=10).brokers.values()))
         self.address = f"{self.brokers.host}:{self.brokers.port}"
 
-    def create_topics(self, kafka: Kafka) -> None:
+    def create_topics(self, kafka: KafkaSettings) -> None:
         """Create the topics; the mock cluster creates a topic when its metadata is requested."""
         for topic in TOPICS:
             self._cluster.list_topics(kafka.topic(topic.name), timeout=10)

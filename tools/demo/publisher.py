@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from tools.demo.mock_broker import LINGER_MS
 from tools.simulator import Record
 
@@ -36,7 +36,7 @@ class Publisher:
         Number of records produced so far.
     """
 
-    def __init__(self, kafka: Kafka, rate: float, backlog: Callable[[], int]) -> None:
+    def __init__(self, kafka: KafkaSettings, rate: float, backlog: Callable[[], int]) -> None:
         self.sent = 0
         self._topic = kafka.topic
         self._rate = rate

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from schemas.outputs import Alert
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from tests.waiting import until
 from tools.print_table import show
 from tools.tail_alerts import line, tail
@@ -77,7 +77,7 @@ async def test_the_backlog_is_ordered_by_time(mock_kafka: str) -> None:
     assert producer.flush(10) == 0
     shown = io.StringIO()
     console = Console(file=shown, width=200, color_system=None)
-    tailing = asyncio.create_task(tail(Kafka(brokers=mock_kafka), console, from_start=True, as_json=False))
+    tailing = asyncio.create_task(tail(KafkaSettings(brokers=mock_kafka), console, from_start=True, as_json=False))
     await until(lambda: shown.getvalue().count("\n") == 40)
     producer.produce("llm.alerts", alert("later").model_dump_json())
     producer.flush(10)

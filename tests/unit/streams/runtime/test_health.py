@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.ingest.server import Gateway
+from streams.ingest.server import IngestServer
 from streams.runtime.health import Readiness, serve
 from streams.worker.app import Worker
 
@@ -86,7 +86,7 @@ async def test_a_foreign_address_is_an_error_that_names_its_setting() -> None:
 
 
 async def test_an_ingest_service_with_a_used_port_fails_to_start(used_port: int) -> None:
-    gateway = Gateway(Settings.model_validate({"ingest": {"port": used_port}}))
+    gateway = IngestServer(Settings.model_validate({"ingest": {"port": used_port}}))
     with pytest.raises(SettingsError) as raised:
         await gateway.start()
     assert (raised.value.field, raised.value.code) == ("ingest.port", "unavailable")

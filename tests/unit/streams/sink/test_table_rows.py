@@ -12,7 +12,8 @@ from aiokafka import TopicPartition
 
 from schemas.errors import RecordError, RowError, StoreError
 from schemas.outputs import DeadLetter
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.sink.inserter import Inserter, RejectedRecord
 from streams.sink.kafka_clients import dead_letter
@@ -97,7 +98,7 @@ def test_a_value_that_does_not_fit_its_table_is_a_record_error(value: bytes | No
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(clickhouse=ClickHouse(path=tmp_path / "store"))
+    return Settings(clickhouse=ClickHouseSettings(path=tmp_path / "store"))
 
 
 @pytest.fixture
