@@ -1,8 +1,8 @@
-"""Halves and fragments of one call, joined by tenant, app and call id, in bounded memory.
+"""Join of request and response halves, or of fragments, by tenant, app and call id, in bounded memory.
 
-A call comes whole, or as a request and a response half, or in OpenTelemetry's fragments: its span, its messages and its
-choices, each from a topic and at a time of its own. It is whole when its span and its choices are there; messages are
-written before the call begins, so they have come by then or were not recorded.
+A call arrives complete, as a request half and a response half, or as OpenTelemetry fragments: its span, its messages
+and its choices. Fragments arrive from different topics and at different times. A call is complete once its span and its
+choices have arrived. Messages are written before the call starts, so by then they have arrived or were not recorded.
 """
 
 from __future__ import annotations
@@ -22,41 +22,46 @@ from schemas.errors import StateError
 from schemas.event import KEYS_MAX, SHORTENED, Contract, LLMEvent, merged_issues
 
 Key: TypeAlias = "tuple[str, str, str]"
-_LATER = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
-_REMEMBERED = 4096
+_RESPONSE_FIELDS = ("choices", "usage", "cost_usd", "ttft_ms", "error", "response_model", "system_fingerprint")
+_REMEMBERED_MAX = 4096
 _OVERHEAD_BYTES, _OBJECT_BYTES, _VALUE_BYTES = 1000, 600, 100
-"""Memory, about, of an event without content, of each message and the like in it, of each value in what is free."""
-_UNITS = 16
-"""Minimum weight of a half, in units of which there are `_UNITS * pending_max`: weights bound both number and bytes."""
-_WHOLE = frozenset({"span", "choices"})
+"""Approximate memory of an event without content, per message or similar object, and per value in free-form fields."""
+_WEIGHT_MIN = 16
+"""Minimum weight of a half. All pending halves weigh at most `_WEIGHT_MIN * pending_max`, which bounds their number and
+their bytes."""
+_REQUIRED_FRAGMENTS = frozenset({"span", "choices"})
 _DAY_MS = 86_400_000
 _OTHER_HALF = "other_half"
-"""Field of a joined event, unknown to the contract: what the halves said that another value stands in the place of."""
-_OTHER_MAX = 16
+"""Field of a joined event, outside of the contract: values of the halves that another value has replaced."""
+_OTHER_HALF_MAX = 16
 _MAPS, _MODELS = ("parameters", "groups", "tags"), ("messages", "documents", "choices", "guardrails")
 _SINGLE = ("usage", "error")
 
 
-class Held(NamedTuple):
-    """A half that waits.
+class PendingHalf(NamedTuple):
+    """Half or fragment that waits for the rest of its call.
 
     Attributes
     ----------
-    deadline, silent_at
-        Event time of its scope, and time of the broker, at which it is given up; the latter 0 where it is not known.
+    event
+        The half, or the merged fragments so far.
+    deadline
+        Event time of the scope at which the half expires.
+    idle_deadline
+        Broker time at which the half expires if its scope has become idle; 0 if unknown.
     size
-        Bytes, about.
+        Approximate memory in bytes.
     """
 
     event: LLMEvent
     deadline: int
-    silent_at: int
+    idle_deadline: int
     size: int
 
 
 @dataclass(slots=True)
 class JoinCounts:
-    """What became of halves."""
+    """Number of halves by outcome: joined, expired unmatched, arrived late, duplicate."""
 
     joined: int = 0
     unmatched: int = 0
@@ -65,20 +70,21 @@ class JoinCounts:
 
 
 class Joiner:
-    """Gives out whole calls: as they come, when their second half comes, or alone when it did not come in time.
+    """Stream join that releases complete calls at once, joined calls on their second half, and expired halves alone.
 
-    Time is event time of the half's scope (`agents.common.watermark.Watermarks`), so that replay gives up the same
-    halves as the live run did; where the scope falls silent it is the broker's time, which records of other scopes
-    bring.
+    Halves expire by the event time of their scope (`agents.common.watermark.Watermarks`), so that a replay expires the
+    same halves as the live run. If a scope becomes idle, its halves expire by broker time, which the records of other
+    scopes advance.
 
     Parameters
     ----------
     pending_max
-        Most halves waiting. Beyond it the oldest of the tenants that have most are given up (`TenantLru`).
+        Maximum number of pending halves. Beyond it, the oldest halves of the tenants with the most halves expire
+        (`TenantLru`).
     timeout_ms
-        Event time a half waits for the other.
+        Event time for which a half waits for the other half.
     pending_bytes
-        Most bytes waiting, of records and of what they take in memory.
+        Maximum approximate memory of the pending halves, in bytes.
 
     Examples
     --------
@@ -96,210 +102,217 @@ class Joiner:
         self.timeout_ms = timeout_ms
         self.pending_bytes = pending_bytes
         self.counts = JoinCounts()
-        self._waiting: OrderedDict[Key, Held] = OrderedDict()
-        # Of each scope, those that wait in the order in which they came; of all, when the broker's time gives them up.
+        self._pending: OrderedDict[Key, PendingHalf] = OrderedDict()
+        # Pending keys of each scope in order of arrival, and a heap of the idle deadlines of all pending keys.
         self._queues: dict[Scope, dict[Key, None]] = {}
-        self._silent: list[tuple[int, Key]] = []
-        self._room = TenantLru[Key, int](_UNITS * pending_max, weigh=int)
-        self._given_up = TenantLru[Key, bool](_REMEMBERED)
-        self._done = TenantLru[Key, bool](_REMEMBERED)
-        self._times = Watermarks()
+        self._idle_deadlines: list[tuple[int, Key]] = []
+        self._pending_weights = TenantLru[Key, int](_WEIGHT_MIN * pending_max, weigh=int)
+        self._expired_keys = TenantLru[Key, bool](_REMEMBERED_MAX)
+        self._joined_keys = TenantLru[Key, bool](_REMEMBERED_MAX)
+        self._watermarks = Watermarks()
 
     @property
     def pending(self) -> int:
-        """Halves waiting now."""
-        return len(self._waiting)
+        """Number of pending halves."""
+        return len(self._pending)
 
-    def add(self, event: LLMEvent, when: EventTime | None = None, size: int | None = None) -> list[LLMEvent]:
-        """Take an event; return the calls that can now be scored, the given-up ones first.
+    def add(self, event: LLMEvent, time: EventTime | None = None, size: int | None = None) -> list[LLMEvent]:
+        """Add an event; return the calls that can now be scored, expired halves first.
 
         Parameters
         ----------
-        when
-            Its time; its own where not given.
+        event
+            A complete call, a half or a fragment.
+        time
+            Bounded time of the event; by default, the event's own time.
         size
-            Bytes of its record; measured where not given.
+            Size of the record in bytes; by default, the size of the serialised event.
         """
-        when = when or bounded_time(event_time_ms(event), 0, 0)
+        time = time or bounded_time(event_time_ms(event), 0, 0)
         scope = (event.tenant, event.app)
-        now = self._times.advance(scope, when.watermark_ms) or when.time_ms
-        out = self._expired(scope, now, when.broker_ms) if self._waiting else []
+        now_ms = self._watermarks.advance(scope, time.watermark_ms) or time.time_ms
+        out = self._expire_due(scope, now_ms, time.broker_ms) if self._pending else []
         if event.kind == "call":
             out.append(event)
         else:
-            due = (now + self.timeout_ms, when.broker_ms and when.broker_ms + self.timeout_ms)
-            half = Held(event, *due, _memory(event, size))
-            out += self._fragment(half) if event.kind == "fragment" else self._half(half)
+            deadlines = (now_ms + self.timeout_ms, time.broker_ms and time.broker_ms + self.timeout_ms)
+            half = PendingHalf(event, *deadlines, _memory_bytes(event, size))
+            out += self._add_fragment(half) if event.kind == "fragment" else self._add_half(half)
         return out
 
-    def _fragment(self, half: Held) -> list[LLMEvent]:
+    def _add_fragment(self, half: PendingHalf) -> list[LLMEvent]:
         event = half.event
         key = (event.tenant, event.app, event.call_id)
-        if self._done.peek(event.tenant, key):
-            # Content that came on the span and once more in the logs.
+        if self._joined_keys.peek(event.tenant, key):
+            # The content was recorded both on the span and in the logs.
             self.counts.duplicates += 1
             return []
-        if self._given_up.peek(event.tenant, key):
+        if self._expired_keys.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
-        held = self._waiting.get(key)
-        if held is not None and held.event.kind != "fragment":
+        pending = self._pending.get(key)
+        if pending is not None and pending.event.kind != "fragment":
             self.counts.duplicates += 1
             return []
-        whole = event if held is None else merge_fragment(held.event, event)
-        if not _WHOLE.issubset(whole.fragments):
-            if held is not None:
-                half = held._replace(size=held.size + half.size)
-            return self._wait(key, half._replace(event=whole))
-        if held is not None:
-            self._forget(key)
+        merged = event if pending is None else merge_fragment(pending.event, event)
+        if not _REQUIRED_FRAGMENTS.issubset(merged.fragments):
+            if pending is not None:
+                half = pending._replace(size=pending.size + half.size)
+            return self._hold(key, half._replace(event=merged))
+        if pending is not None:
+            self._remove(key)
             self.counts.joined += 1
-        self._done.put(event.tenant, key, True)
-        return [whole.model_copy(update={"kind": "call", "fragments": ()})]
+        self._joined_keys.put(event.tenant, key, True)
+        return [merged.model_copy(update={"kind": "call", "fragments": ()})]
 
-    def _wait(self, key: Key, half: Held) -> list[LLMEvent]:
-        """Hold a half, one already held in its place; return what is given up for it."""
-        new = key not in self._waiting
-        self._waiting[key] = half
-        if new:
-            self._queue(key)
-        weight = max(_UNITS, -(-half.size * _UNITS * self.pending_max // self.pending_bytes))
-        return [self._give_up(gone) for _, gone, _ in self._room.put(key[0], key, weight)]
+    def _hold(self, key: Key, half: PendingHalf) -> list[LLMEvent]:
+        """Hold a half, replacing an earlier one of the same call; return the halves that expire to make room."""
+        is_new = key not in self._pending
+        self._pending[key] = half
+        if is_new:
+            self._enqueue(key)
+        weight = max(_WEIGHT_MIN, -(-half.size * _WEIGHT_MIN * self.pending_max // self.pending_bytes))
+        return [self._expire(evicted) for _, evicted, _ in self._pending_weights.put(key[0], key, weight)]
 
-    def _queue(self, key: Key) -> None:
+    def _enqueue(self, key: Key) -> None:
         self._queues.setdefault(key[:2], {})[key] = None
-        if silent_at := self._waiting[key].silent_at:
-            heappush(self._silent, (silent_at, key))
-            if len(self._silent) > 2 * len(self._waiting) + _REMEMBERED:
-                self._silent = [(held.silent_at, k) for k, held in self._waiting.items() if held.silent_at]
-                heapify(self._silent)
+        if idle_deadline := self._pending[key].idle_deadline:
+            heappush(self._idle_deadlines, (idle_deadline, key))
+            if len(self._idle_deadlines) > 2 * len(self._pending) + _REMEMBERED_MAX:
+                self._idle_deadlines = [
+                    (half.idle_deadline, k) for k, half in self._pending.items() if half.idle_deadline
+                ]
+                heapify(self._idle_deadlines)
 
-    def _half(self, half: Held) -> list[LLMEvent]:
+    def _add_half(self, half: PendingHalf) -> list[LLMEvent]:
         event = half.event
         key = (event.tenant, event.app, event.call_id)
-        if self._given_up.peek(event.tenant, key):
+        if self._expired_keys.peek(event.tenant, key):
             self.counts.late += 1
             return [event]
-        held = self._waiting.get(key)
-        if held is None:
-            return self._wait(key, half)
-        other = held.event
+        pending = self._pending.get(key)
+        if pending is None:
+            return self._hold(key, half)
+        other = pending.event
         if other.kind in {event.kind, "fragment"}:
             self.counts.duplicates += 1
             return []
-        self._forget(key)
+        self._remove(key)
         self.counts.joined += 1
         return [merge(other, event) if other.kind == "request" else merge(event, other)]
 
-    def _expired(self, scope: Scope, now: int, broker: int) -> list[LLMEvent]:
+    def _expire_due(self, scope: Scope, now_ms: int, broker_ms: int) -> list[LLMEvent]:
         out = []
-        while self._silent and self._silent[0][0] <= broker:
-            silent_at, key = heappop(self._silent)
-            held = self._waiting.get(key)
-            if held is not None and held.silent_at == silent_at:
-                out.append(self._give_up(key))
+        while self._idle_deadlines and self._idle_deadlines[0][0] <= broker_ms:
+            idle_deadline, key = heappop(self._idle_deadlines)
+            half = self._pending.get(key)
+            if half is not None and half.idle_deadline == idle_deadline:
+                out.append(self._expire(key))
         while queue := self._queues.get(scope):
             key = next(iter(queue))
-            if self._waiting[key].deadline > now:
+            if self._pending[key].deadline > now_ms:
                 break
-            out.append(self._give_up(key))
+            out.append(self._expire(key))
         return out
 
-    def _give_up(self, key: Key) -> LLMEvent:
-        event = self._forget(key)
+    def _expire(self, key: Key) -> LLMEvent:
+        event = self._remove(key)
         self.counts.unmatched += 1
-        self._given_up.put(key[0], key, True)
+        self._expired_keys.put(key[0], key, True)
         return event
 
-    def _forget(self, key: Key) -> LLMEvent:
-        held = self._waiting.pop(key)
-        self._room.pop(key[0], key)
+    def _remove(self, key: Key) -> LLMEvent:
+        half = self._pending.pop(key)
+        self._pending_weights.pop(key[0], key)
         queue = self._queues[key[:2]]
         del queue[key]
         if not queue:
             del self._queues[key[:2]]
-        return held.event
+        return half.event
 
     def state(self) -> State:
-        """Everything needed to continue."""
+        """Return the complete state."""
         c = self.counts
-        places = {key: k for k, key in enumerate(self._waiting)}
+        positions = {key: k for k, key in enumerate(self._pending)}
         return {
-            "waiting": [[e.model_dump_json(exclude_unset=True), *more] for e, *more in self._waiting.values()],
-            "tenants": self._room.tenants(),
-            "order": [[places[key], weight] for _, key, weight in self._room.items()],
-            "given_up": [list(key) for key in self._given_up],
-            "given_up_tenants": self._given_up.tenants(),
-            "done": [list(key) for key in self._done],
-            "done_tenants": self._done.tenants(),
-            "times": self._times.state(),
+            "waiting": [[e.model_dump_json(exclude_unset=True), *more] for e, *more in self._pending.values()],
+            "tenants": self._pending_weights.tenants(),
+            "order": [[positions[key], weight] for _, key, weight in self._pending_weights.items()],
+            "given_up": [list(key) for key in self._expired_keys],
+            "given_up_tenants": self._expired_keys.tenants(),
+            "done": [list(key) for key in self._joined_keys],
+            "done_tenants": self._joined_keys.tenants(),
+            "times": self._watermarks.state(),
             "counts": [c.joined, c.unmatched, c.late, c.duplicates],
         }
 
     @strict_restore
     def restore(self, state: State) -> None:
-        """Continue from a state."""
-        waiting: OrderedDict[Key, Held] = OrderedDict()
+        """Load a state; raise `StateError` if it does not fit."""
+        pending: OrderedDict[Key, PendingHalf] = OrderedDict()
         values: Any = state
-        times = Watermarks()
+        watermarks = Watermarks()
         try:
             expect_at_most(values["waiting"], self.pending_max, "halves")
             for raw, *numbers in values["waiting"]:
                 event = LLMEvent.model_validate_json(expect_text(raw))
                 expect_counts(*numbers)
-                waiting[event.tenant, event.app, event.call_id] = Held(event, *numbers)
-            keys, order = list(waiting), values["order"]
-            self._room.restore(values["tenants"], (keys[k] for k, _ in order), (weight for _, weight in order))
-            for name, kept in (("given_up", self._given_up), ("done", self._done)):
-                kept.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
+                pending[event.tenant, event.app, event.call_id] = PendingHalf(event, *numbers)
+            keys, order = list(pending), values["order"]
+            self._pending_weights.restore(
+                values["tenants"], (keys[k] for k, _ in order), (weight for _, weight in order)
+            )
+            for name, keys_seen in (("given_up", self._expired_keys), ("done", self._joined_keys)):
+                keys_seen.restore(values[f"{name}_tenants"], map(_key, values[name]), [True] * len(values[name]))
             expect_counts(*values["counts"])
-            of_halves = JoinCounts(*values["counts"])
-            times.restore(values["times"])
+            join_counts = JoinCounts(*values["counts"])
+            watermarks.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"join: {error}; it starts cold", part="join") from error
-        self._waiting, self.counts, self._times = waiting, of_halves, times
-        self._queues, self._silent = {}, []
-        for key in waiting:
-            self._queue(key)
+            raise StateError(f"join: {error}; the join starts cold", part="join") from error
+        self._pending, self.counts, self._watermarks = pending, join_counts, watermarks
+        self._queues, self._idle_deadlines = {}, []
+        for key in pending:
+            self._enqueue(key)
 
 
 def merge(request: LLMEvent, response: LLMEvent) -> LLMEvent:
-    """Return the whole call of two halves; what only one half has is kept, what both have is the request's.
+    """Return the call joined from its halves; for fields that both halves have, the request's value counts.
 
-    Its event id is the call's id: neither half's id names the whole.
+    The event id of the joined call is the call id, because neither half's event id identifies the call.
     """
-    fields = _overlaid(request, response)
-    fields |= {name: getattr(response, name) for name in _LATER if name in response.model_fields_set}
+    fields = _merged_fields(request, response)
+    fields |= {name: getattr(response, name) for name in _RESPONSE_FIELDS if name in response.model_fields_set}
     fields |= {"kind": "call", "event_id": request.call_id}
     latency = response.latency_ms
     if latency is None:
         latency = max(0.0, (response.time - request.time).total_seconds() * 1000)
-    # A day is the most that the contract allows: beyond it, one of the halves has the time of a wrong clock.
+    # The contract allows at most a day. A longer latency means that one of the halves has a wrong clock.
     fields["latency_ms"] = latency if latency <= _DAY_MS else None
-    return LLMEvent.model_construct(**_with_other_half(fields, request, response))
+    return LLMEvent.model_construct(**_add_other_half(fields, request, response))
 
 
-def merge_fragment(held: LLMEvent, fragment: LLMEvent) -> LLMEvent:
-    """Return one fragment with another added: what the span says goes before, but messages and answers are the logs'.
+def merge_fragment(earlier: LLMEvent, fragment: LLMEvent) -> LLMEvent:
+    """Merge a fragment into an earlier one: fields of the span count first, but messages and choices of the logs.
 
-    A span whose answer was not recorded still says why it ended, as a choice without text; the log's has both.
+    A span whose answer was not recorded still has the finish reason, as a choice without text; the choice in the logs
+    has both.
     """
-    first, second = (held, fragment) if "span" in held.fragments else (fragment, held)
-    fields = _overlaid(first, second)
+    first, second = (earlier, fragment) if "span" in earlier.fragments else (fragment, earlier)
+    fields = _merged_fields(first, second)
     for name in ("messages", "choices"):
-        if name not in first.fragments and (said := getattr(second, name)):
-            fields[name] = said
-    if held.guardrails or fragment.guardrails:
-        fields["guardrails"] = (held.guardrails + fragment.guardrails)[:64]
+        if name not in first.fragments and (value := getattr(second, name)):
+            fields[name] = value
+    if earlier.guardrails or fragment.guardrails:
+        fields["guardrails"] = (earlier.guardrails + fragment.guardrails)[:64]
     fragments = tuple(
-        name for name in ("span", "messages", "choices") if name in {*held.fragments, *fragment.fragments}
+        name for name in ("span", "messages", "choices") if name in {*earlier.fragments, *fragment.fragments}
     )
-    fields = _with_other_half(fields, first, second)
+    fields = _add_other_half(fields, first, second)
     return LLMEvent.model_construct(**fields | {"kind": "fragment", "fragments": fragments})
 
 
-def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
-    """Return the fields that either has, unknown ones too; where both have one it is the first's, or both merged."""
+def _merged_fields(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
+    """Return the fields of both events, including unknown ones; for shared fields the first's value, or both merged."""
     fields: dict[str, Any] = {name: getattr(second, name) for name in second.model_fields_set}
     fields |= {name: getattr(first, name) for name in first.model_fields_set}
     fields |= {**(second.model_extra or {}), **(first.model_extra or {})}
@@ -314,57 +327,58 @@ def _overlaid(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
 
 
 def _shortened(half: LLMEvent) -> dict[str, Any]:
-    kept = (half.model_extra or {}).get(SHORTENED)
-    return kept if isinstance(kept, dict) else {}
+    shortened = (half.model_extra or {}).get(SHORTENED)
+    return shortened if isinstance(shortened, dict) else {}
 
 
-def _with_other_half(fields: dict[str, Any], *halves: LLMEvent) -> dict[str, Any]:
-    """Return the fields of a joined event and, in one that the agents read and that is stored, what is not in them.
+def _add_other_half(fields: dict[str, Any], *halves: LLMEvent) -> dict[str, Any]:
+    """Add the replaced values of the halves to the fields of a joined event, in a field that agents read and store.
 
-    An attack must not vanish because the other half has a field of the same name. It holds `_OTHER_MAX` values at most;
-    of a call with more the event is marked.
+    An attack must not vanish because the other half has a field of the same name. The field holds at most
+    `_OTHER_HALF_MAX` values; an event with more values is marked as truncated.
     """
-    before = [(half.model_extra or {}).get(_OTHER_HALF) for half in halves]
-    other = [one for kept in before if kept is not None for one in (kept if isinstance(kept, list) else [kept])]
-    other += [gone for half in halves if (gone := _replaced(fields, half))]
+    earlier = [(half.model_extra or {}).get(_OTHER_HALF) for half in halves]
+    other = [v for values in earlier if values is not None for v in (values if isinstance(values, list) else [values])]
+    other += [replaced for half in halves if (replaced := _replaced(fields, half))]
     if other:
-        fields[_OTHER_HALF] = other[:_OTHER_MAX]
-    if len(other) > _OTHER_MAX:
+        fields[_OTHER_HALF] = other[:_OTHER_HALF_MAX]
+    if len(other) > _OTHER_HALF_MAX:
         fields["input_issues"] = merged_issues(fields.get("input_issues", ()), ("event_truncated",))
     return fields
 
 
 def _replaced(fields: dict[str, Any], half: LLMEvent) -> dict[str, Any]:
-    """Return what a half said and the fields do not; identifiers, times and numbers aside."""
-    gone: dict[str, Any] = {}
+    """Return the values of a half that are missing in the joined fields, except identifiers, times and numbers."""
+    replaced: dict[str, Any] = {}
     for name in (*_MODELS, *_SINGLE):
-        said, kept = getattr(half, name), fields.get(name)
-        if said and said is not kept:
-            gone[name] = (
-                _not_among(said, kept or ()) if name in _MODELS else _not_among((said,), (kept,) if kept else ())
-            )
+        value, joined = getattr(half, name), fields.get(name)
+        if value and value is not joined:
+            if name in _MODELS:
+                replaced[name] = _missing(value, joined or ())
+            else:
+                replaced[name] = _missing((value,), (joined,) if joined else ())
     extra = dict(half.model_extra or {})
     maps = {name: getattr(half, name) for name in _MAPS}
     if isinstance(fields.get(SHORTENED), dict) and isinstance(extra.get(SHORTENED), dict):
         maps[SHORTENED] = extra.pop(SHORTENED)
-    for name, said in maps.items():
-        kept = fields.get(name) or {}
-        gone[name] = {key: value for key, value in said.items() if key not in kept or kept[key] != value}
-    gone |= {name: value for name, value in extra.items() if name != _OTHER_HALF and fields[name] != value}
-    return {name: value for name, value in gone.items() if value}
+    for name, values in maps.items():
+        joined = fields.get(name) or {}
+        replaced[name] = {key: value for key, value in values.items() if key not in joined or joined[key] != value}
+    replaced |= {name: value for name, value in extra.items() if name != _OTHER_HALF and fields[name] != value}
+    return {name: value for name, value in replaced.items() if value}
 
 
-def _not_among(these: Sequence[Contract], those: Sequence[Contract]) -> list[dict[str, Any]]:
-    """Return those of these that are not among those, and say more than the one in their place.
+def _missing(items: Sequence[Contract], joined: Sequence[Contract]) -> list[dict[str, Any]]:
+    """Return the items that do not occur among the joined items and are not covered by the item at their position.
 
-    A span's choice has only the reason that the log's has too.
+    For example, the choice of a span has only the finish reason, which the choice of the logs has too.
     """
-    known = {that.model_dump_json(exclude_unset=True) for that in those}
+    known = {item.model_dump_json(exclude_unset=True) for item in joined}
     return [
-        one.model_dump(mode="json", exclude_unset=True)
-        for one, that in zip_longest(these, those[: len(these)])
-        if one.model_dump_json(exclude_unset=True) not in known
-        and not (that and all(getattr(that, name, None) == value for name, value in one if value))
+        item.model_dump(mode="json", exclude_unset=True)
+        for item, counterpart in zip_longest(items, joined[: len(items)])
+        if item.model_dump_json(exclude_unset=True) not in known
+        and not (counterpart and all(getattr(counterpart, name, None) == value for name, value in item if value))
     ]
 
 
@@ -373,8 +387,8 @@ def _key(value: Any) -> Key:
     return tenant, app, call
 
 
-def _memory(event: LLMEvent, size: int | None) -> int:
-    """Return the bytes that a half takes, about: its record, and what small parts of a record become as objects."""
+def _memory_bytes(event: LLMEvent, size: int | None) -> int:
+    """Return the approximate memory of a half in bytes: its record, and the overhead of its objects and values."""
     if size is None:
         size = len(event.model_dump_json(exclude_unset=True).encode())
     calls = [message.tool_calls for message in event.messages] + [choice.tool_calls for choice in event.choices]
@@ -385,7 +399,7 @@ def _memory(event: LLMEvent, size: int | None) -> int:
 
 
 def _values(free: Any) -> int:
-    """Count what is nested in a value that the contract leaves free."""
+    """Return the number of values nested in a free-form value."""
     if type(free) is dict:
         return len(free) + sum(map(_values, free.values()))
     return len(free) + sum(map(_values, free)) if type(free) is list else 0

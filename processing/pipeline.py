@@ -1,7 +1,7 @@
-"""Process one partition: deduplicate, join request and response, score, aggregate, alert.
+"""Processing of one partition: deduplicate, join request and response, score, aggregate and raise alerts.
 
-One `PartitionPipeline` serves each source partition, in the worker, in replay and in tests. Its outputs depend only on
-the sequence of records, never on chunk boundaries.
+Each source partition has one `PartitionPipeline`, in the worker, in replay and in tests alike. Its outputs depend only
+on the sequence of input records, never on how the records are cut into chunks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agents.learning.output_rows import TrainableAgent, quality_rows, request_ro
 from processing.alerting import AlertEngine
 from processing.deduplicate import Deduplicator
 from processing.join import Joiner
-from processing.pricing import Price, priced
+from processing.pricing import Price, with_cost
 from processing.windows import Aggregator
 from schemas.errors import StateError
 from schemas.event import INPUT_ISSUES, LLMEvent
@@ -36,11 +36,11 @@ from schemas.rules import RuleSet
 
 @runtime_checkable
 class Bounded(Protocol):
-    """An agent that counts the entries that made room for others."""
+    """Agent that counts evicted entries."""
 
     @property
     def evicted(self) -> int:
-        """Entries that made room for others."""
+        """Number of entries evicted to make room."""
         ...
 
 
@@ -50,15 +50,15 @@ class Record(NamedTuple):
     Attributes
     ----------
     offset
-        In the source partition.
+        Offset in the source partition.
     item
-        What was decoded.
+        The decoded record.
     raw
-        The bytes it was decoded from.
+        The bytes of the record.
     timestamp_ms
-        The broker's time of the record, in milliseconds since 1970; 0 where it is not known.
+        Timestamp of the record in Kafka, in milliseconds since 1970; 0 if unknown.
     appended
-        True where that is the time at which the broker appended the record (LogAppendTime), which no producer chooses.
+        True if the broker set the timestamp when it appended the record (LogAppendTime), False if the producer did.
     """
 
     offset: int
@@ -69,12 +69,12 @@ class Record(NamedTuple):
 
 
 _Call: TypeAlias = "tuple[int, LLMEvent, bytes, int, int, int]"
-"""The offset of the record that completed a call, the call, its bytes, and what `Timing` has of it."""
+"""Offset of the record that completed a call, the call, its bytes, and its three times as in `Timing`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """A chunk and what the agents said of it."""
+    """A chunk with the signals and change points of all agents."""
 
     chunk: Chunk
     signals: Mapping[str, Sequence[Any]]
@@ -83,7 +83,7 @@ class ScoredChunk:
 
 @dataclass(slots=True)
 class Outputs:
-    """What a run of records gives, ready to be produced; and the steps that led to it, in order."""
+    """Outputs of a run of records, ready to be produced, and the steps that led to them, in order."""
 
     scored: list[bytes] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -94,33 +94,33 @@ class Outputs:
 
 
 class PartitionPipeline:
-    """The agents of one partition and what surrounds them.
+    """Agents of one partition with the stream operators around them.
 
     Parameters
     ----------
     partition
-        The source partition; part of every identity that is published.
+        The source partition; part of every published identity.
     agents
-        Fresh agents; this pipeline owns them.
+        New agents, owned by this pipeline.
     rules
         Alert rules.
     lateness_ms, allowed_skew_ms, join_pending_max, join_timeout_ms, dedup_window
         See `schemas.settings`.
     prices
-        By model: what a call costs that does not say so itself.
+        Prices by model, for calls that do not state their cost.
     timed
-        Given an agent's name, a context in which it scores: agents read no clock, who wants to know may.
+        Returns a context manager for the name of an agent; the agent scores inside it. Agents themselves read no clock.
 
     Attributes
     ----------
     offset
-        The last source offset included in the state; -1 before the first.
-    busy
-        The part of the state that is at work, or was when `process` raised.
+        Last source offset included in the state; -1 before the first record.
+    active_component
+        Component that is processing, or that was processing when `process` raised.
     input_issues
-        Events by code of `schemas.event.INPUT_ISSUES`, since somebody last took and cleared them.
-    learned, ignored
-        Labels that an agent took, and those that it did not know the event of or had seen before.
+        Number of events by code of `schemas.event.INPUT_ISSUES`; the caller reads and clears it.
+    labels_learned, labels_ignored
+        Number of labels that an agent accepted, and of labels that were duplicates or whose event was unknown.
     """
 
     def __init__(  # noqa: PLR0913 - one place builds it
@@ -138,14 +138,14 @@ class PartitionPipeline:
         timed: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.partition = partition
-        self.agents = _in_order(agents)
+        self.agents = _check_requirements(agents)
         self.aggregator = Aggregator(lateness_ms, partition)
         self.alert_engine = AlertEngine(rules, partition)
         self.joiner = Joiner(join_pending_max, join_timeout_ms)
         self.deduplicator = Deduplicator(dedup_window)
         self.commands = CommandDeduplicator()
         self.allowed_skew_ms = allowed_skew_ms
-        # Of whole calls; halves that wait have moved the joiner's own already.
+        # Watermarks of complete calls. Pending halves advance only the watermarks of the joiner.
         self.watermarks = Watermarks()
         self._share_watermarks()
         self.offset = -1
@@ -156,25 +156,25 @@ class PartitionPipeline:
         self._timed = timed
 
     def process(self, records: Sequence[Record]) -> Outputs:
-        """Judge records in offset order; those the state already includes are dropped."""
+        """Process records in offset order; records that the state already includes are dropped."""
         out = Outputs()
-        fresh = [r for r in records if r.offset > self.offset]
-        for is_event, run in groupby(fresh, key=lambda r: isinstance(r.item, LLMEvent)):
+        new = [r for r in records if r.offset > self.offset]
+        for is_event, run in groupby(new, key=lambda r: isinstance(r.item, LLMEvent)):
             if is_event:
-                self._judge(list(run), out)
+                self._score_events(list(run), out)
             else:
                 for record in run:
                     self._learn(record.offset, record.item, out)
-        if fresh:
-            self.offset = fresh[-1].offset
+        if new:
+            self.offset = new[-1].offset
         return out
 
     def open_aggregates(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
-        """Yield absolute values of the open windows that changed since they were last yielded; judge none meanwhile."""
+        """Yield the open windows that changed since the last call; do not process records during the iteration."""
         return self.aggregator.updated_windows(force=force)
 
     def overflow(self) -> dict[str, int]:
-        """Return by part what made room for others so far, or was counted as `OTHER`."""
+        """Return the number of evicted entries, or of events counted as `OTHER`, by component."""
         found = {agent.name: agent.evicted for agent in self.agents if isinstance(agent, Bounded)}
         found["alert_windows"], found["alerts"] = self.alert_engine.evicted, self.alert_engine.overflow
         found["aggregates"] = self.aggregator.overflow
@@ -192,27 +192,27 @@ class PartitionPipeline:
                 if isinstance(agent, TrainableAgent):
                     agent.learner.apply_command(item, repeated=not new)
                 continue
-            known = agent.learn(item)
-            self.labels_learned += known
-            self.labels_ignored += not known
-            if known and isinstance(agent, TrainableAgent):
+            accepted = agent.learn(item)
+            self.labels_learned += accepted
+            self.labels_ignored += not accepted
+            if accepted and isinstance(agent, TrainableAgent):
                 out.quality += quality_rows(agent.learner, item, self.partition, offset)
 
-    def _judge(self, run: list[Record], out: Outputs) -> None:
+    def _score_events(self, run: list[Record], out: Outputs) -> None:
         self.active_component = "join"
-        calls = list(self._whole_calls(run))
+        calls = list(self._complete_calls(run))
         if not calls:
             return
         offsets, events, raws, *times = zip(*calls, strict=True)
         timing = Timing(*(np.array(column, np.int64) for column in times))
         chunk = Chunk(events, np.array(offsets, np.int64), timing)
-        scores: dict[str, AgentOutput] = {}
+        outputs: dict[str, AgentOutput] = {}
         for agent in self.agents:
             self.active_component = agent.name
-            scores[agent.name] = self._score(agent, chunk)
-            chunk.signals[agent.name] = scores[agent.name].signals
-        signals = {name: s.signals for name, s in scores.items()}
-        changes = sorted((c for s in scores.values() for c in s.changes), key=lambda c: c.index)
+            outputs[agent.name] = self._score(agent, chunk)
+            chunk.signals[agent.name] = outputs[agent.name].signals
+        signals = {name: output.signals for name, output in outputs.items()}
+        changes = sorted((c for output in outputs.values() for c in output.changes), key=lambda c: c.index)
         requested: dict[int, dict[str, float]] = {}
         for agent in self.agents:
             if isinstance(agent, TrainableAgent):
@@ -233,25 +233,25 @@ class PartitionPipeline:
         with self._timed(agent.name):
             return agent.score(chunk)
 
-    def _whole_calls(self, run: list[Record]) -> Iterator[_Call]:
-        skew = self.allowed_skew_ms
-        for offset, item, raw, broker, appended in run:
+    def _complete_calls(self, run: list[Record]) -> Iterator[_Call]:
+        skew_ms = self.allowed_skew_ms
+        for offset, item, raw, broker_ms, appended in run:
             if not isinstance(item, LLMEvent) or self.deduplicator.is_duplicate(item, raw):
                 continue
-            when = bounded_time(event_time_ms(item), broker, skew, appended=appended)
-            event = item.with_issue("time_skew") if not when.watermark_ms else item
-            for released in self.joiner.add(event, when, len(raw)):
-                own = released is event
-                at, reach, taken = (
-                    when if own else bounded_time(event_time_ms(released), broker, skew, appended=appended)
-                )
-                watermark = self.watermarks.advance((released.tenant, released.app), reach)
-                # A whole call goes on as the very bytes it came in; joined halves and repaired events are written anew.
-                as_it_came = own and not item.input_issues
-                written = raw if as_it_came else released.model_dump_json(exclude_unset=True).encode()
-                call = priced(released, self._prices) if self._prices else released
-                written = written if call is released else _with_cost(written, call)
-                yield offset, call, written, at, watermark, taken
+            own_time = bounded_time(event_time_ms(item), broker_ms, skew_ms, appended=appended)
+            event = item.with_issue("time_skew") if not own_time.watermark_ms else item
+            for released in self.joiner.add(event, own_time, len(raw)):
+                is_own = released is event
+                time = own_time
+                if not is_own:
+                    time = bounded_time(event_time_ms(released), broker_ms, skew_ms, appended=appended)
+                watermark = self.watermarks.advance((released.tenant, released.app), time.watermark_ms)
+                # A complete call is forwarded as its original bytes; joined and repaired events are serialised again.
+                is_original = is_own and not item.input_issues
+                serialised = raw if is_original else released.model_dump_json(exclude_unset=True).encode()
+                call = with_cost(released, self._prices) if self._prices else released
+                serialised = serialised if call is released else _append_cost(serialised, call)
+                yield offset, call, serialised, time.time_ms, watermark, time.broker_ms
 
     def _scored_rows(
         self,
@@ -263,18 +263,18 @@ class PartitionPipeline:
     ) -> Iterator[bytes]:
         names = tuple(signals)
         previous, seq = -1, 0
-        for i, (offset, raw, *each) in enumerate(zip(offsets, raws, *signals.values(), strict=True)):
+        for i, (offset, raw, *event_signals) in enumerate(zip(offsets, raws, *signals.values(), strict=True)):
             seq = seq + 1 if offset == previous else 0
             previous = offset
-            said = orjson.dumps(dict(zip(names, each, strict=True)))
+            reported = orjson.dumps(dict(zip(names, event_signals, strict=True)))
             more = b',"label_request_probability":' + orjson.dumps(requested[i]) if i in requested else b""
             if issues[i]:
                 more += b',"input_issues":' + orjson.dumps(issues[i])
             tail = b',"source_partition":%d,"source_offset":%d,"source_seq":%d}' % (self.partition, offset, seq)
-            yield b"".join((b'{"event":', raw, b',"signals":', said, more, tail))
+            yield b"".join((b'{"event":', raw, b',"signals":', reported, more, tail))
 
     def state(self) -> dict[str, State]:
-        """Everything needed to continue after `offset`, by part."""
+        """Return the complete state at `offset`, by component."""
         parts: dict[str, State] = {agent.name: agent.state() for agent in self.agents}
         parts["aggregates"] = self.aggregator.state()
         parts["alerts"] = self.alert_engine.state()
@@ -285,7 +285,7 @@ class PartitionPipeline:
         return parts
 
     def restore(self, parts: Mapping[str, State], offset: int) -> list[str]:
-        """Continue after ``offset``; returns the parts that had to start cold because their state does not fit."""
+        """Load the state at ``offset``; return the components that start cold because their state does not fit."""
         cold: list[str] = []
         components: dict[str, Any] = {agent.name: agent for agent in self.agents}
         components |= {"aggregates": self.aggregator, "alerts": self.alert_engine}
@@ -294,11 +294,11 @@ class PartitionPipeline:
         for name, component in components.items():
             try:
                 if name not in parts:
-                    raise StateError(f"{name}: the snapshot has no such part", part=name)
+                    raise StateError(f"{name}: the snapshot has no state of this component; it starts cold", part=name)
                 component.restore(parts[name])
             except StateError:
                 cold.append(name)
-        # An agent that continues from a state has another learner.
+        # A restored agent has a new learner.
         self._share_watermarks()
         self.offset = offset
         return cold
@@ -309,20 +309,23 @@ class PartitionPipeline:
                 agent.learner.use_watermarks(self.watermarks)
 
 
-def _with_cost(raw: bytes, call: LLMEvent) -> bytes:
-    """Return an event's bytes with its cost put last, where it counts even if the event says ``"cost_usd": null``."""
+def _append_cost(raw: bytes, call: LLMEvent) -> bytes:
+    """Return the bytes of an event with its cost appended, where it overrides a stated ``"cost_usd": null``."""
     return raw.rstrip()[:-1] + b',"cost_usd":' + orjson.dumps(call.cost_usd) + b"}"
 
 
 def _known_issues(codes: Sequence[str]) -> Sequence[str]:
-    """Return the codes of an event as they are counted and stored: a sender can write any, and each is kept."""
+    """Return the issue codes of an event, with unknown codes replaced: senders can write any code."""
     return [code if code in INPUT_ISSUES else OTHER for code in codes]
 
 
-def _in_order(agents: Sequence[Agent]) -> tuple[Agent, ...]:
-    before: set[str] = set()
+def _check_requirements(agents: Sequence[Agent]) -> tuple[Agent, ...]:
+    """Return the agents as a tuple; raise ValueError if an agent precedes one that it requires."""
+    preceding: set[str] = set()
     for agent in agents:
-        if missing := {*getattr(agent, "requires", ())} - before:
-            raise ValueError(f"{agent.name} reads the signals of {sorted(missing)}; put them before it")
-        before.add(agent.name)
+        if missing := {*getattr(agent, "requires", ())} - preceding:
+            raise ValueError(
+                f"agent {agent.name} requires the signals of {sorted(missing)}; list those agents before it"
+            )
+        preceding.add(agent.name)
     return tuple(agents)

@@ -1,4 +1,4 @@
-"""What a call costs, where who published it did not say."""
+"""Pricing: cost of a call whose publisher did not state it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from dataclasses import dataclass
 
 from schemas.event import LLMEvent
 
-_PER = 1e6
+_TOKENS_PER_PRICE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Of a model, in US dollars per million tokens."""
+    """Price of a model, in US dollars per million tokens."""
 
     input: float
     cached: float
     output: float
 
 
-def priced(event: LLMEvent, prices: Mapping[str, Price]) -> LLMEvent:
-    """Return the event with its cost: its own, or that of its tokens where its model has a price.
+def with_cost(event: LLMEvent, prices: Mapping[str, Price]) -> LLMEvent:
+    """Return the event with its stated cost, or else with the cost of its tokens if its model has a price.
 
-    Cached tokens are part of the input, reasoning ones of the output (`schemas.event.Usage`): none is paid twice. The
-    model that answered counts before the one asked for.
+    Cached tokens are part of the input tokens and reasoning tokens are part of the output tokens
+    (`schemas.event.Usage`), so no token is paid twice. The price of the responding model takes precedence over that of
+    the requested model.
 
     Examples
     --------
     >>> event = LLMEvent(event_id="e", call_id="c", time="2026-01-01T00:00:00Z", tenant="t", app="a",
     ...                  request_model="m", usage={"input_tokens": 1000, "cached_tokens": 400, "output_tokens": 100})
-    >>> priced(event, {"m": Price(input=2.0, cached=0.5, output=10.0)}).cost_usd
+    >>> with_cost(event, {"m": Price(input=2.0, cached=0.5, output=10.0)}).cost_usd
     0.0024
     """
     usage = event.usage
@@ -40,4 +41,4 @@ def priced(event: LLMEvent, prices: Mapping[str, Price]) -> LLMEvent:
         return event
     cached = min(usage.cached_tokens, usage.input_tokens)
     dollars = (usage.input_tokens - cached) * price.input + cached * price.cached + usage.output_tokens * price.output
-    return event.model_copy(update={"cost_usd": min(dollars / _PER, 1e6)})
+    return event.model_copy(update={"cost_usd": min(dollars / _TOKENS_PER_PRICE, 1e6)})

@@ -1,4 +1,7 @@
-"""One-minute windows by event time: absolute, versioned, integers only, so that merging and repeating are exact."""
+"""Tumbling one-minute windows in event time.
+
+Window values are absolute, versioned integers, so that merging and replaying are exact.
+"""
 
 from __future__ import annotations
 
@@ -12,75 +15,75 @@ from agents.base import Chunk, Segment, State
 from agents.common.state_validation import expect_at_most, expect_counts, expect_texts, expect_times_ms, strict_restore
 from agents.common.tenant_map import OTHER, TenantLru
 from agents.common.watermark import SCOPES_MAX, Scope
-from agents.common.window_counts import Window, WindowRow, count, count_signals, window_from_state
+from agents.common.window_counts import Window, WindowRow, count_event, count_signals, window_from_state
 from schemas.errors import StateError
 
 WINDOW_MS = 60_000
 IDLE_MS = 3_600_000
-"""Time of the broker after which the windows of a scope that fell silent are closed, to free their memory."""
+"""Broker time after which the windows of an idle scope are closed, to free their memory."""
 Key: TypeAlias = "tuple[int, Segment]"
 When: TypeAlias = "tuple[int, int, int]"
-"""Start of the minute of an event, the broker's time of its record, the watermark of its scope."""
-EVERYONE: Scope = (OTHER, OTHER)
-"""Scope of what found no room under its own tenant."""
-_SHARES = (4, 8, 16, 32)
-"""Windows that a tenant may hold, as a multiple of the free ones: of segments, then of each `_ways` to `OTHER`. So
-whoever floods the rest, some windows always stay free."""
+"""Start of an event's minute, broker time of its record, watermark of its scope; all in milliseconds."""
+OVERFLOW_SCOPE: Scope = (OTHER, OTHER)
+"""Scope of events for which no window of their own tenant is available."""
+_QUOTAS = (4, 8, 16, 32)
+"""Maximum windows of a tenant as a multiple of the free windows, one per level of `_fallbacks`. Some windows therefore
+stay free under any flood."""
 _NEWCOMERS = ""
-"""All tenants together that have no share of their own; no tenant has this name."""
+"""Group of all tenants without a share of their own; no tenant has this name."""
 
 
 @dataclass(slots=True)
-class _Open:
-    """The open windows of one scope.
+class _ScopeWindows:
+    """Open windows of one scope.
 
     Attributes
     ----------
     closed_before
-        Start of the first minute that is still counted.
-    seen, mark
-        The broker's time, and the watermark, at the scope's last event; 0 where they are not known.
+        Start of the first minute that is still open.
+    last_broker_ms, watermark
+        Broker time and watermark at the last event of the scope; 0 if unknown.
     """
 
     closed_before: int = 0
-    seen: int = 0
-    mark: int = 0
+    last_broker_ms: int = 0
+    watermark: int = 0
     windows: dict[Key, Window] = field(default_factory=dict)
 
 
 class Aggregator:
-    """The windows of one partition, scope by scope.
+    """Windows of one partition, separately for each scope.
 
-    A window closes when the watermark of its scope (`agents.base.Timing`) is ``lateness_ms`` past its end. What comes
-    later is counted in `late` and in no window: a closed window's value never changes. No scope closes the windows of
-    another, but for what bounds the memory: those of a scope that was silent for `IDLE_MS` of the broker's time, and
-    those of scopes that make room for others, of the tenants that have most (`TenantLru`).
+    A window closes when the watermark of its scope (`agents.base.Timing`) is ``lateness_ms`` past its end. Later events
+    count as `late` and change no window: the value of a closed window never changes. A scope never closes the windows
+    of another scope, with two exceptions that bound the memory: scopes that are idle for `IDLE_MS` of broker time, and
+    scopes evicted from the tenants with the most scopes (`TenantLru`).
 
-    An event that finds no room for a window of its segment is counted once all the same: in the window of its app whose
-    model and prompt version are `OTHER`, else in that of its tenant whose app is `OTHER` too, else in one of which all
-    four are. So sums over all windows stay exact.
+    An event whose segment gets no window is still counted once: in the window of its app with model and prompt version
+    `OTHER`, else in the window of its tenant with app `OTHER` too, else in the window with all four keys `OTHER`. Sums
+    over all windows therefore stay exact.
 
     Parameters
     ----------
     lateness_ms
-        Event time a window stays open after its end.
+        Event time for which a window stays open after its end.
     partition
-        Part of each window's identity: parts of several partitions merge by addition.
+        Part of the identity of each window; windows of several partitions merge by addition.
     windows_max
-        Most open windows. No tenant, and not all newcomers together, may hold more than four times the free ones.
+        Maximum number of open windows. One tenant, or all newcomers together, may hold four times the free windows.
     scope_windows_max
-        Most open windows of one scope.
+        Maximum number of open windows per scope.
     scopes_max
-        Scopes with open windows; and as many whose windows are closed, of which is known until when.
+        Maximum number of scopes with open windows, and of closed scopes whose last closed minute is remembered.
     new_scopes_max
-        Most scopes that begin in a minute; what further ones send in it is counted as `OTHER`.
+        Maximum number of new scopes per minute; events of further new scopes are counted as `OTHER`.
 
     Attributes
     ----------
     late
-        Events that came when their window was closed, and the few that no window had room for.
+        Number of events whose window was already closed, plus the few for which no window was available.
     overflow
-        Events counted as `OTHER`.
+        Number of events counted as `OTHER`.
     """
 
     def __init__(  # noqa: PLR0913 - bounds
@@ -100,201 +103,208 @@ class Aggregator:
         self.new_scopes_max = new_scopes_max
         self.late = 0
         self.overflow = 0
-        # The scope that was silent longest first.
-        self._scopes: OrderedDict[Scope, _Open] = OrderedDict()
-        # The same by tenant.
-        self._room = TenantLru[Scope, bool](scopes_max)
-        self._closed = TenantLru[Scope, int](scopes_max)
-        self._count = 0
-        # Windows by the tenant for whose share they count, `_NEWCOMERS` for a tenant that was one when it opened them.
-        self._held: Counter[str] = Counter()
+        # In the order of the last event, longest idle first.
+        self._scopes: OrderedDict[Scope, _ScopeWindows] = OrderedDict()
+        # The same scopes by tenant.
+        self._open_scopes = TenantLru[Scope, bool](scopes_max)
+        self._closed_until = TenantLru[Scope, int](scopes_max)
+        self._open_windows = 0
+        # Open windows by the tenant that they count for; windows opened by a newcomer count for `_NEWCOMERS`.
+        self._windows_per_group: Counter[str] = Counter()
         self._newcomers: set[Key] = set()
         self._minute = self._new_scopes = 0
-        self._idle_at = 0
-        self._dirty: dict[Key, Window] = {}
-        self._names: dict[Segment, Segment] = {}
+        self._next_idle_check_ms = 0
+        self._updated: dict[Key, Window] = {}
+        self._interned: dict[Segment, Segment] = {}
 
     def add(self, chunk: Chunk, signals: Mapping[str, Sequence[Any]]) -> list[WindowRow]:
-        """Count a chunk; return the windows it closed."""
-        nothing: Sequence[Any] = [None] * len(chunk)
-        injection = signals.get("injection", nothing)
-        grounding = signals.get("hallucination", nothing)
+        """Count the events of a chunk; return the windows that this closes."""
+        no_signals: Sequence[Any] = [None] * len(chunk)
+        injection = signals.get("injection", no_signals)
+        grounding = signals.get("hallucination", no_signals)
         out: list[WindowRow] = []
         times = [column.tolist() for column in chunk.timing]
-        edge = self.lateness_ms + WINDOW_MS
-        for event, at, mark, broker, segment, place, offset, refusal, *said in zip(
+        close_delay_ms = self.lateness_ms + WINDOW_MS
+        for event, time_ms, watermark, broker_ms, segment, scope_key, offset, refusal, *event_signals in zip(
             chunk.events, *times, chunk.segments, chunk.scopes, chunk.offsets.tolist(), chunk.refusals, injection,
             grounding, strict=True,
         ):  # fmt: skip
-            if broker >= self._idle_at:
-                out += self._close_idle(broker)
-            start = at - at % WINDOW_MS
-            when = (start, broker, mark)
-            scope = self._scope(place, when, out)
+            if broker_ms >= self._next_idle_check_ms:
+                out += self._close_idle(broker_ms)
+            start = time_ms - time_ms % WINDOW_MS
+            when = (start, broker_ms, watermark)
+            scope = self._touch_scope(scope_key, when, out)
             if scope is not None and start < scope.closed_before:
                 self.late += 1
                 continue
             key = (start, segment)
             window = None if scope is None else scope.windows.get(key)
             if window is None:
-                if (found := self._window(place, segment, scope, when, out)) is None:
+                if (found := self._assign_window(scope_key, segment, scope, when, out)) is None:
                     self.late += 1
                     continue
-                home, key, window = found
-                if home is not scope and mark - edge >= home.closed_before:
-                    out += self._close_before(home, mark)
-            self._dirty[key] = window
+                counted_in, key, window = found
+                if counted_in is not scope and watermark - close_delay_ms >= counted_in.closed_before:
+                    out += self._close_before(counted_in, watermark)
+            self._updated[key] = window
             window.version = offset
-            count(window, event, refusal is True)
-            count_signals(window, *said)
-            if scope is not None and mark - edge >= scope.closed_before:
-                out += self._close_before(scope, mark)
+            count_event(window, event, refusal is True)
+            count_signals(window, *event_signals)
+            if scope is not None and watermark - close_delay_ms >= scope.closed_before:
+                out += self._close_before(scope, watermark)
         return out
 
-    def _close_before(self, scope: _Open, mark: int) -> list[WindowRow]:
-        scope.closed_before = (mark - self.lateness_ms) // WINDOW_MS * WINDOW_MS
+    def _close_before(self, scope: _ScopeWindows, watermark: int) -> list[WindowRow]:
+        scope.closed_before = (watermark - self.lateness_ms) // WINDOW_MS * WINDOW_MS
         return self._close(scope, [k for k in scope.windows if k[0] < scope.closed_before])
 
-    def _window(
-        self, place: Scope, segment: Segment, scope: _Open | None, when: When, out: list[WindowRow]
-    ) -> tuple[_Open, Key, Window] | None:
-        """Return the window, a new one or one of `OTHER`, in which an event is counted; None where none has room."""
-        for way, (where, named) in enumerate(_ways(place, segment)):
-            home = scope if where == place else self._scope(where, when, out) if scope or where == EVERYONE else None
-            if home is None or when[0] < home.closed_before:
+    def _assign_window(
+        self, scope_key: Scope, segment: Segment, scope: _ScopeWindows | None, when: When, out: list[WindowRow]
+    ) -> tuple[_ScopeWindows, Key, Window] | None:
+        """Return the window in which an event is counted, or None if none is available; open a new one if needed."""
+        for level, (candidate, candidate_segment) in enumerate(_fallbacks(scope_key, segment)):
+            counted_in = scope
+            if candidate != scope_key:
+                may_open = scope is not None or candidate == OVERFLOW_SCOPE
+                counted_in = self._touch_scope(candidate, when, out) if may_open else None
+            if counted_in is None or when[0] < counted_in.closed_before:
                 continue
-            key = (when[0], named)
-            window = home.windows.get(key)
-            if window is None and self._has_room(where[0], home, way):
-                key = (when[0], self._shared(named))
-                window = self._opened(where, home, key)
+            key = (when[0], candidate_segment)
+            window = counted_in.windows.get(key)
+            if window is None and self._may_open_window(candidate[0], counted_in, level):
+                key = (when[0], self._intern(candidate_segment))
+                window = self._open_window(candidate, counted_in, key)
             if window is not None:
-                self.overflow += way > 0
-                return home, key, window
+                self.overflow += level > 0
+                return counted_in, key, window
         return None
 
-    def _has_room(self, tenant: str, scope: _Open, way: int) -> bool:
-        held = self._held[tenant if self._room.is_established(tenant) else _NEWCOMERS]
-        return held < _SHARES[way] * (self.windows_max - self._count) and (
-            way > 0 or len(scope.windows) < self.scope_windows_max
+    def _may_open_window(self, tenant: str, scope: _ScopeWindows, level: int) -> bool:
+        opened = self._windows_per_group[tenant if self._open_scopes.is_established(tenant) else _NEWCOMERS]
+        return opened < _QUOTAS[level] * (self.windows_max - self._open_windows) and (
+            level > 0 or len(scope.windows) < self.scope_windows_max
         )
 
-    def _opened(self, place: Scope, scope: _Open, key: Key) -> Window:
-        group = place[0]
-        if not self._room.is_established(group):
+    def _open_window(self, scope_key: Scope, scope: _ScopeWindows, key: Key) -> Window:
+        group = scope_key[0]
+        if not self._open_scopes.is_established(group):
             group = _NEWCOMERS
             self._newcomers.add(key)
-        self._held[group] += 1
-        self._count += 1
+        self._windows_per_group[group] += 1
+        self._open_windows += 1
         window = scope.windows[key] = Window()
         return window
 
     def updated_windows(self, *, force: bool = False) -> Iterator[dict[str, Any]]:
-        """Yield absolute values of the open windows that changed since they were last yielded (all, if forced).
+        """Yield the rows of the open windows that changed since the last call, or of all open windows if forced.
 
-        One at a time: of thousands of segments, all rows at once would be most of the memory they need.
+        The rows are built one at a time: all rows of thousands of segments would take most of the memory.
         """
-        changed = dict(self._all()) if force else self._dirty
-        self._dirty = {}
+        changed = dict(self._all_windows()) if force else self._updated
+        self._updated = {}
         for key in sorted(changed):
             yield WindowRow(*key, self.partition, changed[key]).row()
 
-    def _all(self) -> Iterator[tuple[Key, Window]]:
+    def _all_windows(self) -> Iterator[tuple[Key, Window]]:
         for scope in self._scopes.values():
             yield from scope.windows.items()
 
-    def _scope(self, place: Scope, when: When, out: list[WindowRow]) -> _Open | None:
-        """Return the windows of a scope, which is now the last to have been seen; None if too many are new."""
-        scope = self._scopes.get(place)
+    def _touch_scope(self, scope_key: Scope, when: When, out: list[WindowRow]) -> _ScopeWindows | None:
+        """Return the windows of a scope and mark the scope as most recently used; None if too many scopes are new."""
+        scope = self._scopes.get(scope_key)
         if scope is None:
-            scope = self._begin(place, when, out)
+            scope = self._open_scope(scope_key, when, out)
         else:
-            self._scopes.move_to_end(place)
-            self._room.get(place[0], place)
+            self._scopes.move_to_end(scope_key)
+            self._open_scopes.get(scope_key[0], scope_key)
         if scope is not None:
-            _, scope.seen, scope.mark = when
+            _, scope.last_broker_ms, scope.watermark = when
         return scope
 
-    def _begin(self, place: Scope, when: When, out: list[WindowRow]) -> _Open | None:
-        start, broker, _ = when
-        minute = (broker or start) // WINDOW_MS
+    def _open_scope(self, scope_key: Scope, when: When, out: list[WindowRow]) -> _ScopeWindows | None:
+        start, broker_ms, _ = when
+        minute = (broker_ms or start) // WINDOW_MS
         if minute != self._minute:
             self._minute, self._new_scopes = minute, 0
-        if self._new_scopes >= self.new_scopes_max and place != EVERYONE:
+        if self._new_scopes >= self.new_scopes_max and scope_key != OVERFLOW_SCOPE:
             return None
         self._new_scopes += 1
-        tenant = intern(place[0])
-        own = (tenant, intern(place[1]))
-        scope = self._scopes[own] = _Open(self._closed.pop(tenant, own) or 0)
-        for _, gone, _ in self._room.put(tenant, own, True):
-            out += self._rest(gone)
+        tenant = intern(scope_key[0])
+        interned = (tenant, intern(scope_key[1]))
+        scope = self._scopes[interned] = _ScopeWindows(self._closed_until.pop(tenant, interned) or 0)
+        for _, evicted, _ in self._open_scopes.put(tenant, interned, True):
+            out += self._close_scope(evicted)
         return scope
 
-    def _shared(self, segment: Segment) -> Segment:
-        """Return the one object that all windows of a segment have as their key."""
-        found = self._names.get(segment)
+    def _intern(self, segment: Segment) -> Segment:
+        """Return the segment object that all windows of a segment share as their key."""
+        found = self._interned.get(segment)
         if found is None:
-            if len(self._names) > 2 * self._count + 1000:
-                self._names = {known: known for (_, known), _ in self._all()}
+            if len(self._interned) > 2 * self._open_windows + 1000:
+                self._interned = {used: used for (_, used), _ in self._all_windows()}
             found = Segment(*map(intern, segment))
-            self._names[found] = found
+            self._interned[found] = found
         return found
 
-    def _close_idle(self, broker: int) -> list[WindowRow]:
-        """Close the scopes that were silent for `IDLE_MS` when the broker took a record."""
+    def _close_idle(self, broker_ms: int) -> list[WindowRow]:
+        """Close the scopes that have been idle for `IDLE_MS` of broker time."""
         out: list[WindowRow] = []
         while self._scopes:
-            place, scope = next(iter(self._scopes.items()))
-            # Beyond the other end it has a time that is no broker's: it must not keep those behind it open for ever.
-            if -IDLE_MS < broker - scope.seen < IDLE_MS:
-                self._idle_at = min(scope.seen, broker) + IDLE_MS
+            scope_key, scope = next(iter(self._scopes.items()))
+            # A time far in the future is no valid broker time. It must not keep the scopes behind it open forever.
+            if -IDLE_MS < broker_ms - scope.last_broker_ms < IDLE_MS:
+                self._next_idle_check_ms = min(scope.last_broker_ms, broker_ms) + IDLE_MS
                 break
-            self._room.pop(place[0], place)
-            out += self._rest(place)
+            self._open_scopes.pop(scope_key[0], scope_key)
+            out += self._close_scope(scope_key)
         else:
-            self._idle_at = broker + IDLE_MS
+            self._next_idle_check_ms = broker_ms + IDLE_MS
         return out
 
-    def _rest(self, place: Scope) -> list[WindowRow]:
-        """Close all windows of a scope; keep until when they are closed, or what comes late would open them anew.
+    def _close_scope(self, scope_key: Scope) -> list[WindowRow]:
+        """Close all windows of a scope and remember its last closed minute, so that late events cannot reopen windows.
 
-        Not those of skewed events, which are counted at the broker's time: far ahead where history is replayed.
+        Windows of skewed events do not count as closed: such events are counted at the broker's time, which is far
+        ahead of the scope's watermark when history is replayed.
         """
-        scope = self._scopes.pop(place)
-        ends = [start + WINDOW_MS for start, _ in scope.windows if start <= scope.mark + IDLE_MS]
-        newest = max(ends, default=0)
-        if before := max(scope.closed_before, newest):
-            self._closed.put(place[0], place, before)
+        scope = self._scopes.pop(scope_key)
+        ends = [start + WINDOW_MS for start, _ in scope.windows if start <= scope.watermark + IDLE_MS]
+        last_end = max(ends, default=0)
+        if before := max(scope.closed_before, last_end):
+            self._closed_until.put(scope_key[0], scope_key, before)
         return self._close(scope, list(scope.windows))
 
-    def _close(self, scope: _Open, keys: list[Key]) -> list[WindowRow]:
+    def _close(self, scope: _ScopeWindows, keys: list[Key]) -> list[WindowRow]:
         for key in keys:
-            self._dirty.pop(key, None)
+            self._updated.pop(key, None)
             group = key[1].tenant
             if key in self._newcomers:
                 self._newcomers.remove(key)
                 group = _NEWCOMERS
-            self._held[group] -= 1
-            if not self._held[group]:
-                del self._held[group]
-        self._count -= len(keys)
+            self._windows_per_group[group] -= 1
+            if not self._windows_per_group[group]:
+                del self._windows_per_group[group]
+        self._open_windows -= len(keys)
         return [WindowRow(*key, self.partition, scope.windows.pop(key)) for key in sorted(keys)]
 
     def state(self) -> State:
-        """Everything needed to continue, the scope that was silent longest first."""
+        """Return the complete state, longest idle scope first."""
         scopes = [
-            # A copy: the snapshot is packed in a thread, while these windows go on counting.
-            [*place, found.closed_before, found.seen, found.mark, [self._row(k, w) for k, w in found.windows.items()]]
-            for place, found in self._scopes.items()
-        ]
-        places = {place: k for k, place in enumerate(self._scopes)}
+            # Copies, because the snapshot is encoded in a thread while the windows continue to count.
+            [
+                *scope_key, scope.closed_before, scope.last_broker_ms, scope.watermark,
+                [self._row(key, window) for key, window in scope.windows.items()],
+            ]
+            for scope_key, scope in self._scopes.items()
+        ]  # fmt: skip
+        positions = {scope_key: k for k, scope_key in enumerate(self._scopes)}
         return {
             "scopes": scopes,
-            "room": [places[place] for place in self._room],
-            "room_tenants": self._room.tenants(),
-            "closed": [[*place, before] for _, place, before in self._closed.items()],
-            "closed_tenants": self._closed.tenants(),
-            "marks": [self.late, self.overflow, self._idle_at, self._minute, self._new_scopes],
+            "room": [positions[scope_key] for scope_key in self._open_scopes],
+            "room_tenants": self._open_scopes.tenants(),
+            "closed": [[*scope_key, before] for _, scope_key, before in self._closed_until.items()],
+            "closed_tenants": self._closed_until.tenants(),
+            "marks": [self.late, self.overflow, self._next_idle_check_ms, self._minute, self._new_scopes],
         }
 
     def _row(self, key: Key, window: Window) -> list[Any]:
@@ -302,42 +312,46 @@ class Aggregator:
 
     @strict_restore
     def restore(self, state: State) -> None:
-        """Continue from a state."""
+        """Load a state; raise `StateError` if it does not fit."""
         values: Any = state
-        scopes: OrderedDict[Scope, _Open] = OrderedDict()
+        scopes: OrderedDict[Scope, _ScopeWindows] = OrderedDict()
         newcomers: set[Key] = set()
         try:
-            expect_at_most(values["scopes"], self._room.capacity, "scopes")
-            for *place, closed_before, seen, mark, windows in values["scopes"]:
-                tenant, app = expect_texts(place, 2)
+            expect_at_most(values["scopes"], self._open_scopes.capacity, "scopes")
+            for *scope_key, closed_before, last_broker_ms, watermark, windows in values["scopes"]:
+                tenant, app = expect_texts(scope_key, 2)
                 found = {
                     (start, Segment(*expect_texts(segment))): window_from_state(w) for start, segment, _, w in windows
                 }
                 newcomers |= {(start, Segment(*segment)) for start, segment, newcomer, _ in windows if newcomer}
-                expect_times_ms(closed_before, seen, mark, *(start for start, _ in found))
-                scopes[tenant, app] = _Open(closed_before, seen, mark, found)
+                expect_times_ms(closed_before, last_broker_ms, watermark, *(start for start, _ in found))
+                scopes[tenant, app] = _ScopeWindows(closed_before, last_broker_ms, watermark, found)
             expect_at_most([w for scope in scopes.values() for w in scope.windows], self.windows_max, "windows")
-            late, overflow, idle_at, minute, new_scopes = values["marks"]
+            late, overflow, idle_check_ms, minute, new_scopes = values["marks"]
             expect_counts(late, overflow, minute, new_scopes)
-            ended = [(expect_texts(place, 2), before) for *place, before in values["closed"]]
-            expect_times_ms(idle_at, *(before for _, before in ended))
-            self._closed.restore(values["closed_tenants"], ((t, a) for (t, a), _ in ended), (b for _, b in ended))
-            places = list(scopes)
-            self._room.restore(values["room_tenants"], [places[k] for k in values["room"]], [True] * len(places))
+            closed = [(expect_texts(scope_key, 2), before) for *scope_key, before in values["closed"]]
+            expect_times_ms(idle_check_ms, *(before for _, before in closed))
+            self._closed_until.restore(
+                values["closed_tenants"], ((t, a) for (t, a), _ in closed), (b for _, b in closed)
+            )
+            scope_keys = list(scopes)
+            self._open_scopes.restore(
+                values["room_tenants"], [scope_keys[k] for k in values["room"]], [True] * len(scopes)
+            )
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"aggregates: {error}; they start cold", part="aggregates") from error
+            raise StateError(f"aggregates: {error}; the windows start cold", part="aggregates") from error
         self._scopes, self._newcomers = scopes, newcomers
-        # When a window was last published is no part of the state (it depends on the clock): publish all again.
-        self._dirty = dict(self._all())
-        self._count = len(self._dirty)
-        self._held = Counter(_NEWCOMERS if key in newcomers else key[1].tenant for key in self._dirty)
-        self.late, self.overflow, self._idle_at, self._minute, self._new_scopes = values["marks"]
+        # The state does not record which windows were published, because that depends on the clock: publish all again.
+        self._updated = dict(self._all_windows())
+        self._open_windows = len(self._updated)
+        self._windows_per_group = Counter(_NEWCOMERS if key in newcomers else key[1].tenant for key in self._updated)
+        self.late, self.overflow, self._next_idle_check_ms, self._minute, self._new_scopes = values["marks"]
 
 
-def _ways(place: Scope, segment: Segment) -> Iterator[tuple[Scope, Segment]]:
-    """Yield the scopes and segments in which an event may be counted: its own, then what stands for ever more."""
-    tenant, app = place
-    yield place, segment
-    yield place, Segment(tenant, app, OTHER, OTHER)
+def _fallbacks(scope_key: Scope, segment: Segment) -> Iterator[tuple[Scope, Segment]]:
+    """Yield the scopes and segments in which an event may be counted, from its own to ever more general ones."""
+    tenant, app = scope_key
+    yield scope_key, segment
+    yield scope_key, Segment(tenant, app, OTHER, OTHER)
     yield (tenant, OTHER), Segment(tenant, OTHER, OTHER, OTHER)
-    yield EVERYONE, Segment(OTHER, OTHER, OTHER, OTHER)
+    yield OVERFLOW_SCOPE, Segment(OTHER, OTHER, OTHER, OTHER)

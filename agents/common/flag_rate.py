@@ -1,7 +1,7 @@
-"""When did the share of flagged events of a segment rise: a CUSUM on flags, one per (tenant, app).
+"""Change detection on flag rates: one CUSUM per scope (tenant, app).
 
-Agents that flag events share it: few attacks among many events move no mean, but they do move a CUSUM. Flags may have
-grades: one that harmless events hardly ever get is worth several of those that they get now and then.
+All agents that flag events use this monitor. A few attacks among many events do not move a mean, but they move a CUSUM.
+Flags may have grades: a grade that harmless events almost never get counts as much as several flags of a common grade.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from agents.base import ChangePoint, State
 from agents.common.run_length import rise_threshold, wald_threshold
 from agents.common.state_validation import expect_array, expect_at_most, expect_texts, strict_restore
 from agents.common.tenant_map import TenantLru
+from agents.common.watermark import Scope
 from schemas.errors import StateError
 
-EXAMPLES = 5
-FALLEN = 1.0 / 3.0
-"""Odds of a flag, as a multiple of the usual, at which the level is learned anew: to learn takes its time."""
+EXAMPLES_MAX = 5
+DOWN_ODDS_RATIO = 1.0 / 3.0
+"""Odds of a flag, relative to the reference, at which a fall is detected and the reference is learned again. The fall
+must be large, because learning takes hundreds of events."""
 SIGMA = 1.0
 GROWTH = 8
-"""The reference grows to so many times its first size while nothing is suspected."""
+"""Factor by which the reference grows beyond its first size while no change is suspected."""
 
 
 class SeverityPriors(NamedTuple):
-    """What is known beforehand of flags that are more or less sure.
+    """Prior shares of the grades of flags.
 
     Attributes
     ----------
     anomalous
-        Share of bad events that is flagged in each grade, the first being 1; what is missing to one is not flagged.
+        Share of bad events that are flagged in each grade, from grade 1. The rest of the bad events is not flagged.
     normal
-        Share of each grade among the flags of events that are as usual, until enough of those were seen; sums to one.
+        Share of each grade among the flags of normal events, used until enough flags were seen; sums to 1.
     """
 
     anomalous: tuple[float, ...]
@@ -45,31 +47,30 @@ class SeverityPriors(NamedTuple):
 
 
 UNGRADED = SeverityPriors((1.0,), (1.0,))
-"""Flags without grades."""
+"""Priors of flags without grades."""
 PRIOR_STRENGTH = 8.0
-"""Flags of a segment at which its own shares of grades weigh as much as `SeverityPriors.normal`."""
+"""Number of flags at which the observed shares of grades weigh as much as `SeverityPriors.normal`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateConfig:
-    """How the rate of flags is watched.
+    """Settings of a `FlagRateMonitor`.
 
     Attributes
     ----------
     reference_events
-        Events of a segment from which its usual rate is learned, at first and again after each change of level.
+        Number of events of a scope from which its reference rate is learned, at first and after each change.
     events_per_false_alarm
-        Events of one segment, all at its usual rate, between two false alarms (average run length).
+        Average number of events of one scope, at its reference rate, between two false alarms (average run length).
     min_share, odds_ratio
-        The rise it is tuned to find soonest: each grade gets what it would of this share of bad events, or its odds are
-        multiplied by this, whichever is more.
+        The rise that is detected soonest: each grade rises by its part of this share of bad events, or its odds are
+        multiplied by this ratio, whichever is more.
     min_rate
-        Least usual rate assumed, all grades together; below it a first flag would be an alarm.
+        Minimum reference rate, over all grades. With a lower rate, the first flag would raise an alarm.
     max_rate
-        Where most events are flagged anyway there is no rise to report; only the way down is watched.
+        Reference rate above which no rise is reported, because most events are flagged anyway.
     max_segments
-        Segments kept, with a fair share for each tenant; the least recently seen are forgotten, and counted, when there
-        are more.
+        Maximum number of scopes, with a fair share for each tenant; the least recently used are evicted.
     """
 
     reference_events: int = 400
@@ -83,7 +84,7 @@ class RateConfig:
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """A rise of the rate, with its estimated begin; the fields are those of `agents.base.ChangePoint`."""
+    """Rise of a flag rate with its estimated start; the fields are those of `agents.base.ChangePoint`."""
 
     since_offset: int
     since_time_ms: int
@@ -92,12 +93,12 @@ class RateChange:
     score: float
     event_ids: tuple[str, ...]
 
-    def as_change_point(self, index: int, signal: str, key: tuple[str, str]) -> ChangePoint:
-        """Name the signal and the segment it was found in."""
+    def as_change_point(self, index: int, signal: str, scope: Scope) -> ChangePoint:
+        """Return the change point for a signal and scope."""
         return ChangePoint(
             index,
             signal,
-            {"tenant": key[0], "app": key[1]},
+            {"tenant": scope[0], "app": scope[1]},
             self.since_offset,
             self.since_time_ms,
             self.before,
@@ -108,8 +109,8 @@ class RateChange:
 
 
 @dataclass(slots=True)
-class _Segment:
-    """Counts and rates by grade; ``chart`` follows from the rates."""
+class _ScopeRate:
+    """Counts and rates by grade of one scope; ``chart`` is derived from the rates."""
 
     flagged: list[int]
     run_flagged: list[int]
@@ -125,15 +126,17 @@ class _Segment:
 
 
 class FlagRateMonitor:
-    """Page's CUSUM on a sequence of graded flags per segment, in bounded memory.
+    """Page's CUSUM on a sequence of graded flags per scope, in bounded memory.
 
-    Each unflagged event subtracts one and each flag adds the whole number of them that comes nearest to the
-    log-likelihood ratio of the raised rate of its grade to the usual one; the sum never falls below zero, and an alarm
-    is given where it reaches the threshold, at which the average run length is exactly computed. The usual rate is the
-    upper end of a one-sigma Wilson interval over the reference, so that the error of that estimate does not itself
-    alarm; while nothing is suspected the reference grows to eight times its first size and the interval closes. After a
-    rise the new level is learned and so is reported once; a fall of the rate of all grades together (found by the
-    mirrored sum) is learned silently, so that the next rise is seen. ``docs/models/drift.md`` has what was measured.
+    Each unflagged event subtracts one. Each flag adds an integer: the rounded log-likelihood ratio of the raised rate
+    of its grade to the reference rate, in units of the ratio of an unflagged event. The sum never falls below zero. An
+    alarm is raised when the sum reaches a threshold, for which the average run length is computed exactly.
+
+    The reference rate is the upper end of a one-sigma Wilson interval, so that the error of the estimate raises no
+    alarm. While no change is suspected, the reference grows to eight times its first size and the interval narrows.
+    After a rise, the new level is learned, so each rise is reported once. A fall of the rate over all grades, detected
+    by the mirrored sum, is learned silently, so that the next rise is detected. ``docs/models/drift.md`` has the
+    measurements.
 
     Parameters
     ----------
@@ -144,10 +147,10 @@ class FlagRateMonitor:
 
     Examples
     --------
-    >>> cusum = FlagRateMonitor(RateConfig(reference_events=50))
-    >>> key = ("acme", "triage")
-    >>> found = [i for i in range(200) if cusum.update(key, i >= 100, i, 1000 * i, f"e{i}")]
-    >>> found[0] - 100 < 10, len(found)
+    >>> monitor = FlagRateMonitor(RateConfig(reference_events=50))
+    >>> scope = ("acme", "triage")
+    >>> rises = [i for i in range(200) if monitor.update(scope, i >= 100, i, 1000 * i, f"e{i}")]
+    >>> rises[0] - 100 < 10, len(rises)
     (True, 1)
 
     References
@@ -160,97 +163,97 @@ class FlagRateMonitor:
     def __init__(self, config: RateConfig | None = None, grades: SeverityPriors = UNGRADED) -> None:
         self.config = config or RateConfig()
         self._grades = grades
-        self._segments = TenantLru[tuple[str, str], _Segment](self.config.max_segments)
+        self._segments = TenantLru[Scope, _ScopeRate](self.config.max_segments)
 
     def __len__(self) -> int:
         return len(self._segments)
 
     @property
     def evicted(self) -> int:
-        """Segments forgotten because there were more than ``max_segments``."""
+        """Number of scopes evicted to make room."""
         return self._segments.evicted
 
-    def update(self, key: tuple[str, str], grade: int, offset: int, time_ms: int, event_id: str) -> RateChange | None:
-        """Count one event of a segment; returns the rise where this event completes the proof of one.
+    def update(self, scope: Scope, grade: int, offset: int, time_ms: int, event_id: str) -> RateChange | None:
+        """Add one event of a scope; return a rise if this event completes the evidence for one.
 
         Parameters
         ----------
-        key
+        scope
             Tenant and app.
         grade
-            0 for an event that is not flagged, else the grade of its flag, from 1; a bool where flags have none.
+            0 for an event that is not flagged, else the grade of its flag, from 1. Without grades, a bool.
         offset, time_ms, event_id
-            Of the event.
+            Offset, time and id of the event.
         """
-        segment = self._touch(key)
-        if segment.chart is None:
-            self._learn(segment, grade)
+        rate = self._lookup(scope)
+        if rate.chart is None:
+            self._learn_reference(rate, grade)
             return None
-        if segment.up <= 0.0:
-            segment.since_offset, segment.since_time_ms = offset, time_ms
-            segment.run = 0
-            if segment.examples:
-                segment.run_flagged, segment.examples = [0] * len(self._grades.anomalous), ()
-        segment.run += 1
+        if rate.up <= 0.0:
+            rate.since_offset, rate.since_time_ms = offset, time_ms
+            rate.run = 0
+            if rate.examples:
+                rate.run_flagged, rate.examples = [0] * len(self._grades.anomalous), ()
+        rate.run += 1
         if grade:
-            segment.run_flagged[grade - 1] += 1
-            if len(segment.examples) < EXAMPLES:
-                segment.examples += (event_id,)
-        chart = segment.chart
-        segment.up = max(0.0, segment.up + (chart.flags[grade - 1] if grade else -1))
-        segment.down = max(0.0, segment.down + (chart.fallen_flag if grade else chart.fallen_other))
-        if segment.up >= chart.threshold and chart.rate <= self.config.max_rate:
-            self._segments.replace(key[0], key, self._fresh())
-            return _describe(segment, chart)
-        if segment.down >= chart.fallen_threshold:
-            self._segments.replace(key[0], key, self._fresh())
-        elif segment.up <= 0.0:
-            self._grow(segment)
+            rate.run_flagged[grade - 1] += 1
+            if len(rate.examples) < EXAMPLES_MAX:
+                rate.examples += (event_id,)
+        chart = rate.chart
+        rate.up = max(0.0, rate.up + (chart.flags[grade - 1] if grade else -1))
+        rate.down = max(0.0, rate.down + (chart.down_flag if grade else chart.down_other))
+        if rate.up >= chart.threshold and chart.rate <= self.config.max_rate:
+            self._segments.replace(scope[0], scope, self._new())
+            return _describe(rate, chart)
+        if rate.down >= chart.down_threshold:
+            self._segments.replace(scope[0], scope, self._new())
+        elif rate.up <= 0.0:
+            self._extend_reference(rate)
         return None
 
-    def _touch(self, key: tuple[str, str]) -> _Segment:
-        segment = self._segments.get(key[0], key)
-        if segment is None:
-            segment, tenant = self._fresh(), intern(key[0])
-            self._segments.put(tenant, (tenant, intern(key[1])), segment)
-        return segment
+    def _lookup(self, scope: Scope) -> _ScopeRate:
+        rate = self._segments.get(scope[0], scope)
+        if rate is None:
+            rate, tenant = self._new(), intern(scope[0])
+            self._segments.put(tenant, (tenant, intern(scope[1])), rate)
+        return rate
 
-    def _fresh(self) -> _Segment:
+    def _new(self) -> _ScopeRate:
         grades = len(self._grades.anomalous)
-        return _Segment([0] * grades, [0] * grades, [0.0] * grades)
+        return _ScopeRate([0] * grades, [0] * grades, [0.0] * grades)
 
-    def _learn(self, segment: _Segment, grade: int) -> None:
-        segment.seen += 1
+    def _learn_reference(self, rate: _ScopeRate, grade: int) -> None:
+        rate.seen += 1
         if grade:
-            segment.flagged[grade - 1] += 1
-        if segment.seen == self.config.reference_events:
-            self._tune(segment)
+            rate.flagged[grade - 1] += 1
+        if rate.seen == self.config.reference_events:
+            self._recompute_thresholds(rate)
 
-    def _grow(self, segment: _Segment) -> None:
-        """Take a stretch that came to nothing into the reference as a whole: its flags are as usual as its others."""
-        first, before = self.config.reference_events, segment.seen
+    def _extend_reference(self, rate: _ScopeRate) -> None:
+        """Add a run without an alarm to the reference, with its flagged and its unflagged events."""
+        first, before = self.config.reference_events, rate.seen
         if before >= GROWTH * first:
             return
-        segment.seen += segment.run
-        if segment.examples:
-            segment.flagged = [n + new for n, new in zip(segment.flagged, segment.run_flagged, strict=True)]
-        if before // first != segment.seen // first:
-            self._tune(segment)
+        rate.seen += rate.run
+        if rate.examples:
+            rate.flagged = [n + new for n, new in zip(rate.flagged, rate.run_flagged, strict=True)]
+        if before // first != rate.seen // first:
+            self._recompute_thresholds(rate)
 
-    def _tune(self, segment: _Segment) -> None:
-        flagged = sum(segment.flagged)
-        usual = min(max(wilson_upper(flagged, segment.seen), self.config.min_rate), 0.99)
-        shares = zip(segment.flagged, self._grades.normal, strict=True)
-        segment.rates = [usual * (n + PRIOR_STRENGTH * share) / (flagged + PRIOR_STRENGTH) for n, share in shares]
-        segment.chart = self._chart(segment.rates)
+    def _recompute_thresholds(self, rate: _ScopeRate) -> None:
+        flagged = sum(rate.flagged)
+        reference_rate = min(max(wilson_upper(flagged, rate.seen), self.config.min_rate), 0.99)
+        shares = zip(rate.flagged, self._grades.normal, strict=True)
+        rate.rates = [reference_rate * (n + PRIOR_STRENGTH * share) / (flagged + PRIOR_STRENGTH) for n, share in shares]
+        rate.chart = self._chart(rate.rates)
 
     def _chart(self, rates: Sequence[float]) -> _Chart:
         config = self.config
-        least, events = config.min_share, config.events_per_false_alarm
-        return _chart(tuple(rates), self._grades.anomalous, config.odds_ratio, least, events)
+        priors = self._grades.anomalous
+        return _chart(tuple(rates), priors, config.odds_ratio, config.min_share, config.events_per_false_alarm)
 
     def state(self) -> State:
-        """Return every segment by columns, in the order of `TenantLru.items`."""
+        """Return the complete state by columns, in the order of `TenantLru.items`."""
         rows = list(self._segments.values())
         columns: dict[str, Any] = {
             name: np.array([getattr(r, name) for r in rows], kind).reshape(len(rows), *shape)
@@ -265,45 +268,47 @@ class FlagRateMonitor:
         return {"config": asdict(self.config), "grades": grades, "evicted": self.evicted, **columns, **names}
 
     def _columns(self) -> dict[str, tuple[type, tuple[int, ...]]]:
-        """Return the type of a segment's numbers, and how many of them there are, by name."""
+        """Return dtype and shape of each column of the state, by name."""
         grades = (len(self._grades.anomalous),)
         by_grade = {"flagged": (np.int64, grades), "run_flagged": (np.int64, grades), "rates": (np.float64, grades)}
-        whole = ("seen", "run", "since_offset", "since_time_ms")
-        return by_grade | dict.fromkeys(whole, (np.int64, ())) | dict.fromkeys(("up", "down"), (np.float64, ()))
+        scalars = ("seen", "run", "since_offset", "since_time_ms")
+        return by_grade | dict.fromkeys(scalars, (np.int64, ())) | dict.fromkeys(("up", "down"), (np.float64, ()))
 
     @strict_restore
     def restore(self, state: State) -> None:
-        """Continue from `state`; raise `StateError` if it was made with other settings or is not whole."""
+        """Load a state; raise `StateError` if it was written with other settings or does not fit."""
         try:
             self._segments = self._rows(state)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise StateError(f"rate: {error!r}; start cold", part="rate") from error
+            raise StateError(f"flag rate: {error!r}; it starts cold", part="rate") from error
 
-    def _rows(self, state: Mapping[str, Any]) -> TenantLru[tuple[str, str], _Segment]:
+    def _rows(self, state: Mapping[str, Any]) -> TenantLru[Scope, _ScopeRate]:
         if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):
-            raise StateError("rate: made with other settings; start cold", part="rate", code="settings")
+            raise StateError(
+                "flag rate: the state was written with other settings; it starts cold", part="rate", code="settings"
+            )
         n = len(state["keys"])
-        expect_at_most(state["keys"], self.config.max_segments, "segments")
+        expect_at_most(state["keys"], self.config.max_segments, "scopes")
         found = {name: expect_array(state[name], kind, n, *shape) for name, (kind, shape) in self._columns().items()}
         if any((found[name] < 0).any() for name in ("seen", "run", "flagged", "run_flagged", "up", "down")):
-            raise ValueError("a count is negative")
+            raise ValueError("a count of the flag rates is negative")
         for flags, events in ((found["flagged"], found["seen"]), (found["run_flagged"], found["run"])):
             if (flags > events[:, None]).any() or (flags.sum(1) > events).any():
-                raise ValueError("more flags than events")
+                raise ValueError("a scope has more flags than events")
         tuned = found["seen"] >= self.config.reference_events
         if (found["rates"][tuned] <= 0.0).any() or (found["rates"][tuned].sum(1) >= 1.0).any():
-            raise ValueError("rates that are none")
+            raise ValueError("a rate is not between 0 and 1")
         if any(found[name][~tuned].any() for name in ("run", "up", "down")):
-            raise ValueError("sums of a segment that has no usual rate yet")
+            raise ValueError("a scope without a reference rate has sums")
         columns: dict[str, list[Any]] = {name: column.tolist() for name, column in found.items()}
         columns["examples"] = [expect_texts(ids) for ids in state["examples"]]
-        if any(len(ids) > EXAMPLES for ids in columns["examples"]):
-            raise ValueError(f"more than {EXAMPLES} examples of a segment")
-        segments = TenantLru[tuple[str, str], _Segment](self.config.max_segments)
-        rows = [_Segment(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
-        for segment in rows:
-            if segment.seen >= self.config.reference_events:
-                segment.chart = self._chart(segment.rates)
+        if any(len(ids) > EXAMPLES_MAX for ids in columns["examples"]):
+            raise ValueError(f"a scope has more than {EXAMPLES_MAX} examples")
+        segments = TenantLru[Scope, _ScopeRate](self.config.max_segments)
+        rows = [_ScopeRate(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+        for rate in rows:
+            if rate.seen >= self.config.reference_events:
+                rate.chart = self._chart(rate.rates)
         keys = [expect_texts(key, 2) for key in state["keys"]]
         segments.restore(state["tenants"], ((intern(tenant), intern(app)) for tenant, app in keys), rows)
         segments.evicted = int(state["evicted"])
@@ -311,57 +316,63 @@ class FlagRateMonitor:
 
 
 def wilson_upper(flagged: int, seen: int, sigma: float = SIGMA) -> float:
-    """Upper end of the Wilson score interval of a share."""
+    """Return the upper end of the Wilson score interval of a share."""
     share, square = flagged / seen, sigma * sigma / seen
     half = math.sqrt(square * (share * (1.0 - share) + 0.25 * square))
     return (share + 0.5 * square + half) / (1.0 + square)
 
 
 class _Chart(NamedTuple):
-    """What a flag of each grade adds where every other event subtracts one; the same of the mirrored sum.
+    """Steps and thresholds of the CUSUM and of its mirrored sum.
 
     Attributes
     ----------
     rate
-        Usual share of flagged events.
+        Reference share of flagged events.
+    flags
+        Step of the sum for a flag of each grade; the step for an unflagged event is -1.
+    threshold
+        Threshold of the sum.
+    down_flag, down_other, down_threshold
+        Steps of the mirrored sum for a flagged and for an unflagged event, and its threshold.
     """
 
     rate: float
     flags: tuple[int, ...]
     threshold: int
-    fallen_flag: float
-    fallen_other: float
-    fallen_threshold: float
+    down_flag: float
+    down_other: float
+    down_threshold: float
 
 
 @lru_cache(maxsize=4096)
 def _chart(
-    rates: tuple[float, ...], bad: tuple[float, ...], odds_ratio: float, min_share: float, events: int
+    rates: tuple[float, ...], priors: tuple[float, ...], odds_ratio: float, min_share: float, events: int
 ) -> _Chart:
-    usual = sum(rates)
-    raised = [max(r + min_share * b, _raised(r, odds_ratio)) for r, b in zip(rates, bad, strict=True)]
-    # Of what is not flagged as usual no more than half may turn into flags: where most is flagged there is no room.
-    room = min(1.0, (1.0 - usual) / 2.0 / (sum(raised) - usual))
-    other = -math.log1p(-room * (sum(raised) - usual) / (1.0 - usual))
-    ratios = [math.log1p(room * (high - rate) / rate) for high, rate in zip(raised, rates, strict=True)]
+    reference = sum(rates)
+    raised = [max(r + min_share * prior, _raised(r, odds_ratio)) for r, prior in zip(rates, priors, strict=True)]
+    # At most half of the events that are normally unflagged may become flags, which limits the rise of a high rate.
+    scale = min(1.0, (1.0 - reference) / 2.0 / (sum(raised) - reference))
+    other = -math.log1p(-scale * (sum(raised) - reference) / (1.0 - reference))
+    ratios = [math.log1p(scale * (high - rate) / rate) for high, rate in zip(raised, rates, strict=True)]
     flags = tuple(max(1, round(ratio / other)) for ratio in ratios)
-    fallen = _raised(usual, FALLEN)
-    hit, miss = math.log(fallen / usual), math.log((1.0 - fallen) / (1.0 - usual))
+    lowered = _raised(reference, DOWN_ODDS_RATIO)
+    flag_step, other_step = math.log(lowered / reference), math.log((1.0 - lowered) / (1.0 - reference))
     threshold = rise_threshold(rates, flags, events)
-    down = -(usual * hit + (1.0 - usual) * miss)
-    return _Chart(usual, flags, threshold, hit, miss, wald_threshold(events * down))
+    mean_step = -(reference * flag_step + (1.0 - reference) * other_step)
+    return _Chart(reference, flags, threshold, flag_step, other_step, wald_threshold(events * mean_step))
 
 
 def _raised(rate: float, odds_ratio: float) -> float:
     return odds_ratio * rate / (1.0 - rate + odds_ratio * rate)
 
 
-def _describe(segment: _Segment, chart: _Chart) -> RateChange:
+def _describe(rate: _ScopeRate, chart: _Chart) -> RateChange:
     return RateChange(
-        segment.since_offset,
-        segment.since_time_ms,
-        round(sum(segment.flagged) / segment.seen, 6),
-        round(sum(segment.run_flagged) / segment.run, 6),
-        round(segment.up / chart.threshold, 6),
-        segment.examples,
+        rate.since_offset,
+        rate.since_time_ms,
+        round(sum(rate.flagged) / rate.seen, 6),
+        round(sum(rate.run_flagged) / rate.run, 6),
+        round(rate.up / chart.threshold, 6),
+        rate.examples,
     )

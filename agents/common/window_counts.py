@@ -1,4 +1,4 @@
-"""What is counted of a minute of a segment, and how it is written."""
+"""Counts of one minute of one segment, and their output row."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from agents.common.ddsketch import CompactCounter, bucket
 from agents.common.state_validation import expect_counts
 from schemas.event import LLMEvent
 
-_NANO = 1e9
+_NANOUSD_PER_USD = 1e9
 
 
 @dataclass(slots=True)
 class Window:
-    """What is counted; names are those of `schemas.outputs.Aggregate`.
+    """Counts of a window, named as in `schemas.outputs.Aggregate`.
 
-    The buckets of its three histograms are in one tally: bucket k of histogram h is the number h << 16 | k.
+    One counter holds the buckets of the three histograms: bucket k of histogram h is the integer h << 16 | k.
     """
 
     version: int = -1
@@ -40,7 +40,7 @@ class Window:
     buckets: CompactCounter = field(default_factory=CompactCounter)
 
     def state(self) -> list[Any]:
-        """Return its counts, and a copy of its buckets."""
+        """Return the counts and a copy of the buckets."""
         return [*_counts_of(self), self.buckets.counts()]
 
 
@@ -53,7 +53,7 @@ _LATENCY, _TTFT, _GROUNDING = (h << _KIND_BITS for h in range(len(HISTOGRAMS)))
 
 
 class WindowRow(NamedTuple):
-    """A segment's window, from which its row is made when it is written: thousands may close at once."""
+    """Window of a segment. The row is built on demand, because thousands of windows may close at once."""
 
     start: int
     segment: Segment
@@ -61,36 +61,36 @@ class WindowRow(NamedTuple):
     window: Window
 
     def row(self) -> dict[str, Any]:
-        """Write it as `schemas.outputs.Aggregate` has it."""
-        row = {"window_start": _written(self.start), **self.segment._asdict(), "source_partition": self.partition}
+        """Return the output row, see `schemas.outputs.Aggregate`."""
+        row = {"window_start": _iso_minute(self.start), **self.segment._asdict(), "source_partition": self.partition}
         row.update(zip(_COUNTS, _counts_of(self.window), strict=True))
         return row | _histograms(self.window.buckets.counts())
 
 
 @lru_cache(maxsize=64)
-def _written(start: int) -> str:
-    return datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _iso_minute(start_ms: int) -> str:
+    return datetime.fromtimestamp(start_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def window_from_state(values: list[Any]) -> Window:
-    """Return the window of a `Window.state`; raise ValueError if it is none."""
-    *given, buckets = values
-    expect_counts(*given, *buckets.values())
+    """Return the window for a `Window.state`; raise ValueError if the state does not fit."""
+    *window_counts, buckets = values
+    expect_counts(*window_counts, *buckets.values())
     if any(type(key) is not int or not 0 <= key < len(HISTOGRAMS) << _KIND_BITS for key in buckets):
-        raise ValueError("a bucket of no histogram")
-    return Window(**dict(zip(_COUNTS, given, strict=True)), buckets=CompactCounter(buckets))
+        raise ValueError("a bucket belongs to no histogram")
+    return Window(**dict(zip(_COUNTS, window_counts, strict=True)), buckets=CompactCounter(buckets))
 
 
 def _histograms(buckets: Mapping[int, int]) -> dict[str, dict[int, int]]:
-    """Return bucket to count of each histogram."""
-    found: dict[str, dict[int, int]] = {name: {} for name in HISTOGRAMS}
+    """Return the counts by bucket of each histogram."""
+    histograms: dict[str, dict[int, int]] = {name: {} for name in HISTOGRAMS}
     for key, count in buckets.items():
-        found[HISTOGRAMS[key >> _KIND_BITS]][key & (1 << _KIND_BITS) - 1] = count
-    return found
+        histograms[HISTOGRAMS[key >> _KIND_BITS]][key & (1 << _KIND_BITS) - 1] = count
+    return histograms
 
 
-def count(window: Window, event: LLMEvent, refusal: bool) -> None:
-    """Count an event."""
+def count_event(window: Window, event: LLMEvent, refusal: bool) -> None:
+    """Add an event to a window."""
     window.events += 1
     window.errors += event.error is not None
     window.refusals += refusal
@@ -100,7 +100,7 @@ def count(window: Window, event: LLMEvent, refusal: bool) -> None:
         window.cached_tokens += usage.cached_tokens
         window.reasoning_tokens += usage.reasoning_tokens
     if event.cost_usd is not None:
-        window.cost_nanousd += round(event.cost_usd * _NANO)
+        window.cost_nanousd += round(event.cost_usd * _NANOUSD_PER_USD)
     if event.latency_ms is not None:
         window.buckets.add(_LATENCY | bucket(event.latency_ms))
     if event.ttft_ms is not None:
@@ -108,7 +108,7 @@ def count(window: Window, event: LLMEvent, refusal: bool) -> None:
 
 
 def count_signals(window: Window, injection: Any, hallucination: Any) -> None:
-    """Count what the agents signal of an event."""
+    """Add the signals of an event to a window."""
     if injection is not None:
         window.injection_flags += injection.flag
     if hallucination is not None and hallucination.grounding is not None:

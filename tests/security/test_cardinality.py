@@ -61,7 +61,7 @@ def kept(pipeline: PartitionPipeline) -> dict[str, list[Any]]:
         "grounding.thresholds": grounding._thresholds._segments,
         "alerts.windows": pipeline.alert_engine._windows,
         "watermarks": pipeline.watermarks._times,
-        "scopes": pipeline.aggregator._room,
+        "scopes": pipeline.aggregator._open_scopes,
     }
     return {name: [key for tenant, key, _ in found.items() if tenant == "victim"] for name, found in maps.items()}
 
@@ -129,12 +129,12 @@ def test_halves_are_counted_with_their_tool_arguments_and_all_else() -> None:
         call_ = {"role": "assistant", "tool_calls": [{"name": "t", "arguments": heavy if where == "arguments" else ""}]}
         more = {where: {"k": heavy[:1000] if where == "tags" else heavy}} if where in {"parameters", "novel"} else {}
         stream.send([call(n, 12, **mine | {"tenant": "attacker"}, call_id=f"a{n}") | {"messages": [call_]} | more])
-    held = sum(half.size for half in stream.pipeline.joiner._waiting.values())
+    held = sum(half.size for half in stream.pipeline.joiner._pending.values())
     assert held <= stream.pipeline.joiner.pending_bytes
     assert (
-        sum(key[0] == "attacker" and half.size > 1 << 20 for key, half in stream.pipeline.joiner._waiting.items()) < 64
+        sum(key[0] == "attacker" and half.size > 1 << 20 for key, half in stream.pipeline.joiner._pending.items()) < 64
     )
-    assert {key[2] for key in stream.pipeline.joiner._waiting if key[0] == "victim"} == {f"mine{n}" for n in range(10)}
+    assert {key[2] for key in stream.pipeline.joiner._pending if key[0] == "victim"} == {f"mine{n}" for n in range(10)}
 
 
 def test_an_event_that_comes_again_after_a_flood_is_dropped() -> None:

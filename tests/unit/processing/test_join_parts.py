@@ -83,4 +83,4 @@ def test_a_restored_joiner_goes_on() -> None:
         assert (call.text("user"), call.text("response")) == ("q", "r")
         assert joiner.add(fragment("d", **CHOICES)) == []
     assert first.state() == second.state()
-    assert first._room.weight == second._room.weight == 0
+    assert first._pending_weights.weight == second._pending_weights.weight == 0
