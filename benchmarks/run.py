@@ -1,6 +1,6 @@
-"""``make bench``: one table of ratios measured in one run on Apache Kafka itself, kept as ``results/latest.json``.
+"""Command of ``make bench``: run all benchmarks on Apache Kafka and write ``results/latest.json``.
 
-Exit 1 where a bound that was promised is not held.
+The exit code is 1 if a bound does not hold.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.harness.bed import Bed
 from benchmarks.harness.budget import budget
 from benchmarks.harness.report import Bound, Row, as_json, show
-from benchmarks.measures import agents, gateway, latency, otlp, transport
+from benchmarks.harness.testbed import Testbed
+from benchmarks.suites import agents, gateway, latency, otlp, transport
 
 LATEST = Path(__file__).with_name("results") / "latest.json"
 BUDGET = Path(__file__).parents[1] / "docs" / "budget.md"
@@ -44,41 +44,43 @@ def main() -> int:
         LATEST.parent.mkdir(exist_ok=True)
         LATEST.write_text(json.dumps(as_json(rows, bounds, machine), indent=1) + "\n")
         BUDGET.write_text(budget(rows, bounds, machine))
-    return any(bound.held is False for bound in bounds)
+    return any(bound.holds is False for bound in bounds)
 
 
 def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     rounds, total = (1, 40_000) if options.quick else (3, 200_000)
     rows: list[Row] = []
     for part in dict.fromkeys(options.only or PARTS):
-        # A broker of its own: one that still writes the gigabytes of the part before is slow for a minute.
-        with Bed(folder / part, options.peers_python) as bed:
+        # Each part has its own broker, because a broker that still writes the previous part is slow for a minute.
+        with Testbed(folder / part, options.peers_python) as testbed:
             if part == "transport":
-                rows += transport.measure(bed, total, 2 * rounds - 1, console.print)
+                rows += transport.measure(testbed, total, 2 * rounds - 1, console.print)
             elif part == "agents":
                 bare = next((r.value for r in rows if r.name == transport.BARE), None)
-                rows += agents.measure(bed, total // 2, rounds, (transport.BARE, bare or 0.0), console.print)
+                rows += agents.measure(testbed, total // 2, rounds, (transport.BARE, bare or 0.0), console.print)
             elif part == "segments":
-                rows += agents.segments(bed, 30_000, 1 if options.quick else 2, console.print)
+                rows += agents.segments(testbed, 30_000, 1 if options.quick else 2, console.print)
             elif part == "otlp":
-                rows += otlp.measure(bed, 30_000 if options.quick else 90_000, rounds, console.print)
+                rows += otlp.measure(testbed, 30_000 if options.quick else 90_000, rounds, console.print)
             elif part == "gateway":
-                rows += gateway.measure(bed, 20_000 if options.quick else 60_000, rounds, console.print)
+                rows += gateway.measure(testbed, 20_000 if options.quick else 60_000, rounds, console.print)
             else:
-                rows += latency.measure(bed, 30 if options.quick else 600, console.print)
-    rows.append(Row("two workers", None, "events/s", note="not measured: needs a core for each and one for the broker"))
+                rows += latency.measure(testbed, 30 if options.quick else 600, console.print)
+    rows.append(
+        Row("two workers", None, "events/s", note="not measured: needs one core per worker and one for the broker")
+    )
     return rows
 
 
 def _bounds(rows: Sequence[Row]) -> list[Bound]:
-    """Say of each promise whether it is held; of a row that was not measured, nothing."""
-    found = {row.name: row for row in rows}
+    """Return all bounds; a bound on an unmeasured row has no outcome."""
+    by_name = {row.name: row for row in rows}
 
     def bound(name: str, text: str, holds: Callable[[Row], bool]) -> Bound:
-        row = found.get(name)
+        row = by_name.get(name)
         return Bound(name, text, None if row is None or row.value is None else holds(row))
 
-    quix = found["Quix Streams"].ratio or 0.0 if "Quix Streams" in found else 0.0
+    quix = by_name["Quix Streams"].ratio or 0.0 if "Quix Streams" in by_name else 0.0
     return [
         bound(transport.OURS, "at least 0.9 of bare aiokafka", lambda r: (r.ratio or 0) >= 0.9),
         bound(transport.OURS, "above Quix Streams", lambda r: (r.ratio or 0) > quix),
@@ -96,8 +98,10 @@ def _bounds(rows: Sequence[Row]) -> list[Bound]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers-python", default=".venv-bench/bin/python", help="has Quix Streams and Bytewax")
-    parser.add_argument("--quick", action="store_true", help="one short round; its figures are not kept")
+    parser.add_argument(
+        "--peers-python", default=".venv-bench/bin/python", help="interpreter with Quix Streams and Bytewax"
+    )
+    parser.add_argument("--quick", action="store_true", help="run one short round without writing the figures")
     parser.add_argument("--only", action="append", choices=PARTS)
     return parser.parse_args()
 

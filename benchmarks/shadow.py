@@ -1,4 +1,4 @@
-"""What a second version in shadow costs a partition: ``python benchmarks/shadow.py``."""
+"""Measure the cost of a shadow version per partition: ``python benchmarks/shadow.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processing.pipeline import Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
 from streams.runtime.registry import build_pipeline
-from streams.shadow.config import plan_of
+from streams.shadow.config import load_shadow_config
 from streams.shadow.shadow import Shadow
 from streams.worker.warmup import warm
 from tests.traffic import lines
@@ -28,24 +28,24 @@ VERSIONS = {
 
 
 def micros(records: list[Record], settings: Settings) -> tuple[float, float]:
-    """Return microseconds an event of the first version and of the second."""
-    plan = plan_of(settings)
+    """Return the microseconds per event of the primary and of the shadow version."""
+    plan = load_shadow_config(settings)
     pipeline = build_pipeline(0, settings)
     shadow = Shadow(0, plan, pipeline.alert_engine.rules) if plan else None
-    first = second = 0.0
+    primary_s = shadow_s = 0.0
     for at in range(0, len(records), CHUNK):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         out = pipeline.process(records[at : at + CHUNK])
         between = time.perf_counter()
         if shadow is not None:
-            shadow.follow(out.steps, out.alerts)
-        first += between - begin
-        second += time.perf_counter() - between
-    return first / len(records) * 1e6, second / len(records) * 1e6
+            shadow.process(out.steps, out.alerts)
+        primary_s += between - start
+        shadow_s += time.perf_counter() - between
+    return primary_s / len(records) * 1e6, shadow_s / len(records) * 1e6
 
 
 def main() -> None:
-    """Print the medians of some rounds, the versions in turn."""
+    """Print the medians over rounds of alternating versions."""
     warm(Settings())
     records: list[Record] = [Record(i, decode_event(raw), raw) for i, raw in enumerate(lines(EVENTS))]
     with tempfile.TemporaryDirectory() as folder:
@@ -56,8 +56,8 @@ def main() -> None:
             trees[name] = Settings.model_validate({"worker": {"shadow_file": path if text else None}})
         rounds = [{name: micros(records, tree) for name, tree in trees.items()} for _ in range(ROUNDS)]
     for name in VERSIONS:
-        first, second = (median(r[name][i] for r in rounds) for i in (0, 1))
-        sys.stdout.write(f"{name:20} first version {first:6.1f} us/event, second {second:6.2f} us/event\n")
+        primary, shadow = (median(r[name][i] for r in rounds) for i in (0, 1))
+        sys.stdout.write(f"{name:20} primary {primary:6.1f} us/event, shadow {shadow:6.2f} us/event\n")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Pin every base image to the digest that its tag has now: pin-images.sh FILE...
-# Reads `image: NAME:TAG` of Compose files and `FROM NAME:TAG` of Dockerfiles, and asks the registry with skopeo (no engine needed).
-# SKOPEO_FLAGS, for example --tls-verify=false, go to `skopeo inspect`.
+# Pin every base image to the current digest of its tag: pin-images.sh FILE...
+# The script reads `image: NAME:TAG` in Compose files and `FROM NAME:TAG` in Dockerfiles and queries the registry with skopeo.
+# SKOPEO_FLAGS, for example --tls-verify=false, are passed to `skopeo inspect`.
 set -euo pipefail
-command -v skopeo >/dev/null || { echo "pin-images: no skopeo: apt-get install skopeo, or brew install skopeo" >&2; exit 1; }
+command -v skopeo >/dev/null || { echo "pin-images: skopeo not found; install it: apt-get install skopeo, or brew install skopeo" >&2; exit 1; }
 
 digest_of() {
   local manifest
-  # The digest of the whole list of platforms, not of this machine's: the same file serves amd64 and arm64.
+  # The digest of the list of all platforms, so that the same file works on amd64 and arm64.
   # shellcheck disable=SC2086 # several flags
   manifest=$(mktemp) && skopeo inspect ${SKOPEO_FLAGS:-} --raw "docker://$1" >"$manifest"
   printf 'sha256:%s' "$(sha256sum <"$manifest" | cut -d' ' -f1)"

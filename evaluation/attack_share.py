@@ -1,13 +1,13 @@
-"""Detection delay of a rise in attacks: events until the flag rate of the injection agent alarms.
+"""Detection delay of the injection flag rate after a share of attacks starts.
 
-Scores are drawn from those that the agent as it ships gives to harmless and attacking rows of injection_eval, so false
-positives and misses are in them. Runs of harmless rows alone give the false alarms. Beside it stands the best that any
-detector could do that is given these scores.
+Scores are drawn from the scores of the shipped agent on harmless and attacking rows of injection_eval, so they include
+its false positives and misses. Runs of harmless rows give the rate of false alarms. The optimum of any detector on
+these scores is reported for comparison.
 
 References
 ----------
 Moustakides, G. V. (1986). Optimal stopping times for detecting changes in distributions. Annals of Statistics 14.
-Siegmund, D. (1985). Sequential analysis. Springer. (Run lengths of a CUSUM, as those of a Brownian motion.)
+Siegmund, D. (1985). Sequential analysis. Springer. (Run lengths of a CUSUM, approximated by a Brownian motion.)
 """
 
 from __future__ import annotations
@@ -29,51 +29,53 @@ from tools.evaluation.scoring import score_rows
 
 SHARES = (0.02, 0.05, 0.1)
 RUNS, BEFORE, AFTER = 100, 1500, 4000
-"""Runs of each share, and events before and after attacks begin."""
+"""Number of runs per share, and of events before and after the attacks start."""
 QUIET_EVENTS = 10_000
-"""Events of each run without attacks."""
+"""Number of events in a run without attacks."""
 LEVELS = np.array([-math.inf, *range(-8, 12), math.inf])
-"""Between which scores, as logits, are counted for the optimum."""
+"""Edges of the score histogram for the optimum, as logits."""
 
 
-def measure(data: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(data: Path, jobs: int, log: Callable[[str], None]) -> dict[str, Any]:
     """Return median delays by share of attacks and false alarms per 10,000 events."""
     del jobs
     rows = read_labelled(data / "injection_eval.jsonl.gz", "injection")
-    found, attack = score_rows(InjectionAgent(), rows), np.array([row.label == 1 for row in rows])
-    flag, rng = found.flag, np.random.default_rng(7)
-    grades = np.array([InjectionSignal(*each).grade for each in zip(found.score.tolist(), flag.tolist(), strict=True)])
+    results, attack = score_rows(InjectionAgent(), rows), np.array([row.label == 1 for row in rows])
+    flag, rng = results.flag, np.random.default_rng(7)
+    grades = np.array(
+        [InjectionSignal(*each).grade for each in zip(results.score.tolist(), flag.tolist(), strict=True)]
+    )
     harmless = grades[~attack]
-    attacks = {"as flagged": grades[attack], "every attack surely flagged": np.full(1, len(GRADES.anomalous))}
+    attacks = {"as flagged": grades[attack], "every attack flagged with certainty": np.full(1, len(GRADES.anomalous))}
     out: dict[str, Any] = {
         "runs": RUNS,
         "harmless_flagged": float(flag[~attack].mean()),
         "attacks_flagged": float(flag[attack].mean()),
         "delays": {},
-        "optimum": {f"{share:.0%}": optimum(found.score[attack], found.score[~attack], share) for share in SHARES},
+        "optimum": {f"{share:.0%}": optimum(results.score[attack], results.score[~attack], share) for share in SHARES},
     }
-    for name, theirs in attacks.items():
+    for name, attack_grades in attacks.items():
         out["delays"][name] = {}
         for share in SHARES:
-            delays = [_delay(rng, harmless, theirs, share) for _ in range(RUNS)]
+            delays = [_delay(rng, harmless, attack_grades, share) for _ in range(RUNS)]
             out["delays"][name][f"{share:.0%}"] = _figures(delays)
-            say(f"{share:.0%} attacks, {name}: {out['delays'][name][f'{share:.0%}']}")
+            log(f"{share:.0%} attacks, {name}: {out['delays'][name][f'{share:.0%}']}")
     alarms = sum(len(_alarms(rng.choice(harmless, QUIET_EVENTS))) for _ in range(RUNS))
     return out | {"false_alarms_per_10000": alarms / (RUNS * QUIET_EVENTS / 10_000)}
 
 
 def optimum(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: float) -> float:
-    """Return how many events, on average, the best detector on scores needs to tell that a share of attacks began.
+    """Return the mean detection delay, in events, of the optimal detector on scores after a share of attacks starts.
 
-    That is the CUSUM of the log-likelihood ratio which knows both distributions, as no detector in use does, at one
-    false alarm in `QUIET_EVENTS`.
+    The optimal detector is the CUSUM of the log-likelihood ratio with both distributions known, which no real detector
+    has, at one false alarm in `QUIET_EVENTS`.
 
     Parameters
     ----------
     attacks, harmless
         Scores, 0 to 1.
     share
-        Of attacks among the events.
+        Fraction of attacks among the events.
 
     Examples
     --------
@@ -89,23 +91,23 @@ def optimum(attacks: NDArray[np.float64], harmless: NDArray[np.float64], share: 
 
 
 def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the scores in each level; half a score is added to each, for none is impossible."""
+    """Return the fraction of scores in each bin; half a score is added to each bin, so that no fraction is zero."""
     clipped = np.clip(scores, 1e-9, 1 - 1e-9)
     counts = np.histogram(np.log(clipped / (1 - clipped)), LEVELS)[0] + 0.5
     return np.asarray(counts / counts.sum(), np.float64)
 
 
-def _figures(found: list[int | None]) -> dict[str, Any]:
-    """Median over all runs that were quiet before; one that never alarmed counts as the longest."""
-    late = [delay for delay in found if delay is not None]
+def _figures(delays: list[int | None]) -> dict[str, Any]:
+    """Return the median over runs without an early alarm; a run without any alarm counts as `AFTER`."""
+    late = [delay for delay in delays if delay is not None]
     median = float(np.median(late)) if late else float(AFTER)
-    return {"median": median, "missed": sum(d == AFTER for d in late), "early": found.count(None)}
+    return {"median": median, "missed": sum(d == AFTER for d in late), "early": delays.count(None)}
 
 
 def _delay(
     rng: np.random.Generator, harmless: NDArray[np.int64], attacks: NDArray[np.int64], share: float
 ) -> int | None:
-    """Events from the begin to the alarm; `AFTER` where there was none, None where it came before."""
+    """Return the events from the start of the attacks to the alarm; `AFTER` without an alarm, None if it was early."""
     before = rng.choice(harmless, BEFORE)
     after = np.where(rng.random(AFTER) < share, rng.choice(attacks, AFTER), rng.choice(harmless, AFTER))
     alarms = _alarms(np.concatenate([before, after]))

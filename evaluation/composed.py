@@ -1,8 +1,8 @@
-"""Attacks put into harmless documents, tool answers and system prompts, of sources held out alike.
+"""Attacks inserted into harmless documents, tool results and system prompts, all from held-out sources.
 
-Public sets have hardly an attack in a tool answer and none in a system prompt. So short attacks of a fold's held-out
-sources are put into hosts of the same fold's held-out sources, at the end of a line or a sentence, and ranked among the
-same hosts as they were: what tells the two apart is the attack alone.
+Public data sets have few attacks in tool results and none in system prompts. Short attacks of a fold's held-out sources
+are therefore inserted into hosts of the same fold's held-out sources, at the end of a line or a sentence. They are
+ranked among the same hosts without the attack, so that the attack is the only difference.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from evaluation.splits import Row
 
 HOST_ROLES = ("document", "tool", "system")
-MOST = 400
-"""Attacks composed for a role in a fold."""
-LEAST_HOSTS = 20
+MAX_ATTACKS = 400
+"""Maximum number of composed attacks per role and fold."""
+MIN_HOSTS = 20
 _HOST, _ATTACK = (200, 3000), (20, 400)
-"""Characters: hosts are cut to the longer, shorter ones are not taken."""
+"""Minimum and maximum characters; longer hosts are truncated."""
 
 
 def compose(rows: Sequence[Row], seed: int) -> list[dict[str, Any]]:
@@ -28,40 +28,40 @@ def compose(rows: Sequence[Row], seed: int) -> list[dict[str, Any]]:
     Parameters
     ----------
     rows
-        The test rows of a fold.
+        Test rows of a fold.
     seed
-        Of the choice of hosts, attacks (each source as often as the others) and places.
+        Seed for the choice of hosts, positions and attacks (each source with equal probability).
     """
     attacks: dict[str, list[Row]] = {}
     for row in rows:
         if row["label"] and row["role"] == "user" and _ATTACK[0] <= len(row["text"]) <= _ATTACK[1]:
             attacks.setdefault(row["src"], []).append(row)
-    made: list[dict[str, Any]] = []
+    composed: list[dict[str, Any]] = []
     if not attacks:
-        return made
+        return composed
     names = sorted(attacks)
     for role in HOST_ROLES:
         hosts = [r for r in rows if not r["label"] and r["role"] == role and len(r["text"]) >= _HOST[0]]
-        if len(hosts) < LEAST_HOSTS:
+        if len(hosts) < MIN_HOSTS:
             continue
         rng = np.random.default_rng((seed, HOST_ROLES.index(role)))
-        for h in rng.permutation(len(hosts))[:MOST].tolist():
+        for h in rng.permutation(len(hosts))[:MAX_ATTACKS].tolist():
             source = attacks[names[int(rng.integers(len(names)))]]
             attack, host = source[int(rng.integers(len(source)))], hosts[h]["text"][: _HOST[1]]
-            cut = seam(host, int(rng.integers(len(host))))
+            cut = boundary_after(host, int(rng.integers(len(host))))
             base = {"src": f"composed:{role} {seed}", "role": role, "lang": hosts[h]["lang"]}
-            made.append({**base, "text": f"{host[:cut]}{attack['text']}\n{host[cut:]}", "label": 1})
-            made.append({**base, "text": host, "label": 0})
-    return made
+            composed.append({**base, "text": f"{host[:cut]}{attack['text']}\n{host[cut:]}", "label": 1})
+            composed.append({**base, "text": host, "label": 0})
+    return composed
 
 
-def seam(host: str, near: int) -> int:
-    """Return where the line or sentence around ``near`` ends; the end of the host where none does.
+def boundary_after(host: str, position: int) -> int:
+    """Return the end of the line or sentence at ``position``, or the end of the host if there is none.
 
     Examples
     --------
-    >>> seam("One. Two. Three.", 6)
+    >>> boundary_after("One. Two. Three.", 6)
     10
     """
-    ends = [at + len(end) for end in ("\n", ". ", "。") if (at := host.find(end, near)) >= 0]
+    ends = [at + len(end) for end in ("\n", ". ", "。") if (at := host.find(end, position)) >= 0]
     return min(ends, default=len(host))

@@ -1,11 +1,10 @@
-"""Does an alarm name the right cause first: incidents made on traffic of real texts, each of several kinds and seeds.
+"""Measure how often a drift alarm names the right cause first, on simulated incidents in traffic of real texts.
 
     python -m evaluation.drift_causes DATA [SEEDS]
 
-DATA is the folder with ``drift.jsonl.gz`` and ``injection_eval.jsonl.gz``. Two tenants send 2,800 calls; after 2,200 of
-them something happens to one of the two. Counted is what is read first: the first alarm of that tenant within 600 of
-its calls, where the rule of an agent's own signal (``injection.rate``, critical) comes before drift's (warning) if both
-are raised within 60 calls.
+DATA is the folder with ``drift.jsonl.gz`` and ``injection_eval.jsonl.gz``. Two tenants send 2,800 calls; after 2,200
+calls an incident starts at one tenant. The first alarm of that tenant within 600 of its calls counts. If the rule of an
+agent's own signal (``injection.rate``, critical) fires within 60 calls of drift's rule (warning), it takes precedence.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from agents.drift import DriftAgent
 from agents.injection import InjectionAgent
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
 
-CALLS, BEGIN = 2_800, 2_200
-TOGETHER = 60
+CALLS, INCIDENT_START = 2_800, 2_200
+PRECEDENCE_CALLS = 60
 CHUNK = 256
 TENANTS = ("acme", "globex")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,11 +35,11 @@ _REFUSAL = "I'm sorry, but I can't help with that."
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What calls are made of.
+    """Texts of the calls.
 
     Attributes
     ----------
-    usual, other
+    normal, other
         Instructions, and questions of another kind.
     foreign
         Questions in Korean.
@@ -48,7 +47,7 @@ class Texts:
         Prompt injections.
     """
 
-    usual: Sequence[str]
+    normal: Sequence[str]
     other: Sequence[str]
     foreign: Sequence[str]
     attacks: Sequence[str]
@@ -56,9 +55,9 @@ class Texts:
 
 @dataclass(slots=True)
 class Call:
-    """What an incident may change about a call before it is made.
+    """Properties of a call that an incident may change.
 
-    ``length`` multiplies the answer's sentences, ``latency`` the time, ``ttft`` that to the first token.
+    ``length`` multiplies the answer's sentences, ``latency`` the latency, ``ttft`` the time to first token.
     """
 
     prompt: str
@@ -86,7 +85,7 @@ def language(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
 
 
 def prompt_length(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
-    call.prompt = "\n".join([call.prompt, *(rng.choice(texts.usual) for _ in range(2 + int(3 * size)))])
+    call.prompt = "\n".join([call.prompt, *(rng.choice(texts.normal) for _ in range(2 + int(3 * size)))])
 
 
 def prompt_version(call: Call, rng: random.Random, _: Texts, size: float) -> None:
@@ -101,7 +100,7 @@ def model(call: Call, rng: random.Random, _: Texts, size: float) -> None:
 
 
 def provider(call: Call, rng: random.Random, _: Texts, size: float) -> None:
-    """Another model behind the same name: shorter, quicker, more lists, another way to begin."""
+    """Replace the model behind the same name: shorter and faster answers, more lists, another opening."""
     call.length, call.latency, call.ttft = 0.75 - 0.3 * size, 0.9 - 0.2 * size, 0.8
     if rng.random() < 0.3 + 0.5 * size:
         call.form = rng.choice(("list", "bold"))
@@ -111,7 +110,7 @@ def provider(call: Call, rng: random.Random, _: Texts, size: float) -> None:
 
 
 def provider_fingerprint(call: Call, rng: random.Random, texts: Texts, size: float) -> None:
-    """The same, and the system fingerprint tells of it; what comes out hardly differs."""
+    """Replace the model with a new system fingerprint and nearly the same answers."""
     call.fields["system_fingerprint"] = "fp_b"
     call.length = 1.0 + 0.1 * size
     _ = rng, texts
@@ -152,18 +151,18 @@ INCIDENTS: Mapping[str, tuple[Incident, str]] = {
     "longer answers": (answer_length, "answer length"),
     "injection wave": (injection, "injection"),
 }
-"""What happens, and the kind of cause that is right."""
+"""Incidents with the correct kind of cause."""
 
 
 def events(texts: Texts, incident: Incident | None, seed: int) -> Iterator[LLMEvent]:
-    """Calls of both tenants; the incident comes to the first one."""
+    """Yield the calls of both tenants; the incident affects the first tenant."""
     rng = random.Random(seed)
     size = rng.random()
     for i in range(CALLS):
         tenant = TENANTS[rng.random() < 0.4]
-        call = Call(rng.choice(texts.usual), refused=rng.random() < 0.02, failed=rng.random() < 0.01)
+        call = Call(rng.choice(texts.normal), refused=rng.random() < 0.02, failed=rng.random() < 0.01)
         call.form = rng.choices(("prose", "list", "code"), (80, 15, 5))[0]
-        if incident is not None and i >= BEGIN and tenant == TENANTS[0]:
+        if incident is not None and i >= INCIDENT_START and tenant == TENANTS[0]:
             incident(call, rng, texts, size)
         yield _event(i, tenant, call, rng, texts)
 
@@ -172,7 +171,7 @@ def _event(i: int, tenant: str, call: Call, rng: random.Random, texts: Texts) ->
     answer = _answer(call, rng, texts)
     tokens = max(1, int(len(answer) / 4 * rng.lognormvariate(0, 0.05)))
     prompt_tokens = 300 + len(call.prompt) // 4
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "event_id": f"e{i}",
         "call_id": f"c{i}",
         "time": START + timedelta(seconds=i),
@@ -187,18 +186,18 @@ def _event(i: int, tenant: str, call: Call, rng: random.Random, texts: Texts) ->
         "ttft_ms": 180 * call.ttft * rng.lognormvariate(0, 0.3),
     }
     if call.failed:
-        return LLMEvent(**given, error=CallError(type="timeout"))
+        return LLMEvent(**fields, error=CallError(type="timeout"))
     finish = "length" if rng.random() < 0.03 else "stop"
     usage = Usage(input_tokens=prompt_tokens, output_tokens=tokens)
-    given |= {"choices": (Choice(content=answer, finish_reason=finish),), "usage": usage}
-    given["cost_usd"] = 1e-6 * (prompt_tokens + 4 * tokens)
-    return LLMEvent(**(given | call.fields))
+    fields |= {"choices": (Choice(content=answer, finish_reason=finish),), "usage": usage}
+    fields["cost_usd"] = 1e-6 * (prompt_tokens + 4 * tokens)
+    return LLMEvent(**(fields | call.fields))
 
 
 def _answer(call: Call, rng: random.Random, texts: Texts) -> str:
     if call.refused:
         return _REFUSAL
-    parts = [rng.choice(texts.usual) for _ in range(max(1, round(call.length * rng.uniform(3, 9))))]
+    parts = [rng.choice(texts.normal) for _ in range(max(1, round(call.length * rng.uniform(3, 9))))]
     if call.form == "list":
         return call.opening + "Here it is:\n" + "\n".join(f"- {part}" for part in parts)
     if call.form == "bold":
@@ -208,57 +207,59 @@ def _answer(call: Call, rng: random.Random, texts: Texts) -> str:
     return call.opening + " ".join(parts)
 
 
-def first_cause(found: Sequence[tuple[int, ChangePoint]]) -> tuple[int, str, str]:
-    """Place, kind of cause and sentence of what is read first, of one tenant's alarms in order."""
-    if not found:
+def first_cause(alarms: Sequence[tuple[int, ChangePoint]]) -> tuple[int, str, str]:
+    """Return position, kind of cause and description of the first alarm of one tenant."""
+    if not alarms:
         return -1, "", "no alarm"
-    at = found[0][0]
-    for place, change in found:
-        if change.signal == "injection.rate" and place <= at + TOGETHER:
-            return place, "injection", f"{change.signal} {change.before:.3f} to {change.after:.3f}"
-    change = found[0][1]
-    words = change.causes[0] if change.causes else change.signal
-    return at, words.split(":")[0], f"{change.signal}; {words}"
+    first = alarms[0][0]
+    for position, change in alarms:
+        if change.signal == "injection.rate" and position <= first + PRECEDENCE_CALLS:
+            return position, "injection", f"{change.signal} {change.before:.3f} to {change.after:.3f}"
+    change = alarms[0][1]
+    cause = change.causes[0] if change.causes else change.signal
+    return first, cause.split(":")[0], f"{change.signal}; {cause}"
 
 
 def play(texts: Texts, incident: Incident | None, seed: int) -> tuple[list[tuple[int, ChangePoint]], int]:
-    """Alarms of the tenant after the begin, by its own count of calls since then; and all other alarms."""
+    """Return the tenant's alarms after the start, by its number of calls since then, and the number of other alarms."""
     agents = (DriftAgent(), InjectionAgent())
     calls = list(events(texts, incident, seed))
-    found: list[tuple[int, ChangePoint]] = []
+    alarms: list[tuple[int, ChangePoint]] = []
     for k in range(0, CALLS, CHUNK):
         chunk = Chunk(calls[k : k + CHUNK])
-        found += [(k + change.index, change) for agent in agents for change in agent.score(chunk).changes]
-    found.sort(key=lambda item: item[0])
-    hit = [(i, c) for i, c in found if i >= BEGIN and c.segment["tenant"] == TENANTS[0] and incident is not None]
-    since = {i: n for n, i in enumerate(j for j in range(BEGIN, CALLS) if calls[j].tenant == TENANTS[0])}
-    return [(since[i], c) for i, c in hit], len(found) - len(hit)
+        alarms += [(k + change.index, change) for agent in agents for change in agent.score(chunk).changes]
+    alarms.sort(key=lambda item: item[0])
+    hits = [
+        (i, c) for i, c in alarms if i >= INCIDENT_START and c.segment["tenant"] == TENANTS[0] and incident is not None
+    ]
+    since = {i: n for n, i in enumerate(j for j in range(INCIDENT_START, CALLS) if calls[j].tenant == TENANTS[0])}
+    return [(since[i], c) for i, c in hits], len(alarms) - len(hits)
 
 
 def measure(data: Path, seeds: int = 5) -> dict[str, Any]:
-    """Per kind: how often the right cause was first, delays, what was said; and the sum over kinds."""
+    """Return by kind the number of correct first causes, delays and descriptions, and the totals over kinds."""
     texts = read(data)
     kinds: dict[str, Any] = {}
     other = 0
     for kind, (incident, right) in INCIDENTS.items():
-        said = []
+        first_causes = []
         for seed in range(seeds):
-            found, others = play(texts, incident, seed)
-            said.append(first_cause(found))
-            other += others
+            alarms, other_alarms = play(texts, incident, seed)
+            first_causes.append(first_cause(alarms))
+            other += other_alarms
         kinds[kind] = {
-            "right": sum(cause == right for _, cause, _ in said),
+            "correct": sum(cause == right for _, cause, _ in first_causes),
             "of": seeds,
-            "delays": [place for place, _, _ in said],
-            "said": [words for _, _, words in said],
+            "delays": [position for position, _, _ in first_causes],
+            "first_alarms": [description for _, _, description in first_causes],
         }
-    right = sum(k["right"] for k in kinds.values())
+    correct = sum(k["correct"] for k in kinds.values())
     total = seeds * len(INCIDENTS)
-    return {"right": right, "of": total, "share": right / total, "other_alarms": other, "kinds": kinds}
+    return {"correct": correct, "of": total, "share": correct / total, "other_alarms": other, "kinds": kinds}
 
 
 def read(data: Path) -> Texts:
-    """Texts of the two sources of ``drift``, its Korean questions, and attacks of ``injection_eval``."""
+    """Return texts of the two sources of ``drift``, its Korean questions, and attacks of ``injection_eval``."""
     streams = defaultdict(list)
     for row in _rows(data / "drift.jsonl.gz"):
         streams[row["stream"]].append(row["text"])

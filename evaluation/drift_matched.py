@@ -1,18 +1,18 @@
-"""Drift detectors against each other: delay at an equal rate of false alarms.
+"""Comparison of drift detectors: delay at an equal rate of false alarms.
 
     python -m evaluation.drift_matched DATA [RUNS]
 
-DATA is the folder with ``drift.jsonl.gz``. Every method has one number that makes it more or less ready to alarm. It is
-set, per kind of stream, to the readiest of its grid that gives no more than one false alarm in ``EVENTS_PER_ALARM``
-events of streams without a change; then the delays on streams with a change are those of that setting. So no method
-profits from its defaults, nor suffers from them. Reference: the first 600 events.
+DATA is the folder with ``drift.jsonl.gz``. Each method has one sensitivity parameter. For each kind of stream, the
+parameter is set to the most sensitive value of its grid with at most one false alarm in ``EVENTS_PER_ALARM`` events of
+streams without a change. The delays on streams with a change are measured at that setting, so that no method gains or
+loses from its defaults. The reference is the first 600 events.
 
-Texts: ADWIN, Page-Hinkley, HDDM-A and HDDM-W (river's) and a CUSUM see the distance of each text from the reference
-in the agent's own embedding (HDDM: whether it is beyond the reference's 95 % quantile); MEWMA and RFF-MMD (a kernel
-two-sample statistic on random Fourier features against a moving average) see the embedding; "ours" is the whole agent.
-river's generators: the 0/1 error of a naive Bayes classifier of the reference when the concept of SEA changes, and
-seven features of a random RBF stream when its centroids are drawn anew; "ours" is the agent's charts of a flag and of
-measured values.
+Texts: ADWIN, Page-Hinkley, HDDM-A and HDDM-W (from river) and a CUSUM use the distance of each text from the reference
+in the agent's own embedding (HDDM: 1 if the distance exceeds the reference's 95 % quantile). MEWMA and RFF-MMD (a
+kernel two-sample statistic on random Fourier features against a moving average) use the embedding. "streamgauge" is the
+whole agent. River's generators: the 0/1 error of a naive Bayes classifier of the reference when the concept of SEA
+changes, and seven features of a random RBF stream when its centroids are redrawn; "streamgauge" is the agent's charts
+of a flag and of measured values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from river.drift.binary import HDDMA, HDDMW
 
 from agents.base import Chunk
 from agents.drift import DriftConfig
-from agents.drift.columns import columns
+from agents.drift.columns import extract_columns
 from evaluation.adapters.drift import as_event, changes_of
 from evaluation.eval_drift import REFUSAL, before, scalar_alarms, streams, synthetic
 
@@ -46,16 +46,16 @@ _MISSED = 99_999
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One run: its reference, then events of which those from ``change`` on are changed (None: none).
+    """Stream of one run: the reference, then further events; events from ``change`` on are changed (None: no change).
 
     Attributes
     ----------
     values
-        float64[n, d], what vector methods see.
+        float64[n, d], input of the vector methods.
     binary
-        Whether the values are 0 and 1.
+        True if the values are 0 and 1.
     texts
-        What the agent sees instead; empty for streams of numbers.
+        Input of the agent; empty for streams of numbers.
     """
 
     values: Vector
@@ -65,19 +65,19 @@ class Stream:
 
 
 Method: TypeAlias = Callable[[Stream, Sequence[float]], list[int]]
-"""Place of the first alarm after the reference at each setting of the grid; `_MISSED` without one."""
+"""Function that returns the position of the first alarm after the reference for each setting; `_MISSED` without one."""
 
 
 def _whitened(stream: Stream) -> Vector:
     head = stream.values[:REFERENCE]
     cov = np.cov(head.T).reshape(head.shape[1], -1)
     cov += 0.02 * np.trace(cov) / len(cov) * np.eye(len(cov))
-    found: Vector = np.linalg.solve(np.linalg.cholesky(cov), (stream.values - head.mean(0)).T).T
-    return found
+    white: Vector = np.linalg.solve(np.linalg.cholesky(cov), (stream.values - head.mean(0)).T).T
+    return white
 
 
-def _one(stream: Stream) -> Vector:
-    """One number per event: the value of a flag, otherwise the distance, scaled so that the reference is 0 to 1."""
+def _univariate(stream: Stream) -> Vector:
+    """Return one number per event: the value of a flag, or the distance scaled to 0..1 on the reference."""
     if stream.binary:
         return stream.values[:, 0]
     distance = np.sqrt((_whitened(stream) ** 2).sum(1))
@@ -87,15 +87,15 @@ def _one(stream: Stream) -> Vector:
 
 
 def _crossings(statistic: Vector, grid: Sequence[float]) -> list[int]:
-    """First place after the reference at which a statistic reaches each limit."""
+    """Return the first position after the reference at which a statistic reaches each limit."""
     highest = np.maximum.accumulate(statistic[REFERENCE:])
-    places = np.searchsorted(highest, grid) + REFERENCE
-    return [int(p) if p < len(statistic) else _MISSED for p in places]
+    positions = np.searchsorted(highest, grid) + REFERENCE
+    return [int(p) if p < len(statistic) else _MISSED for p in positions]
 
 
 def _cusum(stream: Stream, grid: Sequence[float]) -> list[int]:
-    """Page (1954): the greater of two one-sided sums of standardised values, allowance half a standard deviation."""
-    x = _one(stream)
+    """Run Page's CUSUM (1954): the larger of two one-sided sums of standardised values with an allowance of 0.25."""
+    x = _univariate(stream)
     z = (x - x[:REFERENCE].mean()) / max(x[:REFERENCE].std(), 0.05)
     out, up, down = np.zeros(len(z)), 0.0, 0.0
     for i in range(REFERENCE, len(z)):
@@ -105,7 +105,7 @@ def _cusum(stream: Stream, grid: Sequence[float]) -> list[int]:
 
 
 def _mewma(stream: Stream, grid: Sequence[float]) -> list[int]:
-    """Lowry et al. (1992), weight 0.03."""
+    """Run the MEWMA of Lowry et al. (1992) with weight 0.03."""
     white, average, out = _whitened(stream), np.zeros(stream.values.shape[1]), np.zeros(len(stream.values))
     for i in range(REFERENCE, len(white)):
         average += 0.03 * (white[i] - average)
@@ -120,7 +120,7 @@ def _frequencies(dimensions: int) -> tuple[Vector, Vector]:
 
 
 def _mmd(stream: Stream, grid: Sequence[float]) -> list[int]:
-    """Rahimi and Recht (2007) features, Gretton et al. (2012) statistic, against a moving average of weight 0.03."""
+    """Run RFF-MMD: Rahimi and Recht (2007) features, Gretton et al. (2012) statistic, moving average of weight 0.03."""
     weights, phase = _frequencies(stream.values.shape[1])
     features = np.sqrt(2.0 / 128) * np.cos(_whitened(stream) @ weights + phase)
     mean, average, out = features[:REFERENCE].mean(0), features[:REFERENCE].mean(0), np.zeros(len(features))
@@ -132,7 +132,7 @@ def _mmd(stream: Stream, grid: Sequence[float]) -> list[int]:
 
 def _river(make: Callable[[float], Any], *, flags: bool = False) -> Method:
     def run(stream: Stream, grid: Sequence[float]) -> list[int]:
-        x = _one(stream)
+        x = _univariate(stream)
         if flags and not stream.binary:
             x = (x > np.quantile(x[:REFERENCE], 0.95)).astype(np.float64)
         return [_first(make(setting), x.tolist()) for setting in grid]
@@ -148,8 +148,8 @@ def _first(detector: Any, values: Sequence[float]) -> int:
     return _MISSED
 
 
-def _ours(stream: Stream, grid: Sequence[float]) -> list[int]:
-    """The agent, or of a stream of numbers its charts, at a stated number of events per false alarm."""
+def _streamgauge(stream: Stream, grid: Sequence[float]) -> list[int]:
+    """Run the agent, or its charts on a stream of numbers, at each nominal number of events per false alarm."""
     return [next((i for i in _alarms(stream, int(stated)) if i >= REFERENCE), _MISSED) for stated in grid]
 
 
@@ -184,22 +184,24 @@ METHODS: Mapping[str, tuple[Method, Sequence[float]]] = {
     ),
     "MEWMA": (_mewma, tuple(np.arange(10.0, 150.0, 1.0))),
     "RFF-MMD": (_mmd, tuple(np.arange(0.004, 0.4, 0.001))),
-    "ours": (_ours, (100, 300, 1_000, 2_000, 4_000, 8_000, 16_000)),
+    "streamgauge": (_streamgauge, (100, 300, 1_000, 2_000, 4_000, 8_000, 16_000)),
 }
-"""Each with its grid, the readiest first."""
+"""Methods with their grids, the most sensitive setting first."""
 
 
 def texts(data: Path, seed: int, case: str) -> Stream:
-    """A run on the texts of the drift streams; ``case`` as in `TEXT_CASES`, or ``quiet``."""
+    """Return a run on the texts of the drift streams; ``case`` is a key of `TEXT_CASES` or ``quiet``."""
     rows, rng = _texts(data), np.random.default_rng((seed, len(case)))
     old = rows[10] if case == "quiet" else rows[TEXT_CASES[case][0]]
     head = [old[i] for i in rng.permutation(len(old))[:QUIET]]
     if case == "quiet":
         return Stream(_embedded(head), None, texts=head)
     _, new, share = TEXT_CASES[case]
-    late = [rows[new][i] for i in rng.permutation(len(rows[new]))]
-    calm = [old[i] for i in rng.permutation(len(old))]
-    tail = [late.pop() if late and rng.random() < share else calm[i % len(calm)] for i in range(CHANGED)]
+    changed = [rows[new][i] for i in rng.permutation(len(rows[new]))]
+    unchanged = [old[i] for i in rng.permutation(len(old))]
+    tail = [
+        changed.pop() if changed and rng.random() < share else unchanged[i % len(unchanged)] for i in range(CHANGED)
+    ]
     head = head[:1_200]
     return Stream(_embedded(head + tail), len(head), texts=head + tail)
 
@@ -211,25 +213,25 @@ TEXT_CASES: Mapping[str, tuple[int, int, float]] = {
     "10 % jailbreaks (stream 4 after its change)": (-4, 4, 1.0),
     "20 % Korean (stream 6 after its change)": (-6, 6, 1.0),
 }
-"""Streams before and after, and the share of the latter; a negative number is that stream up to its change."""
+"""Streams before and after the change, and the share of the second; a negative number is a stream up to its change."""
 
 
 @cache
 def _texts(data: Path) -> dict[int, list[str]]:
-    found = {}
+    by_stream = {}
     for k, rows in streams(data).items():
         at = rows[0]["change_at"] or 0
-        found[k], found[-k] = [r["text"] for r in rows[at:]], before(rows)
-    return found
+        by_stream[k], by_stream[-k] = [r["text"] for r in rows[at:]], before(rows)
+    return by_stream
 
 
-def _embedded(given: Sequence[str]) -> Vector:
-    chunk = Chunk([as_event(text, i) for i, text in enumerate(given)])
-    return columns(chunk, 1024).vectors
+def _embedded(texts: Sequence[str]) -> Vector:
+    chunk = Chunk([as_event(text, i) for i, text in enumerate(texts)])
+    return extract_columns(chunk, 1024).vectors
 
 
 def sea(seed: int, *, changed: bool) -> Stream:
-    """Errors of a classifier of the first concept."""
+    """Return the errors of a classifier of the first concept."""
     first = islice(datasets.synth.SEA(variant=0, seed=seed, noise=0.1), 1_400 + QUIET)
     second = islice(datasets.synth.SEA(variant=3, seed=seed + 1_000, noise=0.1), CHANGED)
     model, errors = naive_bayes.GaussianNB(), []
@@ -245,11 +247,11 @@ def sea(seed: int, *, changed: bool) -> Stream:
 
 
 def rbf(seed: int, *, changed: bool) -> Stream:
-    """Features of a mixture whose centroids are drawn anew."""
+    """Return the features of a mixture with redrawn centroids."""
 
     def draw(model: int, n: int, part: int) -> Vector:
-        made = datasets.synth.RandomRBF(seed_model=model, seed_sample=part, n_features=7, n_centroids=20)
-        return np.array([list(x.values()) for x, _ in islice(made, n)])
+        generator = datasets.synth.RandomRBF(seed_model=model, seed_sample=part, n_features=7, n_centroids=20)
+        return np.array([list(x.values()) for x, _ in islice(generator, n)])
 
     head = draw(seed, 1_200 if changed else QUIET, 1)
     if not changed:
@@ -258,7 +260,7 @@ def rbf(seed: int, *, changed: bool) -> Stream:
 
 
 def measure(data: Path, runs: int = 30) -> dict[str, Any]:
-    """Per kind of stream and method: the setting, the false alarms it gave, and delays per case."""
+    """Return by kind of stream and method the setting, its false alarms, and the delays by case."""
     kinds: dict[str, tuple[list[Stream], dict[str, list[Stream]]]] = {
         "texts": (
             [texts(data, seed, "quiet") for seed in range(3 * runs)],
@@ -276,7 +278,7 @@ def measure(data: Path, runs: int = 30) -> dict[str, Any]:
     return {
         "events_per_false_alarm_at_least": EVENTS_PER_ALARM,
         "runs": runs,
-        "kinds": {kind: {name: _matched(name, *given) for name in METHODS} for kind, given in kinds.items()},
+        "kinds": {kind: {name: _matched(name, *runs_) for name in METHODS} for kind, runs_ in kinds.items()},
     }
 
 
@@ -284,21 +286,21 @@ def _matched(name: str, quiet: Sequence[Stream], cases: Mapping[str, Sequence[St
     method, grid = METHODS[name]
     firsts = np.array([method(stream, grid) for stream in quiet])
     lengths = np.array([len(stream.values) for stream in quiet])[:, None]
-    # Every run ends at its first alarm: alarms over events seen is the estimate for censored waiting times.
-    seen = (np.minimum(firsts, lengths) - REFERENCE).sum(0)
+    # Every run ends at its first alarm: alarms per observed event estimate the rate under censoring.
+    observed = (np.minimum(firsts, lengths) - REFERENCE).sum(0)
     alarms = (firsts < _MISSED).sum(0)
-    calm = [k for k in range(len(grid)) if alarms[k] * EVENTS_PER_ALARM <= seen[k]]
-    at = calm[0] if calm else len(grid) - 1
-    delays = {case: _delays([method(s, grid[at : at + 1])[0] for s in given], given) for case, given in cases.items()}
-    return {"setting": float(grid[at]), "false_alarms": int(alarms[at]), "events": int(seen[at]), "delays": delays}
+    allowed = [k for k in range(len(grid)) if alarms[k] * EVENTS_PER_ALARM <= observed[k]]
+    at = allowed[0] if allowed else len(grid) - 1
+    delays = {case: _delays([method(s, grid[at : at + 1])[0] for s in runs], runs) for case, runs in cases.items()}
+    return {"setting": float(grid[at]), "false_alarms": int(alarms[at]), "events": int(observed[at]), "delays": delays}
 
 
-def _delays(places: Sequence[int], given: Sequence[Stream]) -> dict[str, float]:
-    """Median delay and missed runs; runs that alarmed before the change are left out and counted."""
-    late = [p - (s.change or 0) for p, s in zip(places, given, strict=True) if p >= (s.change or 0)]
+def _delays(positions: Sequence[int], runs: Sequence[Stream]) -> dict[str, float]:
+    """Return median delay and missed runs; runs with an alarm before the change are excluded and counted."""
+    late = [p - (s.change or 0) for p, s in zip(positions, runs, strict=True) if p >= (s.change or 0)]
     missed = sum(d >= CHANGED for d in late)
     median = float(np.median(late)) if late else float("nan")
-    return {"median": median if median < CHANGED else -1.0, "missed": missed, "early": len(given) - len(late)}
+    return {"median": median if median < CHANGED else -1.0, "missed": missed, "early": len(runs) - len(late)}
 
 
 if __name__ == "__main__":

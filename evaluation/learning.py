@@ -1,10 +1,10 @@
-"""Learning from labels on sources that the weights which ship never saw: what poisoned and other bad labels cost.
+"""Learning from labels on sources held out from the shipped weights: cost of poisoned and other wrong labels.
 
     python evaluation/learning.py ../shared/data
 
-Opens ``injection_eval.jsonl.gz``, to measure only. Of each source 500 rows are labelled and 1,500 others scored; a
-source without harmless (or without enough) rows of its own takes them from all the others. Figures are means over
-three orders.
+Reads ``injection_eval.jsonl.gz`` for measurement only. 500 rows of each source are labelled, and 1,500 other rows are
+scored. A source without enough harmless rows uses the harmless rows of all sources. Figures are means over three
+orders.
 """
 
 from __future__ import annotations
@@ -19,83 +19,83 @@ from typing import Any
 
 import numpy as np
 import orjson
+from sklearn.metrics import roc_auc_score
 
 from agents.base import Chunk
 from agents.injection import InjectionAgent
 from agents.learning import LearningConfig
 from evaluation.adapters.injection import as_event
 from schemas.feedback import Feedback
-from tools.evaluation.ranking_metrics import auc, rank
 
 LABELS, TESTED, SEEDS, PEOPLE = 500, 1500, 3, 5
-LEAST_ATTACKS = 300
+MIN_ATTACKS = 300
 
-Said = tuple[int, bool, str, str]
-"""Which row, what is said of it, by whom, as what."""
+GivenLabel = tuple[int, bool, str, str]
+"""Row number, label, annotator, source of the label."""
 
 
-def honest(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
+def honest(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[GivenLabel]:
     del rng
     for k, label in enumerate(truth):
         yield k, label, f"person {k % PEOPLE}", "annotator"
 
 
-def flipped(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
-    for k, label, who, source in honest(truth, rng):
-        yield k, label ^ bool(rng.random() < 0.2), who, source
+def flipped(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[GivenLabel]:
+    for k, label, annotator, source in honest(truth, rng):
+        yield k, label ^ bool(rng.random() < 0.2), annotator, source
 
 
-def liar(source: str, lie: Callable[[bool], bool]) -> Callable[..., Iterator[Said]]:
-    def story(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
-        for k, label, who, honest_source in honest(truth, rng):
+def wrong_labels(source: str, lie: Callable[[bool], bool]) -> Callable[..., Iterator[GivenLabel]]:
+    def scenario(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[GivenLabel]:
+        for k, label, annotator, honest_source in honest(truth, rng):
             yield k, lie(label), "liar", source
-            yield k, label, who, honest_source
+            yield k, label, annotator, honest_source
 
-    return story
-
-
-def repeated(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
-    for said in honest(truth, rng):
-        yield said
-        yield said
+    return scenario
 
 
-def contradicted(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
-    """Three people on each event, each wrong in a fifth."""
+def repeated(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[GivenLabel]:
+    for given in honest(truth, rng):
+        yield given
+        yield given
+
+
+def contradicted(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[GivenLabel]:
+    """Yield three labels of different annotators per event, a fifth of them wrong."""
     for k, label in enumerate(truth):
         for n in range(3):
             yield k, label ^ bool(rng.random() < 0.2), f"person {(k + n) % PEOPLE}", "annotator"
 
 
-def missing(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[Said]:
-    return (said for said in honest(truth, rng) if rng.random() < 0.5)
+def missing(truth: Sequence[bool], rng: np.random.Generator) -> Iterator[GivenLabel]:
+    return (given for given in honest(truth, rng) if rng.random() < 0.5)
 
 
-STORIES: dict[str, Callable[..., Iterator[Said]]] = {
+SCENARIOS: dict[str, Callable[..., Iterator[GivenLabel]]] = {
     "honest": honest,
-    "a fifth flipped": flipped,
-    "a user contradicts all 500": liar("user", lambda label: not label),
-    "a user labels all 500 true": liar("user", lambda _: True),
-    "a user labels all 500 false": liar("user", lambda _: False),
-    "an annotator contradicts all 500": liar("annotator", lambda label: not label),
+    "20 % of labels flipped": flipped,
+    "a user gives 500 wrong labels": wrong_labels("user", lambda label: not label),
+    "a user labels 500 as attacks": wrong_labels("user", lambda _: True),
+    "a user labels 500 as harmless": wrong_labels("user", lambda _: False),
+    "an annotator gives 500 wrong labels": wrong_labels("annotator", lambda label: not label),
     "every label twice": repeated,
-    "three labels each, a fifth of them wrong": contradicted,
-    "half missing": missing,
+    "three labels per event, 20 % wrong": contradicted,
+    "50 % of labels missing": missing,
 }
 
 
 def measure(data: Path) -> dict[str, Any]:
-    """Return, by source, AUC before any label, after 500 honest ones, and what each kind of bad labels costs."""
+    """Return by source the AUC without labels and after 500 correct labels, and the AUC loss of each scenario."""
     with gzip.open(data / "injection_eval.jsonl.gz") as lines:
         rows = [orjson.loads(line) for line in lines]
     out: dict[str, Any] = {}
     for source, attacks, harmless in _sources(rows):
         runs = [_run(attacks, harmless, seed) for seed in range(SEEDS)]
         mean = {name: round(float(np.mean([run[name] for run in runs])), 4) for name in runs[0]}
-        cost = {name: round(mean["honest"] - mean[name], 4) for name in list(STORIES)[1:]}
+        cost = {name: round(mean["honest"] - mean[name], 4) for name in list(SCENARIOS)[1:]}
         out[source] = {"before": mean["before"], "honest": mean["honest"], "cost": cost}
         out[source]["us_per_label"] = round(mean["us"], 1)
-    means = {name: round(float(np.mean([s["cost"][name] for s in out.values()])), 4) for name in list(STORIES)[1:]}
+    means = {name: round(float(np.mean([s["cost"][name] for s in out.values()])), 4) for name in list(SCENARIOS)[1:]}
     whole = {name: round(float(np.mean([s[name] for s in out.values()])), 4) for name in ("before", "honest")}
     return {"labels": LABELS, "orders": SEEDS, "mean": whole | {"cost": means}, "sources": out}
 
@@ -103,10 +103,11 @@ def measure(data: Path) -> dict[str, Any]:
 def _sources(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[str], list[str]]]:
     for source in sorted({row["src"] for row in rows}):
         attacks = [row["text"] for row in rows if row["src"] == source and row["label"]]
-        own = [row["text"] for row in rows if row["src"] == source and not row["label"]]
-        if len(attacks) < LEAST_ATTACKS:
+        own_harmless = [row["text"] for row in rows if row["src"] == source and not row["label"]]
+        if len(attacks) < MIN_ATTACKS:
             continue
-        yield source, attacks, own if len(own) >= len(attacks) // 2 else [r["text"] for r in rows if not r["label"]]
+        enough = len(own_harmless) >= len(attacks) // 2
+        yield source, attacks, own_harmless if enough else [r["text"] for r in rows if not r["label"]]
 
 
 def _run(attacks: list[str], harmless: list[str], seed: int) -> dict[str, float]:
@@ -119,26 +120,26 @@ def _run(attacks: list[str], harmless: list[str], seed: int) -> dict[str, float]
     truth = [label for _, label in chosen]
     given = min(LABELS, len(events) // 2)
     out: dict[str, float] = {}
-    for name, story in {"before": None, **STORIES}.items():
+    for name, scenario in {"before": None, **SCENARIOS}.items():
         agent = InjectionAgent(learning=LearningConfig(label_window_events=10_000, requests_per_hour=0.0))
         agent.score(Chunk(events[:given]))
-        labels = list(story(truth[:given], np.random.default_rng(seed + 100))) if story else []
-        begin = time.perf_counter()
-        for n, (k, label, who, source) in enumerate(labels):
-            agent.learn(_feedback(events[k].call_id, n, label=label, who=who, source=source))
+        labels = list(scenario(truth[:given], np.random.default_rng(seed + 100))) if scenario else []
+        start = time.perf_counter()
+        for n, (k, label, annotator, source) in enumerate(labels):
+            agent.learn(_feedback(events[k].call_id, n, label=label, annotator=annotator, source=source))
         if name == "honest":
-            out["us"] = (time.perf_counter() - begin) / len(labels) * 1e6
+            out["us"] = (time.perf_counter() - start) / len(labels) * 1e6
         agent.score(Chunk(events[given:]))
-        seen = [agent.learner.label_buffer.get((e.tenant, e.app, e.call_id)) for e in events[given:]]
-        scores = np.array([-99.0 if event is None else event.margin for event in seen])
-        out[name] = auc(rank(np.array(truth[given:]), scores)) or 0.0
+        buffered = [agent.learner.label_buffer.get((e.tenant, e.app, e.call_id)) for e in events[given:]]
+        scores = np.array([-99.0 if event is None else event.margin for event in buffered])
+        out[name] = float(roc_auc_score(truth[given:], scores))
     return out
 
 
-def _feedback(call: str, n: int, *, label: bool, who: str, source: Any) -> Feedback:
+def _feedback(call: str, n: int, *, label: bool, annotator: str, source: Any) -> Feedback:
     return Feedback(
         feedback_id=f"f{n}", call_id=call, time="2026-01-01T00:00:00Z", tenant="eval", app="eval", signal="injection",
-        label=label, source=source, user_id=who,
+        label=label, source=source, user_id=annotator,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Tables and figures in Markdown."""
+"""Markdown tables and figures."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return the lines of a table."""
+    """Return the lines of a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return lines + ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
 def prose(*sentences: str) -> list[str]:
-    """Return a paragraph, or with ``- `` before it an item, in lines of 120 characters."""
+    """Return the lines of a paragraph, or of a list item that starts with ``- ``, at most 120 characters each."""
     text = " ".join(sentences)
     return textwrap.wrap(text, 120, subsequent_indent="  " if text.startswith("- ") else "", break_long_words=False)
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a share without its leading zero; a dash for None and NaN.
+    """Format a fraction without its leading zero; None and NaN become a dash.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def interval(value: Mapping[str, float | None]) -> str:
-    """Write a figure and its interval.
+    """Format a figure and its interval.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def interval(value: Mapping[str, float | None]) -> str:
 
 
 def nested(figures: Mapping[str, Any], title: str = "") -> list[str]:
-    """Write any figures: a table of those that are plain, one of groups that are alike, a section for each other.
+    """Return Markdown for nested figures: a table of plain figures, a table of similar groups, sections for the rest.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Sections and targets of the parts that are modules of their own with ``measure(data)``."""
+"""Sections and targets of the parts with a module of their own and ``measure(data)``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Any
 
 from evaluation.markdown import nested, number, table
 
-OURS = "ours"
-_NEVER = -1.0
+AGENT = "streamgauge"
+_NOT_DETECTED = -1.0
 
 
 def drift_matched(f: Mapping[str, Any]) -> list[str]:
-    """Median delays by method at one false-alarm rate, a table for each kind of stream."""
-    asked = f"{f['events_per_false_alarm_at_least']:,}"
+    """Return the median delays by method at one false-alarm rate, one table for each kind of stream."""
+    target = f"{f['events_per_false_alarm_at_least']:,}"
     lines = [
         (
-            f"Each method at its most sensitive setting with at most one false alarm in {asked} events "
-            f"without a change. Median delay in events over {f['runs']} runs; in brackets "
-            "the runs that missed the change."
+            f"Each method is at its most sensitive setting with at most one false alarm in {target} events without a "
+            f"change. Median delay in events over {f['runs']} runs; runs that missed the change in brackets."
         )
     ]
     for kind, methods in f["kinds"].items():
@@ -30,49 +29,49 @@ def drift_matched(f: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _delay(found: Mapping[str, float]) -> str:
-    median = "not seen" if found["median"] == _NEVER else f"{found['median']:.0f}"
-    return median + (f" ({found['missed']:.0f})" if found["missed"] else "")
+def _delay(figures: Mapping[str, float]) -> str:
+    median = "not detected" if figures["median"] == _NOT_DETECTED else f"{figures['median']:.0f}"
+    return median + (f" ({figures['missed']:.0f})" if figures["missed"] else "")
 
 
 def drift_causes(f: Mapping[str, Any]) -> list[str]:
-    """Return by incident how often the first cause is right, with the causes of the first run."""
+    """Return the number of correct first causes by incident, with the first alarm of the first run."""
     rows = (
         (
             kind,
-            f"{k['right']} of {k['of']}",
-            ", ".join(str(d) if d >= 0 else "not seen" for d in k["delays"]),
-            k["said"][0],
+            f"{k['correct']} of {k['of']}",
+            ", ".join(str(d) if d >= 0 else "not detected" for d in k["delays"]),
+            k["first_alarms"][0],
         )
         for kind, k in f["kinds"].items()
     )
     return [
-        f"The right cause first in {f['right']} of {f['of']} simulated incidents; {f['other_alarms']} other alarms.",
+        f"Correct first cause in {f['correct']} of {f['of']} simulated incidents; {f['other_alarms']} other alarms.",
         "",
-        *table(("incident", "right", "delays, events of the tenant", "reported cause, first run"), rows),
+        *table(("incident", "correct", "delays, events of the tenant", "first alarm, first run"), rows),
     ]
 
 
 SECTIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Sequence[str]]]] = {
-    "context": ("Context: attacks over turns, obeyed orders, campaigns", nested),
+    "context": ("Context: attacks over turns, obeyed instructions, campaigns", nested),
     "learning": ("Learning: poisoned, contradictory and missing labels", nested),
     "drift_matched": ("Drift: delay at equal false-alarm rates", drift_matched),
-    "drift_causes": ("Drift: the reported cause", drift_causes),
+    "drift_causes": ("Drift: cause reported first", drift_causes),
 }
-"""Title of each module's section, and what writes it."""
+"""Title and renderer of each module's section."""
 
 
 def full_change(figures: Any) -> tuple[str, bool]:
-    """Delays of the agent on the texts of the drift streams."""
-    found = figures["kinds"]["texts"][OURS]["delays"]
-    wanted = [("all texts", "all texts of another kind", 15), ("30 %", "30 % of another kind", 120)]
-    wanted.append(("10 %", "10 % of another kind", 600))
-    text = ", ".join(f"{name} {_delay(found[case])}" for name, case, _ in wanted)
-    return text, all(_NEVER < found[case]["median"] <= most for _, case, most in wanted)
+    """Return the agent's delays on the texts of the drift streams, and whether they meet the targets."""
+    delays = figures["kinds"]["texts"][AGENT]["delays"]
+    targets = [("all texts", "all texts of another kind", 15), ("30 %", "30 % of another kind", 120)]
+    targets.append(("10 %", "10 % of another kind", 600))
+    text = ", ".join(f"{name} {_delay(delays[case])}" for name, case, _ in targets)
+    return text, all(_NOT_DETECTED < delays[case]["median"] <= limit for _, case, limit in targets)
 
 
 def causes(figures: Any) -> tuple[str, bool]:
-    """Share of incidents whose right cause is first."""
+    """Return the fraction of incidents with a correct first cause, and whether it meets the target."""
     silent = figures["kinds"]["silent provider change"]
-    text = f"{figures['right']} of {figures['of']} ({number(figures['share'])}); silent provider change "
-    return text + f"{silent['right']} of {silent['of']}", figures["share"] >= 0.9
+    text = f"{figures['correct']} of {figures['of']} ({number(figures['share'])}); silent provider change "
+    return text + f"{silent['correct']} of {silent['of']}", figures["share"] >= 0.9

@@ -1,4 +1,4 @@
-"""One attack as many people would send it: greetings, synonyms, order, case, slips of the hand. Seeded, rules only."""
+"""Rule-based paraphrases of an attack: greetings, synonyms, sentence order, case, typing errors. Seeded."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _SYNONYMS = (
     ("alle", "sämtliche"),
     ("texte", "inhalte"),
 )
-_OTHERS = {word: [w for w in group if w != word] for group in _SYNONYMS for word in group}
+_ALTERNATIVES = {word: [w for w in group if w != word] for group in _SYNONYMS for word in group}
 _WORD = re.compile(r"[^\W\d_]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
-def paraphrase(text: str, rng: random.Random, *, swap: float = 0.4, slips: float = 0.01) -> str:
+def paraphrase(text: str, rng: random.Random, *, swap: float = 0.4, typos: float = 0.01) -> str:
     """Return a variant of a text.
 
     Parameters
     ----------
     text
-        Any; synonyms are English and German.
+        Text in any language; synonyms are English and German.
     rng
-        Where all chance comes from.
+        Source of all randomness.
     swap
-        Share of words with a synonym that are replaced.
-    slips
-        Share of letters mistyped.
+        Fraction of words with a synonym that are replaced.
+    typos
+        Fraction of mistyped letters.
 
     Examples
     --------
@@ -61,20 +61,20 @@ def paraphrase(text: str, rng: random.Random, *, swap: float = 0.4, slips: float
     if len(sentences) > 2 and rng.random() < 0.3:
         k = rng.randrange(len(sentences) - 1)
         sentences[k], sentences[k + 1] = sentences[k + 1], sentences[k]
-    body = _WORD.sub(lambda match: _other(match.group(), rng, swap), " ".join(sentences))
-    body = "".join(_slip(c, rng) if c.isalpha() and rng.random() < slips else c for c in body)
+    body = _WORD.sub(lambda match: _replaced(match.group(), rng, swap), " ".join(sentences))
+    body = "".join(_typo(c, rng) if c.isalpha() and rng.random() < typos else c for c in body)
     if rng.random() < 0.15:
         body = body.lower()
     return rng.choice(_BEFORE) + body + rng.choice(_AFTER)
 
 
-def _other(word: str, rng: random.Random, swap: float) -> str:
-    others = _OTHERS.get(word.lower())
-    if not others or rng.random() >= swap:
+def _replaced(word: str, rng: random.Random, swap: float) -> str:
+    alternatives = _ALTERNATIVES.get(word.lower())
+    if not alternatives or rng.random() >= swap:
         return word
-    other = rng.choice(others)
-    return other.capitalize() if word[0].isupper() else other
+    synonym = rng.choice(alternatives)
+    return synonym.capitalize() if word[0].isupper() else synonym
 
 
-def _slip(letter: str, rng: random.Random) -> str:
+def _typo(letter: str, rng: random.Random) -> str:
     return rng.choice(("", letter + letter, rng.choice("aeionrst")))

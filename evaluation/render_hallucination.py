@@ -1,15 +1,15 @@
-"""The section of the page about hallucination."""
+"""Section of the page about hallucination."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.hallucination import OURS
+from evaluation.hallucination import AGENT
 from evaluation.markdown import interval, number, prose, table
 
-CHANCE, MANY = 0.65, 0.2
-"""AUC below which a source is listed as near chance, and share of flagged supported answers that is too high."""
+LOW_AUC, HIGH_FPR = 0.65, 0.2
+"""Sources with a lower AUC, or with a larger fraction of flagged supported answers, are listed as limitations."""
 
 
 def section(f: Mapping[str, Any]) -> list[str]:
@@ -18,28 +18,30 @@ def section(f: Mapping[str, Any]) -> list[str]:
     return [
         *("", "## Hallucination", ""),
         *_systems(f["means"]),
-        *("", "Lowest AUC first:", ""),
-        *_by_source(f["by_source"], [name for name in f["means"] if name != OURS]),
-        *("", "ECE: expected calibration error at the source's own share of unsupported answers."),
-        *("", "### Limits", ""),
-        *_cannot(f),
+        *("", "Sources by AUC, lowest first:", ""),
+        *_by_source(f["by_source"], [name for name in f["means"] if name != AGENT]),
+        *("", "ECE: expected calibration error at the source's own fraction of unsupported answers."),
+        *("", "### Limitations", ""),
+        *_limitations(f),
         *("", "### Calibration", ""),
         *prose(
-            f"Expected calibration error {number(calibration['ece'])} with equal weights of sources and labels, for",
-            "which the probability is defined:",
+            f"Expected calibration error {number(calibration['ece'])}. Sources and labels have equal weights, as in",
+            "the",
+            "definition of the probability.",
         ),
         "",
         *table(
             ("predicted", "observed", "rows"),
-            ((number(b["said"]), number(b["was"]), b["rows"]) for b in calibration["bins"]),
+            ((number(b["predicted"]), number(b["observed"]), b["rows"]) for b in calibration["bins"]),
         ),
-        *("", "### Shipped agent, on hallucination_eval", ""),
+        *("", "### Shipped agent on hallucination_eval", ""),
         *prose(
-            f"Threshold {number(shipped['threshold'])}; {shipped['left_out']} near-duplicates of",
-            "training rows excluded.",
+            f"Threshold {number(shipped['threshold'])}; {shipped['left_out']} near-duplicates of training rows are",
+            "left out.",
             f"Mean AUC {interval(shipped['mean']['auc'])}.",
-            "Flags use the threshold as it adapts to all sources as one application, row by row: it rises, because",
-            "most rows are unsupported. With the shipped threshold, and one per source: docs/models/hallucination.md.",
+            "Flags use the adaptive threshold with all sources as one application; it rises because most rows are",
+            "unsupported. docs/models/hallucination.md has the figures at the shipped threshold and with one threshold",
+            "per source.",
         ),
         "",
         *_shipped(shipped["sources"]),
@@ -69,17 +71,18 @@ def _shipped(sources: Mapping[str, Any]) -> list[str]:
     return table(("source", "AUC", "recall", "FPR"), rows)
 
 
-def _cannot(f: Mapping[str, Any]) -> list[str]:
+def _limitations(f: Mapping[str, Any]) -> list[str]:
     sources = f["by_source"]
-    low = [s["source"] for s in sources if s["auc"]["value"] < CHANCE]
+    low_auc = [s["source"] for s in sources if s["auc"]["value"] < LOW_AUC]
     beaten = [s["source"] for s in sources if any((v or 0) > s["auc"]["value"] for v in s["baselines"].values())]
-    many = [n for n, v in f["shipped"]["sources"].items() if v["fpr"] > MANY]
+    high_fpr = [n for n, v in f["shipped"]["sources"].items() if v["fpr"] > HIGH_FPR]
     return [
-        *prose(f"- AUC under {number(CHANCE, 2)}, little better than chance: {', '.join(low) or 'none'}."),
-        *prose(f"- A simpler or a batch model ranks better on: {', '.join(beaten) or 'none'}."),
-        *prose(f"- Flags more than a fifth of the supported answers of: {', '.join(many) or 'none'}."),
+        *prose(f"- AUC below {number(LOW_AUC, 2)}, little better than chance: {', '.join(low_auc) or 'none'}."),
+        *prose(f"- A baseline or a batch model has a higher AUC on: {', '.join(beaten) or 'none'}."),
+        *prose(f"- More than 20 % of the supported answers are flagged on: {', '.join(high_fpr) or 'none'}."),
         *prose(
-            "- The agent compares words, numbers and names: most false statements made of the context's own words are",
-            "missed, and a free paraphrase is scored as unsupported.",
+            "- The agent compares words, numbers and names. It rarely detects a false statement made of the",
+            "context's own",
+            "words, and it treats a free paraphrase as unsupported.",
         ),
     ]

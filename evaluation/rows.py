@@ -1,4 +1,4 @@
-"""Rows of the data folder, as dictionaries."""
+"""Reader of the data folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ import orjson
 
 
 def read(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Read ``<name>.jsonl.gz``; a missing file raises FileNotFoundError with its path."""
+    """Return the rows of ``<name>.jsonl.gz``; raise FileNotFoundError with the path of a missing file."""
     with gzip.open(folder / f"{name}.jsonl.gz") as lines:
         return [orjson.loads(line) for line in lines]

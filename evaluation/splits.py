@@ -1,8 +1,8 @@
-"""Splits that hold out whole source families, and languages, with near-duplicates taken out of training.
+"""Splits that hold out whole source families and languages, without near-duplicates in training.
 
-``for fold in leave_family_out(rows)`` gives row numbers to train on and to test on. No family is on both sides of a
-fold, every family is tested once, and a training row that is nearly the same text as a test row is left out. Nothing
-is drawn, so a data folder has one set of folds; trainers and the report use the same.
+``for fold in leave_family_out(rows)`` yields row numbers for training and testing. No family is on both sides of a
+fold, every family is tested once, and training rows that are near-duplicates of test rows are removed. The splits are
+deterministic, so trainers and the report use the same folds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.families import NOT_TESTED, NOT_TRAINED, family_of
-from evaluation.near import NearDuplicates, near_duplicates
+from evaluation.near_duplicates import NearDuplicates, near_duplicates
 
 __all__ = [
     "FOLDS",
@@ -24,7 +24,7 @@ __all__ = [
     "NOT_TRAINED",
     "Fold",
     "Row",
-    "deal",
+    "assign_folds",
     "family_of",
     "leave_family_out",
     "leave_language_out",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Row: TypeAlias = Mapping[str, Any]
-"""As in the data folder: ``src`` and ``label``, ``role`` and ``lang`` where given, and the text or texts."""
+"""Row of the data folder: ``src``, ``label``, optional ``role`` and ``lang``, and the text or texts."""
 
 FOLDS = 6
 LANGUAGES: Mapping[str, tuple[str, ...]] = {
@@ -43,21 +43,21 @@ LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "Arabic and Hindi": ("ar", "fa", "hi", "bn"),
     "Western European": ("de", "es", "fr", "it", "nl", "pt"),
 }
-"""Languages that are held out together: each teaches much of the others in its group."""
+"""Languages that are held out together because a model transfers much between them."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to divide rows.
+    """Split of rows into training and test rows.
 
     Attributes
     ----------
     name
-        What is held out.
+        Name of the held-out part.
     train, test
         int64, row numbers, ascending.
     dropped
-        Training rows left out as near-duplicates of test rows.
+        Number of training rows removed as near-duplicates of test rows.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Fold:
 
 
 def text_of(row: Row) -> str:
-    """Return what a row is compared by: its text, or its context and response."""
+    """Return the text for the comparison of rows: the text, or context and response."""
     if "text" in row:
         return str(row["text"])
     context = row.get("context") or ""
@@ -75,77 +75,77 @@ def text_of(row: Row) -> str:
 
 
 def near_duplicates_of(rows: Sequence[Row]) -> NearDuplicates:
-    """Find the rows that are nearly the same text as one of another family."""
+    """Find the rows with a near-duplicate in another family."""
     return near_duplicates([text_of(row) for row in rows], [family_of(row["src"]) for row in rows])
 
 
-def deal(rows: Sequence[Row], folds: int = FOLDS) -> dict[str, int]:
-    """Deal families to folds, largest first, each to where it evens out the labels and roles best.
+def assign_folds(rows: Sequence[Row], folds: int = FOLDS) -> dict[str, int]:
+    """Assign families to folds, largest first, each to the fold that best balances labels and roles.
 
     Parameters
     ----------
     rows
-        Those that are to be tested.
+        Rows to be tested.
     folds
-        How many.
+        Number of folds.
 
     Returns
     -------
     dict[str, int]
-        The fold of each family, from 0.
+        Fold of each family, from 0.
     """
     kinds = sorted({_kind(row) for row in rows})
     counts: dict[str, NDArray[np.float64]] = {}
     for row in rows:
         counts.setdefault(family_of(row["src"]), np.zeros(len(kinds)))[kinds.index(_kind(row))] += 1
-    whole = sum(counts.values(), np.zeros(len(kinds)))
+    total = sum(counts.values(), np.zeros(len(kinds)))
     load = np.zeros((folds, len(kinds)))
-    dealt: dict[str, int] = {}
-    for family in sorted(counts, key=lambda f: (-float(np.max(counts[f] / whole)), f)):
-        share = counts[family] / whole
-        dealt[family] = int(np.argmin(((load + share) ** 2 - load**2).sum(axis=1)))
-        load[dealt[family]] += share
-    return dealt
+    assigned: dict[str, int] = {}
+    for family in sorted(counts, key=lambda f: (-float(np.max(counts[f] / total)), f)):
+        share = counts[family] / total
+        assigned[family] = int(np.argmin(((load + share) ** 2 - load**2).sum(axis=1)))
+        load[assigned[family]] += share
+    return assigned
 
 
 def leave_family_out(rows: Sequence[Row], folds: int = FOLDS, near: NearDuplicates | None = None) -> Iterator[Fold]:
-    """Yield folds such that each family is tested in one of them and trained on in none but the others.
+    """Yield folds in which each family is tested once and never trained on in the same fold.
 
     Parameters
     ----------
     rows
-        All; those of `NOT_TESTED` and `NOT_TRAINED` are kept out.
+        All rows; sources of `NOT_TESTED` and `NOT_TRAINED` are excluded from testing and training.
     folds
-        How many.
+        Number of folds.
     near
-        Of the same rows, where it is known already.
+        Near-duplicates of the same rows, if already computed.
     """
     near = near or near_duplicates_of(rows)
-    dealt = deal([row for row in rows if row["src"] not in NOT_TESTED], folds)
-    place = np.array([dealt.get(family_of(row["src"]), -1) for row in rows])
+    assigned = assign_folds([row for row in rows if row["src"] not in NOT_TESTED], folds)
+    fold_of = np.array([assigned.get(family_of(row["src"]), -1) for row in rows])
     testable, trainable = _without(rows, NOT_TESTED), _without(rows, NOT_TRAINED)
     for fold in range(folds):
-        yield _fold(f"families {fold}", trainable & (place != fold), testable & (place == fold), near)
+        yield _fold(f"families {fold}", trainable & (fold_of != fold), testable & (fold_of == fold), near)
 
 
 def leave_language_out(
     rows: Sequence[Row], languages: Sequence[str], folds: int = FOLDS, near: NearDuplicates | None = None
 ) -> Iterator[Fold]:
-    """Yield the folds of `leave_family_out` without any training row, and with test rows only, of some languages.
+    """Yield the folds of `leave_family_out` with test rows in some languages and training rows in the others.
 
-    A model is then tested in a language it never read, on sources it never read. A fold may have no test rows.
+    A model is then tested on held-out sources in a held-out language. A fold may have no test rows.
     """
     near = near or near_duplicates_of(rows)
-    theirs = np.array([row.get("lang") in languages for row in rows], np.bool_)
+    held_out = np.array([row.get("lang") in languages for row in rows], np.bool_)
     for fold in leave_family_out(rows, folds, near):
         name = f"{'/'.join(languages)}, {fold.name}"
-        yield Fold(name, fold.train[~theirs[fold.train]], fold.test[theirs[fold.test]], fold.dropped)
+        yield Fold(name, fold.train[~held_out[fold.train]], fold.test[held_out[fold.test]], fold.dropped)
 
 
 def _fold(name: str, train: NDArray[np.bool_], test: NDArray[np.bool_], near: NearDuplicates) -> Fold:
-    learned, tested = np.flatnonzero(train), np.flatnonzero(test)
-    alike = near.of(learned, tested)
-    return Fold(name, learned[~alike], tested, int(alike.sum()))
+    train_rows, test_rows = np.flatnonzero(train), np.flatnonzero(test)
+    duplicate = near.of(train_rows, test_rows)
+    return Fold(name, train_rows[~duplicate], test_rows, int(duplicate.sum()))
 
 
 def _kind(row: Row) -> str:

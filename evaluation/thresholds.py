@@ -1,6 +1,7 @@
-"""Thresholds for a held-out fold, from harmless rows of the other folds, each scored by a model that had not seen it.
+"""Thresholds for a held-out fold from the harmless rows of the other folds, scored by models not trained on them.
 
-As the agents have them: one for each group of roles and script, and that of the group where a script has few rows.
+As in the agents, there is one threshold for each group of roles and script. A script with few rows uses the threshold
+of its group.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from agents.common.hashing import KIND, PLANE
 from evaluation.splits import Row
 
 FALSE_POSITIVES = 0.01
-LEAST_ROWS = 300
-"""Harmless rows that a group needs for a threshold of its own."""
+MIN_ROWS = 300
+"""Minimum number of harmless rows of a script for its own threshold."""
 _GROUPS = {"user": 0, "document": 1, "tool": 1, "system": 2}
 
 
 def script_of(text: str) -> int:
-    """Kind of most of a text's letters, as `agents.common.hashing` numbers them.
+    """Return the most frequent script of a text's letters, as numbered in `agents.common.hashing`.
 
     Examples
     --------
@@ -33,20 +34,21 @@ def script_of(text: str) -> int:
 
 
 def groups_of(rows: Sequence[Row]) -> NDArray[np.int64]:
-    """Group of each row; 10 times that of its role, and its script."""
+    """Return the group of each row: 10 times the group of its role plus its script."""
     return np.array([10 * _GROUPS[row["role"]] + script_of(row["text"]) for row in rows], np.int64)
 
 
 def flags(
     score: NDArray[np.float64], harmless: NDArray[np.bool_], group: NDArray[np.int64], fold: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Flag each row at one false positive in a hundred of the harmless rows that other folds have of its group."""
+    """Flag each row with a threshold of 1 % false positives on the harmless rows of its group in the other folds."""
     out = np.zeros(len(score), np.bool_)
     for f in np.unique(fold):
-        known, here = harmless & (fold != f), fold == f
+        references, here = harmless & (fold != f), fold == f
         for g in np.unique(group[here]):
-            mine, ours = here & (group == g), known & (group == g)
-            if ours.sum() < LEAST_ROWS:
-                ours = known & (group // 10 == g // 10)
-            out[mine] = score[mine] > np.quantile(score[ours if ours.any() else known], 1 - FALSE_POSITIVES)
+            rows, reference = here & (group == g), references & (group == g)
+            if reference.sum() < MIN_ROWS:
+                reference = references & (group // 10 == g // 10)
+            limit = np.quantile(score[reference if reference.any() else references], 1 - FALSE_POSITIVES)
+            out[rows] = score[rows] > limit
     return out

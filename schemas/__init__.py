@@ -1,1 +1,1 @@
-"""Contracts: what goes in, what comes out, how it is set."""
+"""Contracts: input events, output records, settings, errors and database tables."""

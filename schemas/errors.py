@@ -1,20 +1,20 @@
-"""Every error that streamgauge raises on purpose.
+"""The tree of errors that streamgauge raises on purpose.
 
 ::
 
     StreamgaugeError
-    ├── SettingsError        a setting is missing or wrong; names it and the remedy
-    ├── RecordError          one record cannot be judged; it goes to the dead letters
+    ├── SettingsError        a setting is missing or wrong; names the setting and the remedy
+    ├── RecordError          one record cannot be processed; it becomes a dead letter
     │   ├── DecodeError      not JSON, or not UTF-8
-    │   ├── ContractError    JSON, but not an event or a feedback
-    │   ├── BatchError       a record batch of Kafka is not read: it unpacks to too much, or is broken
-    │   ├── SizeError        an output is larger than its topic takes
-    │   ├── RowError         the sink: no table takes the record
-    │   └── SignatureError   a command or a forwarded label that no signing key vouches for
-    ├── RequestError         one HTTP request is refused whole; says the status and the remedy
+    │   ├── ContractError    JSON, but neither an event nor a feedback record
+    │   ├── BatchError       a Kafka record batch is rejected: too large when unpacked, or corrupt
+    │   ├── SizeError        an output is larger than its topic allows
+    │   ├── RowError         the sink: no table accepts the record
+    │   └── SignatureError   a command or a forwarded label without a valid signature
+    ├── RequestError         an HTTP request is rejected as a whole; has the status and the remedy
     ├── StateError           a snapshot does not fit this code; its agent starts cold
-    ├── BrokerError          Kafka does not answer, or a topic is not as it must be
-    └── StoreError           ClickHouse does not answer, or a table is not as it must be
+    ├── BrokerError          Kafka does not answer, or a topic is missing or wrong
+    └── StoreError           ClickHouse does not answer, or a table is missing or wrong
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ StoreReason = Literal["failed", "unreachable", "missing_database", "too_old", "c
 
 
 class StreamgaugeError(Exception):
-    """The root: catch it to catch what streamgauge raises on purpose and nothing else."""
+    """Base class of all errors that streamgauge raises on purpose."""
 
 
 class SettingsError(StreamgaugeError):
@@ -52,17 +52,18 @@ class SettingsError(StreamgaugeError):
     message
         Names the setting and the fix.
     field
-        The setting, dotted (``kafka.brokers``), or the option of the command (``--out``); empty where it is the whole.
+        Dotted path of the setting (``kafka.brokers``), or the option of the command (``--out``); empty if the error
+        concerns all settings.
     code
-        ``invalid``: the value is not allowed. ``unknown``: there is no such setting, choice or version.
-        ``renamed``: the setting has another name now, see ``suggestion``. ``missing``: needed, but not set.
-        ``conflict``: excludes another setting. ``duplicate``: present already. ``ambiguous``: fits several.
-        ``unreadable``: the file cannot be opened or made. ``malformed``: the file's content does not fit.
-        ``unavailable``: an address or a library cannot be used here.
+        ``invalid``: the value is not allowed. ``unknown``: the setting, choice or version does not exist.
+        ``renamed``: the setting has a new name, see ``suggestion``. ``missing``: required, but not set.
+        ``conflict``: excludes another setting. ``duplicate``: exists already. ``ambiguous``: matches several.
+        ``unreadable``: the file cannot be opened or created. ``malformed``: the file's content is invalid.
+        ``unavailable``: an address or a library cannot be used on this machine.
     path
-        The file at fault; None where there is none.
+        The file that contains the error; None if no file does.
     suggestion
-        The new name of a renamed setting, or the name that was probably meant; empty where none is near.
+        The new name of a renamed setting, or the most similar name; empty if no name is similar.
     """
 
     def __init__(
@@ -82,20 +83,20 @@ class SettingsError(StreamgaugeError):
 
 
 class RecordError(StreamgaugeError):
-    """One record cannot be judged; the worker dead-letters it and goes on.
+    """One record cannot be processed; the worker writes it to the dead letters and continues.
 
     Parameters
     ----------
     message
         Names the field and the fix.
     field
-        The field alone, dotted; empty where it is the whole.
+        Dotted path of the field; empty if the error concerns the whole record.
     code
-        ``invalid``: a value is not allowed. ``syntax``: cannot be parsed. ``null``: there is no value. ``too_large``:
-        too many bytes. ``too_many_values``: too many values, objects or items. ``too_many_problems``: more problems
-        than are listed. ``not_permitted``: the sender's key does not allow it.
+        ``invalid``: a value is not allowed. ``syntax``: cannot be parsed. ``null``: the record has no value.
+        ``too_large``: too many bytes. ``too_many_values``: too many values, objects or items.
+        ``too_many_problems``: more problems than are listed. ``not_permitted``: the API key does not allow the value.
     line
-        Line of the file it was read from; 0 where it was not read from a file.
+        Line of the source file; 0 if the record does not come from a file.
     """
 
     reason = "record"
@@ -117,25 +118,25 @@ class DecodeError(RecordError):
 
 
 class ContractError(RecordError):
-    """The JSON is neither an event nor a feedback.
+    """The JSON is neither an event nor a feedback record.
 
     Parameters
     ----------
     message
         Names the field and the fix.
     field
-        The field alone, dotted; empty where it is the whole.
+        Dotted path of the field; empty if the error concerns the whole record.
     missing
-        Fields of the record itself that it needs and has not.
+        Required top-level fields that the record lacks.
     fields
-        Every field that the message names, ``field`` first.
+        All fields that the message names, ``field`` first.
     code, line
-        As of `RecordError`.
+        See `RecordError`.
     """
 
     reason = "contract"
 
-    def __init__(  # noqa: PLR0913 - each is given by name
+    def __init__(  # noqa: PLR0913 - callers pass keywords
         self,
         message: str,
         field: str = "",
@@ -151,42 +152,42 @@ class ContractError(RecordError):
 
 
 class SignatureError(RecordError):
-    """The record is not signed, or not by a key that is accepted here."""
+    """The record has no signature, or none of an accepted key."""
 
     reason = "signature"
 
 
 class BatchError(RecordError):
-    """A record batch of Kafka is not read: it unpacks to too much, holds too many records, or is broken."""
+    """A Kafka record batch is rejected: too large when unpacked, too many records, or corrupt."""
 
     reason = "batch"
 
 
 class SizeError(RecordError):
-    """An output is larger than its topic takes."""
+    """An output is larger than its topic allows."""
 
     reason = "size"
 
 
 class RowError(RecordError):
-    """No table takes the record."""
+    """No ClickHouse table accepts the record."""
 
     reason = "sink"
 
 
 class RequestError(StreamgaugeError):
-    """One HTTP request is refused whole.
+    """An HTTP request is rejected as a whole.
 
     Parameters
     ----------
     message
-        What is wrong with it, and the remedy.
+        Names the problem and the remedy.
     status
-        The HTTP status.
+        HTTP status of the response.
     reason
-        What it came up against, in a word or two: a label of a metric.
+        Short name of the limit or check that failed; a metric label.
     retry_after_s
-        When to try again; None where that would not help.
+        Seconds to wait before a retry; None if a retry would not help.
     """
 
     def __init__(self, message: str, status: int, reason: str, retry_after_s: float | None = None) -> None:
@@ -197,20 +198,20 @@ class RequestError(StreamgaugeError):
 
 
 class StateError(StreamgaugeError):
-    """A snapshot does not fit the code's version or its own checksum.
+    """A snapshot does not fit the version of the code, or its checksum is wrong.
 
     Parameters
     ----------
     message
-        What does not fit.
+        Names the mismatch.
     reason
-        The kind of it, a label of a metric: ``format``, ``size``, ``signature``, ``partition``, ``offset``, ``parts``
-        or ``failed``.
+        Kind of mismatch, a metric label: ``format``, ``size``, ``signature``, ``partition``, ``offset``, ``parts`` or
+        ``failed``.
     part
-        The agent or the part of the pipeline whose state it is; empty where it is the snapshot.
+        The agent or the part of the pipeline that the state belongs to; empty for the snapshot as a whole.
     code
-        ``damaged``: not whole, or values that cannot be. ``checksum``: the content does not have its own checksum.
-        ``settings``: made by another version, or with other settings.
+        ``damaged``: incomplete, or impossible values. ``checksum``: the content does not match its checksum.
+        ``settings``: written by a different version, or with different settings.
     """
 
     def __init__(self, message: str, reason: str = "format", *, part: str = "", code: StateCode = "damaged") -> None:
@@ -221,17 +222,17 @@ class StateError(StreamgaugeError):
 
 
 class BrokerError(StreamgaugeError):
-    """Kafka does not answer, or a topic is not as it must be.
+    """Kafka does not answer, or a topic is missing or wrong.
 
     Parameters
     ----------
     message
         Names the brokers or the topic, and the fix.
     field
-        The setting at fault (``kafka.brokers``); empty where it is a topic.
+        The setting that causes the error (``kafka.brokers``); empty if a topic does.
     code
-        ``unreachable``: no answer. ``missing_topic``: a topic is not there. ``not_created``: a topic could not be made.
-        ``not_granted``: ACLs could not be made. ``stopped``: a consumer ended by itself.
+        ``unreachable``: no answer. ``missing_topic``: a topic does not exist. ``not_created``: a topic could not be
+        created. ``not_granted``: ACLs could not be created. ``stopped``: a consumer stopped unexpectedly.
     topics
         The topics concerned.
     """
@@ -246,18 +247,19 @@ class BrokerError(StreamgaugeError):
 
 
 class StoreError(StreamgaugeError):
-    """ClickHouse does not answer, or a table is not as it must be.
+    """ClickHouse does not answer, or a table is missing or wrong.
 
     Parameters
     ----------
     message
         Names the server, the table or the migration, and the fix.
     reason
-        ``failed``: a statement failed. ``unreachable``: no answer. ``missing_database``: the database is not there.
+        ``failed``: a statement failed. ``unreachable``: no answer. ``missing_database``: the database does not exist.
         ``too_old``: the server's version is not supported. ``changed_migration``: a migration was changed after it was
         applied.
     migration
-        File name of the changed migration; empty for any other reason. (``code`` of subclasses is ClickHouse's number.)
+        File name of the changed migration; empty for all other reasons. (``code`` of subclasses is ClickHouse's error
+        number.)
     """
 
     def __init__(self, message: str, reason: StoreReason = "failed", *, migration: str = "") -> None:

@@ -1,4 +1,4 @@
-"""One LLM call as services publish it: whole, or as a request and a response half joined by ``call_id``."""
+"""The event contract: an LLM call, published whole or as a request and a response half joined by ``call_id``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SCHEMA_VERSION = 1
 
 
 def _in_store_range(value: datetime) -> datetime:
-    """Reject times ClickHouse's DateTime64(3) would wrap or clamp silently."""
+    """Reject times that ClickHouse's DateTime64(3) would wrap or clamp silently."""
     if not 1970 < value.year < 2200:
-        raise ValueError("time must lie between 1971 and 2199; give an ISO 8601 time with its zone")
+        raise ValueError("time must lie between 1971 and 2199; send an ISO 8601 time with its time zone")
     return value.astimezone(UTC)
 
 
@@ -23,45 +23,44 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 NAME_MAX, TAG_MAX, KEYS_MAX = 256, 1024, 128
-"""Maximum characters of an identifier and of the value of a tag, maximum keys of a field that maps names. What is
-longer is shortened where a record is decoded (`streams.runtime.identifiers`); only a tenant's and an app's name are
-refused."""
+"""Maximum characters of an identifier and of a tag's value, and maximum keys of a mapping field. The decoder shortens
+longer values (`streams.runtime.identifiers`), except names of tenants and apps, which it rejects."""
 SHORTENED: Final = "shortened"
-"""Field of an event, unknown to the contract, that holds what was shortened: nothing is kept from the agents."""
+"""Field of an event, outside the contract, with the original of each shortened value, so that agents see all text."""
 Id = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Name = Annotated[str, Field(max_length=NAME_MAX)]
 Fragment = Literal["span", "messages", "choices"]
 InputIssue = Annotated[str, Field(min_length=1, max_length=64)]
-"""Code of something that was repaired, shortened or out of range in an event (`INPUT_ISSUES`)."""
+"""Code for a value of an event that was repaired, shortened or out of range (`INPUT_ISSUES`)."""
 INPUT_ISSUES: dict[str, str] = {
-    "control_characters": "over OTLP: so many control characters that the event was too large; they are spaces now",
-    "event_truncated": "larger than what is taken or stored: texts or fields were shortened or left out",
-    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a tag's value: {TAG_MAX}): its "
-    "end is a hash now; the whole is in the field `shortened`",
-    "keys_left_out": f"tags, groups or parameters had more than {KEYS_MAX} keys; the others are in the field "
+    "control_characters": "OTLP: control characters made the event too large; they were replaced by spaces",
+    "event_truncated": "the event was larger than the size limit: texts or fields were shortened or left out",
+    "identifier_shortened": f"an identifier was longer than {NAME_MAX} characters (a tag's value: {TAG_MAX}): a hash "
+    "replaces its end; the original is in the field `shortened`",
+    "keys_left_out": f"tags, groups or parameters had more than {KEYS_MAX} keys; the remaining keys are in the field "
     "`shortened`",
-    "invalid_unicode": "a text of it was no valid Unicode (half of a surrogate pair, bytes that are no UTF-8); what "
-    "was none is U+FFFD now",
-    "truncated_json": "a message attribute held JSON that was cut; what stood before the cut is scored",
-    "time_skew": "its time is further ahead of the broker's time of its record than worker.allowed_skew_s; it is "
-    "counted at the broker's time, and moves no clock",
+    "invalid_unicode": "a text was not valid Unicode (half of a surrogate pair, or invalid UTF-8); U+FFFD replaces the "
+    "invalid characters",
+    "truncated_json": "a message attribute held truncated JSON; the content before the cut is scored",
+    "time_skew": "the event's time is more than worker.allowed_skew_s ahead of its record's broker time; the event is "
+    "counted at the broker's time and does not advance the watermark",
 }
-"""Every code that this version sets, with its meaning; an event with an issue is scored and kept."""
+"""All codes that this version sets, with their meaning; an event with an issue is scored and stored."""
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Contract(BaseModel):
-    """What all published models share: frozen, and fields from a newer version are kept, not lost."""
+    """Base class of all published models: frozen, and unknown fields of newer versions are preserved."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="null")
 
 
 class ToolCall(Contract):
-    """A tool the model asked for."""
+    """A tool call that the model requested."""
 
     id: Name = ""
     name: Name
-    arguments: str = Field("", description="JSON text, as the model wrote it")
+    arguments: str = Field("", description="JSON text, exactly as the model wrote it")
 
 
 class Message(Contract):
@@ -71,7 +70,9 @@ class Message(Contract):
     content: str = ""
     name: Name | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: Name | None = Field(None, description="on role=tool: the call this is the result of")
+    tool_call_id: Name | None = Field(
+        None, description="role=tool only: id of the tool call that this is the result of"
+    )
 
 
 class Document(Contract):
@@ -84,19 +85,19 @@ class Document(Contract):
 
 
 class Choice(Contract):
-    """One answer of the model."""
+    """One response of the model."""
 
     content: str = ""
     finish_reason: Name | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    # One problem, not one for each of 200,000 tokens.
+    # fail_fast: one error instead of up to 200,000, one per token.
     logprobs: Annotated[tuple[Finite, ...], Field(fail_fast=True)] | None = Field(
         None, description="natural-log probability of each token"
     )
 
 
 class Usage(Contract):
-    """Token counts. Cached tokens are part of ``input_tokens``, reasoning tokens of ``output_tokens``."""
+    """Token counts; ``input_tokens`` includes cached tokens, ``output_tokens`` includes reasoning tokens."""
 
     input_tokens: Tokens = 0
     output_tokens: Tokens = 0
@@ -105,21 +106,25 @@ class Usage(Contract):
 
 
 class GuardVerdict(Contract):
-    """What a guardrail of the service said of the call, before or after it; a signal beside ours."""
+    """Verdict of a guardrail of the service on the prompt or the response; scored as an additional signal."""
 
     name: str = Field(max_length=256)
     verdict: Literal["pass", "flag", "block", "error"] = Field(
-        description="flag: found something and let it through, or changed it; error: the guardrail itself failed"
+        description="flag: found something and let the call pass, or changed it; error: the guardrail itself failed"
     )
-    mode: Literal["pre", "post"] | None = Field(None, description="what it looked at: the prompt or the answer")
+    mode: Literal["pre", "post"] | None = Field(
+        None, description="pre: the guardrail checked the prompt; post: the response"
+    )
     score: Finite | None = None
-    categories: tuple[Name, ...] = Field((), max_length=64, description="what it found, in its own words")
+    categories: tuple[Name, ...] = Field(
+        (), max_length=64, description="categories that the guardrail reported, in its own terms"
+    )
     latency_ms: Milliseconds | None = None
     provider: Name = ""
 
 
 class CallError(Contract):
-    """Why the call failed."""
+    """Error of a failed call."""
 
     type: Name
     message: str = ""
@@ -127,10 +132,10 @@ class CallError(Contract):
 
 
 class LLMEvent(Contract):
-    """An LLM call (``kind=call``), one half of it (``request``, ``response``), or some of its OpenTelemetry fragments.
+    """An LLM call (``kind=call``), one half of a call (``request``, ``response``), or an OpenTelemetry ``fragment``.
 
-    A ``fragment`` names in ``fragments`` what it brings: the span, the messages, the choices. They come in any
-    order; the call is whole when its span and its choices are there.
+    The field ``fragments`` lists the content of a fragment: the span, the messages, the choices. Fragments arrive in
+    any order; the call is complete when its span and its choices have arrived.
 
     Examples
     --------
@@ -142,10 +147,12 @@ class LLMEvent(Contract):
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     kind: Literal["call", "request", "response", "fragment"] = "call"
-    fragments: tuple[Fragment, ...] = Field((), max_length=3, description="kind=fragment: what of the call this brings")
+    fragments: tuple[Fragment, ...] = Field(
+        (), max_length=3, description="kind=fragment only: content of this fragment"
+    )
     event_id: Id
     call_id: Id
-    time: Time = Field(description="when the call began (request, call) or ended (response)")
+    time: Time = Field(description="start of the call (request, call) or its end (response)")
     tenant: Id
     app: Id
     environment: Name = "production"
@@ -176,19 +183,21 @@ class LLMEvent(Contract):
         default_factory=dict, max_length=KEYS_MAX, description="the service's own tags"
     )
     input_issues: tuple[InputIssue, ...] = Field(
-        (), max_length=32, description="codes of what streamgauge repaired, shortened or found out of range"
+        (), max_length=32, description="codes for values that streamgauge repaired, shortened or found out of range"
     )
 
     @model_validator(mode="after")
-    def _halves_carry_their_half(self) -> LLMEvent:
+    def _check_kind(self) -> LLMEvent:
         if self.kind == "request" and self.choices:
-            raise ValueError("choices: a request half has none; publish kind=call or a response half")
+            raise ValueError("choices: not allowed in a request half; publish kind=call or a response half")
         if (self.kind == "fragment") != bool(self.fragments):
-            raise ValueError("fragments: goes with kind=fragment, which needs it, for example fragments: [span]")
+            raise ValueError(
+                "fragments: required with kind=fragment and only allowed with it; set fragments, for example [span]"
+            )
         return self
 
     def with_issue(self, *codes: str) -> LLMEvent:
-        """Return this event with codes of `INPUT_ISSUES` added; the same object where it has them all.
+        """Return this event with codes of `INPUT_ISSUES` added; the same object if it already has all of them.
 
         Examples
         --------
@@ -200,7 +209,10 @@ class LLMEvent(Contract):
         return self if issues == self.input_issues else self.model_copy(update={"input_issues": issues})
 
     def text(self, role: str) -> str:
-        """All text of one role, joined by newlines; ``response`` is the first choice, ``document`` the retrieved."""
+        """Return all text of one role, joined by newlines.
+
+        ``response`` is the text of the first choice, ``document`` the text of the retrieved documents.
+        """
         if role == "response":
             return self.choices[0].content if self.choices else ""
         if role == "document":

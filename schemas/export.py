@@ -1,6 +1,6 @@
-"""Documents made from the models: JSON Schemas, AsyncAPI, settings, rules.
+"""Generated reference documents: JSON Schemas, AsyncAPI, settings, rules.
 
-``python -m schemas.export`` writes them; ``--check`` fails if those in ``docs/contracts`` are stale.
+``python -m schemas.export`` writes the documents to ``docs/contracts``; ``--check`` fails if they are stale.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from schemas.feedback import Feedback
 from schemas.learning import LabelRequest, ModelCommand, QualityRow, WeightsFile
 from schemas.outputs import Aggregate, Alert, DeadLetter, Scored, ShadowFinding, Verdict
 from schemas.rules import Rule, load_rules
-from schemas.settings import Settings, leaves
+from schemas.settings import Settings, iter_settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contracts"
 
 CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
-    "events": (LLMEvent, "receive", "key: tenant/app, or conversation_id where given and the call is no span"),
-    "feedback": (Feedback, "receive", "key: that of the event it labels"),
+    "events": (LLMEvent, "receive", "key: tenant/app, or conversation_id if set and the call is not a span"),
+    "feedback": (Feedback, "receive", "key: the key of the labelled event"),
     "scored": (Scored, "send", "partition number of the source"),
     "alerts": (Alert, "send", "key: fingerprint; compacted"),
     "aggregates": (Aggregate, "send", "key: window and segment"),
     "shadow": (ShadowFinding, "send", "key: fingerprint of the alert, or call_id"),
-    "verdicts": (Verdict, "send", "key: that of the event"),
+    "verdicts": (Verdict, "send", "key: the key of the event"),
     "quality": (QualityRow, "send", "key: signal, tenant, app, estimator, hour, source partition"),
     "label_requests": (LabelRequest, "send", "key: signal and call"),
     "dead_letters": (DeadLetter, "send", "key: source topic, partition and offset"),
@@ -37,7 +37,7 @@ CHANNELS: dict[str, tuple[type[BaseModel], str, str]] = {
 
 
 def documents() -> dict[str, str]:
-    """Return file name to content."""
+    """Return all documents as a mapping of file name to content."""
     models: list[type[BaseModel]] = [*(model for model, _, _ in CHANNELS.values()), ModelCommand, WeightsFile]
     files = {f"{m.__name__}.schema.json": _pretty(m.model_json_schema()) for m in models}
     return files | {
@@ -70,8 +70,8 @@ def asyncapi() -> dict[str, Any]:
 
 def settings_reference() -> str:
     """Return the table of all settings."""
-    rows = ["# Settings", "", "| setting | environment | default | what it does |", "|---|---|---|---|"]
-    for path, field in leaves(Settings):
+    rows = ["# Settings", "", "| setting | environment | default | description |", "|---|---|---|---|"]
+    for path, field in iter_settings(Settings):
         default = None if field.default is PydanticUndefined or isinstance(field.default, SecretStr) else field.default
         shown, about = "" if default is None else f"`{default}`", field.description or ""
         rows.append(f"| {'.'.join(path)} | `STREAMGAUGE_{'__'.join(path).upper()}` | {shown} | {about} |")
@@ -79,12 +79,12 @@ def settings_reference() -> str:
 
 
 def rules_reference() -> str:
-    """Return what a rule is made of, and the built-in rules."""
+    """Return the fields of a rule and the built-in rules."""
     rows = [
         "# Alert rules",
         "",
-        "A YAML file, named by the setting `alerts.rules_file`; it takes the place of the built-in rules",
-        "below, which are in `schemas/default_rules.yaml`. Try another first: `streamgauge replay --diff`.",
+        "Alert rules are read from the YAML file in the setting `alerts.rules_file`. The file replaces the built-in",
+        "rules below (`schemas/default_rules.yaml`). Try a new file first with `streamgauge replay --diff`.",
         "",
         "```yaml",
         "rules:",
@@ -92,14 +92,14 @@ def rules_reference() -> str:
         "  - {name: attacks, type: event, metric: injection.score, threshold: 0.9, severity: critical}",
         "```",
         "",
-        "| field | default | what it says |",
+        "| field | default | description |",
         "|---|---|---|",
     ]
     for name, field in Rule.model_fields.items():
         default = "" if field.is_required() or field.default in {None, ""} else f"`{field.default}`"
         rows.append(f"| {name} | {default} | {field.description or ''} |")
     rows += ["", "## The built-in rules", ""]
-    rows += ["| name | type | metric | fires at | severity | what |", "|---|---|---|---|---|---|"]
+    rows += ["| name | type | metric | fires at | severity | description |", "|---|---|---|---|---|---|"]
     for rule in load_rules().rules:
         level = "" if rule.type == "change" else f"above {rule.threshold:g}"
         level = level if rule.below is None else f"below {rule.below:g}"
@@ -113,12 +113,12 @@ def _pretty(document: dict[str, Any]) -> str:
 
 
 def stale() -> list[str]:
-    """Return the names of documents that differ from what the models give."""
+    """Return the names of documents that no longer match the models."""
     return [n for n, text in documents().items() if not (FOLDER / n).is_file() or (FOLDER / n).read_text() != text]
 
 
 def main() -> int:
-    """Write, or with ``--check`` compare."""
+    """Write the documents; with ``--check`` compare them instead."""
     if "--check" in sys.argv:
         for name in stale():
             sys.stderr.write(f"docs/contracts/{name} is stale; run: make docs\n")

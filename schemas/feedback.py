@@ -1,4 +1,4 @@
-"""A label for an event: thumbs, annotator or judge."""
+"""The feedback contract: a label for an event, from thumbs, an annotator, an LLM judge or a user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from schemas.event import Contract, Id, Name, Time
 
 UNVERIFIED = frozenset({"thumbs", "user"})
-"""Sources of labels that anybody who uses an app can give, under any name."""
+"""Sources of labels that any user of an app can send, under any name."""
 
 
 class Feedback(Contract):

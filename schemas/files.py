@@ -1,4 +1,4 @@
-"""Files that settings name: every failure is one line with the setting, its value and the remedy."""
+"""Reading of files that settings name; each error is one line with the setting, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from pydantic import BaseModel, ValidationError
 from schemas.errors import SettingsError
 
 _QUOTED = re.compile(r"(['\"])(?!<).{3,}?\1", re.DOTALL)
-"""What an error of YAML quotes of a file: ``password: *hunter2`` is an alias. Tokens (``'<scalar>'``) may stay."""
+"""Quotation of the file in a YAML error: it may be a secret, as in ``password: *hunter2``. Tokens (``'<scalar>'``) are
+safe."""
 _SETTING = re.compile(r"([A-Za-z_][\w.]*)=")
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def check_file(path: Path, name: str) -> None:
-    """Look whether a file can be read by the library that is given its name.
+    """Check that a file is readable, for libraries that open it by name.
 
     Parameters
     ----------
     path
-        Of the file.
+        Path of the file.
     name
-        Of the file in an error: the setting that names it, and its value.
+        Name of the file in errors: the setting and its value, as in ``kafka.ca_file=/etc/ca.pem``.
 
     Raises
     ------
     SettingsError
-        If the file is missing, a folder, or not readable.
+        If the file is missing, not readable, or a folder.
     """
     _read(path, name, 1)
 
 
 def read_file(path: Path, name: str) -> bytes:
-    """Return what a file holds; parameters and errors are those of `check_file`."""
+    """Return the content of a file; see `check_file` for parameters and errors."""
     return _read(path, name, -1)
 
 
 def setting_of(name: str) -> str:
-    """Return the setting that the name of a file in errors begins with; empty where no setting names the file.
+    """Return the setting at the start of a file's name in errors; empty if the name has none.
 
     Examples
     --------
@@ -54,13 +55,16 @@ def setting_of(name: str) -> str:
     return found[1] if found else ""
 
 
-def _read(path: Path, name: str, most: int) -> bytes:
+def _read(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(max_bytes)
     except PermissionError as error:
         raise SettingsError(
-            f"{name}: {error.strerror}; let the user of this process read it", setting_of(name), "unreadable", path=path
+            f"{name}: {error.strerror}; grant read permission to the user of this process",
+            setting_of(name),
+            "unreadable",
+            path=path,
         ) from error
     except OSError as error:
         raise SettingsError(
@@ -73,12 +77,12 @@ def _read(path: Path, name: str, most: int) -> bytes:
 
 
 def read_yaml(path: Path, name: str) -> Any:
-    """Return what a YAML file holds, None where it is empty; parameters are those of `check_file`.
+    """Return the content of a YAML file, None if it is empty; see `check_file` for parameters.
 
     Raises
     ------
     SettingsError
-        In one line, without the file's text: there may be a password or a key in it.
+        If the file cannot be read or parsed. The message does not quote the file: it may hold a password or a key.
     """
     text = read_file(path, name)
     try:
@@ -86,24 +90,32 @@ def read_yaml(path: Path, name: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise SettingsError(
-            f"{name}: no YAML: {line}{_QUOTED.sub('...', error.problem or '')}",
+            f"{name}: invalid YAML: {line}{_QUOTED.sub('...', error.problem or '')}; correct the file",
             setting_of(name),
             "malformed",
             path=path,
         ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none; lists nested for ever
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an invalid date; lists nested without end
         raise SettingsError(
-            f"{name}: no YAML: {error.__class__.__name__}", setting_of(name), "malformed", path=path
+            f"{name}: invalid YAML: {error.__class__.__name__}; correct the file",
+            setting_of(name),
+            "malformed",
+            path=path,
         ) from error
 
 
 def read_json(path: Path, name: str, model: type[Model], remedy: str) -> Model:
-    """Return a JSON file as a model; parameters are those of `check_file`, and the remedy where it does not fit.
+    """Return the content of a JSON file as a model; see `check_file` for ``path`` and ``name``.
+
+    Parameters
+    ----------
+    remedy
+        End of the error message if the content does not fit the model.
 
     Raises
     ------
     SettingsError
-        In one line, without the file's text.
+        If the file cannot be read or does not fit the model. The message does not quote the file.
     """
     text = read_file(path, name)
     try:

@@ -1,4 +1,4 @@
-"""What goes with learning: commands to the models, files of weights, requests for labels, rows of live quality."""
+"""Contracts of learning: model commands, weights files, label requests and rows of live quality."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ VersionId = Annotated[str, Field(pattern=r"^(shipped|[0-9a-f]{12})$")]
 
 
 class WeightsFile(Contract):
-    """Learned weights of one signal, as ``streamgauge model export`` writes them and ``import`` reads them.
+    """Learned weights of one signal, written by ``streamgauge model export`` and read by ``streamgauge model import``.
 
-    They are moves away from the weights that ship, so they fit only an installation with the same ones (``base``).
+    The file holds differences from the shipped weights, so it fits only an installation with the same shipped weights
+    (``base``).
     """
 
     format: Literal["streamgauge-weights"] = "streamgauge-weights"
     format_version: Literal[1] = 1
     signal: Signal
-    base: str = Field(description="digest of the weights that these moves go from")
-    version: VersionId = Field(description="digest of the moves")
-    created_at: Time = Field(description="event time")
-    labels: Annotated[int, Field(ge=0)] = Field(description="labels learned until then")
-    tenants: tuple[str, ...] = Field((), description="those with moves of their own; the shared moves come first")
-    counts: tuple[Annotated[int, Field(ge=0)], ...] = Field(description="moves of all, then of each tenant")
-    features: str = Field(description="int32, little-endian, base64: which feature, table after table")
-    moves: str = Field(description="the same: by how many 4096ths of a log odds")
-    sha256: str = Field(description="of features and moves, unpacked")
+    base: str = Field(description="digest of the shipped weights that the differences apply to")
+    version: VersionId = Field(description="digest of the differences")
+    created_at: Time = Field(description="event time of this version")
+    labels: Annotated[int, Field(ge=0)] = Field(description="number of labels learned up to this version")
+    tenants: tuple[str, ...] = Field((), description="tenants with their own differences, after the shared ones")
+    counts: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        description="number of differences: shared first, then of each tenant"
+    )
+    features: str = Field(description="feature index of each difference: int32, little-endian, base64")
+    moves: str = Field(description="size of each difference in 1/4096 log odds: int32, little-endian, base64")
+    sha256: str = Field(description="SHA-256 of the decoded features and moves")
 
 
 class ModelCommand(Contract):
-    """A command to the model of one partition, put into the log of the events so that replay obeys it as well.
+    """A command to the model of one partition, written to the event log so that a replay applies it too.
 
     Examples
     --------
@@ -47,19 +50,21 @@ class ModelCommand(Contract):
     time: Time
     action: Literal["rollback", "import"]
     signal: Signal
-    version: VersionId = Field(description="of rollback: to which; of import: that of the weights")
+    version: VersionId = Field(description="rollback: the version to restore; import: the version of the weights")
     weights: WeightsFile | None = None
-    partition: Annotated[int, Field(ge=0)] = Field(0, description="of the events; replay of files goes by it")
+    partition: Annotated[int, Field(ge=0)] = Field(
+        0, description="partition of the events that the command applies to; used by replay of files"
+    )
 
     @model_validator(mode="after")
     def _import_has_weights(self) -> ModelCommand:
         if (self.action == "import") != (self.weights is not None):
-            raise ValueError("weights go with action=import, and action=import needs weights")
+            raise ValueError("weights: required with action=import and only allowed with it; set both or neither")
         return self
 
 
 class LabelRequest(Contract):
-    """An event whose label is worth having (topic ``llm.label_requests``)."""
+    """A request to label an event (topic ``llm.label_requests``)."""
 
     event_id: str
     call_id: str
@@ -68,32 +73,35 @@ class LabelRequest(Contract):
     app: str
     conversation_id: str | None = None
     signal: Signal
-    score: float = Field(description="as the event was scored")
+    score: float = Field(description="score of the event")
     flag: bool
     probability: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="with which it was chosen; a rate over requested labels counts each 1 / probability times"
+        description="probability of the selection; weight each requested label by 1 / probability to estimate a rate"
     )
-    reason: Literal["uncertain", "new"] = Field(description="which of the two weighed more")
+    reason: Literal["uncertain", "new"] = Field(
+        description="uncertain: the score is near the threshold; new: the text has rarely seen features"
+    )
     source_partition: int
     source_offset: int
 
 
 class QualityRow(Contract):
-    """Live quality of one signal at one place, after a label (topic ``llm.quality``): absolute values, the last counts.
+    """Live quality of one signal in one scope, after a label (topic ``llm.quality``): absolute values, the latest wins.
 
-    Each event is judged before its label is learned (prequential); an older label counts less by a fading factor.
+    Each event is scored before its label is learned (prequential); older labels are weighted down by a decay factor.
     """
 
-    hour: Time = Field(description="of the event time at which the label was learned")
+    hour: Time = Field(description="hour of event time in which the label was learned")
     signal: Signal
-    tenant: str = Field(description="* for all")
-    app: str = Field(description="* for all")
+    tenant: str = Field(description="tenant; * for all")
+    app: str = Field(description="app; * for all")
     estimator: Literal["observed", "inverse_propensity"] = Field(
-        description="observed: all labels alike; inverse_propensity: requested labels, each counting 1 / probability"
+        description="observed: all labels, weighted equally; inverse_propensity: requested labels, weighted by "
+        "1 / probability"
     )
     source_partition: int
     version: int = Field(description="source offset of the label: the highest wins")
-    weights: str = Field(description="version of the weights at that time")
+    weights: str = Field(description="version of the weights when the label was learned")
     labels: int
     positives: int
     precision: Finite | None

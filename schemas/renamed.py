@@ -1,4 +1,4 @@
-"""Settings and rule fields that have a new name: the error for an old name says the new one. No aliases."""
+"""Renamed settings and rule fields: the error for an old name states the new name. No aliases."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SETTINGS: Final = {
     "drift.least_users": "drift.min_users",
     "tiers": "reviewers",
 }
-"""Old path of a setting, or of a part of the tree, to its new path."""
+"""New path by old path, for settings and for sections of the tree."""
 RULE_FIELDS: Final = {"over": "type", "above": "threshold", "resolve_below": "resolve_threshold"}
-"""Old field of a rule to its new name."""
+"""New name by old name, for fields of a rule."""
 ENV_PREFIX: Final = "STREAMGAUGE_"
 
 
 def new_setting(path: str) -> str | None:
-    """Return the new path of a setting; None where the path is not an old one.
+    """Return the new path of a renamed setting; None if the path is not renamed.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def new_setting(path: str) -> str | None:
 
 
 def renamed_variables(environment: Iterable[str]) -> dict[str, str]:
-    """Return old to new name of the variables that set a setting under an old name.
+    """Return the environment variables that use an old name of a setting, as a mapping of old to new name.
 
     Examples
     --------

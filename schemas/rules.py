@@ -1,4 +1,4 @@
-"""Alert rules as the user writes them in YAML."""
+"""The contract of alert rules, written in YAML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Severity = Literal["info", "warning", "critical"]
 
 
 class Rule(BaseModel):
-    """When to raise an alert, and when to let it go.
+    """An alert rule: the condition to fire and the condition to resolve.
 
     Examples
     --------
@@ -27,50 +27,59 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="small letters, digits, - and _; each its own")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="unique name of lower-case letters, digits, - and _"
+    )
     severity: Severity = Field("warning", description="info, warning or critical")
-    description: str = Field("", description="for whoever reads the alert")
+    description: str = Field("", description="explanation for the person who reads the alert")
     type: Literal["event", "count", "rate", "quantile", "change"] = Field(
-        description="event: one event's value; count, rate: events of a window with a value above 0, their share; "
-        "quantile: of a window; change: what an agent found moved"
+        description="event: value of one event; count: events of a window with a value above 0; rate: their share of "
+        "all events; quantile: q-quantile of a window; change: change point that an agent detected"
     )
     metric: str = Field(
         description="injection.score, hallucination.score, injection.flag, hallucination.flag, guardrail.flag, "
         "campaign.flag, campaign.members, campaign.users, error, refusal, latency_ms, ttft_ms, cost_usd, "
-        "input_tokens, output_tokens; for change a signal such as drift.text, drift.*, injection.rate, guardrail.rate, "
-        "campaign.prompts, "
-        "injection.precision (recall, auc, calibration; of labels)"
+        "input_tokens, output_tokens; type: change: a signal such as drift.text, drift.*, injection.rate, "
+        "guardrail.rate, campaign.prompts, or label quality such as injection.precision (also recall, auc, calibration)"
     )
-    threshold: float = Field(0.0, description="fires when the value is greater")
-    below: float | None = Field(None, description="type: change only; fires when the level after the change is less")
+    threshold: float = Field(0.0, description="the rule fires when the value is greater")
+    below: float | None = Field(
+        None, description="type: change only; the rule fires when the level after the change is less"
+    )
     resolve_threshold: float | None = Field(
-        None, description="hysteresis: resolves when not greater; default 0.8 * threshold"
+        None, description="hysteresis: the alert resolves when the value is not greater; default 0.8 * threshold"
     )
-    q: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="type: quantile only, for example 0.95")
+    q: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="type: quantile only; the quantile, for example 0.95"
+    )
     window_s: Annotated[int, Field(ge=10, le=86_400)] = Field(
-        300, description="event time of the window; of event and change: how long after the last finding it resolves"
+        300,
+        description="seconds of event time of the window; event and change: seconds without new evidence after which "
+        "the alert resolves",
     )
     min_events: Annotated[int, Field(ge=1)] = Field(
-        20, description="count, rate and quantile: fewest events of the window from which it may fire"
+        20, description="count, rate and quantile: minimum events of a window that may fire"
     )
-    cooldown_s: Annotated[int, Field(ge=0)] = Field(300, description="event time from resolved to the next firing")
-    app: str = Field("*", description="an app's name, or * for all")
+    cooldown_s: Annotated[int, Field(ge=0)] = Field(
+        300, description="minimum seconds of event time between a resolved alert and the next firing"
+    )
+    app: str = Field("*", description="name of an app; * for all")
     exclude: tuple[str, ...] = Field(
-        (), description="type: change only; signals that metric matches and this rule leaves to another, * as in metric"
+        (), description="type: change only; signals that metric matches but the rule ignores, with * as in metric"
     )
 
     @model_validator(mode="after")
-    def _below_goes_with_change(self) -> Rule:
+    def _check_change_fields(self) -> Rule:
         if self.below is not None and self.type != "change":
-            raise ValueError("below goes with type=change, for example of injection.precision; use threshold")
+            raise ValueError("below: only allowed with type=change; use threshold")
         if self.exclude and self.type != "change":
-            raise ValueError("exclude goes with type=change, whose metric may match many signals; leave it out")
+            raise ValueError("exclude: only allowed with type=change; remove it")
         return self
 
     @model_validator(mode="after")
-    def _quantile_has_q(self) -> Rule:
+    def _check_quantile(self) -> Rule:
         if (self.type == "quantile") != (self.q is not None):
-            raise ValueError("q goes with type=quantile, and type=quantile needs q, for example q: 0.95")
+            raise ValueError("q: required with type=quantile and only allowed with it, for example q: 0.95")
         return self
 
 
@@ -81,10 +90,10 @@ class RuleSet(BaseModel):
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> RuleSet:
+    def _check_names(self) -> RuleSet:
         names = [r.name for r in self.rules]
-        if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"two rules have the name {sorted(twice)}; give each its own")
+        if repeated := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"several rules are named {', '.join(sorted(repeated))}; use unique names")
         return self
 
 
@@ -92,22 +101,26 @@ DEFAULT_RULES = Path(__file__).with_name("default_rules.yaml")
 
 
 def load_rules(path: Path = DEFAULT_RULES) -> RuleSet:
-    """Read rules; raise `SettingsError` naming file, rule, field and remedy."""
+    """Read a rules file; raise `SettingsError` with the file, the rule, the field and the remedy."""
     name = f"rules file {path} (alerts.rules_file)"
-    found = read_yaml(path, name) or {}
+    content = read_yaml(path, name) or {}
     try:
-        return RuleSet.model_validate(found)
+        return RuleSet.model_validate(content)
     except ValidationError as error:
         unknown_first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        told = "; ".join(_told(e, found) for e in unknown_first)
-        field, code, suggestion = _at_fault(unknown_first[0])
+        problems = "; ".join(_describe(e, content) for e in unknown_first)
+        field, code, suggestion = _classify(unknown_first[0])
         raise SettingsError(
-            f"{name}: {told}; docs/contracts/rules.md has all fields", field, code, path=path, suggestion=suggestion
+            f"{name}: {problems}; see docs/contracts/rules.md for all fields",
+            field,
+            code,
+            path=path,
+            suggestion=suggestion,
         ) from error
 
 
-def _at_fault(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
-    """Return field, code and suggestion of what is wrong with a rule."""
+def _classify(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
+    """Return field, code and suggestion of an error in a rule."""
     field = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
@@ -118,11 +131,11 @@ def _at_fault(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
     return field, "missing" if error["type"] == "missing" else "invalid", ""
 
 
-def _told(error: ErrorDetails, found: Any) -> str:
-    """Say what is wrong with which rule."""
+def _describe(error: ErrorDetails, content: Any) -> str:
+    """Return one line with the rule, the field and the problem."""
     match error["loc"]:
-        case ("rules", int(n), *field) if isinstance(found["rules"][n], dict):
-            where = f"rule {found['rules'][n].get('name', n + 1)}: {'.'.join(map(str, field))}".removesuffix(": ")
+        case ("rules", int(n), *field) if isinstance(content["rules"][n], dict):
+            where = f"rule {content['rules'][n].get('name', n + 1)}: {'.'.join(map(str, field))}".removesuffix(": ")
         case loc:
             where = ".".join(map(str, loc)) or "the file"
     if error["type"] == "extra_forbidden":
@@ -130,5 +143,5 @@ def _told(error: ErrorDetails, found: Any) -> str:
         if new := RULE_FIELDS.get(old):
             return f"{where}: renamed to {new}"
         near = get_close_matches(old, Rule.model_fields, n=1)
-        return f"{where}: there is no such field" + (f"; did you mean {near[0]}?" if near else "")
-    return f"{where}: {error['msg']}"
+        return f"{where}: unknown field" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"

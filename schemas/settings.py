@@ -1,6 +1,7 @@
-"""Every setting, in one frozen tree.
+"""The settings tree and its loading.
 
-A YAML file (named by ``STREAMGAUGE_CONFIG``), then the environment (``STREAMGAUGE_KAFKA__BROKERS=...``).
+Settings come from a YAML file (``STREAMGAUGE_CONFIG`` is its path) and from the environment, which has precedence
+(``STREAMGAUGE_KAFKA__BROKERS=...``).
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,410 +21,41 @@ from pydantic_settings import SettingsError as SourceError
 from schemas.errors import SettingsCode, SettingsError
 from schemas.files import read_yaml
 from schemas.renamed import ENV_PREFIX, new_setting, renamed_variables
-from schemas.urls import check_url
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-_Port = Annotated[int, Field(ge=0, le=65535)]
-_Days = Annotated[int, Field(ge=1)]
-_HEALTH_HOST = "address of /health, /ready and /metrics"
-_HEALTH_PORT = "port of /health, /ready and /metrics; 0: any free port"
-_DRAIN = "seconds that a stopping process finishes what it has started"
-_SUSPICIOUS = "minimum score of a suspicious event; a flagged event is always suspicious"
-_SAMPLED = "fraction of all other events that are reviewed too"
-
-
-class Kafka(_Part):
-    """The broker."""
-
-    brokers: str = Field("127.0.0.1:9092", description="bootstrap servers: host:port, comma-separated")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; with SASL_PLAINTEXT and SASL_SSL"
-    )
-    username: str | None = Field(None, description="SASL user")
-    password: SecretStr | None = Field(None, description="SASL password")
-    ca_file: Path | None = Field(
-        None, description="PEM with the certificate authority of the brokers; None: the system's"
-    )
-    topic_prefix: str = Field("llm", description="topics are <prefix>.events, <prefix>.alerts, ...")
-    partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
-        4, description="partitions of each topic that `streamgauge topics create` makes"
-    )
-    replication_factor: Annotated[int, Field(ge=1)] = Field(
-        1, description="replicas of each topic that `streamgauge topics create` makes"
-    )
-    session_timeout_s: Annotated[float, Field(ge=6)] = Field(
-        10.0, description="seconds after which the partitions of a killed worker move to another"
-    )
-    heartbeat_s: Annotated[float, Field(gt=0)] = Field(
-        2.0,
-        description="seconds between heartbeats to the group coordinator; keep it under a third of session_timeout_s",
-    )
-    otlp: bool = Field(False, description="read OTLP from the two topics that an OpenTelemetry Collector writes")
-    otlp_spans_topic: str = Field("otlp_spans", description="topic of spans: its full name, without the prefix")
-    otlp_logs_topic: str = Field("otlp_logs", description="topic of log records: its full name, without the prefix")
-    otlp_encoding: Literal["auto", "proto", "json"] = Field(
-        "auto",
-        description="encoding of the Collector, otlp_proto or otlp_json; auto: JSON if the first byte is a brace",
-    )
-    otlp_wait_for_logs: bool = Field(
-        False,
-        description="messages and answers arrive as log records: a span waits for them up to worker.join_timeout_s",
-    )
-
-    def topic(self, name: str) -> str:
-        """Return the full name of a topic."""
-        return f"{self.topic_prefix}.{name}"
-
-
-class Worker(_Part):
-    """The worker."""
-
-    group: str = Field("streamgauge-worker", description="consumer group; workers of one group share the partitions")
-    chunk_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        256, description="maximum records processed as one unit"
-    )
-    snapshot_interval_s: Annotated[float, Field(gt=0)] = Field(
-        5.0, description="seconds between snapshots: the maximum that is replayed after a crash"
-    )
-    buffer_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        64 << 20, description="maximum bytes of records buffered in memory; the worker stops fetching beyond"
-    )
-    join_pending_max: Annotated[int, Field(ge=1)] = Field(
-        10_000, description="maximum halves of calls waiting for their other half, per partition"
-    )
-    join_timeout_s: Annotated[float, Field(gt=0)] = Field(
-        600.0, description="seconds of event time that a half of a call waits for its other half"
-    )
-    allowed_skew_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        300.0,
-        description="seconds that an event may be dated ahead of its record's broker time, as hosts' clocks differ; an "
-        "event beyond is scored, counted at the broker's time and marked `time_skew` (input_issues)",
-    )
-    health_host: str = Field("127.0.0.1", description=_HEALTH_HOST)
-    health_port: _Port = Field(6066, description=_HEALTH_PORT)
-    drain_timeout_s: Annotated[float, Field(gt=0)] = Field(10.0, description=_DRAIN)
-    dedup_window: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
-        50_000, description="deduplication window: recent event ids remembered per partition; 0 disables"
-    )
-    snapshot_bytes_max: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = Field(
-        256 << 20,
-        description="maximum unpacked bytes of a partition's state that is restored; a larger state is rejected",
-    )
-    shadow_file: Path | None = Field(
-        None, description="YAML: rules, or settings of agents and alerts, that run in shadow (docs/shadow.md)"
-    )
-
-
-class Sink(_Part):
-    """The writer into ClickHouse."""
-
-    group: str = Field("streamgauge-sink", description="consumer group; sinks of one group share the partitions")
-    batch_rows: Annotated[int, Field(ge=1)] = Field(20_000, description="rows that fill a batch")
-    linger_s: Annotated[float, Field(gt=0)] = Field(1.0, description="maximum seconds that a row waits for its batch")
-    retry_max_s: Annotated[float, Field(gt=0)] = Field(
-        15.0, description="maximum seconds between retries while ClickHouse is unavailable"
-    )
-    health_host: str = Field("127.0.0.1", description=_HEALTH_HOST)
-    health_port: _Port = Field(6067, description=_HEALTH_PORT)
-
-
-class Ingest(_Part):
-    """Ingest over HTTP: native events, feedback, OTLP."""
-
-    host: str = Field("127.0.0.1", description="listen address; without keys_file only a loopback address is allowed")
-    port: _Port = Field(6068, description="listen port; 0: any free port")
-    keys_file: Path | None = Field(None, description="YAML with hashes of API keys; `streamgauge ingest-key create`")
-    allow_anonymous: bool = Field(False, description="accept every sender without keys_file, on any address")
-    tls_cert_file: Path | None = Field(None, description="PEM with the certificate and its chain; serves HTTPS if set")
-    tls_key_file: Path | None = Field(None, description="PEM with the private key; may be in tls_cert_file")
-    body_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = Field(
-        16 << 20, description="maximum bytes of one body, unpacked; at most a quarter of in_flight_bytes"
-    )
-    body_events: Annotated[int, Field(ge=1)] = Field(10_000, description="maximum events of one body")
-    in_flight_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        64 << 20,
-        description="maximum bytes received and not yet acknowledged by Kafka; 503 beyond. One key may hold as many as "
-        "stay free for the others: half of the total if it is alone",
-    )
-    requests_per_key: Annotated[int, Field(ge=1)] = Field(
-        256, description="maximum concurrent requests of one key (without keys: of one address); 429 beyond"
-    )
-    connections: Annotated[int, Field(ge=1)] = Field(
-        1024,
-        description="maximum open connections, less if the process may open fewer files; beyond, the sender that has "
-        "most of them loses its least recently used one",
-    )
-    body_bytes_per_s: Annotated[float, Field(gt=0)] = Field(
-        1024.0,
-        description="minimum bytes per second at which a body arrives, pauses up to body_stall_s excepted; 408 below",
-    )
-    body_stall_s: Annotated[float, Field(gt=0)] = Field(
-        10.0, description="maximum seconds of a pause in a body; 408 beyond"
-    )
-    otlp_wait_for_logs: bool = Field(False, description="kafka.otlp_wait_for_logs, for telemetry sent over HTTP")
-    read_timeout_s: Annotated[float, Field(gt=0)] = Field(
-        30.0, description="maximum seconds until a request's header, or its body, has arrived"
-    )
-    write_timeout_s: Annotated[float, Field(gt=0)] = Field(
-        10.0, description="maximum seconds to wait for Kafka's acknowledgement; 503 beyond"
-    )
-    health_host: str = Field("127.0.0.1", description=_HEALTH_HOST)
-    health_port: _Port = Field(6069, description=_HEALTH_PORT)
-    drain_timeout_s: Annotated[float, Field(gt=0)] = Field(15.0, description=_DRAIN)
-
-
-class ClickHouse(_Part):
-    """The store: a server, or the same engine in this process where ``path`` is given."""
-
-    host: str = Field("127.0.0.1", description="host of the server")
-    port: int = Field(8123, description="HTTP port of the server")
-    secure: bool = Field(False, description="connect over HTTPS")
-    username: str = Field("default", description="user of the server")
-    password: SecretStr = Field(SecretStr(""), description="password of the user")
-    database: str = Field("streamgauge", description="database of all tables; letters, digits and _")
-    path: Path | None = Field(None, description="folder of an embedded engine (chDB), used instead of a server")
-    cluster: str | None = Field(None, description="ON CLUSTER name; tables become Replicated*")
-    events_days: _Days = Field(90, description="days that rows of events are kept")
-    alerts_days: _Days = Field(730, description="days that rows of alerts are kept")
-    aggregates_days: _Days = Field(730, description="days that rows of aggregates_1m are kept")
-    dead_letters_days: _Days = Field(30, description="days that rows of dead_letters are kept")
-    feedback_days: _Days = Field(730, description="days that rows of feedback are kept")
-    quality_days: _Days = Field(730, description="days that rows of quality are kept")
-
-
-class Aggregates(_Part):
-    """One-minute windows."""
-
-    lateness_s: Annotated[float, Field(ge=0)] = Field(
-        120.0,
-        description="seconds of event time that a window stays open after its end, by the watermark of its tenant and "
-        "app; a later event is scored, in no window, and counted (streamgauge_aggregates_late_total)",
-    )
-    flush_interval_s: Annotated[float, Field(gt=0)] = Field(
-        2.0, description="seconds between publications of open windows"
-    )
-
-
-class Alerts(_Part):
-    """Rules."""
-
-    rules_file: Path | None = Field(
-        None, description="YAML with alert rules (docs/contracts/rules.md); None: the built-in rules"
-    )
-
-
-class Drift(_Part):
-    """The drift agent."""
-
-    events_per_false_alarm: Annotated[int, Field(ge=100)] = Field(
-        10_000, description="mean events between false alarms of one tenant and app; fewer detects sooner"
-    )
-    reference_events: Annotated[int, Field(ge=50)] = Field(
-        300, description="events of a tenant and app from which its reference is learned"
-    )
-    min_users: Annotated[int, Field(ge=2, le=12)] = Field(
-        5,
-        description="minimum distinct users, or conversations where no user is given, who wrote a word before an alert "
-        "may name it; words of calls with neither are not named",
-    )
-
-
-class Encoder(_Part):
-    """A text classifier that reviews what the injection agent finds suspicious; off without ``model_file``."""
-
-    model_file: Path | None = Field(None, description="ONNX; None: off. Needs the extra `reviewers`")
-    tokenizer_file: Path | None = Field(None, description="tokenizer.json of the model")
-    config_file: Path | None = Field(None, description="config.json of the model, with the names of its labels")
-    label: str = Field("1", description="output that means injection: its index, or its name in config_file")
-    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="divisor of the logits")
-    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="minimum probability of a positive label")
-    max_tokens: Annotated[int, Field(ge=16)] = Field(512, description="tokens of one window")
-    overlap_tokens: Annotated[int, Field(ge=0)] = Field(64, description="tokens that consecutive windows share")
-    windows_max: Annotated[int, Field(ge=1)] = Field(16, description="maximum windows of one event, evenly spaced")
-    threads: Annotated[int, Field(ge=1)] = Field(1, description="threads of the ONNX runtime")
-    min_score: Annotated[float, Field(ge=0, le=1)] = Field(0.35, description=_SUSPICIOUS)
-    sampled_share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description=_SAMPLED)
-    budget_per_hour: Annotated[int, Field(ge=0)] = Field(
-        2000, description="maximum events reviewed per hour of event time"
-    )
-    feedback: bool = Field(False, description="publish verdicts as labels, too, which agents learn")
-
-
-class Judge(_Part):
-    """A language model that reviews what the agents find suspicious; its verdicts are labels. Off without ``url``."""
-
-    url: str | None = Field(
-        None,
-        description="URL of an OpenAI-compatible API, for example https://host/v1; None: off. http:// with a key only "
-        "to a loopback address",
-    )
-    key: SecretStr | None = Field(None, description="API key, sent as a bearer token")
-    redact: bool = Field(
-        True,
-        description="replace e-mail addresses, telephone numbers, payment cards, IBANs and well-known shapes of keys "
-        "by [email] and the like before a text is sent; needs the client package",
-    )
-    model: str = Field("", description="model name of the endpoint")
-    requested: bool = Field(
-        True, description="review also events whose labels the agents request (learning.requests_per_hour)"
-    )
-    signals: tuple[Literal["injection", "hallucination"], ...] = Field(
-        ("injection", "hallucination"), description="signals that are reviewed"
-    )
-    min_score: Annotated[float, Field(ge=0, le=1)] = Field(0.35, description=_SUSPICIOUS)
-    sampled_share: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description=_SAMPLED)
-    budget_per_hour: Annotated[int, Field(ge=0)] = Field(100, description="maximum reviews per hour of event time")
-    concurrency: Annotated[int, Field(ge=1, le=256)] = Field(4, description="maximum concurrent requests")
-    timeout_s: Annotated[float, Field(gt=0)] = Field(30.0, description="maximum seconds of one request")
-    retries: Annotated[int, Field(ge=0, le=10)] = Field(3, description="maximum retries of a failed request")
-    retry_max_s: Annotated[float, Field(gt=0)] = Field(
-        60.0, description="maximum seconds between retries; a longer Retry-After ends them"
-    )
-    text_chars: Annotated[int, Field(ge=200)] = Field(
-        12_000, description="maximum characters of an event that are sent"
-    )
-    answer_tokens: Annotated[int, Field(ge=16)] = Field(
-        256, description="max_tokens of the answer; raise it for models that reason"
-    )
-    answer_format: Literal["json_schema", "json_object", "none"] = Field(
-        "json_schema", description="response_format that the endpoint supports: json_schema, json_object or none"
-    )
-
-    @model_validator(mode="after")
-    def _url_may_have_the_key(self) -> Judge:
-        key = self.key.get_secret_value() if self.key else ""
-        if self.url:
-            check_url(self.url, "reviewers.judge.url", key=bool(key))
-        if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
-            raise ValueError(
-                "reviewers.judge.key: holds a space, a line end or other characters that no header may have"
-            )
-        return self
-
-
-class Reviewers(_Part):
-    """Slower second opinions on few events, in a process of their own; all off by default."""
-
-    group: str = Field("streamgauge-reviewers", description="prefix of the consumer groups: <group>-<reviewer>")
-    encoder: Encoder = Encoder()
-    judge: Judge = Judge()
-    health_host: str = Field("127.0.0.1", description=_HEALTH_HOST)
-    health_port: _Port = Field(6070, description=_HEALTH_PORT)
-    drain_timeout_s: Annotated[float, Field(gt=0)] = Field(10.0, description=_DRAIN)
-
-
-_Weight = Annotated[float, Field(ge=0, le=1)]
-
-
-class Learning(_Part):
-    """Learning from labels (docs/learning.md)."""
-
-    annotator: _Weight = Field(1.0, description="weight of an annotator's label; 0: counted, not learned")
-    judge: _Weight = Field(0.7, description="weight of a judge's label; 0: counted, not learned")
-    thumbs: _Weight = Field(0.5, description="weight of a thumb up or down; 0: counted, not learned")
-    user: _Weight = Field(0.5, description="weight of a user's label; 0: counted, not learned")
-    label_window_events: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        2048,
-        description="recent events that can still be labelled, per partition and agent; half as many flagged events, "
-        "and half as many whose label was requested, are kept beside them",
-    )
-    labels_a_day: Annotated[int, Field(ge=1)] = Field(
-        100, description="labels per labeller and day that count in full; the n-th label counts sqrt(labels_a_day / n)"
-    )
-    unverified_labels_a_day: Annotated[int, Field(ge=0)] = Field(
-        200,
-        description="maximum labels from thumbs and users that count, per tenant, app and day of event time, over all "
-        "labellers; 0: none",
-    )
-    unverified_limit: Annotated[float, Field(ge=0, le=6)] = Field(
-        0.5, description="maximum that all labels from thumbs and users move the score of a text, in log odds"
-    )
-    tenants: Annotated[int, Field(ge=1, le=256)] = Field(
-        32, description="maximum tenants with weights of their own, per partition"
-    )
-    versions: Annotated[int, Field(ge=1, le=64)] = Field(
-        8, description="versions of the weights kept for rollback, per partition"
-    )
-    labels_per_version: Annotated[int, Field(ge=1)] = Field(
-        50, description="learned labels from one version of the weights to the next"
-    )
-    requests_per_hour: Annotated[float, Field(ge=0)] = Field(
-        20.0, description="labels requested per tenant, app and partition in an hour of event time; 0: none"
-    )
-    injection_weights: Path | None = Field(
-        None,
-        description="file of `streamgauge model export`; the injection agent starts with it where there is no snapshot",
-    )
-    hallucination_weights: Path | None = Field(None, description="the same for the hallucination agent")
-    quality_labels: Annotated[int, Field(ge=1)] = Field(
-        30, description="labels of an app from which its live quality has alert metrics such as injection.precision"
-    )
-
-
-class Campaign(_Part):
-    """The campaign agent: suspicious prompts of one wording from many users."""
-
-    window_s: Annotated[int, Field(ge=60, le=604_800)] = Field(
-        3600, description="seconds of event time in which the users of a campaign write"
-    )
-    min_users: Annotated[int, Field(ge=2, le=256)] = Field(5, description="minimum distinct users of a campaign")
-    min_score: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="minimum injection score of a prompt that may belong to a campaign; .5: flagged prompts only"
-    )
-    max_clusters: Annotated[int, Field(ge=1, le=16_384)] = Field(
-        1024, description="maximum clusters of similar prompts kept, per partition"
-    )
-
-
-KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
-
-
-class Security(_Part):
-    """Authentication of what the monitor reads back from Kafka (docs/security.md)."""
-
-    signing_keys: dict[KeyId, Annotated[SecretStr, Field(min_length=32)]] = Field(
-        {},
-        description="key id to secret of at least 32 characters: `{k2: ..., k1: ...}`; JSON in the environment. The "
-        "first key signs snapshots, model commands and forwarded labels; each is rejected unless one of the keys "
-        "signed it. Empty: nothing is signed or checked",
-    )
-
-
-class Price(_Part):
-    """Price of a model, in US dollars per million tokens."""
-
-    input: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(description="per million input tokens")
-    cached: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="per million cached input tokens; None: as input"
-    )
-    output: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(description="per million output tokens")
+from schemas.setting_sections import (
+    AggregatesSettings,
+    AlertsSettings,
+    CampaignSettings,
+    ClickHouseSettings,
+    DriftSettings,
+    IngestSettings,
+    KafkaSettings,
+    LearningSettings,
+    PriceSettings,
+    ReviewersSettings,
+    SecuritySettings,
+    SinkSettings,
+    WorkerSettings,
+)
 
 
 class Settings(BaseSettings):
-    """The tree."""
+    """The tree of all settings."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
-    kafka: Kafka = Kafka()
-    worker: Worker = Worker()
-    sink: Sink = Sink()
-    ingest: Ingest = Ingest()
-    clickhouse: ClickHouse = ClickHouse()
-    aggregates: Aggregates = Aggregates()
-    alerts: Alerts = Alerts()
-    drift: Drift = Drift()
-    reviewers: Reviewers = Reviewers()
-    learning: Learning = Learning()
-    campaign: Campaign = Campaign()
-    security: Security = Security()
-    prices: dict[str, Price] = Field(
+    kafka: KafkaSettings = KafkaSettings()
+    worker: WorkerSettings = WorkerSettings()
+    sink: SinkSettings = SinkSettings()
+    ingest: IngestSettings = IngestSettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    aggregates: AggregatesSettings = AggregatesSettings()
+    alerts: AlertsSettings = AlertsSettings()
+    drift: DriftSettings = DriftSettings()
+    reviewers: ReviewersSettings = ReviewersSettings()
+    learning: LearningSettings = LearningSettings()
+    campaign: CampaignSettings = CampaignSettings()
+    security: SecuritySettings = SecuritySettings()
+    prices: dict[str, PriceSettings] = Field(
         {},
         description="price by model in US dollars per million tokens, for calls without cost_usd: "
         "`{gpt-x: {input: 1.25, cached: 0.125, output: 10}}`; JSON in the environment",
@@ -439,75 +70,77 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class names them
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order: arguments, environment, secrets, YAML."""
+        """Return the sources in order of precedence: arguments, environment, secrets, YAML."""
         sources = [init_settings, env_settings, file_secret_settings]
         if path := os.environ.get("STREAMGAUGE_CONFIG"):
             name = f"STREAMGAUGE_CONFIG={path}"
-            found = read_yaml(Path(path), name)
-            if not isinstance(found, dict | None):
+            content = read_yaml(Path(path), name)
+            if not isinstance(content, dict | None):
                 raise SettingsError(
-                    f"{name}: holds no settings; write them as `kafka: {{brokers: ...}}`",
+                    f"{name}: not a mapping of settings; write settings as `kafka: {{brokers: ...}}`",
                     "STREAMGAUGE_CONFIG",
                     "malformed",
                     path=Path(path),
                 )
-            sources.append(InitSettingsSource(settings_cls, found or {}))
+            sources.append(InitSettingsSource(settings_cls, content or {}))
         return tuple(sources)
 
 
-def leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Yield every setting of a tree with the path of its names."""
+def iter_settings(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Yield the path and the field of each setting in a tree."""
     for name, field in model.model_fields.items():
-        here = (*path, name)
+        field_path = (*path, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from leaves(field.annotation, here)
+            yield from iter_settings(field.annotation, field_path)
         else:
-            yield here, field
+            yield field_path, field
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings; raise `SettingsError` naming the field and the remedy."""
-    # pydantic-settings ignores a variable whose first name is no field: one of a renamed part would have no effect.
+    """Read the settings; raise `SettingsError` with the field and the remedy."""
+    # pydantic-settings ignores variables of unknown sections: a variable of a renamed section would have no effect.
     if renamed := renamed_variables(os.environ):
-        told = "; ".join(f"{old}: renamed to {new}" for old, new in sorted(renamed.items()))
+        problems = "; ".join(f"{old}: renamed to {new}" for old, new in sorted(renamed.items()))
         first = min(renamed)
-        raise SettingsError(f"settings: {told}", first, "renamed", suggestion=renamed[first])
+        raise SettingsError(f"settings: {problems}", first, "renamed", suggestion=renamed[first])
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        field, code, suggestion = _at_fault(error.errors()[0])
-        told = "; ".join(map(_told, error.errors()))
-        raise SettingsError(f"settings: {told}", field, code, suggestion=suggestion) from error
+        field, code, suggestion = _classify(error.errors()[0])
+        problems = "; ".join(map(_describe, error.errors()))
+        raise SettingsError(f"settings: {problems}", field, code, suggestion=suggestion) from error
     except SourceError as error:
         named = re.search(r'field "(\w+)"', str(error))
         field = named[1] if named else ""
-        raise SettingsError(f"settings: {error}; in the environment its value is JSON", field, "malformed") from error
+        raise SettingsError(
+            f"settings: {error}; write the value of the variable as JSON", field, "malformed"
+        ) from error
 
 
-def _at_fault(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
-    """Return field, code and suggestion of what is wrong with a setting."""
+def _classify(error: ErrorDetails) -> tuple[str, SettingsCode, str]:
+    """Return field, code and suggestion of an error in a setting."""
     field = ".".join(map(str, error["loc"]))
-    known = [".".join(path) for path, _ in leaves(Settings)]
+    known = [".".join(path) for path, _ in iter_settings(Settings)]
     if error["type"] == "extra_forbidden":
         if new := new_setting(field):
             return field, "renamed", new
         near = get_close_matches(field, known, n=1)
         return field, "unknown", near[0] if near else ""
-    # A validator of a whole part names the setting itself, first of all.
+    # The message of a validator of a whole section starts with the name of the setting.
     named = error["msg"].removeprefix("Value error, ").partition(":")[0]
     return named if named in known else field, "missing" if error["type"] == "missing" else "invalid", ""
 
 
-def _told(error: ErrorDetails) -> str:
-    """Say what is wrong with a setting, and its value unless it may be a secret: a misspelt password is no password."""
+def _describe(error: ErrorDetails) -> str:
+    """Return one line with the setting, the problem and the value, unless the value may be a secret."""
     where = ".".join(map(str, error["loc"]))
-    known = {".".join(path): field for path, field in leaves(Settings)}
+    known = {".".join(path): field for path, field in iter_settings(Settings)}
     if error["type"] == "extra_forbidden":
         if new := new_setting(where):
             return f"{where}: renamed to {new}"
         near = get_close_matches(where, known, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        return f"{where}: there is no such setting; {meant}docs/contracts/settings.md has all"
-    # Of a whole part, or of what pydantic could not place, the value may hold a password.
+        question = f"did you mean {near[0]}? " if near else ""
+        return f"{where}: unknown setting; {question}see docs/contracts/settings.md for all settings"
+    # The value of a whole section, or of an unknown path, may hold a password.
     secret = where not in known or "SecretStr" in str(known[where].annotation)
     return f"{where}: {error['msg'].removeprefix('Value error, ')}" + ("" if secret else f" (got {error['input']!r})")

@@ -1,4 +1,4 @@
-"""Addresses that settings name, and what may be sent there."""
+"""Checks of URLs in settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, whatever a name server says.
+    """Return True if a host is a loopback address or ``localhost``, without a name lookup.
 
     Examples
     --------
@@ -28,16 +28,16 @@ def check_url(url: str, name: str, *, key: bool) -> None:
     Parameters
     ----------
     url
-        Of the API.
+        URL of the API.
     name
-        The setting that names it.
+        Setting that holds the URL.
     key
-        Whether a key is sent there.
+        True if an API key is sent to the URL.
 
     Raises
     ------
     ValueError
-        Naming the setting and the remedy, without the URL: it may hold a password.
+        If the URL cannot be used. The message names the setting and the remedy, not the URL: it may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -45,11 +45,11 @@ def check_url(url: str, name: str, *, key: bool) -> None:
     except ValueError:
         usable = False
     if not usable or any(c.isspace() or not c.isprintable() for c in url):
-        raise ValueError(f"{name}: give https://host/v1, or http:// of a host that needs no key")
+        raise ValueError(f"{name}: not a valid URL; set https://host/v1, or http://host/v1 if the host needs no key")
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"{name}: holds a user or a password; put the key into reviewers.judge.key")
+        raise ValueError(f"{name}: contains a user or a password; set the key in reviewers.judge.key instead")
     if parts.query or parts.fragment:
-        raise ValueError(f"{name}: ends in a query or a fragment; give the address before the ? or # alone")
+        raise ValueError(f"{name}: contains a query or a fragment; remove everything from the ? or # on")
     if key and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        remedy = "give https://, a loopback address, or unset reviewers.judge.key"
+        remedy = "use https://, use a loopback address, or unset reviewers.judge.key"
         raise ValueError(f"{name}: the key would be sent unencrypted to {parts.hostname}; {remedy}")

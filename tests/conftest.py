@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.settings import Settings
-from streams.runtime.process_tuning import spare_collector
+from streams.runtime.process_tuning import relax_gc
 from tests.kafka.broker import KafkaBroker, create_topics
 
 
@@ -29,7 +29,7 @@ class MakeSettings(Protocol):
 
 def pytest_configure() -> None:
     """Compile kernels without a cycle collector that walks all of pytest's and numba's objects meanwhile."""
-    spare_collector()
+    relax_gc()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

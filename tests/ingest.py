@@ -1,4 +1,4 @@
-"""A gateway in this process, and a client of it."""
+"""An ingest server in this process, and a client of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from schemas.settings import Settings
-from streams.ingest.server import Gateway
+from streams.ingest.server import IngestServer
 from tests.waiting import until
 
 NDJSON, JSON, PROTOBUF = "application/x-ndjson", "application/json", "application/x-protobuf"
@@ -23,55 +23,55 @@ NDJSON, JSON, PROTOBUF = "application/x-ndjson", "application/json", "applicatio
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the gateway said."""
+    """A response of the ingest server."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The body as JSON."""
-        told: dict[str, Any] = orjson.loads(self.body)
-        return told
+    def json(self) -> dict[str, Any]:
+        """The body, parsed as JSON."""
+        parsed: dict[str, Any] = orjson.loads(self.body)
+        return parsed
 
 
 class Client:
-    """Posts to a gateway."""
+    """HTTP client of an ingest server."""
 
-    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession) -> None:
-        self.gateway = gateway
+    def __init__(self, server: IngestServer, http: aiohttp.ClientSession) -> None:
+        self.server = server
         self.http = http
 
     async def post(self, path: str, body: Any, content_type: str = NDJSON, **headers: str) -> Answer:
-        """Post a body; ``content_encoding="gzip"`` and the like are headers."""
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        """Post a body; keyword arguments such as ``content_encoding="gzip"`` are headers."""
+        extra = {name.replace("_", "-"): value for name, value in headers.items()}
         data = BytesIO(body) if isinstance(body, bytes) else body
-        async with self.http.post(path, data=data, headers={"Content-Type": content_type, **more}) as answer:
+        async with self.http.post(path, data=data, headers={"Content-Type": content_type, **extra}) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def ready(self) -> None:
         """Wait until Kafka answers."""
-        await until(lambda: self.gateway.answer()[0] == 200)
+        await until(lambda: self.server.answer()[0] == 200)
 
 
 @asynccontextmanager
 async def running(tree: Settings, *, ready: bool = True) -> AsyncIterator[Client]:
-    """Run a gateway; give a client."""
-    gateway = Gateway(tree)
-    await gateway.start()
+    """Run an ingest server and yield a client of it."""
+    server = IngestServer(tree)
+    await server.start()
     try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{gateway.port}", auto_decompress=False) as http:
-            client = Client(gateway, http)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}", auto_decompress=False) as http:
+            client = Client(server, http)
             if ready:
                 await client.ready()
             yield client
     finally:
-        await gateway.stop()
+        await server.stop()
 
 
 async def answers(url: str) -> None:
-    """Wait until the gateway is ready."""
+    """Wait until the ingest server is ready."""
     deadline = time.monotonic() + 40
     async with aiohttp.ClientSession() as http:
         while True:
@@ -79,5 +79,5 @@ async def answers(url: str) -> None:
                 async with http.get(f"{url}/ready") as answer:
                     if answer.status == 200:
                         return
-            assert time.monotonic() < deadline, "the gateway did not become ready"
+            assert time.monotonic() < deadline, "the ingest server did not become ready"
             await asyncio.sleep(0.05)

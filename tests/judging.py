@@ -25,4 +25,4 @@ async def judging(tree: Settings, made: Worker | None = None) -> AsyncIterator[W
 
 def judged(*workers: Worker) -> int:
     """Return how many records of the event log they, and those before them, have judged."""
-    return sum(engine.pipeline.offset + 1 for worker in workers for engine in worker.engines.values())
+    return sum(engine.pipeline.offset + 1 for worker in workers for engine in worker.runners.values())

@@ -1,4 +1,4 @@
-"""Whether a body, whatever it is, got an answer that can be relied upon."""
+"""Checks that every body, valid or not, gives a valid result or an error with a reason."""
 
 from __future__ import annotations
 
@@ -17,62 +17,62 @@ from tests.otlp import BEGIN, CALL, FIXTURES, SPAN, as_proto, journal, log, span
 
 
 def bodies() -> Sequence[bytes]:
-    """Every fixture, and what no fixture has, in both encodings."""
-    made = [path.read_bytes() for kind in ("bin", "json") for path in sorted(FIXTURES.glob(f"*.*.{kind}"))]
+    """Return all fixtures, and requests with features that no fixture has, in both encodings."""
+    requests = [path.read_bytes() for kind in ("bin", "json") for path in sorted(FIXTURES.glob(f"*.*.{kind}"))]
     for request in (traces(*_spans()), journal(*_records())):
-        made += [orjson.dumps(request), as_proto(request)] * 4
-    return made
+        requests += [orjson.dumps(request), as_proto(request)] * 4
+    return requests
 
 
 def _spans() -> list[dict[str, object]]:
-    judged = {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"}
-    asked = [
+    evaluation = {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"}
+    prompt = [
         {"role": "user", "parts": [{"type": "text", "content": "why?"}, {"type": "tool_call_response", "id": "1"}]}
     ]
     counts = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.cost": 0.5, "gen_ai.request.temperature": 0.2}
     guard = {"gen_ai.operation.name": "apply_guardrail", "gen_ai.guardrail.verdict.type": "deny"}
-    found = {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": '[{"id": "d", "content": "p"}]'}
+    retrieval = {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": '[{"id": "d", "content": "p"}]'}
     before = {"startTimeUnixNano": str(BEGIN - 10**9), "endTimeUnixNano": str(BEGIN)}
     return [
-        span(CALL | counts | {"gen_ai.input.messages": asked}, events=[("gen_ai.evaluation.result", judged)]),
+        span(CALL | counts | {"gen_ai.input.messages": prompt}, events=[("gen_ai.evaluation.result", evaluation)]),
         span(guard, spanId="1" * 16, parentSpanId=SPAN),
-        span(found, spanId="2" * 16, **before),
+        span(retrieval, spanId="2" * 16, **before),
     ]
 
 
 def _records() -> list[dict[str, object]]:
-    judged = {"gen_ai.evaluation.name": "Groundedness", "gen_ai.evaluation.score.value": 0.2}
+    evaluation = {"gen_ai.evaluation.name": "Groundedness", "gen_ai.evaluation.score.value": 0.2}
     return [
         log("gen_ai.user.message", {"content": [{"type": "text", "text": "why?"}]}),
         log("gen_ai.choice", {"index": 0, "message": {"content": "so.", "tool_calls": [{"id": "1"}]}}),
-        log("gen_ai.evaluation.result", None, judged),
+        log("gen_ai.evaluation.result", None, evaluation),
     ]
 
 
 def answered(raw: bytes, answers: Counter[str]) -> None:
-    """Read a body as spans and as logs; count each answer by its kind, and fail where one cannot be relied upon."""
+    """Read a body as spans and as logs; check each result and count it by kind."""
     for read in (normalise_spans, normalise_logs):
         try:
-            found = read(raw, "auto")
+            result = read(raw, "auto")
         except RecordError as error:
             answers[type(error).__name__ if str(error) else "no reason"] += 1
             continue
-        check(found)
-        answers["events"] += len(found.events)
-        answers["labels"] += len(found.feedback)
-        answers["problems"] += found.rejected
-        answers["skipped"] += found.skipped
+        check(result)
+        answers["events"] += len(result.events)
+        answers["labels"] += len(result.feedback)
+        answers["problems"] += result.rejected
+        answers["skipped"] += result.skipped
         answers["read"] += 1
 
 
-def check(found: Normalised) -> None:
-    """Every event and label is valid, every problem has a reason, and nothing grew beyond its bound."""
-    for key, event in found.events:
+def check(result: Normalised) -> None:
+    """Check that events and labels are valid, problems have reasons, and limits hold."""
+    for key, event in result.events:
         assert key
         validated(LLMEvent, event)  # as the worker reads it: identifiers that are too long are shortened
-    for key, label in found.feedback:
+    for key, label in result.feedback:
         assert key
         Feedback.model_validate_json(label)
-    assert all(problem.where and problem.reason for problem in found.problems)
-    assert len(found.problems) == min(found.rejected, MAX_PROBLEMS)
-    assert len(found.unmapped) <= MAX_UNMAPPED_NAMES + 1
+    assert all(problem.where and problem.reason for problem in result.problems)
+    assert len(result.problems) == min(result.rejected, MAX_PROBLEMS)
+    assert len(result.unmapped) <= MAX_UNMAPPED_NAMES + 1

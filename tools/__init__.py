@@ -1,1 +1,1 @@
-"""Command line, demo, replay, evaluation and diagnosis."""
+"""Command line, demo, replay, evaluation and diagnostics."""

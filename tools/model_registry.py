@@ -1,4 +1,4 @@
-"""``streamgauge model`` and ``streamgauge labels``: what was learned, and which labels to give next."""
+"""Commands ``streamgauge model`` and ``streamgauge labels``: learned model versions and requested labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from schemas.errors import BrokerError, RecordError, SettingsError, StateError
 from schemas.feedback import Feedback
 from schemas.files import read_json
 from schemas.learning import LabelRequest, ModelCommand, Signal, WeightsFile
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime.decode import COMMAND_HEADER, check_size
 from streams.runtime.producer import Producer
 from streams.runtime.registry import build_agents
@@ -30,12 +31,12 @@ from streams.runtime.topics import client_options
 
 T = TypeVar("T", bound=BaseModel)
 _TAIL = 2000
-"""Records of each partition of the requests that are looked at: the latest."""
+"""Number of latest records that are read from each partition of a topic."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A version in the snapshot of a partition; ``current`` if the weights are it now."""
+class StoredVersion:
+    """A model version in the snapshot of a partition; ``current`` if it is in use."""
 
     partition: int
     signal: Signal
@@ -44,69 +45,71 @@ class Found:
     current: bool
 
 
-async def versions(settings: Settings, signal: Signal | None = None) -> list[Found]:
-    """Read what each partition has learned from its newest snapshot.
+async def versions(settings: Settings, signal: Signal | None = None) -> list[StoredVersion]:
+    """Read the model versions of each partition from its latest snapshot.
 
-    A snapshot is written every ``worker.snapshot_interval_s``: what was learned since is not in it yet.
+    A snapshot is written every ``worker.snapshot_interval_s``; it does not include labels learned since then.
 
     Raises
     ------
     BrokerError
         If Kafka does not answer.
     """
-    found: list[Found] = []
+    stored: list[StoredVersion] = []
     for partition in range(settings.kafka.partitions):
         try:
             snapshot = await load(settings, partition)
         except KafkaError as error:
-            raise _away(settings.kafka, error) from error
+            raise _unreachable(settings.kafka, error) from error
         for agent in build_agents(settings):
-            part = snapshot.parts.get(agent.name) if snapshot else None
-            if part is None or not isinstance(agent, TrainableAgent) or signal not in {None, agent.name}:
+            state = snapshot.parts.get(agent.name) if snapshot else None
+            if state is None or not isinstance(agent, TrainableAgent) or signal not in {None, agent.name}:
                 continue
             try:
-                agent.restore(part)
+                agent.restore(state)
             except StateError:
-                continue  # of another version of the code: the worker begins it anew, and so do we
+                continue  # state of another code version: the worker also starts this agent without it
             learner = agent.learner
-            now = learner.current_version()
-            kept = [v for v in learner.versions if v.name != now.name]
-            found += [Found(partition, learner.signal, learner.base, v, current=False) for v in kept]
-            found.append(Found(partition, learner.signal, learner.base, now, current=True))
-    return found
+            current = learner.current_version()
+            previous = [v for v in learner.versions if v.name != current.name]
+            stored += [StoredVersion(partition, learner.signal, learner.base, v, current=False) for v in previous]
+            stored.append(StoredVersion(partition, learner.signal, learner.base, current, current=True))
+    return stored
 
 
-def pick(found: Iterable[Found], name: str, partition: int | None) -> list[Found]:
-    """Return the versions of a name, or of the first digits of one.
+def pick(stored: Iterable[StoredVersion], name: str, partition: int | None) -> list[StoredVersion]:
+    """Return the versions whose name starts with ``name``.
 
     Raises
     ------
     SettingsError
-        If there is none, or the digits are those of several.
+        If no version matches, or versions of several names do.
     """
-    fits = [f for f in found if f.version.name.startswith(name) and partition in {None, f.partition}]
-    names = {f.version.name for f in fits}
-    if not fits:
+    matches = [s for s in stored if s.version.name.startswith(name) and partition in {None, s.partition}]
+    names = {s.version.name for s in matches}
+    if not matches:
         raise SettingsError(
-            f"version {name!r}: no partition keeps it; see: streamgauge model list", "version", "unknown"
+            f"version {name!r}: not found in any partition; list versions with: streamgauge model list",
+            "version",
+            "unknown",
         )
     if len(names) > 1:
         raise SettingsError(
-            f"version {name!r}: could be {', '.join(sorted(names))}; give more of it", "version", "ambiguous"
+            f"version {name!r}: matches {', '.join(sorted(names))}; give more characters", "version", "ambiguous"
         )
-    return fits
+    return matches
 
 
-def summary(found: Found) -> dict[str, Any]:
-    """Return a version as a row of ``model list``."""
-    version = found.version
+def summary(stored: StoredVersion) -> dict[str, Any]:
+    """Return the row of a version in ``model list``."""
+    version = stored.version
     quality = next((q for q in version.quality if q["estimator"] == "observed"), {})
     measures = ("precision", "recall", "auc", "calibration_error")
     return {
-        "partition": found.partition,
-        "signal": found.signal,
+        "partition": stored.partition,
+        "signal": stored.signal,
         "version": version.name,
-        "current": found.current,
+        "current": stored.current,
         "created": datetime.fromtimestamp(version.created_ms / 1000, UTC).isoformat(timespec="seconds"),
         "labels": version.labels,
         "reason": version.reason,
@@ -114,9 +117,9 @@ def summary(found: Found) -> dict[str, Any]:
     }
 
 
-def describe(found: Found) -> dict[str, Any]:
-    """Return a version in full, for ``model show``: how much moved, for whom, and the quality by estimator."""
-    weights = found.version.weights
+def describe(stored: StoredVersion) -> dict[str, Any]:
+    """Return the details of a version for ``model show``: weight changes by tenant, and quality by estimator."""
+    weights = stored.version.weights
     ends = np.cumsum(weights["counts"])
     owners = ["(all)", *weights["tenants"]]
     tables = [weights["moves"][end - count : end] for end, count in zip(ends, weights["counts"], strict=True)]
@@ -124,35 +127,35 @@ def describe(found: Found) -> dict[str, Any]:
         owner: {"features": len(table), "largest": round(float(np.abs(table).max(initial=0)) / 4096, 3)}
         for owner, table in zip(owners, tables, strict=True)
     }
-    return summary(found) | {"base": found.base, "moved": moved, "quality": [dict(q) for q in found.version.quality]}
+    return summary(stored) | {"base": stored.base, "moved": moved, "quality": [dict(q) for q in stored.version.quality]}
 
 
-def export(found: Found, path: Path) -> WeightsFile:
-    """Write a version to a file that `read` takes."""
-    file = to_file(found.version, found.signal, found.base)
+def export(stored: StoredVersion, path: Path) -> WeightsFile:
+    """Write a version to a file that `read` accepts."""
+    file = to_file(stored.version, stored.signal, stored.base)
     path.write_text(file.model_dump_json(indent=1) + "\n")
     return file
 
 
 def read(path: Path, settings: Settings) -> WeightsFile:
-    """Read a file of weights and check that they are whole and fit the weights that ship here.
+    """Read a file of weights; verify its checksum and that it matches the shipped base weights.
 
     Raises
     ------
     SettingsError
-        If they do not.
+        If the file is damaged or belongs to other base weights.
     """
-    file = read_json(path, str(path), WeightsFile, "give a file that `streamgauge model export` wrote")
+    file = read_json(path, str(path), WeightsFile, "give a file written by `streamgauge model export`")
     try:
         from_file(file)
     except StateError as error:
         raise SettingsError(f"{path}: {error}", code="malformed", path=path) from error
     learners = [agent.learner for agent in build_agents(settings) if isinstance(agent, TrainableAgent)]
-    ours = next(learner.base for learner in learners if learner.signal == file.signal)
-    if file.base != ours:
+    base = next(learner.base for learner in learners if learner.signal == file.signal)
+    if file.base != base:
         raise SettingsError(
-            f"{path}: learned beside other base weights ({file.base}, ours are {ours}); "
-            "import into the release that exported it",
+            f"{path}: learned on other base weights ({file.base}, this release has {base}); "
+            "import the file into the release that exported it",
             code="conflict",
             path=path,
         )
@@ -160,15 +163,15 @@ def read(path: Path, settings: Settings) -> WeightsFile:
 
 
 def rollback_commands(
-    found: Sequence[Found], signal: Signal, name: str, partitions: Iterable[int]
+    stored: Sequence[StoredVersion], signal: Signal, name: str, partitions: Iterable[int]
 ) -> list[ModelCommand]:
-    """Return a command for each partition that keeps the version; for every one of ``partitions`` if it is shipped."""
-    where = sorted({f.partition for f in found}) if name != SHIPPED else sorted(partitions)
-    return [_command("rollback", signal, name, partition) for partition in where]
+    """Return a command for each partition that keeps the version, or for all ``partitions`` if it is ``shipped``."""
+    targets = sorted({s.partition for s in stored}) if name != SHIPPED else sorted(partitions)
+    return [_command("rollback", signal, name, partition) for partition in targets]
 
 
 def import_commands(file: WeightsFile, partitions: Iterable[int]) -> list[ModelCommand]:
-    """Return a command for each partition."""
+    """Return an import command for each partition."""
     return [_command("import", file.signal, file.version, partition, file) for partition in sorted(partitions)]
 
 
@@ -185,7 +188,7 @@ def _command(action: Any, signal: Signal, name: str, partition: int, file: Weigh
 
 
 async def send(settings: Settings, commands: Iterable[ModelCommand]) -> None:
-    """Put commands into the logs of the events, each into that of its partition (ADR 0010), signed if there is a key.
+    """Send each command to its partition of the events topic (ADR 0010), signed if a key is configured.
 
     Raises
     ------
@@ -204,11 +207,13 @@ async def send(settings: Settings, commands: Iterable[ModelCommand]) -> None:
         finally:
             await producer.stop()
     except KafkaError as error:
-        raise _away(kafka, error) from error
+        raise _unreachable(kafka, error) from error
 
 
-async def wanted(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | None) -> list[LabelRequest]:
-    """Return the latest requests whose labels are not on the topic of feedback yet, the newest first.
+async def pending_requests(
+    kafka: KafkaSettings, limit: int, signal: Signal | None, tenant: str | None
+) -> list[LabelRequest]:
+    """Return the latest label requests without feedback, newest first.
 
     Raises
     ------
@@ -216,20 +221,20 @@ async def wanted(kafka: Kafka, limit: int, signal: Signal | None, tenant: str | 
         If Kafka does not answer.
     """
     try:
-        asked = [request async for request in _read(kafka, "label_requests", LabelRequest)]
-        given = {(f.signal, f.tenant, f.call_id) async for f in _read(kafka, "feedback", Feedback)}
+        requests = [request async for request in _read(kafka, "label_requests", LabelRequest)]
+        labelled = {(f.signal, f.tenant, f.call_id) async for f in _read(kafka, "feedback", Feedback)}
     except KafkaError as error:
-        raise _away(kafka, error) from error
-    fresh = {
+        raise _unreachable(kafka, error) from error
+    pending = {
         (r.signal, r.tenant, r.call_id): r
-        for r in asked
-        if signal in {None, r.signal} and tenant in {None, r.tenant} and (r.signal, r.tenant, r.call_id) not in given
+        for r in requests
+        if signal in {None, r.signal} and tenant in {None, r.tenant} and (r.signal, r.tenant, r.call_id) not in labelled
     }
-    return sorted(fresh.values(), key=lambda r: r.time, reverse=True)[:limit]
+    return sorted(pending.values(), key=lambda r: r.time, reverse=True)[:limit]
 
 
-async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]:
-    """Yield the latest records of a topic; one that is none of its contract is dead-lettered elsewhere."""
+async def _read(kafka: KafkaSettings, topic: str, contract: type[T]) -> AsyncIterator[T]:
+    """Yield the latest records of a topic; skip malformed records, which the worker and the sink dead-letter."""
     async for raw in _latest(kafka, topic):
         try:
             check_size(raw or b"")
@@ -238,16 +243,16 @@ async def _read(kafka: Kafka, topic: str, contract: type[T]) -> AsyncIterator[T]
             continue
 
 
-async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
-    """Yield the values of the last records of each partition of a topic."""
+async def _latest(kafka: KafkaSettings, topic: str) -> AsyncIterator[bytes | None]:
+    """Yield the values of the latest records of each partition of a topic."""
     consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
         for partition in range(kafka.partitions):
             tp = TopicPartition(kafka.topic(topic), partition)
             consumer.assign([tp])
-            begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
-            consumer.seek(tp, max(begin, end - _TAIL))
+            start, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+            consumer.seek(tp, max(start, end - _TAIL))
             while await consumer.position(tp) < end:
                 for batch in (await consumer.getmany(tp, timeout_ms=500)).values():
                     for record in batch:
@@ -256,10 +261,10 @@ async def _latest(kafka: Kafka, topic: str) -> AsyncIterator[bytes | None]:
         await consumer.stop()
 
 
-def _away(kafka: Kafka, error: Exception) -> BrokerError:
-    return BrokerError(f"kafka.brokers={kafka.brokers}: {error!r}; is the broker up, and are the topics there?")
+def _unreachable(kafka: KafkaSettings, error: Exception) -> BrokerError:
+    return BrokerError(f"kafka.brokers={kafka.brokers}: {error!r}; check that the broker is up and the topics exist")
 
 
 def signals() -> Iterator[str]:
-    """Yield the signals that learn."""
+    """Yield the names of the signals that learn from labels."""
     yield from ("injection", "hallucination")

@@ -16,18 +16,18 @@ from tools.print_table import show
 
 model_app = typer.Typer(
     no_args_is_help=True,
-    help="What the agents learned from labels, by version.\n\n"
-    "Each partition learns for itself and keeps its last versions. See them with `streamgauge model list`; if bad "
-    "labels did harm, `streamgauge model rollback injection VERSION` brings back the very scores of that version, "
-    "`... rollback injection shipped` those of the release. Exit codes: 0 done, 2 no such version or file, "
-    "3 Kafka cannot be reached.",
+    help="Manage the model versions that the agents learned from labels.\n\n"
+    "Each partition learns independently and keeps its latest versions; `streamgauge model list` shows them. After "
+    "harmful labels, `streamgauge model rollback injection VERSION` restores that version with bit-equal scores, and "
+    "`streamgauge model rollback injection shipped` restores the weights of the release. Exit codes: 0 success, "
+    "2 unknown version or file, 3 Kafka unreachable.",
 )
-labels_app = typer.Typer(no_args_is_help=True, help="Labels: which to give next.")
+labels_app = typer.Typer(no_args_is_help=True, help="Show requested labels.")
 console = Console()
 
-SignalName = Annotated[Literal["injection", "hallucination"], typer.Argument(help="injection or hallucination")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
-Partition = Annotated[int | None, typer.Option(help="of the events; all where none is given")]
+SignalName = Annotated[Literal["injection", "hallucination"], typer.Argument(help="Signal of the model.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Partition = Annotated[int | None, typer.Option(help="Partition of the events topic (default: all).")]
 
 
 def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -39,70 +39,72 @@ def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 @model_app.command("list")
 def model_list(
-    signal: Annotated[str | None, typer.Option(help="injection or hallucination; both where none is given")] = None,
+    signal: Annotated[str | None, typer.Option(help="Signal: injection or hallucination (default: both).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the versions of every partition: when, after how many labels, and how good the scores were then."""
+    """List the versions of every partition: creation time, number of labels and quality of the scores."""
     from tools import model_registry
 
-    found = asyncio.run(model_registry.versions(load_settings(), _signal(signal)))
-    _print([model_registry.summary(f) for f in found], as_json=as_json)
+    versions = asyncio.run(model_registry.versions(load_settings(), _signal(signal)))
+    _print([model_registry.summary(v) for v in versions], as_json=as_json)
 
 
 @model_app.command("show")
 def model_show(
     signal: SignalName,
-    version: Annotated[str, typer.Argument(help="its name or the first digits of it")],
+    version: Annotated[str, typer.Argument(help="Version name or a prefix of it.")],
     partition: Partition = None,
 ) -> None:
-    """Show a version: how many weights moved, for which tenants, and the live quality at that time. JSON."""
+    """Show a version as JSON: changed weights by tenant, and the live quality at that time."""
     from tools import model_registry
 
-    found = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
-    write_json([model_registry.describe(f) for f in found])
+    versions = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
+    write_json([model_registry.describe(v) for v in versions])
 
 
 @model_app.command("rollback")
 def model_rollback(
     signal: SignalName,
-    version: Annotated[str, typer.Argument(help="its name or the first digits of it; shipped: that of the release")],
+    version: Annotated[str, typer.Argument(help="Version name or a prefix of it; `shipped` for the release weights.")],
     partition: Partition = None,
 ) -> None:
-    """Go back to a version: bit-equal scores. What is left is kept as a version, so this can be undone the same way."""
+    """Roll back to a version with bit-equal scores; the replaced weights are kept, so the rollback can be undone."""
     from tools import model_registry
 
     settings = load_settings()
-    every = range(settings.kafka.partitions) if partition is None else [partition]
-    found: list[model_registry.Found] = []
+    partitions = range(settings.kafka.partitions) if partition is None else [partition]
+    versions: list[model_registry.StoredVersion] = []
     if version != "shipped":
-        found = model_registry.pick(asyncio.run(model_registry.versions(settings, signal)), version, partition)
-        version = found[0].version.name
-    commands = model_registry.rollback_commands(found, signal, version, every)
+        versions = model_registry.pick(asyncio.run(model_registry.versions(settings, signal)), version, partition)
+        version = versions[0].version.name
+    commands = model_registry.rollback_commands(versions, signal, version, partitions)
     asyncio.run(model_registry.send(settings, commands))
-    console.print(f"asked {len(commands)} partition(s) to go back to {version}; see: streamgauge model list")
+    console.print(f"sent a rollback to {version} to {len(commands)} partition(s); check with: streamgauge model list")
 
 
 @model_app.command("export")
 def model_export(
     signal: SignalName,
-    version: Annotated[str, typer.Argument(help="its name or the first digits of it")],
-    out: Annotated[Path, typer.Option(help="the file to write: JSON, with a checksum")],
+    version: Annotated[str, typer.Argument(help="Version name or a prefix of it.")],
+    out: Annotated[Path, typer.Option(help="Output file: JSON with a checksum.")],
     partition: Partition = None,
 ) -> None:
-    """Write a version to a file, for another installation of this release."""
+    """Export a version to a file, for another installation of this release."""
     from tools import model_registry
 
-    found = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
-    file = model_registry.export(found[0], out)
+    versions = model_registry.pick(asyncio.run(model_registry.versions(load_settings(), signal)), version, partition)
+    file = model_registry.export(versions[0], out)
     console.print(f"wrote {file.signal} {file.version}, {file.labels} labels, to {out}")
 
 
 @model_app.command("import")
 def model_import(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="as export wrote it")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="File written by `streamgauge model export`.")
+    ],
     partition: Partition = None,
 ) -> None:
-    """Put the weights in a file in the place of those learned here; these are kept as a version."""
+    """Import weights from a file. The replaced weights are kept as a version."""
     from tools import model_registry
 
     settings = load_settings()
@@ -111,28 +113,27 @@ def model_import(
         weights, range(settings.kafka.partitions) if partition is None else [partition]
     )
     asyncio.run(model_registry.send(settings, commands))
-    console.print(f"asked {len(commands)} partition(s) to take {weights.signal} {weights.version}")
+    console.print(f"sent an import of {weights.signal} {weights.version} to {len(commands)} partition(s)")
 
 
 @labels_app.command("next")
 def labels_next(
-    limit: Annotated[int, typer.Option(min=1, help="most that are shown")] = 20,
-    signal: Annotated[str | None, typer.Option(help="injection or hallucination; both where none is given")] = None,
-    tenant: Annotated[str | None, typer.Option(help="of one tenant only")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of requests to show.")] = 20,
+    signal: Annotated[str | None, typer.Option(help="Signal: injection or hallucination (default: both).")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Show requests of this tenant only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the events whose labels are worth most now, each with the probability with which it was chosen."""
+    """Show the events whose labels are most informative, each with its selection probability."""
     from tools import model_registry
 
-    found = asyncio.run(model_registry.wanted(load_settings().kafka, limit, _signal(signal), tenant))
-    _print([r.model_dump(mode="json") for r in found], as_json=as_json)
+    requests = asyncio.run(model_registry.pending_requests(load_settings().kafka, limit, _signal(signal), tenant))
+    _print([r.model_dump(mode="json") for r in requests], as_json=as_json)
 
 
 def _signal(name: str | None) -> Signal | None:
     from tools import model_registry
 
     if name is not None and name not in model_registry.signals():
-        raise SettingsError(
-            f"--signal {name}: choose one of {', '.join(model_registry.signals())}", "--signal", "unknown"
-        )
+        choices = ", ".join(model_registry.signals())
+        raise SettingsError(f"--signal {name}: unknown signal; choose one of {choices}", "--signal", "unknown")
     return cast("Signal | None", name)

@@ -1,4 +1,4 @@
-"""Rows of values, for a reader or for another program."""
+"""Table output for terminals and for pipes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
-    """Print rows; no value is cut.
+    """Print rows without truncating values.
 
-    On a terminal it is a table where that fits, else a line for each value. Elsewhere it is tab-separated with the
-    names first, as ClickHouse writes ``TSVWithNames``.
+    A terminal gets a table, or one line per value if the table is too wide. Other outputs get tab-separated lines
+    after a line of column names, as in ClickHouse's ``TSVWithNames``.
     """
     if not console.is_terminal:
         for line in (columns, *rows):
@@ -27,7 +27,7 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console
         return
     cells = [[_text(value) for value in row] for row in rows]
     if not cells:
-        console.print(f"no rows of {', '.join(columns)}", highlight=False, markup=False)
+        console.print("no rows", highlight=False, markup=False)
     elif len(columns) > 1 and _width(columns, cells) > console.width:
         width = max(map(len, columns))
         for line in cells:
@@ -35,18 +35,18 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console
                 console.print(f"[bold]{escape(name):>{width}}[/bold]  {escape(cell)}", highlight=False)
             console.print()
     else:
-        shown = Table()
+        table = Table()
         for name in columns:
-            shown.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold")
         for line in cells:
-            shown.add_row(*map(escape, line))
-        console.print(shown)
+            table.add_row(*map(escape, line))
+        console.print(table)
 
 
 def _width(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
-    """Characters of a table with its lines; a value of several lines counts by its longest."""
-    widest = [max(len(line) for cell in (name, *given) for line in cell.split("\n"))
-              for name, *given in zip(columns, *cells, strict=True)]  # fmt: skip
+    """Return the table's width in characters, borders included; a multi-line value counts by its longest line."""
+    widest = [max(len(line) for cell in (name, *values) for line in cell.split("\n"))
+              for name, *values in zip(columns, *cells, strict=True)]  # fmt: skip
     return sum(widest) + 3 * len(widest) + 1
 
 

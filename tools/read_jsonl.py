@@ -1,4 +1,4 @@
-"""Files of JSON lines, plain or gzipped."""
+"""Reader of JSON lines files, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that are not empty with their numbers, unpacked where the content (not the name) says gzip.
+    """Yield non-empty lines with their numbers; decompress if the content, not the file name, is gzip.
 
     Raises
     ------
     SettingsError
-        Where the file cannot be read, or its gzip is cut off or damaged.
+        If the file cannot be read, or its gzip data is truncated or damaged.
     """
     try:
         with path.open("rb") as file:
-            packed = file.read(2) == _GZIP_MAGIC
+            gzipped = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            with gzip.GzipFile(fileobj=file) if packed else nullcontext(file) as lines:
+            with gzip.GzipFile(fileobj=file) if gzipped else nullcontext(file) as lines:
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
                         yield number, line.rstrip(b"\r\n")
     except (OSError, EOFError, zlib.error) as error:
         raise SettingsError(
-            f"{path}: cannot be read ({error}); give JSON lines, plain or gzipped", code="unreadable", path=path
+            f"{path}: cannot be read ({error}); give a file of JSON lines, plain or gzipped",
+            code="unreadable",
+            path=path,
         ) from error

@@ -1,4 +1,4 @@
-"""``streamgauge alerts tail``."""
+"""Command ``streamgauge alerts tail``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from schemas.errors import BrokerError, RecordError
 from schemas.outputs import Alert, ShadowFinding
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.decode import check_size
 from streams.runtime.record_batches import raise_refused
 from streams.runtime.terminal import json_text
@@ -26,35 +26,38 @@ log = logging.getLogger(__name__)
 
 _SUMMARY_CHARS = 400
 _SILENCE_MS = 3_000
-"""After which what is on the topic is taken to be read: a position does not pass what was compacted away at the end."""
+"""Without a record for this time, the backlog counts as read: compaction may remove the records before the end offset,
+so that the position never reaches it."""
 
 _COLOUR = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def line(alert: Alert) -> str:
-    """Return an alert as one line for the terminal, in Rich's markup."""
+    """Return an alert as one line of Rich markup."""
     colour = "green" if alert.state == "resolved" else _COLOUR[alert.severity]
-    what = f"[{colour}]{alert.state:8} {alert.severity:8} {alert.rule}[/{colour}]"
-    return f"{alert.changed_at:%Y-%m-%d %H:%M:%S} {what} {shown(alert.summary)}"
+    head = f"[{colour}]{alert.state:8} {alert.severity:8} {alert.rule}[/{colour}]"
+    return f"{alert.changed_at:%Y-%m-%d %H:%M:%S} {head} {sanitised(alert.summary)}"
 
 
-def shown(summary: str) -> str:
-    """Return a summary that may quote what anybody wrote: on one line, without control codes or markup, shortened."""
+def sanitised(summary: str) -> str:
+    """Return an untrusted summary on one line, without control characters, with markup escaped, and shortened."""
     line = " ".join("".join(c if c.isprintable() else " " for c in summary).split())
     return escape(line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1] + "…")
 
 
 def finding_line(finding: ShadowFinding) -> str:
-    """Return what a second version would have done as one line for the terminal."""
-    mark = f"[dim]{escape(finding.shadow)}[/dim] {finding.verdict:8}"
+    """Return a finding of the shadow version as one line of Rich markup."""
+    head = f"[dim]{escape(finding.shadow)}[/dim] {finding.verdict:8}"
     if finding.alert is not None:
-        return f"{mark} {line(finding.alert)}"
+        return f"{head} {line(finding.alert)}"
     scores = f"{finding.primary_score} -> {finding.shadow_score}"
-    return f"{mark} flag {escape(f'{finding.tenant}/{finding.app} {finding.signal} {scores} {finding.event_id}')}"
+    return f"{head} flag {escape(f'{finding.tenant}/{finding.app} {finding.signal} {scores} {finding.event_id}')}"
 
 
-async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: bool, shadow: bool = False) -> None:
-    """Print alerts, or what the shadow found, until cancelled."""
+async def tail(
+    kafka: KafkaSettings, console: Console, *, from_start: bool, as_json: bool, shadow: bool = False
+) -> None:
+    """Print alerts, or the findings of the shadow version, until cancelled."""
     consumer = AIOKafkaConsumer(
         kafka.topic("shadow" if shadow else "alerts"),
         **client_options(kafka),
@@ -65,17 +68,18 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
             await consumer.start()
         except KafkaConnectionError as error:
             raise BrokerError(
-                f"kafka.brokers={kafka.brokers}: no answer; is the broker up?", "kafka.brokers"
+                f"kafka.brokers={kafka.brokers}: no answer; check that the broker is up", "kafka.brokers"
             ) from error
-        with suppress(SystemExit):  # Rich's word for a pipe that nobody reads any more: `| head -5`
+        with suppress(SystemExit):  # Rich raises it when the reader of the pipe is gone: `| head -5`
             async for record in _records(consumer, backlog=from_start):
                 try:
                     raise_refused(record.value)
                     check_size(record.value or b"")
                     text = _line(orjson.loads(record.value or b""), shadow=shadow)
                 except (ValueError, RecordError) as error:
-                    where = f"{record.topic}-{record.partition}-{record.offset}"
-                    log.warning("%s: no %s: %s", where, "finding" if shadow else "alert", shown(str(error)))
+                    position = f"{record.topic}-{record.partition}-{record.offset}"
+                    kind = "finding" if shadow else "alert"
+                    log.warning("%s: skipped, not a valid %s: %s", position, kind, sanitised(str(error)))
                     continue
                 if as_json:
                     console.out(json_text(record.value.decode(errors="replace")), highlight=False)
@@ -86,16 +90,16 @@ async def tail(kafka: Kafka, console: Console, *, from_start: bool, as_json: boo
 
 
 async def _records(consumer: AIOKafkaConsumer, *, backlog: bool) -> AsyncIterator[ConsumerRecord]:
-    """Yield what is on the topic in the order in which it was written, whatever the partition; then what comes."""
+    """Yield the backlog of all partitions ordered by timestamp, then new records."""
     if backlog:
         ends = await consumer.end_offsets(consumer.assignment())
-        found: list[ConsumerRecord] = []
+        records: list[ConsumerRecord] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            taken = await consumer.getmany(timeout_ms=_SILENCE_MS)
-            if not taken:
+            batches = await consumer.getmany(timeout_ms=_SILENCE_MS)
+            if not batches:
                 break
-            found += chain.from_iterable(taken.values())
-        for record in sorted(found, key=lambda record: (record.timestamp, record.partition, record.offset)):
+            records += chain.from_iterable(batches.values())
+        for record in sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset)):
             yield record
     async for record in consumer:
         yield record

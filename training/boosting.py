@@ -1,7 +1,7 @@
-"""Complete trees of depth 3 boosted on the log loss from given log odds: what `agents.injection.evidence` walks.
+"""Gradient boosting of complete trees of depth 3 on the log loss, for `agents.injection.evidence`.
 
-XGBoost and LightGBM do the same; neither is needed for a few hundred lines of training data a second, and these trees
-are complete, so that a kernel walks them without pointers.
+XGBoost and LightGBM are not needed for this amount of training data. The trees are complete, so that a kernel evaluates
+them without pointers.
 
 References
 ----------
@@ -9,8 +9,8 @@ Friedman, J. H. (2001). Greedy function approximation: a gradient boosting machi
 Chen, T., Guestrin, C. (2016). XGBoost: a scalable tree boosting system. KDD. (Second-order leaves.)
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
-# Not cached: numba's cache remembers the name that a module was imported by, and scripts and tests use two.
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into array arguments
+# No cache: numba's cache depends on the import name of a module, and scripts and tests use different names.
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from agents.injection.evidence import DEPTH, LEAVES, NODES
 
 BINS = 48
-ROUNDS, RATE, LEAST, RIDGE = 30, 0.08, 30.0, 8.0
-MOST_LEAF = 3.0
+ROUNDS, RATE, MIN_ROWS, RIDGE = 30, 0.08, 30.0, 8.0
+MAX_LEAF = 3.0
 
 
 class Trees(NamedTuple):
-    """One of the two sets that `agents.injection.evidence.sum_trees` takes.
+    """Set of trees for `agents.injection.evidence.sum_trees`, which takes two of them.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Trees(NamedTuple):
 
 @njit
 def _split(sums, rising):  # type: ignore[no-untyped-def]
-    """Return the column and the bin after which to split a node, that gain most, none against ``rising``."""
+    """Return the column and bin of the split with the largest gain that respects ``rising``."""
     total_g, total_h, total_n = sums[0, :, 0].sum(), sums[0, :, 1].sum(), sums[0, :, 2].sum()
     best, column, cut = 1e-9, 0, BINS
     for j in range(len(sums)):
@@ -52,7 +52,7 @@ def _split(sums, rising):  # type: ignore[no-untyped-def]
         for b in range(BINS - 1):
             g, h, m = g + sums[j, b, 0], h + sums[j, b, 1], m + sums[j, b, 2]
             left, right = -g / (h + RIDGE), -(total_g - g) / (total_h - h + RIDGE)
-            if m < LEAST or total_n - m < LEAST or (rising[j] and left > right):
+            if m < MIN_ROWS or total_n - m < MIN_ROWS or (rising[j] and left > right):
                 continue
             gain = -(g * left + (total_g - g) * right) - total_g * total_g / (total_h + RIDGE)
             if gain > best:
@@ -62,7 +62,7 @@ def _split(sums, rising):  # type: ignore[no-untyped-def]
 
 @njit
 def _histograms(bins, gradient, hessian, node_of, first, sums):  # type: ignore[no-untyped-def]
-    """Add up the gradients of each node, column and bin."""
+    """Sum the gradients of each node, column and bin."""
     sums[:] = 0.0
     for i in range(len(bins)):
         for j in range(bins.shape[1]):
@@ -90,7 +90,7 @@ def _grow(bins, gradient, hessian, rising, feature, cut, value, node_of):  # typ
         leaf[node_of[i] - NODES, 0] += gradient[i]
         leaf[node_of[i] - NODES, 1] += hessian[i]
     for k in range(LEAVES):
-        value[k] = max(-MOST_LEAF, min(MOST_LEAF, -RATE * leaf[k, 0] / (leaf[k, 1] + RIDGE)))
+        value[k] = max(-MAX_LEAF, min(MAX_LEAF, -RATE * leaf[k, 0] / (leaf[k, 1] + RIDGE)))
 
 
 def boost(
@@ -101,7 +101,7 @@ def boost(
     rising: NDArray[np.bool_],
     columns: Sequence[int],
 ) -> Trees:
-    """Fit trees to what ``start``, in log odds, leaves over.
+    """Fit trees to the residual of ``start``, which is in log odds.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def boost(
     label, weight, start
         float64[n].
     rising
-        bool[d]: columns whose increase may not count against an attack.
+        bool[d], columns in which the score may not decrease.
     columns
-        Those that trees may look at.
+        Columns that the trees may use.
     """
     x, rising = x[:, columns], rising[list(columns)]
     edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS)[1:-1]).astype(np.float32)) for column in x.T]

@@ -1,12 +1,12 @@
-"""Training rows of our own: attacks in many languages, and harmless texts that share their words.
+"""Generated training rows: attacks in many languages, and harmless texts with the same words.
 
-Sentences of ``hard_cases.txt`` are put together by patterns, so that the same verb stands in an attack and beside it in
-ordinary use. Nothing here is taken from an evaluation set.
+Patterns combine the sentences of ``hard_cases.txt``, so that the same verb occurs in attacks and in ordinary use. No
+sentence comes from an evaluation set.
 
 Examples
 --------
->>> made = cases(10, seed=0)
->>> len(made), {row["label"] for row in made} == {0, 1}
+>>> rows = cases(10, seed=0)
+>>> len(rows), {row["label"] for row in rows} == {0, 1}
 (20, True)
 """
 
@@ -65,50 +65,50 @@ HOSTS = {
     ),
     "system": ("{a} {b} {c}", "# Role\n{a}\n# Rules\n1. {b}\n2. {c}\n", "{a}\n\nContext:\n{b}\n\nUser data:\n{c}"),
 }
-"""Texts around a prompt, with three sentences each."""
+"""Templates of host texts with three sentences each."""
 HOSTED = 0.3
-"""Share of the rows that stand in one of them."""
+"""Fraction of the rows that are inserted into a host text."""
 
 
 def sentences() -> dict[str, dict[str, list[str]]]:
-    """Return the sentences of each language and slot."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    """Return the sentences by language and slot."""
+    by_language: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for line in Path(__file__).with_name("hard_cases.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             head, _, body = line.partition(": ")
             language, slot = head.split()
-            found[language][slot] = body.split(" | ")
-    return dict(found)
+            by_language[language][slot] = body.split(" | ")
+    return dict(by_language)
 
 
 def cases(pairs: int, seed: int) -> list[dict[str, Any]]:
-    """Return as many attacks as harmless rows, in turn; a source per kind and language."""
+    """Return alternating attacks and harmless rows; each label and language is a source."""
     rng = np.random.default_rng((seed, 5))
-    every = sentences()
-    names = sorted(every)
+    all_sentences = sentences()
+    names = sorted(all_sentences)
     weights = np.array([3.0 if n == "en" else 1.5 if n in {"ko", "ru", "zh"} else 1.0 for n in names])
-    made: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for _ in range(pairs):
         language = str(rng.choice(names, p=weights / weights.sum()))
         host = str(rng.choice(list(HOSTS))) if rng.random() < HOSTED else None
         for label, patterns in ((1, ATTACKS), (0, HARMLESS)):
-            text = _text(every[language], every["en"], str(rng.choice(patterns)), rng)
+            text = _text(all_sentences[language], all_sentences["en"], str(rng.choice(patterns)), rng)
             text = _markup(rng, SCRIPTS if label else MARKUP) if rng.random() < 0.05 else text
             if host:
-                text = _hosted(text, host, every[language], every["en"], rng)
+                text = _hosted(text, host, all_sentences[language], all_sentences["en"], rng)
             else:
-                text = _disguised(text, rng, 1.0 if label else 4.0)
+                text = _obfuscated(text, rng, 1.0 if label else 4.0)
             source = f"hard_{language}_{label}"
-            made.append({"text": text, "label": label, "src": source, "lang": language, "role": host or "user"})
-    return made
+            rows.append({"text": text, "label": label, "src": source, "lang": language, "role": host or "user"})
+    return rows
 
 
 def _hosted(
-    text: str, role: str, own: dict[str, list[str]], english: dict[str, list[str]], rng: np.random.Generator
+    text: str, role: str, texts: dict[str, list[str]], english: dict[str, list[str]], rng: np.random.Generator
 ) -> str:
-    """Put a text among harmless sentences of a document, a tool's answer or a system prompt."""
+    """Insert a text among harmless sentences of a document, a tool result or a system prompt."""
     slots = "eeb" if role == "system" else "ggb"
-    parts = [_text(own, english, slot, rng) for slot in slots]
+    parts = [_text(texts, english, slot, rng) for slot in slots]
     parts[int(rng.integers(3))] = text
     a, b, c = parts
     w, v = (str(word).lower() for word in rng.choice(WORDS, 2))
@@ -117,17 +117,17 @@ def _hosted(
     )
 
 
-def _text(own: dict[str, list[str]], english: dict[str, list[str]], pattern: str, rng: np.random.Generator) -> str:
+def _text(texts: dict[str, list[str]], english: dict[str, list[str]], pattern: str, rng: np.random.Generator) -> str:
     out: list[str] = []
     for slot in pattern:
-        pool = own.get(slot) or english[slot]
+        pool = texts.get(slot) or english[slot]
         sentence = pool[int(rng.integers(len(pool)))]
-        out.append(sentence.replace("{q}", '"' + str(rng.choice(own["o"])).rstrip(".。") + '"'))
-    return _lettered(" ".join(out).replace("{w}", str(rng.choice(WORDS))), rng)
+        out.append(sentence.replace("{q}", '"' + str(rng.choice(texts["o"])).rstrip(".。") + '"'))
+    return _vary_case(" ".join(out).replace("{w}", str(rng.choice(WORDS))), rng)
 
 
-def _lettered(text: str, rng: np.random.Generator) -> str:
-    """Write as people do: sometimes without capitals, without stops, or shouting."""
+def _vary_case(text: str, rng: np.random.Generator) -> str:
+    """Vary letter case and full stops as users do."""
     draw = rng.random()
     if draw < 0.1:
         return text.lower()
@@ -140,8 +140,8 @@ def _markup(rng: np.random.Generator, pool: tuple[str, ...]) -> str:
     return str(rng.choice(pool)).format(w=str(rng.choice(WORDS)).lower(), n=int(rng.integers(1, 99)))
 
 
-def _disguised(text: str, rng: np.random.Generator, rarity: float) -> str:
-    """Set a text in a mark of a prompt's parts, or encode it; harmless ones less often."""
+def _obfuscated(text: str, rng: np.random.Generator, rarity: float) -> str:
+    """Add a prompt marker to a text or encode it; harmless texts less often."""
     draw = rng.random() * rarity
     if draw < 0.2:
         return str(rng.choice(MARKERS)) + text

@@ -1,7 +1,7 @@
 """Train, measure and document the hallucination agent: ``python -m training.train_hallucination DATA_FOLDER``.
 
-Writes ``agents/hallucination/weights.json`` (from hallucination_train only) and ``docs/models/hallucination.md``. The
-same data give the same weights.
+The script writes ``agents/hallucination/weights.json`` (from hallucination_train only) and
+``docs/models/hallucination.md``. Equal data give equal weights.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from agents.base import Chunk
 from agents.common.logistic import sigmoid
-from agents.hallucination.agent import HallucinationAgent, space_of
+from agents.hallucination.agent import HallucinationAgent, feature_spec
 from agents.hallucination.features import FEATURES, NAMES_ANY, SOURCES_ANY, SUPPORT, UNTRAINED, WORDS
-from agents.hallucination.logistic_model import margins
-from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.hallucination.logistic_model import log_odds_of_rows
+from agents.hallucination.thresholds import AdaptiveThresholds, ThresholdConfig
 from agents.learning import LearningConfig
 from agents.learning.deltas import WeightDeltas, WeightedLabel
 from evaluation.adapters.hallucination import as_event, feature_rows
-from tools.evaluation import ranking_metrics
 from training.hallucination_edits import edited
 
 Row = Mapping[str, Any]
@@ -37,7 +37,7 @@ WEIGHTS = ROOT / "agents/hallucination/weights.json"
 CARD = ROOT / "docs/models/hallucination.md"
 STEPS, L2, SEED, LABELS = 300, 0.005, 7, 300
 EDITED = 0.3
-"""What a kind of edit weighs; a source weighs 1."""
+"""Weight of a kind of edit; the weight of a source is 1."""
 FALSE_POSITIVES = 0.10
 
 TABLE_HEAD = "| source | rows | unsupported | AUC | AUC of word overlap | recall | false positives |"
@@ -108,116 +108,114 @@ Leave-source-out over `hallucination_train` unless stated otherwise, with a prot
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class TrainingData:
     x: NDArray[np.float64]
     y: NDArray[np.int64]
     source: NDArray[np.str_]
 
-    def where(self, mask: NDArray[np.bool_]) -> Labelled:
-        return Labelled(self.x[mask], self.y[mask], self.source[mask])
+    def where(self, mask: NDArray[np.bool_]) -> TrainingData:
+        return TrainingData(self.x[mask], self.y[mask], self.source[mask])
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What `fit` makes: weights as they would ship."""
+    """Result of `fit`: weights in the shipped form."""
 
     weights: NDArray[np.float64]
 
     def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        """float64[n], probability of being unsupported; 0.5 where an event has nothing to compare."""
+        """Return float64[n], the probability of being unsupported; 0.5 if an event has nothing to compare."""
         x = feature_rows(rows)
         out = np.full(len(x), 0.5)
-        judged = ~np.isnan(x[:, 0])
-        out[judged] = predict(self.weights, x[judged])
+        scored = ~np.isnan(x[:, 0])
+        out[scored] = predict(self.weights, x[scored])
         return out
 
 
 def fit(rows: Sequence[Row], seed: int = SEED) -> Model:
-    """Train on rows of ``context``, ``question``, ``response``, ``label`` and ``src``, for an evaluation elsewhere.
+    """Train on rows of ``context``, ``question``, ``response``, ``label`` and ``src`` for an evaluation.
 
-    ``seed`` chooses the edits that training adds (`hallucination_edits`); the descent itself has no chance in it.
+    ``seed`` selects the edits that training adds (`hallucination_edits`); the optimisation is deterministic.
     """
     return Model(train(labelled([*rows, *edited(rows, seed)])))
 
 
-def labelled(rows: Sequence[Row]) -> Labelled:
-    """Features, labels and sources of the rows that an agent would score."""
+def labelled(rows: Sequence[Row]) -> TrainingData:
+    """Return features, labels and sources of the rows that the agent scores."""
     x = feature_rows(rows)
-    data = Labelled(x, np.array([int(r["label"]) for r in rows]), np.array([r["src"] for r in rows]))
+    data = TrainingData(x, np.array([int(r["label"]) for r in rows]), np.array([r["src"] for r in rows]))
     return data.where(~np.isnan(x[:, 0]))
 
 
-def read(folder: Path, name: str) -> tuple[list[dict[str, Any]], Labelled]:
+def read(folder: Path, name: str) -> tuple[list[dict[str, Any]], TrainingData]:
     with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     return rows, labelled(rows)
 
 
-def train(data: Labelled) -> NDArray[np.float64]:
-    """Accelerated projected descent on the log loss, each source and each label weighing the same, with a little L2.
+def train(data: TrainingData) -> NDArray[np.float64]:
+    """Minimise the log loss by accelerated projected descent, with equal weights for sources and labels and some L2.
 
-    L2 spreads the weight over features that say nearly the same, so that no source's habits rest on one of them.
-    The descent is that of Beck, A., Teboulle, M. (2009), "A fast iterative shrinkage-thresholding algorithm", SIAM J.
-    Imaging Sciences 2.
+    L2 spreads the weight over correlated features, so that no source depends on a single feature. The algorithm is from
+    Beck, A., Teboulle, M. (2009), "A fast iterative shrinkage-thresholding algorithm", SIAM J. Imaging Sciences 2.
     """
     x = np.column_stack([data.x, np.ones(len(data.y))])
-    weigh, weights = balance(data), np.zeros(len(FEATURES) + 1)
+    row_weights, weights = balance(data), np.zeros(len(FEATURES) + 1)
     low, high = np.zeros(len(weights)), np.zeros(len(weights))
     low[:SUPPORT], high[SUPPORT:], low[-1] = -np.inf, np.inf, -np.inf
-    ahead, pace = weights.copy(), 1.0
+    lookahead, pace = weights.copy(), 1.0
     for _ in range(STEPS):
-        error = weigh * (1.0 / (1.0 + np.exp(-(x @ ahead))) - data.y)
-        penalty = L2 * ahead
+        error = row_weights * (1.0 / (1.0 + np.exp(-(x @ lookahead))) - data.y)
+        penalty = L2 * lookahead
         penalty[-1] = 0.0
-        before, weights = weights, np.clip(ahead - 0.5 * (x.T @ error + penalty), low, high)
+        previous, weights = weights, np.clip(lookahead - 0.5 * (x.T @ error + penalty), low, high)
         pace, last = (1.0 + np.sqrt(1.0 + 4.0 * pace * pace)) / 2.0, pace
-        ahead = weights + (last - 1.0) / pace * (weights - before)
-    # No row has an address or mark without support: one counts as a name does.
+        lookahead = weights + (last - 1.0) / pace * (weights - previous)
+    # No row has an unsupported address or citation mark; it gets the weight of an unsupported name.
     weights[SOURCES_ANY] = weights[NAMES_ANY]
     weights[list(UNTRAINED)] = 0.0
     return weights
 
 
-def balance(data: Labelled) -> NDArray[np.float64]:
-    """Weight of each row: even over sources within a label (`EDITED` for an edit), and over labels."""
-    weigh = np.zeros(len(data.y))
+def balance(data: TrainingData) -> NDArray[np.float64]:
+    """Return the row weights: equal over sources within a label (`EDITED` for an edit), and over labels."""
+    weights = np.zeros(len(data.y))
     for label in (0, 1):
         for source in np.unique(data.source):
             part = (data.source == source) & (data.y == label)
-            weigh[part] = (EDITED if source.startswith("edit_") else 1.0) / max(int(part.sum()), 1)
-        weigh[data.y == label] /= weigh[data.y == label].sum()
-    return weigh
+            weights[part] = (EDITED if source.startswith("edit_") else 1.0) / max(int(part.sum()), 1)
+        weights[data.y == label] /= weights[data.y == label].sum()
+    return weights
 
 
 def predict(weights: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     odds = np.empty(len(x))
-    margins(weights, x, odds)
+    log_odds_of_rows(weights, x, odds)
     return np.array([sigmoid(v) for v in odds.tolist()])
 
 
 def auc(y: NDArray[np.int64], score: NDArray[np.float64]) -> float:
-    """As `tools.evaluation.ranking_metrics` has it; NaN where one label is missing."""
-    area = ranking_metrics.auc(ranking_metrics.rank(y == 1, score))
-    return float("nan") if area is None else area
+    """Return the area under the ROC curve; NaN if one label is missing."""
+    return float(roc_auc_score(y, score)) if 0 < y.sum() < len(y) else float("nan")
 
 
-def leave_one_out(rows: Sequence[Row], data: Labelled) -> NDArray[np.float64]:
-    """Score of each row by the model that never saw its source, nor edits of it."""
+def leave_one_out(rows: Sequence[Row], data: TrainingData) -> NDArray[np.float64]:
+    """Return the score of each row by a model trained without its source and edits of it."""
     out = np.zeros(len(data.y))
     for source in np.unique(data.source):
-        held = data.source == source
-        out[held] = predict(fit([r for r in rows if r["src"] != source]).weights, data.x[held])
+        held_out = data.source == source
+        out[held_out] = predict(fit([r for r in rows if r["src"] != source]).weights, data.x[held_out])
     return out
 
 
-def by_source(data: Labelled, score: NDArray[np.float64]) -> dict[str, float]:
-    """AUC of each source that has both labels."""
-    found = {str(s): auc(data.y[data.source == s], score[data.source == s]) for s in np.unique(data.source)}
-    return {source: value for source, value in found.items() if not np.isnan(value)}
+def by_source(data: TrainingData, score: NDArray[np.float64]) -> dict[str, float]:
+    """Return the AUC of each source with both labels."""
+    aucs = {str(s): auc(data.y[data.source == s], score[data.source == s]) for s in np.unique(data.source)}
+    return {source: value for source, value in aucs.items() if not np.isnan(value)}
 
 
-def pick_threshold(data: Labelled, score: NDArray[np.float64]) -> float:
-    """Lowest threshold with at most `FALSE_POSITIVES` on unseen sources, each source weighing the same."""
+def pick_threshold(data: TrainingData, score: NDArray[np.float64]) -> float:
+    """Return the lowest threshold with at most `FALSE_POSITIVES` on held-out sources, as an unweighted mean."""
     sources = [s for s in np.unique(data.source) if ((data.source == s) & (data.y == 0)).any()]
     for threshold in np.arange(0.2, 1.0, 0.005):
         shares = [float(np.mean(score[(data.source == s) & (data.y == 0)] >= threshold)) for s in sources]
@@ -226,34 +224,36 @@ def pick_threshold(data: Labelled, score: NDArray[np.float64]) -> float:
     return 0.995
 
 
-def table(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
+def table(data: TrainingData, score: NDArray[np.float64], threshold: float) -> list[str]:
     lines = [TABLE_HEAD, "|---|---|---|---|---|---|---|"]
     figures: list[tuple[float, float, float, float]] = []
     for source in np.unique(data.source):
         part = data.source == source
         y, s, flagged = data.y[part], score[part], score[part] >= threshold
-        own, base = auc(y, s), auc(y, -data.x[part, WORDS])
+        agent, base = auc(y, s), auc(y, -data.x[part, WORDS])
         recall = float(flagged[y == 1].mean()) if (y == 1).any() else float("nan")
         wrong = float(flagged[y == 0].mean()) if (y == 0).any() else float("nan")
-        figures.append((own, base, recall, wrong))
-        lines.append(f"| {source} | {len(y)} | {int(y.sum())} | {own:.3f} | {base:.3f} | {recall:.2f} | {wrong:.2f} |")
-    own, base, recall, wrong = (float(np.nanmean([f[k] for f in figures])) for k in range(4))
-    n, bad = len(data.y), int(data.y.sum())
-    lines.append(f"| mean of sources | {n} | {bad} | {own:.3f} | {base:.3f} | {recall:.2f} | {wrong:.2f} |")
+        figures.append((agent, base, recall, wrong))
+        lines.append(
+            f"| {source} | {len(y)} | {int(y.sum())} | {agent:.3f} | {base:.3f} | {recall:.2f} | {wrong:.2f} |"
+        )
+    agent, base, recall, wrong = (float(np.nanmean([f[k] for f in figures])) for k in range(4))
+    n, unsupported = len(data.y), int(data.y.sum())
+    lines.append(f"| mean of sources | {n} | {unsupported} | {agent:.3f} | {base:.3f} | {recall:.2f} | {wrong:.2f} |")
     return [line.replace("nan", "-") for line in lines]
 
 
-def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
-    """AUC on the rows after the first `LABELS` of a shuffled source, without and with learning from those."""
+def feedback_table(data: TrainingData, weights: NDArray[np.float64]) -> list[str]:
+    """Return the AUC on the rows after the first `LABELS` of a shuffled source, without and with learning from them."""
     lines = ["| source | shipped | after labels |", "|---|---|---|"]
     c = LearningConfig()
     base = np.empty(len(data.x))
-    margins(weights, data.x, base)
+    log_odds_of_rows(weights, data.x, base)
     for source in np.unique(data.source):
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         if len(order) < 2 * LABELS:
             continue
-        moves = WeightDeltas(space_of(weights), c.shared_weight, c.tenant_weight, c.labels_kept, c.tenants, c.noise)
+        moves = WeightDeltas(feature_spec(weights), c.shared_weight, c.tenant_weight, c.labels_kept, c.tenants, c.noise)
         for i in order[:LABELS]:
             moves.add(data.x[i], float(base[i]), WeightedLabel("", 1 if data.y[i] else -1, c.strength, 1.0), c.revisits)
         rest = order[LABELS:]
@@ -263,15 +263,15 @@ def feedback_table(data: Labelled, weights: NDArray[np.float64]) -> list[str]:
     return lines
 
 
-def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> list[str]:
-    """Recall and false positives in the second half of each source, at the shipped and at its own threshold."""
+def adapted(data: TrainingData, score: NDArray[np.float64], threshold: float) -> list[str]:
+    """Return recall and false positives in the second half of each source, at the shipped and the adapted threshold."""
     lines = ["| source | recall | false positives | recall, adapted | false positives, adapted |"]
     lines.append("|---|---|---|---|---|")
     for source in np.unique(data.source):
         order = np.random.default_rng(SEED).permutation(np.flatnonzero(data.source == source))
         y, odds = data.y[order], np.log(score[order] / (1.0 - score[order]))
-        limits = Thresholds(threshold)
-        own = np.array([limits.pass_on(("", str(source)), float(value)) for value in odds])
+        limits = AdaptiveThresholds(threshold)
+        own = np.array([limits.update(("", str(source)), float(value)) for value in odds])
         rest = np.arange(len(order)) >= len(order) // 2
         figures = [
             float(np.mean(odds[rest & (y == label)] >= limit[rest & (y == label)]))
@@ -283,10 +283,10 @@ def adapted(data: Labelled, score: NDArray[np.float64], threshold: float) -> lis
 
 
 def cost(rows: list[dict[str, Any]]) -> float:
-    """Microseconds per event of 0.8 kB response and 1.2 kB context in chunks of 256, best of five."""
+    """Return the microseconds per event of 0.8 kB response and 1.2 kB context in chunks of 256, best of five."""
     context = "".join(r["context"] + "\n" for r in rows[:4000])
     response = "".join(r["response"] + "\n" for r in rows[:4000])
-    made = [
+    texts = [
         {
             "context": context[1200 * i : 1200 * (i + 1)],
             "question": "Who was it?",
@@ -294,14 +294,14 @@ def cost(rows: list[dict[str, Any]]) -> float:
         }
         for i in range(256)
     ]
-    events = [as_event(row, i) for i, row in enumerate(made)]
+    events = [as_event(row, i) for i, row in enumerate(texts)]
     agent, best = HallucinationAgent(), float("inf")
     for _ in range(6):
         chunk = Chunk(events)
         _ = chunk.texts, chunk.times
-        begin = time.perf_counter()
+        start = time.perf_counter()
         agent.score(chunk)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.perf_counter() - start)
     return best / len(events) * 1e6
 
 
@@ -321,21 +321,21 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     folder: Path = parser.parse_args().data
     rows, data = read(folder, "hallucination_train")
-    unseen = leave_one_out(rows, data)
-    threshold = pick_threshold(data, unseen)
+    held_out = leave_one_out(rows, data)
+    threshold = pick_threshold(data, held_out)
     weights = np.round(fit(rows).weights, 6)
     shipped = {"features": list(FEATURES), "weights": weights.tolist(), "threshold": threshold}
     WEIGHTS.write_text(json.dumps(shipped, indent=1) + "\n", "utf-8")
-    _, other = read(folder, "hallucination_eval")
+    _, evaluation = read(folder, "hallucination_eval")
     parts = {
-        "Sources never used (hallucination_eval)": table(other, predict(weights, other.x), threshold),
-        "Leave-source-out on hallucination_train": table(data, unseen, threshold),
+        "Held-out sources (hallucination_eval)": table(evaluation, predict(weights, evaluation.x), threshold),
+        "Leave-source-out on hallucination_train": table(data, held_out, threshold),
         "Application thresholds (hallucination_eval, second half of each source)": adapted(
-            other, predict(weights, other.x), threshold
+            evaluation, predict(weights, evaluation.x), threshold
         ),
-        f"After {LABELS} labels fed back (hallucination_eval, AUC on the rest)": feedback_table(other, weights),
+        f"Feedback of {LABELS} labels (hallucination_eval, AUC on the rest)": feedback_table(evaluation, weights),
     }
-    reached = by_source(data, unseen) | by_source(other, predict(weights, other.x))
+    reached = by_source(data, held_out) | by_source(evaluation, predict(weights, evaluation.x))
     under = ", ".join(f"{name} {value:.3f}" for name, value in sorted(reached.items()) if value < 0.6)
     figures = {"reached": statistics.mean(reached.values()), "under": under or "none", "micros": f"{cost(rows):.0f}"}
     CARD.write_text(card(parts, weights, threshold, **figures), "utf-8")

@@ -1,20 +1,20 @@
-"""Train the weights that `agents.injection` ships.
+"""Train the shipped weights of `agents.injection`.
 
     python -m training.train_injection ../shared/data
 
-Reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the sources that the demo plays, writes
-``agents/injection/weights.npz``. ``injection_eval.jsonl.gz`` is never opened. How well `fit` does on families of
-sources that it has not seen: ``make quality``.
+The script reads ``injection_train.jsonl.gz`` (permissive licences only), leaves out the sources of the demo, and writes
+``agents/injection/weights.npz``. It never opens ``injection_eval.jsonl.gz``. ``make quality`` measures `fit` on
+held-out families of sources.
 
-Two linear models are added: one over hashed n-grams, one over the concepts of `agents.injection.concepts`. Texts around
-a prompt have weights of concepts of their own, trained on them alone. Each is logistic regression (AdaGrad), a text
-being as bad as its worst window, and the mean of models that each saw two thirds of the families: what only one family
-taught is diluted, what many taught is kept. Small trees then learn, from the odds that each row got from the models
-that had not seen its family, how far to trust them. Thresholds come from the scores of trees, too, that had not seen
-the family.
+The score is the sum of two linear models: one over hashed n-grams, one over the concepts of
+`agents.injection.concepts`. Texts around a prompt have separate concept weights, trained on such texts only. Each model
+is a logistic regression (AdaGrad) in which the worst window determines the score of a text. Each model is the mean of
+models trained on two thirds of the families, which dilutes patterns of a single family and keeps patterns of many.
+Small trees then calibrate the odds, trained on odds from models that were not trained on the row's family. Thresholds
+also come from trees that were not trained on the family.
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into array arguments
 
 from __future__ import annotations
 
@@ -61,47 +61,47 @@ from training.boosting import Trees, boost
 from training.hard_cases import cases
 
 HELD_OUT = Path("tools/simulator/samples/held_out.json")
-MADE_BY_OTHERS = ("composed_doc_tool", "tasktracker_composed")
-"""Attacks that others put into documents: their hosts and strings are rows of other sources, so they are not trained
-on (we make our own) and would leak if they were measured."""
+COMPOSED_SOURCES = ("composed_doc_tool", "tasktracker_composed")
+"""Sources of attacks inserted into documents. Their hosts and attacks are rows of other sources and would leak into
+measurements, so training composes its own rows instead."""
 SAME_ORIGIN = {"cyberseceval_pi_multi": "cyberseceval_pi", "shire_llama3": "deepset", "shire_benign": "deepset"}
 SAME_PREFIX = (
     "garak", "pyrit", "hermes", "xsafety", "react_docs", "agentbench", "plexpt", "bfcl", "fuzzyai", "ps_fuzz", "hard",
 )  # fmt: skip
-PARTINGS, THIRDS = 8, 3
-"""How often the families are dealt into parts; a model is trained without each part, so all families have as many
-models that never saw them."""
+PARTITIONS, THIRDS = 8, 3
+"""Number of partitions of the families into parts. One model is trained without each part, so that every family has the
+same number of models that were not trained on it."""
 EPOCHS, RATE, SOURCE_CAP = 3, 0.2, 400
-MOST_HARMLESS, MOST_ATTACKS, LONGEST = 400, 500, 4000
-"""Rows of one source and role, and characters of a row, that are trained on."""
+MAX_HARMLESS, MAX_ATTACKS, MAX_CHARS = 400, 500, 4000
+"""Maximum training rows per source and role, and characters per row."""
 HARD, COMPOSED = 4500, 4000
-"""Pairs of an attack and a harmless row."""
+"""Numbers of pairs of an attack and a harmless row."""
 FALSE_POSITIVES = (0.012, 0.015, 0.003)
-"""By role group, what a source of mean noise may give; `ABOVE` then takes the noisy ones in. A system prompt comes with
-every call, so it may be wrong less often."""
+"""False positive rates by role group for a source with mean noise; `ABOVE` then covers noisier sources. A system prompt
+is part of every call, so its rate is lower."""
 PARTS = 4
-"""Shares of the families that thresholds are crossed over."""
+"""Number of parts of the families for cross-fitting the thresholds."""
 RISING = np.isin(np.arange(EVIDENCE_SIZE), (WORST_WORDS, WORST_CONCEPTS, MAX_WORDS, MAX_CONCEPTS))
-LEAST_ROWS = 20
-"""Harmless rows of a source in a script that are enough to tell its level."""
+MIN_ROWS = 20
+"""Minimum number of harmless rows of a source in a script for an estimate of its level."""
 TAIL = 0.03
-"""Share of a source's harmless rows by which its level is told; what a smaller share exceeds is extrapolated."""
+"""Tail fraction of a source's harmless rows for the estimate of its level; smaller fractions are extrapolated."""
 ABOVE = 1.0
-"""Deviations of sources above the mean at which a threshold is."""
+"""Height of a threshold above the mean level, in standard deviations over sources."""
 SHRINK_GROUP, SHRINK_SCRIPT, SHRINK_SOURCE = 0.1, 5.0, 0.1
-"""Levels worth which a role group, a script, a source are taken to be as all others."""
+"""Ridge penalties of the effects of role group, script and source."""
 Row = dict[str, Any]
 
 
 def family(source: str) -> str:
-    """Return the name that sources of one origin share."""
-    found = SAME_ORIGIN.get(source, source)
-    return next((prefix for prefix in SAME_PREFIX if found.startswith(prefix)), found)
+    """Return the family name of a source."""
+    origin = SAME_ORIGIN.get(source, source)
+    return next((prefix for prefix in SAME_PREFIX if origin.startswith(prefix)), origin)
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of blocks: block ``b`` has ``index[ends[b]:ends[b + 1]]``; ``prior`` is added to a window's number."""
+    """Features of blocks: block ``b`` has ``index[ends[b]:ends[b + 1]]``; ``prior`` is added to a window's count."""
 
     index: NDArray[np.int32]
     ends: NDArray[np.int64]
@@ -113,7 +113,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows with features; row ``r`` has blocks from ``rows[r]``."""
+    """Rows with features; the blocks of row ``r`` start at ``rows[r]``."""
 
     grams: Features
     concepts: Features
@@ -124,28 +124,28 @@ class Texts:
     role: NDArray[np.int64]
     scripts: NDArray[np.int64]
     other: NDArray[np.int64]
-    """int64[n, 4]: spaces, words and word pairs, hidden characters, 1 where a disguise was taken off."""
+    """int64[n, 4]: spaces, words and word pairs, hidden characters, 1 if the text was decoded."""
 
     def __len__(self) -> int:
         return len(self.label)
 
 
-def unmasked(text: str) -> tuple[str, int]:
-    """Return what a disguise hides, and 1; the text itself and 0 where there is none."""
+def deobfuscated(text: str) -> tuple[str, int]:
+    """Return the decoded text and 1, or the text itself and 0 if it has no encoding."""
     raw = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    found = decode_obfuscation(text, int(find_hints(raw, 0, len(raw))))
-    return (" ".join(plain for _, plain in found), 1) if found else (text, 0)
+    decodings = decode_obfuscation(text, int(find_hints(raw, 0, len(raw))))
+    return (" ".join(plain for _, plain in decodings), 1) if decodings else (text, 0)
 
 
 def hashed(rows: Sequence[Row]) -> Texts:
-    """Hash every text in blocks of its role's half window."""
+    """Hash every text in blocks of half the window of its role."""
     grams: list[NDArray[Any]] = []
     cells: list[NDArray[Any]] = []
     gram_ends, cell_ends, first = [0], [0], [0]
     scripts = np.zeros((len(rows), len(SCRIPTS) + 1), np.int64)
     other = np.zeros((len(rows), 4), np.int64)
     for r, row in enumerate(rows):
-        plain, other[r, 3] = unmasked(row["text"])
+        plain, other[r, 3] = deobfuscated(row["text"])
         raw = np.frombuffer(plain.encode("utf-8", "replace"), np.uint8)
         text, where = np.empty(len(raw) + 1, np.int32), np.empty(len(raw) + 1, np.int64)
         block = HALF_WINDOW_CHARS[Role[row["role"].upper()]]
@@ -183,30 +183,30 @@ def hashed(rows: Sequence[Row]) -> Texts:
 
 @njit(cache=True)
 def window_odds(index, ends, block, last, table, prior):
-    """Return the odds of the window that begins at a block, and where its features begin and end."""
-    begin, end = ends[block], ends[min(block + 2, last)]
+    """Return the odds of the window that starts at a block, and the start and end of its features."""
+    start, end = ends[block], ends[min(block + 2, last)]
     total = 0.0
-    for k in range(begin, end):
+    for k in range(start, end):
         total += table[index[k]]
-    return total / math.sqrt(max(1.0, end - begin + prior)), begin, end
+    return total / math.sqrt(max(1.0, end - start + prior)), start, end
 
 
 @njit(cache=True)
 def descend(index, ends, rows, label, weight, order, table, squares, state, rate, ridge, prior, worst):
-    """One pass of AdaGrad on the log loss of each row's worst window (of its first two blocks where not ``worst``)."""
+    """Run one pass of AdaGrad on the log loss of each row's worst window, or of its first window if not ``worst``."""
     for r in order:
         first, last = rows[r], rows[r + 1]
-        odds, begin, end = window_odds(index, ends, first, last, table, prior)
+        odds, start, end = window_odds(index, ends, first, last, table, prior)
         if worst:
             for b in range(first + 1, last - 1):
-                other, i, j = window_odds(index, ends, b, last, table, prior)
-                if other > odds:
-                    odds, begin, end = other, i, j
+                candidate, i, j = window_odds(index, ends, b, last, table, prior)
+                if candidate > odds:
+                    odds, start, end = candidate, i, j
         error = (1.0 / (1.0 + math.exp(-odds - state[0])) - label[r]) * weight[r]
         if abs(error) < 1e-4:
             continue
-        scale = error / math.sqrt(max(1.0, end - begin + prior))
-        for k in range(begin, end):
+        scale = error / math.sqrt(max(1.0, end - start + prior))
+        for k in range(start, end):
             j = index[k]
             gradient = scale + ridge * table[j]
             squares[j] += gradient * gradient
@@ -217,7 +217,7 @@ def descend(index, ends, rows, label, weight, order, table, squares, state, rate
 
 @njit(cache=True)
 def all_windows(index, ends, rows, table, prior, out):
-    """Write the odds of the window that begins at each block."""
+    """Write the odds of the window that starts at each block."""
     for r in range(len(rows) - 1):
         for b in range(rows[r], rows[r + 1]):
             out[b] = window_odds(index, ends, b, rows[r + 1], table, prior)[0]
@@ -235,57 +235,57 @@ def gather(rows, by_words, by_concepts, cell_ends, role, scripts, other, evidenc
 
 
 def weights_of(texts: Texts, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weigh rows so that a large source does not drown the others, and attacks count as much as the rest."""
+    """Return row weights that limit large sources and give attacks and harmless rows the same total."""
     weight = np.zeros(len(texts))
     for label in (0.0, 1.0):
-        mine = chosen[texts.label[chosen] == label]
-        _, which, count = np.unique(texts.source[mine], return_inverse=True, return_counts=True)
+        rows = chosen[texts.label[chosen] == label]
+        _, which, count = np.unique(texts.source[rows], return_inverse=True, return_counts=True)
         w = (np.minimum(1.0, SOURCE_CAP / count) / np.sqrt(np.minimum(count, SOURCE_CAP)))[which] ** 0.5
-        weight[mine] = w / w.sum()
+        weight[rows] = w / w.sum()
     return weight * len(chosen) / 2
 
 
 @dataclass(frozen=True)
 class Bagged:
-    """The mean of models, and what each window got from those of them that had not seen its row's family.
+    """Mean of models, and the mean odds of each window from the models that were not trained on its row's family.
 
-    Both are without the models' intercepts: what trees and thresholds are fitted to is what they are given in use.
+    Both exclude the models' intercepts, because trees and thresholds also receive the odds without intercepts in use.
     """
 
     table: NDArray[np.float64]
-    unseen: NDArray[np.float64]
-    judges: NDArray[np.int64]
+    held_out: NDArray[np.float64]
+    model_counts: NDArray[np.int64]
 
 
 def train(texts: Texts, features: Features, seed: int, among: NDArray[np.bool_] | None = None) -> Bagged:
-    """Train models on rows (all, or those of ``among``), each without a third of the families."""
-    windows, models = int(texts.rows[-1]), PARTINGS * THIRDS
+    """Train models on all rows, or on the rows of ``among``, each without a third of the families."""
+    windows, models = int(texts.rows[-1]), PARTITIONS * THIRDS
     table = np.zeros(features.size)
-    unseen, judges, odds = np.zeros(windows), np.zeros(windows, np.int64), np.empty(windows)
+    held_out, model_counts, odds = np.zeros(windows), np.zeros(windows, np.int64), np.empty(windows)
     names, of_row = np.unique(texts.family, return_inverse=True)
     for model in range(models):
-        parting, third = divmod(model, THIRDS)
-        part = np.random.default_rng((seed, 99, parting)).permutation(len(names)) % THIRDS
+        partition, third = divmod(model, THIRDS)
+        part = np.random.default_rng((seed, 99, partition)).permutation(len(names)) % THIRDS
         rng = np.random.default_rng((seed, model))
         kept = part[of_row] != third
-        mine = np.flatnonzero(kept if among is None else kept & among)
-        weight = weights_of(texts, mine)
-        one, squares, state = np.zeros(features.size), np.full(features.size, 1e-6), np.array([0.0, 1e-8])
+        rows = np.flatnonzero(kept if among is None else kept & among)
+        weight = weights_of(texts, rows)
+        model_table, squares, state = np.zeros(features.size), np.full(features.size, 1e-6), np.array([0.0, 1e-8])
         for epoch in range(features.epochs):
             descend(
-                features.index, features.ends, texts.rows, texts.label, weight, rng.permutation(mine), one, squares,
-                state, RATE, features.ridge, features.prior, epoch > 0,
+                features.index, features.ends, texts.rows, texts.label, weight, rng.permutation(rows), model_table,
+                squares, state, RATE, features.ridge, features.prior, epoch > 0,
             )  # fmt: skip
-        all_windows(features.index, features.ends, texts.rows, one, features.prior, odds)
+        all_windows(features.index, features.ends, texts.rows, model_table, features.prior, odds)
         out = np.repeat(~kept, np.diff(texts.rows))
-        unseen[out] += odds[out]
-        judges += out
-        table += one / models
-    return Bagged(table, unseen / np.maximum(judges, 1), judges)
+        held_out[out] += odds[out]
+        model_counts += out
+        table += model_table / models
+    return Bagged(table, held_out / np.maximum(model_counts, 1), model_counts)
 
 
 def compose(rows: Sequence[Row], seed: int, pairs: int) -> list[Row]:
-    """Put short attacks, and harmless requests, into the same clean documents, tool answers and system prompts."""
+    """Insert short attacks and harmless requests into the same documents, tool results and system prompts."""
     rng = np.random.default_rng((seed, 7))
     attacks = [r for r in rows if r["label"] and r["role"] == "user" and 20 < len(r["text"]) < 500]
     asides = [r for r in rows if not r["label"] and r["role"] == "user" and 15 < len(r["text"]) < 400]
@@ -300,20 +300,20 @@ def compose(rows: Sequence[Row], seed: int, pairs: int) -> list[Row]:
         if host is None:
             continue
         text = host["text"][:3000]
-        cut = _seam(text, int(rng.integers(len(text))))
+        cut = _boundary(text, int(rng.integers(len(text))))
         before, after = (
             text[max(0, cut - int(rng.choice([100, 300, 900]))) : cut],
             text[cut:][: rng.choice([0, 100, 300, 900])],
         )
         for label, insert in ((1, attack["text"]), (0, aside["text"] if rng.random() < 0.6 else "")):
             source = f"composed_{label}"
-            made = {"text": f"{before}{insert} {after}", "label": label, "src": source, "role": host["role"]}
-            out.append({**made, "attack_src": attack["src"]})
+            row = {"text": f"{before}{insert} {after}", "label": label, "src": source, "role": host["role"]}
+            out.append({**row, "attack_src": attack["src"]})
     return out
 
 
 def _picked(pool: Sequence[Row], number: int, rng: np.random.Generator) -> list[Row]:
-    """Draw rows; a source's share grows with the square root of its size."""
+    """Draw rows with a source's probability proportional to the square root of its size."""
     if not pool:
         return []
     count = Counter(r["src"] for r in pool)
@@ -321,29 +321,29 @@ def _picked(pool: Sequence[Row], number: int, rng: np.random.Generator) -> list[
     return [pool[k] for k in rng.choice(len(pool), number, p=share / share.sum()).tolist()]
 
 
-def _seam(host: str, near: int) -> int:
+def _boundary(host: str, position: int) -> int:
     for end in ("\n", ". ", "。", " "):
-        at = host.find(end, near)
-        if 0 <= at < near + 120:
+        at = host.find(end, position)
+        if 0 <= at < position + 120:
             return at + len(end)
-    return near
+    return position
 
 
 def capped(rows: Sequence[Row], seed: int) -> list[Row]:
-    """Take no more rows of one source, label and role than are worth the time."""
-    taken: Counter[tuple[str, int, str]] = Counter()
+    """Return at most `MAX_ATTACKS` or `MAX_HARMLESS` rows per source, label and role, truncated to `MAX_CHARS`."""
+    counts: Counter[tuple[str, int, str]] = Counter()
     out = []
     for k in np.random.default_rng((seed, 3)).permutation(len(rows)).tolist():
         row = rows[k]
         key = (row["src"], row["label"], row["role"])
-        taken[key] += 1
-        if taken[key] <= (MOST_ATTACKS if row["label"] else MOST_HARMLESS) and row["src"] not in MADE_BY_OTHERS:
-            out.append({**row, "text": row["text"][:LONGEST]})
+        counts[key] += 1
+        if counts[key] <= (MAX_ATTACKS if row["label"] else MAX_HARMLESS) and row["src"] not in COMPOSED_SOURCES:
+            out.append({**row, "text": row["text"][:MAX_CHARS]})
     return out
 
 
 def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[float, float]:
-    """Return slope and intercept of the logistic regression of the label on the worst odds (Newton, damped)."""
+    """Return slope and intercept of the logistic regression of the label on the worst odds (damped Newton)."""
     x = np.stack([worst, np.ones_like(worst)], 1)
     beta = np.zeros(2)
     for _ in range(50):
@@ -354,12 +354,12 @@ def scaled(worst: NDArray[np.float64], label: NDArray[np.float64], weight: NDArr
 
 
 def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the threshold of each role group and script from odds of models that had not seen the family.
+    """Return the threshold of each role group and script from odds of models not trained on the family.
 
-    A source never seen is as likely to be noisy as any of those we have. The level of a source in a script is taken for
-    a sum of what is common to all, its role group, its script and the source itself, the last three shrunk to nothing
-    (a ridge regression, which is the best linear prediction of random effects). So a script is told by sources that
-    have several, and a group or script with few sources is judged much as the others are.
+    A new source is assumed to be as noisy as the known sources. The level of a source in a script is modelled as the
+    sum of a common level and effects of role group, script and source, with the effects shrunk to zero (ridge
+    regression, the best linear prediction of random effects). Sources with several scripts therefore determine the
+    effects of scripts, and a group or script with few sources gets a threshold close to the others.
 
     References
     ----------
@@ -372,27 +372,28 @@ def thresholds_of(texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.b
         row[[0, 1 + g, 4 + s, 4 + len(SCRIPTS) + k]] = 1.0
     shrink = [1e-6] + [SHRINK_GROUP] * 3 + [SHRINK_SCRIPT] * len(SCRIPTS) + [SHRINK_SOURCE] * len(names)
     effects = np.linalg.solve(design.T @ design + np.diag(shrink), design.T @ level)
-    known = 4 + len(SCRIPTS)
-    spread = float(np.sqrt(np.mean((level - design[:, :known] @ effects[:known]) ** 2)))
-    return np.asarray(effects[0] + ABOVE * spread + effects[1:4, None] + effects[None, 4:known])
+    fixed = 4 + len(SCRIPTS)
+    spread = float(np.sqrt(np.mean((level - design[:, :fixed] @ effects[:fixed]) ** 2)))
+    return np.asarray(effects[0] + ABOVE * spread + effects[1:4, None] + effects[None, 4:fixed])
 
 
 def levels(
     texts: Texts, odds: NDArray[np.float64], counted: NDArray[np.bool_]
 ) -> tuple[list[tuple[int, int, str]], NDArray[np.float64]]:
-    """Return role group, script and source of each set of rows large enough, and the odds that few of it exceed.
+    """Return role group, script and source of each sufficiently large set of rows, and its level.
 
-    The tail is taken for exponential: the highest of a few hundred rows say too little of one in several hundred.
+    The level is the odds that a fraction `FALSE_POSITIVES` of the rows exceeds. It is extrapolated with an exponential
+    tail, because a few hundred rows do not determine such a small fraction.
     """
     script = texts.scripts[:, 1:].argmax(1)
     group = np.array([THRESHOLD_ROW[Role(r)] for r in texts.role])
     cells: list[tuple[int, int, str]] = []
     level: list[float] = []
     for g, s in np.ndindex(3, len(SCRIPTS)):
-        mine = (texts.label == 0) & counted & (group == g) & (script == s)
-        names, count = np.unique(texts.source[mine], return_counts=True)
-        for name in names[count >= LEAST_ROWS].tolist():
-            high, low = np.quantile(odds[mine & (texts.source == name)], [1 - TAIL, 1 - 4 * TAIL]).tolist()
+        chosen = (texts.label == 0) & counted & (group == g) & (script == s)
+        names, count = np.unique(texts.source[chosen], return_counts=True)
+        for name in names[count >= MIN_ROWS].tolist():
+            high, low = np.quantile(odds[chosen & (texts.source == name)], [1 - TAIL, 1 - 4 * TAIL]).tolist()
             cells.append((g, s, name))
             level.append(high + (high - low) * math.log(TAIL / FALSE_POSITIVES[g]) / math.log(4))
     return cells, np.array(level)
@@ -401,19 +402,19 @@ def levels(
 def grown(
     texts: Texts, x: NDArray[np.float64], weight: NDArray[np.float64], start: NDArray[np.float64], chosen: NDArray[Any]
 ) -> Trees:
-    """Return the two sets of trees: for prompts of users, and for all else."""
+    """Return the two sets of trees: for user prompts and for all other texts."""
     sets = []
     for users, columns in ((True, STYLE_COLUMNS), (False, range(EVIDENCE_SIZE))):
-        mine = chosen & ((x[:, USER] > 0) == users)
-        even = weight[mine] * mine.sum() / weight[mine].sum()
-        sets.append(boost(x[mine], texts.label[mine], even, start[mine], RISING, columns))
+        rows = chosen & ((x[:, USER] > 0) == users)
+        normalised = weight[rows] * rows.sum() / weight[rows].sum()
+        sets.append(boost(x[rows], texts.label[rows], normalised, start[rows], RISING, columns))
     return Trees(*(np.stack(parts) for parts in zip(*sets, strict=True)))
 
 
-def unseen_trees(
+def held_out_trees(
     texts: Texts, x: NDArray[np.float64], weight: NDArray[np.float64], start: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64]:
-    """Return the sum over trees for each row, of trees that had not seen its family."""
+    """Return for each row the sum over trees that were not trained on its family."""
     names, of_row = np.unique(texts.family, return_inverse=True)
     part = np.random.default_rng((seed, 11)).integers(0, PARTS, len(names))[of_row]
     out = np.zeros(len(x))
@@ -424,7 +425,7 @@ def unseen_trees(
 
 @njit(cache=True)
 def sums(evidence, features, cuts, values, chosen, out):
-    """Write what trees say of the chosen rows."""
+    """Write the sum over trees for the chosen rows."""
     for r in range(len(evidence)):
         if chosen[r]:
             out[r] = sum_trees(evidence[r], features, cuts, values)
@@ -432,60 +433,60 @@ def sums(evidence, features, cuts, values, chosen, out):
 
 @dataclass(frozen=True)
 class Model:
-    """Weights as they would ship.
+    """Weights in the shipped form.
 
     Attributes
     ----------
     base
-        What the agent takes.
+        Base weights of the agent.
     """
 
     base: InjectionWeights
 
     def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        """Return float64[n, 2]: how far each row is over its threshold in log odds (>= 0 is flagged), and its log odds.
+        """Return float64[n, 2]: margin of each row over its threshold (>= 0 is flagged) and score, both in log odds.
 
-        Rows have ``text`` and ``role``; they are scored by the agent's own path.
+        Rows have ``text`` and ``role``; the agent's own code scores them.
         """
         agent = InjectionAgent(weights=self.base)
         out = np.full((len(rows), 2), -30.0)
         for k in range(0, len(rows), 256):
             chunk = Chunk([as_event(row) for row in rows[k : k + 256]])
-            found = agent.score_texts(chunk.texts).scores
+            scores = agent.score_texts(chunk.texts).scores
             best = np.empty(len(chunk), np.int64)
-            worst_by_event(found.event, found.margin, best)
-            there = np.flatnonzero(best >= 0)
-            out[k + there, 0], out[k + there, 1] = found.margin[best[there]], found.odds[best[there]]
+            worst_by_event(scores.event, scores.margin, best)
+            scored = np.flatnonzero(best >= 0)
+            out[k + scored, 0], out[k + scored, 1] = scores.margin[best[scored]], scores.odds[best[scored]]
         return out
 
 
 def fit(rows: Sequence[Row], seed: int = 0) -> Model:
-    """Train on rows of ``text``, ``label``, ``src``, ``role`` and calibrate on families left out of each bag."""
-    own = capped(rows, seed)
+    """Train on rows of ``text``, ``label``, ``src``, ``role`` and calibrate on families left out of each model."""
+    public = capped(rows, seed)
     hard = cases(HARD, seed)
-    texts = hashed([*own, *hard, *compose([*own, *hard], seed, COMPOSED)])
+    texts = hashed([*public, *hard, *compose([*public, *hard], seed, COMPOSED)])
     around = texts.role != Role.USER
     by_words, by_concepts = train(texts, texts.grams, seed), train(texts, texts.concepts, seed)
-    by_own = train(texts, texts.concepts, seed, around)
-    judged = by_words.judges[texts.rows[:-1]] > 0
-    weight = weights_of(texts, np.flatnonzero(judged))
-    unseen = np.where(np.repeat(around, np.diff(texts.rows)), by_own.unseen, by_concepts.unseen)
-    x = evidence_of(texts, by_words.unseen, unseen)
-    slope, bias = scaled(x[judged, WORST_WORDS] + x[judged, WORST_CONCEPTS], texts.label[judged], weight[judged])
+    by_context = train(texts, texts.concepts, seed, around)
+    scored = by_words.model_counts[texts.rows[:-1]] > 0
+    weight = weights_of(texts, np.flatnonzero(scored))
+    held_out = np.where(np.repeat(around, np.diff(texts.rows)), by_context.held_out, by_concepts.held_out)
+    x = evidence_of(texts, by_words.held_out, held_out)
+    slope, bias = scaled(x[scored, WORST_WORDS] + x[scored, WORST_CONCEPTS], texts.label[scored], weight[scored])
     x[:, [WORST_WORDS, WORST_CONCEPTS, MAX_WORDS, MAX_CONCEPTS, MEAN_WORDS, MEAN_CONCEPTS]] *= slope
     start = x[:, WORST_WORDS] + x[:, WORST_CONCEPTS] + bias
-    trees = grown(texts, x, weight, start, judged)
-    odds = start + unseen_trees(texts, x, weight, start, seed)
-    counted = judged & (np.arange(len(texts)) < len(own))
+    trees = grown(texts, x, weight, start, scored)
+    odds = start + held_out_trees(texts, x, weight, start, seed)
+    counted = scored & (np.arange(len(texts)) < len(public))
     thresholds = thresholds_of(texts, odds, counted)
-    table = slope * np.concatenate([by_words.table, by_concepts.table, by_own.table])
+    table = slope * np.concatenate([by_words.table, by_concepts.table, by_context.table])
     unit = float(np.abs(table).max() / 32_000)
     base = InjectionWeights(np.round(table / unit).astype(np.int16), unit, bias, 1.0, thresholds, *trees)
     return Model(replace(base, gain=gain_of(texts, x, base, odds, counted & (texts.label == 0))))
 
 
 def evidence_of(texts: Texts, by_words: NDArray[np.float64], by_concepts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return float64[n, EVIDENCE_SIZE] from the odds of the windows that begin at each block."""
+    """Return float64[n, EVIDENCE_SIZE] from the odds of the windows that start at each block."""
     x = np.empty((len(texts), EVIDENCE_SIZE))
     gather(texts.rows, by_words, by_concepts, texts.concepts.ends, texts.role, texts.scripts, texts.other, x)
     return x
@@ -494,7 +495,7 @@ def evidence_of(texts: Texts, by_words: NDArray[np.float64], by_concepts: NDArra
 def gain_of(
     texts: Texts, x: NDArray[np.float64], base: InjectionWeights, odds: NDArray[np.float64], harmless: NDArray[np.bool_]
 ) -> float:
-    """Return the gain that gives the harmless row in a thousand a score of .97, at most 1: scores must still rank."""
+    """Return the largest gain up to 1 that keeps the 99.9 % quantile of harmless rows at or below .97."""
     raw, level = np.empty(len(texts)), np.empty(len(texts))
     groups = np.array([THRESHOLD_ROW[Role(r)] for r in texts.role])
     compute_margins(x, texts.scripts, groups, base.bias, *base.trees, base.thresholds, raw, level)
@@ -503,13 +504,13 @@ def gain_of(
 
 
 def read(data: Path) -> list[Row]:
-    """Return the rows that may be trained on."""
+    """Return the training rows."""
     with gzip.open(data / "injection_train.jsonl.gz") as lines:
         return [orjson.loads(line) for line in lines]
 
 
 def main() -> None:
-    """Train and write."""
+    """Train and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with injection_train.jsonl.gz")
     parser.add_argument("--out", type=Path, default=Path("agents/injection/weights.npz"))

@@ -1,4 +1,4 @@
-"""Is an application's traffic still what it was: scalars, categories and text against a reference, online."""
+"""Drift agent: concept drift of an app's scalars, categories and text against a learned reference, online."""
 
 from agents.drift.agent import DriftAgent
 from agents.drift.config import DriftConfig

@@ -1,6 +1,6 @@
-"""The form of an answer: its format, and the word that it opens with. Compiled."""
+"""Format and opening word of an answer (numba kernels)."""
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from agents.common.unicode_fold import decode, fold, is_word, step
 from agents.drift.layout import NAME_BYTES
 
 FORMATS = ("", "prose", "list", "heading", "bold", "table", "code", "json")
-"""By code, the later the stronger: an answer with a code block and a list is ``code``."""
+"""Formats in ascending precedence: an answer with a code block and a list is ``code``."""
 
 _NONE, _PROSE, _LIST, _HEADING, _BOLD, _TABLE, _CODE, _JSON = range(len(FORMATS))
-LOOK = 512
+HEAD_BYTES = 512
 """Bytes of an answer that are read."""
 
 _BASIS = uint64(0xCBF29CE484222325)
@@ -27,14 +27,14 @@ def _is_digit(byte):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _line(buffer, i, end):  # type: ignore[no-untyped-def]
-    """Tell what the line that begins at ``i`` marks."""
+def _line_format(buffer, i, end):  # type: ignore[no-untyped-def]
+    """Return the format of the line that starts at ``i``."""
     first, second = buffer[i], buffer[i + 1] if i + 1 < end else 0
     if first == _HASH and second in (_HASH, _SPACE):
         return _HEADING
     if first in (_STAR, _DASH) and second == _SPACE:
         return _LIST
-    if first == 0xE2 and second == 0x80:  # a bullet, or another mark of general punctuation
+    if first == 0xE2 and second == 0x80:  # a bullet or other general punctuation
         return _LIST if i + 2 < end and buffer[i + 2] == 0xA2 else _PROSE
     if _is_digit(first):
         k = i + 1
@@ -45,20 +45,20 @@ def _line(buffer, i, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def format_of(buffer, begin, end):  # type: ignore[no-untyped-def]
-    """Index into `FORMATS`."""
-    if begin == end:
+def format_of(buffer, start, end):  # type: ignore[no-untyped-def]
+    """Return the format of a text, an index into `FORMATS`."""
+    if start == end:
         return _NONE
-    if buffer[begin] in (0x7B, 0x5B):
+    if buffer[start] in (0x7B, 0x5B):
         return _JSON
-    best, fresh = _PROSE, True
-    for i in range(begin, end):
+    best, line_start = _PROSE, True
+    for i in range(start, end):
         byte = buffer[i]
-        if fresh and byte != _SPACE:
-            best = max(best, _line(buffer, i, end))
-            fresh = False
+        if line_start and byte != _SPACE:
+            best = max(best, _line_format(buffer, i, end))
+            line_start = False
         if byte == _NEWLINE:
-            fresh = True
+            line_start = True
         elif byte == _TICK and i + 2 < end and buffer[i + 1] == _TICK and buffer[i + 2] == _TICK:
             return _CODE
         elif byte == _STAR and i + 1 < end and buffer[i + 1] == _STAR:
@@ -67,9 +67,9 @@ def format_of(buffer, begin, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _opening(buffer, begin, end, name):  # type: ignore[no-untyped-def]
-    """Hash of the first word, 0 without one; its first bytes go to ``name``."""
-    i, code, size = begin, _BASIS, 0
+def _opening(buffer, start, end, name):  # type: ignore[no-untyped-def]
+    """Return the hash of the first word, 0 without a word; write its first bytes to ``name``."""
+    i, code, size = start, _BASIS, 0
     while i < end:
         char, after = decode(buffer, i)
         if is_word(char):
@@ -85,11 +85,11 @@ def _opening(buffer, begin, end, name):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def forms(buffer, begin, end, formats, codes, names):  # type: ignore[no-untyped-def]
-    """Read the head of every answer; empty ones (``begin == end``) have neither format nor opening."""
-    for i in range(len(begin)):
-        stop = min(end[i], begin[i] + LOOK)
-        while begin[i] < stop < end[i] and buffer[stop] & 0xC0 == 0x80:  # do not cut a character
+def read_answers(buffer, start, end, formats, codes, names):  # type: ignore[no-untyped-def]
+    """Write format and first word of each answer; an empty answer (``start == end``) has neither."""
+    for i in range(len(start)):
+        stop = min(end[i], start[i] + HEAD_BYTES)
+        while start[i] < stop < end[i] and buffer[stop] & 0xC0 == 0x80:  # end at a character boundary
             stop -= 1
-        formats[i] = format_of(buffer, begin[i], stop)
-        codes[i] = _opening(buffer, begin[i], min(stop, begin[i] + 96), names[i])
+        formats[i] = format_of(buffer, start[i], stop)
+        codes[i] = _opening(buffer, start[i], min(stop, start[i] + 96), names[i])

@@ -1,12 +1,12 @@
-"""Limits from the segment's own reference: its rows, drawn anew in blocks, go through the charts. Compiled.
+"""Calibration of control limits by a block bootstrap of the app's own reference (numba kernels).
 
-Theory's limits (`agents.drift.cusum`) hold for independent normal values. What a segment's values really are like is in
-the rows of its reference. From these many references are drawn in blocks of successive rows (so that waves stay waves),
-the charts are set up by each as they were set up by the true one, and further drawn rows go through them: thereby the
-error of the estimates counts as it does in life. The highest peaks of each chart tell how often which height is
-reached; beyond them the tail is exponential, its scale a mean of what the peaks show and of what theory says. The limit
-is the height that is reached as seldom as the user asks for. All of it is drawn from numbered hashes: the same
-reference gives the same limits everywhere.
+The theoretical limits (`agents.drift.cusum`) hold for independent normal values. The true distribution of an app's
+values is in the rows of its reference. The calibration resamples references from them in blocks of consecutive rows,
+which preserves autocorrelation. It sets up the charts with each resampled reference, and runs further resampled rows
+through them, so that the estimation error of the reference is included. The highest peaks of each chart give the rate
+at which a height is reached. Beyond the peaks the tail is exponential; its scale is a weighted mean of the observed and
+the theoretical scale. The limit is the height that is reached once in the configured number of events. All random
+numbers are numbered hashes: the same reference gives the same limits everywhere.
 
 References
 ----------
@@ -20,7 +20,7 @@ Mei, Y. (2010). Efficient scalable schemes for monitoring a large number of data
 sum of local CUSUMs).
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -45,259 +45,261 @@ from agents.drift.layout import (
     UNFAMILIAR,
     VECTOR_SCALE,
 )
-from agents.drift.scalar_charts import charts, tune
+from agents.drift.scalar_charts import compute_limits, count_charts
 from agents.drift.word_embedding import DIMENSIONS
 
-LEAST = 50
-"""Rows with a value, from which a feature is calibrated."""
+MIN_ROWS = 50
+"""Minimum number of rows with a value for the calibration of a feature."""
 
 _BLOCK = 16
-_WORLDS, _EVENTS = 12, 512
-_TEXT_WORLDS, _TEXT_EVENTS = 4, 2000
+_REPLICATES, _EVENTS = 12, 512
+_TEXT_REPLICATES, _TEXT_EVENTS = 4, 2000
 _PEAKS = 64
-_TRUST = 0.25
-"""Weight of what the peaks show of the tail's scale; the rest is theory's, which has no error of chance."""
+_PEAK_WEIGHT = 0.25
+"""Weight of the peaks in the scale of the tail; the remaining weight is on the theoretical scale, which has no sampling
+error."""
 _WINDOW = 32
-_NEAR, _FAR = 0.8, 1.5
-_TEXT_NEAR, _TEXT_FAR = 0.8, 1.3
+_MIN_RATIO, _MAX_RATIO = 0.8, 1.5
+"""Bounds of a calibrated limit, as multiples of the theoretical limit."""
+_TEXT_MIN_RATIO, _TEXT_MAX_RATIO = 0.8, 1.3
 _TEXT_TAIL = 3.6
-_TOGETHER_TAIL, _TOGETHER_LEAST = 0.12, 1.2
-"""Scale of the tail of the sum over groups, in limits; and what is at least asked of it: more than one chart alone."""
+_OUTPUT_TAIL, _MIN_OUTPUT_LIMIT = 0.12, 1.2
+"""Scale of the tail of the sum over output groups, and its minimum limit: no single chart can exceed it."""
 _QUANTILE = 0.01
 _F, _G, _P = TEXT, len(OUTPUT), DIMENSIONS
 
 
 @njit(cache=True, nogil=True)
-def keep(pool, k, values, vector, has_text):  # type: ignore[no-untyped-def]
-    """Keep an event's row, in place of the oldest where there is no room."""
-    at = pool.events[k] % pool.values.shape[1]
+def store_row(pool, k, values, vector, has_text):  # type: ignore[no-untyped-def]
+    """Store the row of an event in slot ``k``; the oldest row is overwritten if the slot is full."""
+    i = pool.events[k] % pool.values.shape[1]
     for f in range(_F):
-        known = not math.isnan(values[f])
-        pool.values[k, at, f] = min(max(round(values[f] * SCALE), -32000), 32000) if known else ABSENT
+        present = not math.isnan(values[f])
+        pool.values[k, i, f] = min(max(round(values[f] * SCALE), -32000), 32000) if present else ABSENT
     if has_text:
-        at = pool.texts[k] % pool.vectors.shape[1]
+        i = pool.texts[k] % pool.vectors.shape[1]
         for d in range(_P):
-            pool.vectors[k, at, d] = round(vector[d] * VECTOR_SCALE)
+            pool.vectors[k, i, d] = round(vector[d] * VECTOR_SCALE)
         pool.texts[k] += 1
     pool.events[k] += 1
 
 
 @njit(cache=True, nogil=True)
 def _draw(k, n):  # type: ignore[no-untyped-def]
-    """Draw the k-th random number below n."""
+    """Return the k-th pseudo-random number below ``n``."""
     return np.int64((mix(uint64(k), 7) >> uint64(33)) % uint64(n))
 
 
 @njit(cache=True, nogil=True)
-def _blocks(first, out, n):  # type: ignore[no-untyped-def]
-    """Fill with row numbers below ``n``, in circular blocks; returns the number of the next draw."""
-    at = 0
+def _draw_blocks(first, out, n):  # type: ignore[no-untyped-def]
+    """Fill ``out`` with row numbers below ``n`` in circular blocks; return the number of the next draw."""
+    row = 0
     for i in range(len(out)):
         if i % _BLOCK == 0:
-            at = _draw(first, n)
+            row = _draw(first, n)
             first += 1
-        out[i] = at
-        at = at + 1 if at + 1 < n else 0
+        out[i] = row
+        row = row + 1 if row + 1 < n else 0
     return first
 
 
 @njit(cache=True, nogil=True)
-def _insert(peaks, value):  # type: ignore[no-untyped-def]
-    """Keep the highest peaks: ``peaks[0]`` counts them, the lowest kept is ``peaks[1]``."""
+def _insert_peak(peaks, value):  # type: ignore[no-untyped-def]
+    """Insert a peak into the highest peaks, ascending from ``peaks[1]``; ``peaks[0]`` counts the insertions."""
     if value <= peaks[1] and peaks[0] >= len(peaks) - 1:
         return
     peaks[0] += 1.0
-    at = 1
-    while at + 1 < len(peaks) and peaks[at + 1] < value:
-        peaks[at] = peaks[at + 1]
-        at += 1
-    peaks[at] = value
+    i = 1
+    while i + 1 < len(peaks) and peaks[i + 1] < value:
+        peaks[i] = peaks[i + 1]
+        i += 1
+    peaks[i] = value
 
 
 @njit(cache=True, nogil=True)
-def _limit(peaks, events, asked, tail):  # type: ignore[no-untyped-def]
-    """Height reached once in ``asked`` events, from the highest peaks of so many; NaN with too few."""
+def _extrapolate(peaks, events, per_alarm, tail):  # type: ignore[no-untyped-def]
+    """Return the height reached once in ``per_alarm`` events, from the peaks of ``events`` events; NaN with too few."""
     count = len(peaks) - 1
     if peaks[0] < count:
         return nan
     base, excess = peaks[1], 0.0
     for k in range(1, count + 1):
         excess += peaks[k] - base
-    scale = _TRUST * excess / count + (1.0 - _TRUST) * tail
-    return base + scale * math.log(max(asked * count / events, 1.0))
+    scale = _PEAK_WEIGHT * excess / count + (1.0 - _PEAK_WEIGHT) * tail
+    return base + scale * math.log(max(per_alarm * count / events, 1.0))
 
 
 @njit(cache=True, nogil=True)
-def _rows(pool, k):  # type: ignore[no-untyped-def]
-    """Scalars of the kept rows, oldest first."""
-    room = pool.values.shape[1]
-    m = min(pool.events[k], room)
+def _stored_rows(pool, k):  # type: ignore[no-untyped-def]
+    """Return the scalars of the stored rows, oldest first; NaN for a missing value."""
+    capacity = pool.values.shape[1]
+    m = min(pool.events[k], capacity)
     out = np.empty((m, _F))
     for i in range(m):
         for f in range(_F):
-            value = pool.values[k, (pool.events[k] - m + i) % room, f]
+            value = pool.values[k, (pool.events[k] - m + i) % capacity, f]
             out[i, f] = nan if value == ABSENT else value / SCALE
     return out
 
 
 @njit(cache=True, nogil=True)
-def _watched(row, values, reference):  # type: ignore[no-untyped-def]
-    """Which features have charts and enough rows."""
-    found = np.zeros(_F, np.bool_)
+def _calibratable(row, values, reference):  # type: ignore[no-untyped-def]
+    """Return for each feature whether it has charts and enough rows."""
+    result = np.zeros(_F, np.bool_)
     for f in range(_F):
-        known = 0
+        present = 0
         for i in range(len(values)):
-            known += not math.isnan(values[i, f])
-        found[f] = row.n[f] >= reference and known >= LEAST
-    return found
+            present += not math.isnan(values[i, f])
+        result[f] = row.n[f] >= reference and present >= MIN_ROWS
+    return result
 
 
 @njit(cache=True, nogil=True)
-def _set_up(row, values, drawn, watched, limits, charted):  # type: ignore[no-untyped-def]
-    """Slopes, drops and bounds (``charted``: float64[features, 6]) by a drawn reference."""
+def _set_up_charts(row, values, drawn, calibrated, limits, charts):  # type: ignore[no-untyped-def]
+    """Write slope and drop of both sides and the bounds of the values to ``charts``, float64[features, 6]."""
     for f in range(_F):
-        if not watched[f]:
+        if not calibrated[f]:
             continue
         n, mean, squares = 0.0, 0.0, 0.0
         for i in range(len(drawn)):
             value = values[drawn[i], f]
             if not math.isnan(value):
                 n += 1.0
-                off = value - mean
-                mean += off / n
-                squares += off * (value - mean)
+                delta = value - mean
+                mean += delta / n
+                squares += delta * (value - mean)
         n = max(n, 1.0)
-        more, size = cusum.inflation(row, f), row.n[f]
+        inflation, size = cusum.variance_inflation(row, f), row.n[f]
         if f < FIRST_SHARE:
             sd = max(math.sqrt(squares / n), 0.02, 0.01 * abs(mean))
-            charted[f, 0], charted[f, 1] = cusum.measured_chart(mean, sd, size, more, limits.effect, cusum.UP)
-            charted[f, 2], charted[f, 3] = cusum.measured_chart(mean, sd, size, more, limits.effect, cusum.DOWN)
-            charted[f, 4], charted[f, 5] = mean - cusum.CLIP * sd, mean + cusum.CLIP * sd
+            charts[f, 0], charts[f, 1] = cusum.continuous_chart(mean, sd, size, inflation, limits.effect, cusum.UP)
+            charts[f, 2], charts[f, 3] = cusum.continuous_chart(mean, sd, size, inflation, limits.effect, cusum.DOWN)
+            charts[f, 4], charts[f, 5] = mean - cusum.CLIP * sd, mean + cusum.CLIP * sd
         else:
-            charted[f, 0], charted[f, 1], _ = cusum.share_chart(mean, size, more, limits.odds, cusum.UP)
-            charted[f, 2], charted[f, 3], _ = cusum.share_chart(mean, size, more, limits.odds, cusum.DOWN)
-            charted[f, 4], charted[f, 5] = 0.0, 1.0
+            charts[f, 0], charts[f, 1], _ = cusum.share_chart(mean, size, inflation, limits.odds, cusum.UP)
+            charts[f, 2], charts[f, 3], _ = cusum.share_chart(mean, size, inflation, limits.odds, cusum.DOWN)
+            charts[f, 4], charts[f, 5] = 0.0, 1.0
 
 
 @njit(cache=True, nogil=True)
-def _advance(sums, highest, peaks, f, charted, value):  # type: ignore[no-untyped-def]
-    """Add a value to both sums of a feature; a peak is over when its sum is zero again."""
-    value = min(max(value, charted[4]), charted[5])
+def _update_sums(sums, highest, peaks, f, chart, value):  # type: ignore[no-untyped-def]
+    """Add a value to both sums of a feature; a peak ends when its sum returns to zero."""
+    value = min(max(value, chart[4]), chart[5])
     for side in range(2):
-        now = max(sums[side, f] + charted[2 * side] * value - charted[2 * side + 1], 0.0)
-        sums[side, f] = now
-        if now > highest[side, f]:
-            highest[side, f] = now
-        elif now == 0.0 and highest[side, f] > 0.0:
-            _insert(peaks[side, f], highest[side, f])
+        total = max(sums[side, f] + chart[2 * side] * value - chart[2 * side + 1], 0.0)
+        sums[side, f] = total
+        if total > highest[side, f]:
+            highest[side, f] = total
+        elif total == 0.0 and highest[side, f] > 0.0:
+            _insert_peak(peaks[side, f], highest[side, f])
             highest[side, f] = 0.0
 
 
 @njit(cache=True, nogil=True)
-def _simulate(row, values, watched, limits, peaks, together):  # type: ignore[no-untyped-def]
-    """Peaks of every chart (``peaks``: [sides, features, 1 + peaks]) and of the sum over the groups of the output."""
+def _simulate(row, values, calibrated, limits, peaks, output_peaks):  # type: ignore[no-untyped-def]
+    """Collect the peaks of each chart (``peaks``: [sides, features, 1 + peaks]) and of the sum over output groups."""
     drawn = np.empty(limits.reference, np.int64)
     events = np.empty(_EVENTS, np.int64)
-    charted, inverse, k = np.zeros((_F, 6)), 1.0 / row.limit.astype(np.float64), int64(0)
-    for _ in range(_WORLDS):
-        k = _blocks(k, drawn, len(values))
-        k = _blocks(k, events, len(values))
-        _set_up(row, values, drawn, watched, limits, charted)
+    charts, inverse, k = np.zeros((_F, 6)), 1.0 / row.limit.astype(np.float64), int64(0)
+    for _ in range(_REPLICATES):
+        k = _draw_blocks(k, drawn, len(values))
+        k = _draw_blocks(k, events, len(values))
+        _set_up_charts(row, values, drawn, calibrated, limits, charts)
         sums, highest, groups, best = np.zeros((2, _F)), np.zeros((2, _F)), np.zeros(_G), 0.0
         for t in range(_EVENTS):
             groups[:] = 0.0
             for f in range(_F):
-                if not watched[f]:
+                if not calibrated[f]:
                     continue
                 value = values[events[t], f]
                 if not math.isnan(value):
-                    _advance(sums, highest, peaks, f, charted[f], value)
+                    _update_sums(sums, highest, peaks, f, charts[f], value)
                 if GROUP[f] >= 0:
                     ratio = max(sums[0, f] * inverse[0, f], sums[1, f] * inverse[1, f])
                     groups[GROUP[f]] = max(groups[GROUP[f]], min(ratio, 1.0))
             best = max(best, groups.sum())
             if t % _WINDOW == _WINDOW - 1:
-                _insert(together, best)
+                _insert_peak(output_peaks, best)
                 best = 0.0
 
 
 @njit(cache=True, nogil=True)
-def _unfamiliar(row, values, limits):  # type: ignore[no-untyped-def]
-    """Find what novelty is beyond the reference's own quantile, and the chart of the share of such events."""
-    known = values[:, NOVELTY][~np.isnan(values[:, NOVELTY])]
-    if len(known) < LEAST or row.n[NOVELTY] < limits.reference:
+def _calibrate_unfamiliar(row, values, limits):  # type: ignore[no-untyped-def]
+    """Set the novelty above which a text is unfamiliar, and the chart of the share of unfamiliar texts."""
+    present = values[:, NOVELTY][~np.isnan(values[:, NOVELTY])]
+    if len(present) < MIN_ROWS or row.n[NOVELTY] < limits.reference:
         return
-    known.sort()
-    rank = max(math.ceil(_QUANTILE * len(known)), 1)
-    row.novelty_high = known[len(known) - rank]
-    row.n[UNFAMILIAR], row.mean[UNFAMILIAR] = max(len(known), limits.reference), rank / (len(known) + 1.0)
+    present.sort()
+    rank = max(math.ceil(_QUANTILE * len(present)), 1)
+    row.novelty_high = present[len(present) - rank]
+    row.n[UNFAMILIAR], row.mean[UNFAMILIAR] = max(len(present), limits.reference), rank / (len(present) + 1.0)
     row.recent[UNFAMILIAR] = row.mean[UNFAMILIAR]
-    tune(row, int64(UNFAMILIAR), limits)
+    compute_limits(row, int64(UNFAMILIAR), limits)
 
 
 @njit(cache=True, nogil=True)
 def calibrate(row, pool, limits):  # type: ignore[no-untyped-def]
-    """Set all limits of a segment by the rows that were kept for it, and give back the room they took."""
+    """Set all limits of an app from its stored rows, and free their slot."""
     k = row.slot - 1
-    _scalars(row, pool, k, limits)
-    _text(row, pool, k, limits)
+    _calibrate_scalars(row, pool, k, limits)
+    _calibrate_text(row, pool, k, limits)
     pool.used[k], row.slot, row.calibrated = 0, 0, 1
 
 
 @njit(cache=True, nogil=True)
-def _scalars(row, pool, k, limits):  # type: ignore[no-untyped-def]
-    """Set the limits of all scalars' charts, and that of the output's charts together."""
-    values = _rows(pool, k)
-    watched = _watched(row, values, limits.reference)
-    peaks, together = np.zeros((2, _F, _PEAKS + 1)), np.zeros(_PEAKS + 1)
-    _simulate(row, values, watched, limits, peaks, together)
-    each, events = 2.0 * limits.asked * charts(row, limits.reference), _WORLDS * _EVENTS
+def _calibrate_scalars(row, pool, k, limits):  # type: ignore[no-untyped-def]
+    """Set the limits of all scalar charts, and of the sum over the output groups."""
+    values = _stored_rows(pool, k)
+    calibrated = _calibratable(row, values, limits.reference)
+    peaks, output_peaks = np.zeros((2, _F, _PEAKS + 1)), np.zeros(_PEAKS + 1)
+    _simulate(row, values, calibrated, limits, peaks, output_peaks)
+    per_chart, events = 2.0 * limits.simulated_events * count_charts(row, limits.reference), _REPLICATES * _EVENTS
     for f in range(_F):
         for side in range(2):
-            height = _limit(peaks[side, f], events, each, cusum.inflation(row, f))
-            if watched[f] and not math.isnan(height):
-                ratio = min(max(height / row.limit[side, f], _NEAR), _FAR)
+            height = _extrapolate(peaks[side, f], events, per_chart, cusum.variance_inflation(row, f))
+            if calibrated[f] and not math.isnan(height):
+                ratio = min(max(height / row.limit[side, f], _MIN_RATIO), _MAX_RATIO)
                 row.scale[side, f] = ratio
                 row.limit[side, f] *= float32(ratio)
-    height = _limit(together, events, 0.5 * each, _TOGETHER_TAIL)
-    row.provider_limit = max(height, _TOGETHER_LEAST) if not math.isnan(height) else 0.0
-    _unfamiliar(row, values, limits)
+    height = _extrapolate(output_peaks, events, 0.5 * per_chart, _OUTPUT_TAIL)
+    row.provider_limit = max(height, _MIN_OUTPUT_LIMIT) if not math.isnan(height) else 0.0
+    _calibrate_unfamiliar(row, values, limits)
 
 
 @njit(cache=True, nogil=True)
-def _text(row, pool, k, limits):  # type: ignore[no-untyped-def]
-    """Set the limit of the text's chart."""
-    room = pool.vectors.shape[1]
-    m = min(pool.texts[k], room)
-    if m < LEAST or row.text_n < limits.reference:
+def _calibrate_text(row, pool, k, limits):  # type: ignore[no-untyped-def]
+    """Set the limits of the text chart."""
+    capacity = pool.vectors.shape[1]
+    m = min(pool.texts[k], capacity)
+    if m < MIN_ROWS or row.text_n < limits.reference:
         return
     vectors, white = np.empty((m, _P)), np.empty((m, _P))
     for i in range(m):
         for d in range(_P):
-            vectors[i, d] = pool.vectors[k, (pool.texts[k] - m + i) % room, d] / VECTOR_SCALE
+            vectors[i, d] = pool.vectors[k, (pool.texts[k] - m + i) % capacity, d] / VECTOR_SCALE
     drawn, events = np.empty(limits.reference, np.int64), np.empty(_TEXT_EVENTS, np.int64)
     mean, factor, peaks, draw = np.empty(_P), np.empty(PACKED), np.zeros((SPEEDS, _PEAKS + 1)), int64(1 << 20)
-    for _ in range(_TEXT_WORLDS):
-        draw = _blocks(draw, drawn, m)
-        draw = _blocks(draw, events, m)
+    for _ in range(_TEXT_REPLICATES):
+        draw = _draw_blocks(draw, drawn, m)
+        draw = _draw_blocks(draw, events, m)
         _moments(vectors, drawn, mean, factor)
         mewma.factorise(factor, limits.reference)
         for i in range(m):
-            mewma.bound(white[i], mewma.whiten(factor, mean, vectors[i], white[i]))
+            mewma.clip(white[i], mewma.whiten(factor, mean, vectors[i], white[i]))
         for speed in range(SPEEDS):
-            _average(white, events, limits.smoothing[speed], limits.reference, peaks[speed])
+            _simulate_average(white, events, limits.smoothing[speed], limits.reference, peaks[speed])
     for speed in range(SPEEDS):
-        height, usual = (
-            _limit(peaks[speed], _TEXT_WORLDS * _TEXT_EVENTS, SPEEDS * limits.asked, _TEXT_TAIL),
-            limits.text[speed],
+        height = _extrapolate(
+            peaks[speed], _TEXT_REPLICATES * _TEXT_EVENTS, SPEEDS * limits.simulated_events, _TEXT_TAIL
         )
+        theoretical = limits.text[speed]
         if not math.isnan(height):
-            row.text_limit[speed] = min(max(height, _TEXT_NEAR * usual), _TEXT_FAR * usual)
+            row.text_limit[speed] = min(max(height, _TEXT_MIN_RATIO * theoretical), _TEXT_MAX_RATIO * theoretical)
 
 
 @njit(cache=True, nogil=True)
 def _moments(vectors, drawn, mean, factor):  # type: ignore[no-untyped-def]
-    """Mean and packed covariance of drawn rows."""
+    """Compute the mean and the packed covariance of the drawn rows."""
     mean[:] = 0.0
     factor[:] = 0.0
     n = len(drawn)
@@ -307,15 +309,15 @@ def _moments(vectors, drawn, mean, factor):  # type: ignore[no-untyped-def]
     for i in drawn:
         k = 0
         for a in range(_P):
-            off = (vectors[i, a] - mean[a]) / (n - 1.0)
+            delta = (vectors[i, a] - mean[a]) / (n - 1.0)
             for b in range(a + 1):
-                factor[k] += off * (vectors[i, b] - mean[b])
+                factor[k] += delta * (vectors[i, b] - mean[b])
                 k += 1
 
 
 @njit(cache=True, nogil=True)
-def _average(white, events, smoothing, reference, peaks):  # type: ignore[no-untyped-def]
-    """Peaks of the moving average's statistic over drawn texts."""
+def _simulate_average(white, events, smoothing, reference, peaks):  # type: ignore[no-untyped-def]
+    """Collect the peaks of the moving average's statistic over the drawn texts."""
     average, best = np.zeros(_P), 0.0
     variance = smoothing / (2.0 - smoothing) + 1.0 / reference
     for i in events:
@@ -327,5 +329,5 @@ def _average(white, events, smoothing, reference, peaks):  # type: ignore[no-unt
         if statistic > _P:
             best = max(best, statistic)
         elif best > 0.0:
-            _insert(peaks, best)
+            _insert_peak(peaks, best)
             best = 0.0

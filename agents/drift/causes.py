@@ -1,16 +1,17 @@
-"""What a change most likely comes from: the causes ranked, the most specific first.
+"""Root-cause ranking: the likely causes of a change, most specific first.
 
-At an alarm the chart that crossed its limit first is named; what else moved with it tells why. A feature has moved
-where a moving average of its last values (weight 1/16) lies more than three of its standard deviations from the
-reference, or its chart is over half of its limit. The ranking follows the way in which a call comes about: what a team
-deploys (prompt version, requested model) explains all that follows from it; then what comes in (language, topic,
-length); only where the input is calm is the provider the cause of what comes out, and what depends on something
-upstream (latency and cost on length) comes after it.
+An alarm names the chart that crossed its limit first. The other features that moved with it indicate the cause. A
+feature has moved if a moving average of its last values (weight 1/16) is more than three of its standard deviations
+from the reference, or if its chart exceeds half of its limit.
+
+The ranking follows the causal order of a call. A deployment (prompt version, requested model) explains every effect of
+it. Next is the input (language, topic, length). The provider is a cause only if the input has not moved. Features that
+depend on an upstream feature (latency and cost depend on length) are ranked after it.
 
 References
 ----------
 Budhathoki, K., Minorics, L., Bloebaum, P. and Janzing, D. (2022). Causal structure-based root cause analysis of
-outliers. ICML, 2357-2369 (the parts of a system in causal order; the most upstream one that moved is the root).
+outliers. ICML, 2357-2369 (the root cause is the first component in causal order that moved).
 Roberts, S. W. (1959). Control chart tests based on geometric moving averages. Technometrics 1, 239-250.
 """
 
@@ -22,54 +23,56 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.drift.columns import COST_UNIT
-from agents.drift.cusum import DOWN, UP, inflation
+from agents.drift.cusum import DOWN, UP, variance_inflation
 from agents.drift.layout import (
+    CONTINUOUS,
+    FIRST_CATEGORICAL,
     FIRST_SHARE,
-    FIRST_USUAL,
     GROUP,
-    MEASURED,
-    RECENT,
+    RECENT_WEIGHT,
     SCALARS,
     TEXT,
 )
 
-FAR = 3.0
-"""Standard deviations of the moving average that count as moved."""
-SUSPECT = 0.5
-"""Part of its limit that counts as moved."""
-WEAK = 0.5
-"""Part of the strongest movement below which one of the input is taken for chance: upstream is not always cause."""
-TEXT_SUSPECT = 0.8
-"""The same of the text, whose statistic is at a good 40 % of its limit where nothing moves."""
+MIN_Z_SCORE = 3.0
+"""Minimum distance of a moved feature's average from the reference, in standard deviations of the average."""
+MIN_RATIO = 0.5
+"""Minimum ratio of a moved feature's statistic to its limit."""
+MIN_RELATIVE_Z_SCORE = 0.5
+"""Minimum z-score of a moved input feature, as a fraction of the highest z-score: weaker movements are noise."""
+MIN_TEXT_RATIO = 0.8
+"""`MIN_RATIO` of the text, whose statistic is at about 40 % of its limit without a change."""
 LATEST = 12
-"""Last events in which a newly deployed slice is looked for."""
-SHARE = 0.15
-"""What the share of a slice must at least rise by among them, and by `FAR` of its standard deviations."""
-_SPREAD = math.sqrt(RECENT / (2.0 - RECENT))
+"""Number of latest events in which a newly deployed slice is detected."""
+MIN_SHARE_RISE = 0.15
+"""Minimum rise of a slice's share in the latest events; the rise must also be `MIN_Z_SCORE` standard deviations."""
+_AVERAGE_DEVIATION = math.sqrt(RECENT_WEIGHT / (2.0 - RECENT_WEIGHT))
 _COST = SCALARS.index("cost_usd")
 _DEPLOYED = ("prompt_version", "request_model")
 _TOPIC = ("text", "novelty", "unfamiliar")
 _LENGTH = ("response_chars", "output_tokens")
-_TIME = ("latency_ms", "ttft_ms")
+_LATENCY = ("latency_ms", "ttft_ms")
 _IDENTITY = ("response_model", "fingerprint")
 _FORM = ("format", "opening")
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """A feature that is not what it was.
+class MovedFeature:
+    """A feature whose level differs from its reference.
 
     Attributes
     ----------
-    far
-        Standard deviations of the moving average from the reference; of the text, the root of the statistic over its
-        limit in the same scale.
+    name
+        Name of the signal.
+    z_score
+        Distance of the moving average from the reference in standard deviations. For the text, the ratio of the
+        statistic to its limit on the same scale.
     before, after
         Levels in the feature's unit.
     """
 
     name: str
-    far: float
+    z_score: float
     before: float
     after: float
 
@@ -77,40 +80,40 @@ class Moved:
         if self.name == "text":
             return "words"
         if self.name in SCALARS[FIRST_SHARE:]:
-            what = f"usual {self.name}" if self.name in SCALARS[FIRST_USUAL:] else self.name
-            return f"{what} {self.before:.0%} to {self.after:.0%}"
+            label = f"usual {self.name}" if self.name in SCALARS[FIRST_CATEGORICAL:] else self.name
+            return f"{label} {self.before:.0%} to {self.after:.0%}"
         return f"{self.name} {self.before:.4g} to {self.after:.4g}"
 
 
-def moved(row: Any, feature: int, text: float) -> dict[str, Moved]:
-    """Features that moved, by name; the one that alarmed among them.
+def moved_features(row: Any, feature: int, text: float) -> dict[str, MovedFeature]:
+    """Return the features that moved, by name, including the feature that raised the alarm.
 
     Parameters
     ----------
     row
-        The segment's record.
+        Record of the app.
     feature
-        Of the alarm, index into `layout.SIGNALS`.
+        Feature that raised the alarm, an index into `layout.SIGNALS`.
     text
-        The text's statistic in units of its limit.
+        Ratio of the text statistic to its limit.
     """
-    found = {}
+    moved = {}
     for f, name in enumerate(SCALARS):
         limit = row["limit"][:, f]
         if limit[UP] <= 0.0:
             continue
-        mean, now = float(row["mean"][f]), float(row["recent"][f])
-        far = (now - mean) / (_deviation(row, f) * _SPREAD * math.sqrt(inflation(row, f)))
-        over = max(float(row["sum"][s, f] / limit[s]) for s in (UP, DOWN))
-        if f == feature or abs(far) >= FAR or over >= SUSPECT:
-            found[name] = Moved(name, max(abs(far), FAR * over), *levels(f, mean, now))
-    strongest = max((m.far for m in found.values()), default=0.0)
-    for name in [n for n, m in found.items() if _group(n) < 0 and m.far < WEAK * strongest]:
+        mean, recent = float(row["mean"][f]), float(row["recent"][f])
+        z_score = (recent - mean) / (_deviation(row, f) * _AVERAGE_DEVIATION * math.sqrt(variance_inflation(row, f)))
+        ratio = max(float(row["sum"][s, f] / limit[s]) for s in (UP, DOWN))
+        if f == feature or abs(z_score) >= MIN_Z_SCORE or ratio >= MIN_RATIO:
+            moved[name] = MovedFeature(name, max(abs(z_score), MIN_Z_SCORE * ratio), *levels(f, mean, recent))
+    highest = max((m.z_score for m in moved.values()), default=0.0)
+    for name in [n for n, m in moved.items() if _group(n) < 0 and m.z_score < MIN_RELATIVE_Z_SCORE * highest]:
         if name != SCALARS[min(feature, TEXT - 1)]:
-            del found[name]
-    if feature == TEXT or text >= TEXT_SUSPECT:
-        found["text"] = Moved("text", 2.0 * FAR * text, 0.0, text)
-    return found
+            del moved[name]
+    if feature == TEXT or text >= MIN_TEXT_RATIO:
+        moved["text"] = MovedFeature("text", 2.0 * MIN_Z_SCORE * text, 0.0, text)
+    return moved
 
 
 def _deviation(row: Any, f: int) -> float:
@@ -118,50 +121,52 @@ def _deviation(row: Any, f: int) -> float:
         return max(
             math.sqrt(float(row["squares"][f]) / max(int(row["n"][f]), 1)), 0.02, 0.01 * abs(float(row["mean"][f]))
         )
-    # One event weighs `RECENT`: where a share is smaller, its one event is no movement.
-    rate = min(max(float(row["mean"][f]), RECENT), 1.0 - RECENT)
+    # One event has the weight `RECENT_WEIGHT`: a single event of a rarer value must not count as a movement.
+    rate = min(max(float(row["mean"][f]), RECENT_WEIGHT), 1.0 - RECENT_WEIGHT)
     return math.sqrt(rate * (1.0 - rate))
 
 
 def levels(feature: int, before: float, after: float) -> tuple[float, float]:
-    """Levels in the signal's unit; of measured values the geometric mean."""
-    if feature >= len(MEASURED):
+    """Return levels in the signal's unit; the level of a continuous feature is its geometric mean."""
+    if feature >= len(CONTINUOUS):
         return before, after
     unit = COST_UNIT if feature == _COST else 1.0
     return math.expm1(before) * unit, math.expm1(after) * unit
 
 
-def rank(what: Mapping[str, Moved], slices: Mapping[str, tuple[float, float]], first: str) -> tuple[str, ...]:
-    """Causes in words, ``kind: evidence``, the likeliest first.
+def rank_causes(
+    moved: Mapping[str, MovedFeature], slices: Mapping[str, tuple[float, float]], alarm: str
+) -> tuple[str, ...]:
+    """Return the causes as ``kind: evidence``, most likely first.
 
     Parameters
     ----------
-    what
-        See `moved`.
+    moved
+        See `moved_features`.
     slices
-        Shares of each slice's values before and in the last `LATEST` events.
-    first
-        The feature that alarmed.
+        Shares of each slice in the reference and in the last `LATEST` events.
+    alarm
+        Name of the feature that raised the alarm.
 
     Examples
     --------
-    >>> slower = {"latency_ms": Moved("latency_ms", 9.0, 400.0, 900.0)}
-    >>> rank(slower, {"prompt_version=v1": (1.0, 0.2), "prompt_version=v2": (0.0, 0.8)}, "latency_ms")
+    >>> slower = {"latency_ms": MovedFeature("latency_ms", 9.0, 400.0, 900.0)}
+    >>> rank_causes(slower, {"prompt_version=v1": (1.0, 0.2), "prompt_version=v2": (0.0, 0.8)}, "latency_ms")
     ('prompt version: prompt_version=v2 0% to 80%', 'latency: latency_ms 400 to 900')
-    >>> rank(slower, {}, "latency_ms")
+    >>> rank_causes(slower, {}, "latency_ms")
     ('latency: latency_ms 400 to 900',)
     """
-    found = [*_deployed(slices)]
-    if "language" not in what:  # a new language is plain to see before its share has moved far
-        found += _risen(slices, "language")
-    inside = [cause for kind, names in _INPUT for cause in _cause(what, kind, names)]
-    outside = [cause for kind, names in _OUTPUT for cause in _cause(what, kind, names)]
-    if is_provider(what, slices, first):
-        together = sorted((m for m in what.values() if _group(m.name) >= 0), key=lambda m: -m.far)
-        found.append("provider: " + ", ".join(map(str, together[:5])))
-    elif first in _ALONE:
-        outside.sort(key=lambda cause: not cause.startswith(first))
-    return tuple([*found, *inside, *outside][:6])
+    causes = [*_deployments(slices)]
+    if "language" not in moved:  # the share of a new language rises before its chart moves
+        causes += _risen_slice(slices, "language")
+    input_causes = [cause for kind, names in _INPUT for cause in _cause(moved, kind, names)]
+    output_causes = [cause for kind, names in _OUTPUT for cause in _cause(moved, kind, names)]
+    if is_provider(moved, slices, alarm):
+        outputs = sorted((m for m in moved.values() if _group(m.name) >= 0), key=lambda m: -m.z_score)
+        causes.append("provider: " + ", ".join(map(str, outputs[:5])))
+    elif alarm in _DOMINANT:
+        output_causes.sort(key=lambda cause: not cause.startswith(alarm))
+    return tuple([*causes, *input_causes, *output_causes][:6])
 
 
 _INPUT = (("language", ("language",)), ("topic", _TOPIC), ("prompt length", ("prompt_chars", "input_tokens")))
@@ -171,57 +176,57 @@ _OUTPUT = (
     ("answer length", _LENGTH),
     ("answer form", _FORM),
     ("finish reason", ("finish_reason",)),
-    ("latency", _TIME),
+    ("latency", _LATENCY),
     ("cost", ("cost_usd",)),
 )
-_ALONE = ("refusal", "error")
-"""Where one of them alarmed first it comes first: what else moved of the output goes with it."""
+_DOMINANT = ("refusal", "error")
+"""Features that rank first among the output if they raised the alarm: the other output features follow from them."""
 
 
-def _cause(what: Mapping[str, Moved], kind: str, names: Sequence[str]) -> Iterator[str]:
-    parts = sorted((what[n] for n in names if n in what), key=lambda m: -m.far)
-    if parts:
-        yield f"{kind}: " + ", ".join(map(str, parts))
+def _cause(moved: Mapping[str, MovedFeature], kind: str, names: Sequence[str]) -> Iterator[str]:
+    features = sorted((moved[n] for n in names if n in moved), key=lambda m: -m.z_score)
+    if features:
+        yield f"{kind}: " + ", ".join(map(str, features))
 
 
-def _deployed(slices: Mapping[str, tuple[float, float]]) -> Iterator[str]:
-    """Name what was deployed."""
+def _deployments(slices: Mapping[str, tuple[float, float]]) -> Iterator[str]:
+    """Yield new prompt versions and models as causes."""
     for kind in _DEPLOYED:
-        yield from _risen(slices, kind)
+        yield from _risen_slice(slices, kind)
 
 
-def _risen(slices: Mapping[str, tuple[float, float]], kind: str) -> Iterator[str]:
-    """Name the slice of a kind whose share rose most, if one did."""
+def _risen_slice(slices: Mapping[str, tuple[float, float]], kind: str) -> Iterator[str]:
+    """Yield the slice of a kind with the highest rise of its share, if a share has risen."""
     risen = {n: s for n, s in slices.items() if n.startswith(f"{kind}=") and _has_risen(*s)}
     if risen:
         name = max(risen, key=lambda n: risen[n][1] - risen[n][0])
         before, after = risen[name]
-        yield f"{_WORDS[kind]}: {name} {before:.0%} to {after:.0%}"
+        yield f"{_KIND_NAMES[kind]}: {name} {before:.0%} to {after:.0%}"
 
 
 def _has_risen(before: float, after: float) -> bool:
-    return after - before >= max(SHARE, FAR * math.sqrt(before * (1.0 - before) / LATEST))
+    return after - before >= max(MIN_SHARE_RISE, MIN_Z_SCORE * math.sqrt(before * (1.0 - before) / LATEST))
 
 
-_WORDS = {"prompt_version": "prompt version", "request_model": "model", "language": "language"}
+_KIND_NAMES = {"prompt_version": "prompt version", "request_model": "model", "language": "language"}
 
 
-def is_provider(what: Mapping[str, Moved], slices: Mapping[str, tuple[float, float]], first: str) -> bool:
-    """Whether the output moved in several ways, or the model's own name did, while nothing of the input moved."""
-    new = any(_has_risen(*s) for n, s in slices.items() if n.split("=")[0] in _WORDS)
-    if new or any(n in what for _, names in _INPUT for n in names):
+def is_provider(moved: Mapping[str, MovedFeature], slices: Mapping[str, tuple[float, float]], alarm: str) -> bool:
+    """Return whether several output groups or the model's identity moved although no input feature moved."""
+    new_slice = any(_has_risen(*s) for n, s in slices.items() if n.split("=")[0] in _KIND_NAMES)
+    if new_slice or any(n in moved for _, names in _INPUT for n in names):
         return False
-    groups = {_group(name) for name in what} - {-1}
-    if any(name in what for name in _IDENTITY):
+    groups = {_group(name) for name in moved} - {-1}
+    if any(name in moved for name in _IDENTITY):
         return True
-    # Longer answers take longer, and the other way round: together they are one change.
-    same_way = {_LENGTH[0], _TIME[0]} <= set(what) and _sign(what[_LENGTH[0]]) == _sign(what[_TIME[0]])
-    # Who declines more does so at once; what goes with it must be more than chance.
-    return len(groups) - same_way - (first == "refusal") >= 2
+    # Longer answers take longer: length and latency that move in the same direction are one change.
+    same_direction = {_LENGTH[0], _LATENCY[0]} <= set(moved) and _rose(moved[_LENGTH[0]]) == _rose(moved[_LATENCY[0]])
+    # A refusal also changes length and latency, so a refusal alarm needs one more group as evidence.
+    return len(groups) - same_direction - (alarm == "refusal") >= 2
 
 
-def _sign(of: Moved) -> bool:
-    return of.after > of.before
+def _rose(feature: MovedFeature) -> bool:
+    return feature.after > feature.before
 
 
 def _group(name: str) -> int:

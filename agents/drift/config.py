@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DriftConfig:
-    """How a segment's stream is compared with its reference.
+    """Settings of `DriftAgent`.
 
     Attributes
     ----------
     events_per_false_alarm
-        Events of one segment without a change between two false alarms, over all its features together.
+        Average number of events of one app between two false alarms, over all features of the app.
     reference_events
-        Events from which a segment's reference is learned, at first and again after each change.
+        Events from which the reference of an app is learned, initially and again after each change.
     smoothing
-        Weight of one event in the slow moving average of embeddings: smaller sees smaller changes, later.
+        Weight of one event in the slow moving average of embeddings. A smaller weight detects smaller changes later.
     quick
-        The same of the quick one, which sees whole changes sooner.
+        Weight of one event in the fast moving average of embeddings, which detects large changes sooner.
     effect
-        The shift of a scalar, in standard deviations, that is found soonest.
+        Shift of a scalar, in standard deviations, that is detected soonest.
     odds_ratio
-        The same for shares (refusals, errors, the usual model): odds multiplied or divided by this.
+        Change of a share (refusals, errors, the most frequent model) that is detected soonest: the factor by which its
+        odds rise or fall.
     max_segments
-        Segments kept; the least recently seen is forgotten, and counted, when there are more.
+        Maximum number of apps. The least recently seen app is evicted, and counted, to admit another one.
     min_users
-        Users, or conversations where no user is given, who must have written a word before it is named.
+        Users (conversations without a user id) who must have written a word before an alert names it.
     text_bytes
-        What is read of an event's text; the rest is passed over.
+        Bytes of an event's text that are read.
     """
 
     events_per_false_alarm: int = 10_000
@@ -43,14 +44,14 @@ class DriftConfig:
 
     def __post_init__(self) -> None:
         if self.events_per_false_alarm < 100:
-            raise ValueError(f"events_per_false_alarm: {self.events_per_false_alarm}; give at least 100")
+            raise ValueError(f"events_per_false_alarm is {self.events_per_false_alarm}; set at least 100")
         if self.reference_events < 50:
-            raise ValueError(f"reference_events: {self.reference_events}; give at least 50")
+            raise ValueError(f"reference_events is {self.reference_events}; set at least 50")
         if not 0.0 < self.smoothing <= 1.0:
-            raise ValueError(f"smoothing: {self.smoothing}; give a weight in (0, 1]")
+            raise ValueError(f"smoothing is {self.smoothing}; set a weight above 0 and at most 1")
         if not 0.0 < self.quick <= 1.0:
-            raise ValueError(f"quick: {self.quick}; give a weight in (0, 1]")
+            raise ValueError(f"quick is {self.quick}; set a weight above 0 and at most 1")
         if not 2 <= self.min_users <= 12:
-            raise ValueError(f"min_users: {self.min_users}; give 2 to 12")
+            raise ValueError(f"min_users is {self.min_users}; set 2 to 12")
         if self.max_segments < 1:
-            raise ValueError(f"max_segments: {self.max_segments}; give at least 1")
+            raise ValueError(f"max_segments is {self.max_segments}; set at least 1")

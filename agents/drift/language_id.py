@@ -1,11 +1,11 @@
-"""Which script a text is in and, in Latin script, which language its function words are of."""
+"""Language identification: the script of a text and, for Latin script, the language of its function words."""
 
 from __future__ import annotations
 
 import numpy as np
 
 SCRIPTS = ("latin", "greek", "cyrillic", "hebrew", "arabic", "indic", "thai", "hangul", "kana", "han", "other")
-BOUNDS = np.array([0x0370, 0x0400, 0x0590, 0x0600, 0x0900, 0x0E00, 0x0E80, 0x1100], np.int64)
+SCRIPT_BOUNDS = np.array([0x0370, 0x0400, 0x0590, 0x0600, 0x0900, 0x0E00, 0x0E80, 0x1100], np.int64)
 """First code points after Latin, Greek, Cyrillic (with Armenian), Hebrew, Arabic, the Indic scripts, Thai and Lao."""
 
 FUNCTION_WORDS = {
@@ -18,14 +18,14 @@ FUNCTION_WORDS = {
     "nl": "de het een en is van ik niet met op voor dat te zijn hoe wat in je er aan",
 }
 LANGUAGES = (*FUNCTION_WORDS, *SCRIPTS)
-"""Names by code; ``latin`` is Latin script without a function word known here."""
+"""Names by code; ``latin`` is Latin script without a function word of these languages."""
 
 FIRST_SCRIPT = len(FUNCTION_WORDS)
 _BASIS, _PRIME, _ALL = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
 def word_hash(word: str) -> int:
-    """FNV-1a over the code points of a folded word.
+    """Return the 64-bit FNV-1a hash over the code points of a folded word.
 
     References
     ----------
@@ -38,7 +38,7 @@ def word_hash(word: str) -> int:
 
 
 def function_word_table() -> tuple[np.ndarray, np.ndarray]:
-    """Return an open hash table: keys, and of each the bit set of its languages."""
+    """Return an open-addressed hash table: word hashes, and the bit set of each word's languages."""
     size = 512
     keys, values = np.zeros(size, np.uint64), np.zeros(size, np.int64)
     for language, words in enumerate(FUNCTION_WORDS.values()):

@@ -1,4 +1,4 @@
-"""What is kept of a segment: one fixed-size record, so that memory is known and a snapshot is a few array copies."""
+"""Record of an app: one fixed-size numpy record, so that memory is bounded and a snapshot is a few array copies."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from agents.drift.word_embedding import DIMENSIONS
 
-MEASURED = ("prompt_chars", "response_chars", "latency_ms", "ttft_ms", "input_tokens", "output_tokens", "cost_usd")
-"""Compared on a logarithmic scale."""
+CONTINUOUS = ("prompt_chars", "response_chars", "latency_ms", "ttft_ms", "input_tokens", "output_tokens", "cost_usd")
+"""Continuous features, compared on a logarithmic scale."""
 
-NOVELTY = len(MEASURED)
-"""`agents.drift.novelty`, compared as it is."""
+NOVELTY = len(CONTINUOUS)
+"""Index of the novelty (`agents.drift.novelty`), compared on a linear scale."""
 
-FLAGS = ("refusal", "error", "unfamiliar")
-"""Compared as shares."""
+BINARY = ("refusal", "error", "unfamiliar")
+"""Binary features, compared as shares."""
 
-USUAL = ("language", "response_model", "finish_reason", "format", "opening", "fingerprint")
-"""Compared as the share of the reference's most frequent value."""
+CATEGORICAL = ("language", "response_model", "finish_reason", "format", "opening", "fingerprint")
+"""Categorical features, compared as the share of the most frequent value of the reference."""
 
-SCALARS = (*MEASURED, "novelty", *FLAGS, *USUAL)
+SCALARS = (*CONTINUOUS, "novelty", *BINARY, *CATEGORICAL)
 UNFAMILIAR = SCALARS.index("unfamiliar")
 TEXT = len(SCALARS)
 PROVIDER = TEXT + 1
 SIGNALS = (*SCALARS, "text", "provider")
 FIRST_SHARE = NOVELTY + 1
-FIRST_USUAL = FIRST_SHARE + len(FLAGS)
+FIRST_CATEGORICAL = FIRST_SHARE + len(BINARY)
 
 OUTPUT = (
     ("response_chars", "output_tokens"),
@@ -37,63 +37,63 @@ OUTPUT = (
     ("format", "opening"),
     ("response_model", "fingerprint"),
 )
-"""What a model gives back, in groups whose members move together by their nature."""
+"""Features of the model's output, grouped by dependence: the features of a group always move together."""
 
 GROUP = tuple(next((g for g, names in enumerate(OUTPUT) if name in names), -1) for name in SCALARS)
-"""The group of each scalar; -1 for those of the input."""
+"""Group of each scalar in `OUTPUT`; -1 for a scalar of the input."""
 
-WINDOWED = tuple(SCALARS.index(name) for name in ("latency_ms", "output_tokens", "refusal", "error"))
-"""Also watched by ADWIN, which sees small lasting shifts that a CUSUM tuned to larger ones passes over."""
+ADWIN_FEATURES = tuple(SCALARS.index(name) for name in ("latency_ms", "output_tokens", "refusal", "error"))
+"""Features with an additional ADWIN, which detects small lasting shifts that a CUSUM for larger shifts misses."""
 
 CATEGORIES = (
     *("language", "model", "finish_reason", "format", "opening", "fingerprint"),
     *("request_model", "prompt_version"),
 )
-"""Of which the shares of the most frequent values are kept; the first ones are the features `USUAL`."""
+"""Categories whose most frequent values are counted; the first ones are the features `CATEGORICAL`."""
 
 SPEEDS = 2
-"""Moving averages of the text: a slow one and a quick one."""
+"""Number of moving averages of the text: slow and fast."""
 
 VALUES = 5
 NAME_BYTES = 24
 RING = 64
-USUAL_CELLS, RISING_CELLS = 16, 32
-"""Hash cells with a word each: of the reference, and of what came since."""
+REFERENCE_CELLS, RISING_CELLS = 16, 32
+"""Hash cells of one word each: words of the reference, and words of later texts."""
 
 TERM_BYTES = 16
 HISTORY = 64
-"""Texts in which a cell's word is told to have been or not: a bit each."""
+"""Number of latest texts for which a cell stores whether they had its word: one bit each."""
 VOCABULARY = 1024
 PACKED = DIMENSIONS * (DIMENSIONS + 1) // 2
 
 LEVELS, BUCKETS = 10, 2
-"""Of ADWIN: windows of up to 2 * (2**10 - 1) events."""
+"""Size of ADWIN's windows: up to 2 * (2**10 - 1) events."""
 
-MARKS, MARK_EVERY = 8, 256
-"""Every so many events offset and time are noted, so that a cut of ADWIN can be dated."""
+CHECKPOINTS, CHECKPOINT_EVERY = 8, 256
+"""Number of stored positions (offset and time), and events between two of them. They date a cut of ADWIN."""
 
-RECENT = 1.0 / 16.0
-"""Weight of one event in the moving average by which the causes of an alarm are ranked."""
+RECENT_WEIGHT = 1.0 / 16.0
+"""Weight of one event in the moving average that ranks the causes of an alarm."""
 
-ROWS, SLOTS = 256, 1024
-"""Last rows of a reference that are kept for its calibration, and segments for which they are kept at a time."""
+BOOTSTRAP_ROWS, BOOTSTRAP_SLOTS = 256, 1024
+"""Maximum number of rows stored for the calibration of an app, and of apps with stored rows at a time."""
 
-WAITING = 9
-"""Quarters of a reference after which it is calibrated, by its last rows: those that came after the first one."""
+CALIBRATION_AFTER = 9
+"""Quarters of a reference after which an app is calibrated with its last rows. The first reference is excluded."""
 
 SCALE = 1000.0
-"""Scalars of kept rows are whole thousandths; vectors are in parts of `VECTOR_SCALE`."""
+"""Stored scalars are integer thousandths, stored vectors are integer multiples of 1 / `VECTOR_SCALE`."""
 VECTOR_SCALE = 127.0
 ABSENT = -(1 << 15)
 
-_F, _C, _W = len(SCALARS), len(CATEGORIES), len(WINDOWED)
+_F, _C, _W = len(SCALARS), len(CATEGORIES), len(ADWIN_FEATURES)
 
 SEGMENT = np.dtype(
     [
         ("seen", "i8"),
         ("slot", "i4"),
         ("calibrated", "i4"),
-        # scalars: Welford, then two one-sided sums (up, down) each
+        # scalars: Welford moments, then two one-sided sums (up, down)
         ("n", "i4", (_F,)),
         ("mean", "f8", (_F,)),
         ("squares", "f8", (_F,)),
@@ -109,15 +109,15 @@ SEGMENT = np.dtype(
         ("recent", "f4", (_F,)),
         ("since_offset", "i8", (2, _F)),
         ("since_time", "i8", (2, _F)),
-        # ADWIN of some scalars: buckets, and what value is 0 and how much is 1
+        # ADWIN of some scalars: buckets, and the value and the width that are scaled to 0 and 1
         ("window", "f8", (_W, 5)),
         ("totals", "f4", (_W, LEVELS, BUCKETS)),
         ("variances", "f4", (_W, LEVELS, BUCKETS)),
         ("counts", "u1", (_W, LEVELS)),
         ("zero", "f4", (_W,)),
         ("unit", "f4", (_W,)),
-        ("mark_offset", "i8", (MARKS,)),
-        ("mark_time", "i8", (MARKS,)),
+        ("mark_offset", "i8", (CHECKPOINTS,)),
+        ("mark_time", "i8", (CHECKPOINTS,)),
         # text: mean and packed co-moments while learning, then the Cholesky factor and the moving average
         ("text_n", "i4"),
         ("text_mean", "f4", (DIMENSIONS,)),
@@ -133,28 +133,28 @@ SEGMENT = np.dtype(
         ("text_squares", "f8"),
         ("text_offset", "i8"),
         ("text_time", "i8"),
-        # the words of the reference by hash, and how unlike it a text must be to be unfamiliar
+        # word counts of the reference by hash cell, and the novelty above which a text is unfamiliar
         ("vocabulary", "u1", (VOCABULARY,)),
         ("vocabulary_words", "i4"),
         ("novelty_words", "f8"),
         ("novelty_total", "f8"),
         ("novelty_high", "f4"),
-        # all groups of the output together
+        # limit of the sum over the groups of the output
         ("provider_limit", "f4"),
-        # shares of values: in the reference, and the slots of the last events, two to a byte
+        # values of categories: counts in the reference, and the slots of the last events, two per byte
         ("value", "u8", (_C, VALUES)),
         ("value_count", "f4", (_C, VALUES)),
         ("value_name", "u1", (_C, VALUES, NAME_BYTES)),
         ("usual", "i1", (_C,)),
         ("ring", "u1", (_C, RING // 2)),
-        # words by hash cell: those usual in the reference with the count of its texts, and those new since; the latest
-        # texts that had them, a bit each
-        ("usual_word", "u4", (USUAL_CELLS,)),
-        ("usual_votes", "f4", (USUAL_CELLS,)),
-        ("usual_texts", "u2", (USUAL_CELLS,)),
-        ("usual_users", "u2", (USUAL_CELLS,)),
-        ("usual_history", "u8", (USUAL_CELLS,)),
-        ("usual_name", "u1", (USUAL_CELLS, TERM_BYTES)),
+        # words by hash cell: frequent words of the reference with their number of texts, and words that are new since;
+        # the history has one bit for each of the latest texts
+        ("usual_word", "u4", (REFERENCE_CELLS,)),
+        ("usual_votes", "f4", (REFERENCE_CELLS,)),
+        ("usual_texts", "u2", (REFERENCE_CELLS,)),
+        ("usual_users", "u2", (REFERENCE_CELLS,)),
+        ("usual_history", "u8", (REFERENCE_CELLS,)),
+        ("usual_name", "u1", (REFERENCE_CELLS, TERM_BYTES)),
         ("rising_word", "u4", (RISING_CELLS,)),
         ("rising_votes", "f4", (RISING_CELLS,)),
         ("rising_before", "u1", (RISING_CELLS,)),
@@ -166,17 +166,17 @@ SEGMENT = np.dtype(
 )
 
 
-class Pool(NamedTuple):
-    """Rows of references that are being learned.
+class BootstrapPool(NamedTuple):
+    """Rows of references that are being learned; the calibration resamples them (bootstrap).
 
     Attributes
     ----------
     used, events, texts
-        int32[slots]: whether a place is taken, and how many rows, and texts, it was given.
+        int32[slots]: 1 for a slot in use, and the number of rows and of texts stored in it so far.
     values
-        int16[slots, rows, scalars], the latest rows.
+        int16[slots, rows, scalars], latest rows.
     vectors
-        int8[slots, rows, dimensions], the latest texts.
+        int8[slots, rows, dimensions], latest texts.
     """
 
     used: NDArray[np.int32]
@@ -186,19 +186,19 @@ class Pool(NamedTuple):
     vectors: NDArray[np.int8]
 
 
-def pool_of(slots: int, rows: int = ROWS) -> Pool:
-    """Make an empty pool."""
+def empty_pool(slots: int, rows: int = BOOTSTRAP_ROWS) -> BootstrapPool:
+    """Return an empty pool."""
     used, events, texts = (np.zeros(slots, np.int32) for _ in range(3))
     values, vectors = np.zeros((slots, rows, _F), np.int16), np.zeros((slots, rows, DIMENSIONS), np.int8)
-    return Pool(used, events, texts, values, vectors)
+    return BootstrapPool(used, events, texts, values, vectors)
 
 
-def rows_kept(reference: int) -> int:
-    """Return how many rows of a reference of so many events a calibration has.
+def bootstrap_rows(reference: int) -> int:
+    """Return the number of rows that a calibration has for a reference of this many events.
 
     Examples
     --------
-    >>> rows_kept(50), rows_kept(300)
+    >>> bootstrap_rows(50), bootstrap_rows(300)
     (64, 256)
     """
-    return min(ROWS, -(-WAITING * reference // 4) - reference + 1)
+    return min(BOOTSTRAP_ROWS, -(-CALIBRATION_AFTER * reference // 4) - reference + 1)

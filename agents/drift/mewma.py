@@ -1,16 +1,16 @@
-"""Text against its reference: two multivariate moving averages of whitened embeddings, slow and quick. Compiled.
+"""Change detection on text: a slow and a fast multivariate moving average of whitened embeddings (numba kernels).
 
 References
 ----------
 Lowry, C. A., Woodall, W. H., Champ, C. W. and Rigdon, S. E. (1992). A multivariate exponentially weighted moving
 average control chart. Technometrics 34, 46-53.
 Han, D., Tsung, F., Hu, X. and Wang, K. (2007). CUSUM and EWMA multi-charts for detecting a range of mean shifts.
-Statistica Sinica 17, 1139-1164 (several weights at a time).
+Statistica Sinica 17, 1139-1164 (several weights at the same time).
 Chen, Y., Wiesel, A., Eldar, Y. C. and Hero, A. O. (2010). Shrinkage algorithms for MMSE covariance estimation. IEEE
 Transactions on Signal Processing 58, 5016-5029 (the oracle approximating shrinkage).
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ from agents.drift.word_embedding import DIMENSIONS
 _P = DIMENSIONS
 _RIDGE = 0.001
 _REACH = 4.0
-"""Most that a text's squared distance counts, in usual ones."""
+"""Maximum squared distance of a text, as a multiple of the expected squared distance; larger distances are clipped."""
 GROWTH = 4
-CALM = 0.7
+"""Maximum size of a grown reference, as a multiple of its initial size."""
+SUSPICION = 0.7
+"""Ratio of the statistic to its limit below which no change is suspected."""
 
 
 @njit(cache=True, nogil=True)
 def learn(row, vector):  # type: ignore[no-untyped-def]
-    """Add a vector to mean and co-moments."""
+    """Add a vector to the mean and the co-moments of the reference."""
     row.text_n += 1
     n = row.text_n
     k = 0
@@ -48,6 +50,7 @@ def learn(row, vector):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _shrinkage(cov, n):  # type: ignore[no-untyped-def]
+    """Return the weight of the oracle approximating shrinkage, and the mean variance."""
     trace = squares = 0.0
     k = 0
     for i in range(_P):
@@ -62,21 +65,21 @@ def _shrinkage(cov, n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def factorise(cov, n):  # type: ignore[no-untyped-def]
-    """Turn the packed covariance of ``n`` vectors into the Cholesky factor of the shrunk one, in place."""
+    """Replace the packed covariance of ``n`` vectors by the Cholesky factor of the shrunk covariance."""
     rho, level = _shrinkage(cov, n)
     for i in range(_P):
-        at = i * (i + 1) // 2
+        row_i = i * (i + 1) // 2
         for j in range(i + 1):
-            total = (1.0 - rho) * cov[at + j] + (rho * level + _RIDGE if i == j else 0.0)
-            other = j * (j + 1) // 2
+            total = (1.0 - rho) * cov[row_i + j] + (rho * level + _RIDGE if i == j else 0.0)
+            row_j = j * (j + 1) // 2
             for m in range(j):
-                total -= cov[at + m] * cov[other + m]
-            cov[at + j] = math.sqrt(total) if i == j else total / cov[other + j]
+                total -= cov[row_i + m] * cov[row_j + m]
+            cov[row_i + j] = math.sqrt(total) if i == j else total / cov[row_j + j]
 
 
 @njit(cache=True, nogil=True)
-def finish(row, limits):  # type: ignore[no-untyped-def]
-    """End the learning: from the co-moments to the factor."""
+def finish_reference(row, limits):  # type: ignore[no-untyped-def]
+    """Finish the reference: compute the Cholesky factor from the co-moments."""
     n = np.int64(row.text_n)
     cov = np.empty(len(row.factor))
     for k in range(len(cov)):
@@ -93,7 +96,7 @@ def finish(row, limits):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def whiten(factor, mean, vector, white):  # type: ignore[no-untyped-def]
-    """Solve for the whitened difference from the mean; returns its squared length."""
+    """Write the whitened difference from the mean to ``white``; return its squared length."""
     square = 0.0
     k = 0
     for i in range(_P):
@@ -108,8 +111,8 @@ def whiten(factor, mean, vector, white):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def bound(white, square):  # type: ignore[no-untyped-def]
-    """Draw a far vector in, so that one text alone is never an alarm."""
+def clip(white, square):  # type: ignore[no-untyped-def]
+    """Clip the length of a whitened vector, so that a single text never raises an alarm."""
     if square > _REACH * _P:
         scale = math.sqrt(_REACH * _P / square)
         for i in range(_P):
@@ -117,14 +120,14 @@ def bound(white, square):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _inflation(row):  # type: ignore[no-untyped-def]
-    """(1 + r) / (1 - r) for the lag-1 correlation r of the texts, taken for 0 until there is proof of another."""
+def _variance_inflation(row):  # type: ignore[no-untyped-def]
+    """Return the variance inflation (1 + r) / (1 - r) for the lag-1 correlation r of the texts, at least 1."""
     r = min(max(row.text_products / row.text_energy, 0.0), 0.9)
     return (1.0 + r) / (1.0 - r)
 
 
 @njit(cache=True, nogil=True)
-def _grow(row, vector, white, square, reference):  # type: ignore[no-untyped-def]
+def _extend_reference(row, vector, white, square, reference):  # type: ignore[no-untyped-def]
     row.text_n += 1
     row.text_level += (square - row.text_level) / (row.text_n - reference)
     row.text_energy += square
@@ -134,30 +137,30 @@ def _grow(row, vector, white, square, reference):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def step(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-def]
-    """Add a vector; returns its distance and the statistic in units of its limit.
+def update(row, vector, limits, offset, time, white):  # type: ignore[no-untyped-def]
+    """Add a vector to both averages; return its distance, and the higher ratio of a statistic to its limit.
 
-    While nothing is suspected the mean goes on being learned, up to `GROWTH` references.
+    The mean of the reference is updated while no change is suspected, up to `GROWTH` references.
     """
     square = whiten(row.factor, row.text_mean, vector, white)
-    bound(white, square)
-    inflation, slow, worst = _inflation(row), 0.0, 0.0
+    clip(white, square)
+    inflation, slow, highest = _variance_inflation(row), 0.0, 0.0
     for k in range(SPEEDS):
         smoothing, length = limits.smoothing[k], 0.0
         for i in range(_P):
             row.average[k, i] += np.float32(smoothing * (white[i] - row.average[k, i]))
             length += row.average[k, i] * row.average[k, i]
-        # The average's own variance, and beside it that of the mean it is compared with.
+        # The variance is that of the average plus that of the estimated mean.
         statistic = length / ((smoothing / (2.0 - smoothing) + 1.0 / row.text_n) * inflation)
-        worst = max(worst, statistic / row.text_limit[k])
+        highest = max(highest, statistic / row.text_limit[k])
         slow = statistic if k == 0 else slow
     if slow <= row.text_level or row.text_run == 0:
         row.text_offset, row.text_time, row.text_run, row.text_squares = offset, time, 0, 0.0
     row.text_run += 1
     row.text_squares += square
-    row.text_ratio = worst
-    if row.text_n < GROWTH * limits.reference and worst < CALM:
-        _grow(row, vector, white, square, limits.reference)
+    row.text_ratio = highest
+    if row.text_n < GROWTH * limits.reference and highest < SUSPICION:
+        _extend_reference(row, vector, white, square, limits.reference)
     for i in range(_P):
         row.text_last[i] = white[i]
-    return math.sqrt(square / _P), worst
+    return math.sqrt(square / _P), highest

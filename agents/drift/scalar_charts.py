@@ -1,6 +1,6 @@
-"""One scalar of one event: learned, or put to its charts. Compiled."""
+"""Charts of the scalar features: learn the reference, then update CUSUM and ADWIN (numba kernels)."""
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -9,102 +9,102 @@ from numpy import float32
 
 from agents.drift import adwin, cusum
 from agents.drift.categorical import most_frequent
-from agents.drift.layout import FIRST_SHARE, FIRST_USUAL, MARK_EVERY, MARKS, TEXT, WINDOWED
+from agents.drift.layout import ADWIN_FEATURES, CHECKPOINT_EVERY, CHECKPOINTS, FIRST_CATEGORICAL, FIRST_SHARE, TEXT
 
-CUT = 2
-"""The side of an alarm by ADWIN."""
+ADWIN_CUT = 2
+"""Side of an alarm raised by ADWIN."""
 
-_CLOCK, _LEAST, _GRACE = 32, 5.0, 10.0
+_CLOCK, _MIN_LENGTH, _GRACE_PERIOD = 32, 5.0, 10.0
 _SPAN = 8.0
-"""A measured value's mean plus and minus four standard deviations is ADWIN's 0 to 1."""
+"""Standard deviations around the mean of a continuous feature that are scaled to 0 to 1 for ADWIN."""
 
 _LOG = 14.0
-"""Twice the logarithm of a usual window's width: with it ADWIN's bound grows as the variance does."""
+"""Twice the logarithm of a typical window width; it makes ADWIN's bound grow with the variance inflation."""
 
-_W = len(WINDOWED)
+_W = len(ADWIN_FEATURES)
 
 
 @njit(cache=True, nogil=True)
-def charts(row, reference):  # type: ignore[no-untyped-def]
-    """How many charts of scalars there are: a pair of CUSUMs per feature given, the ADWINs, that of all together."""
+def count_charts(row, reference):  # type: ignore[no-untyped-def]
+    """Return the number of charts: a pair of CUSUMs per present feature, the ADWINs, and the output sum."""
     count = 1
     for f in range(TEXT):
         count += row.n[f] * 2 >= reference
-    for f in WINDOWED:
+    for f in ADWIN_FEATURES:
         count += row.n[f] * 2 >= reference
     return count
 
 
 @njit(cache=True, nogil=True)
-def tune(row, f, limits):  # type: ignore[no-untyped-def]
-    """Set a feature's charts by its reference."""
-    each_side = 2.0 * limits.events * charts(row, limits.reference)
-    cusum.tune(row, f, each_side, limits.effect, limits.odds)
+def compute_limits(row, f, limits):  # type: ignore[no-untyped-def]
+    """Compute the limits of a feature's CUSUMs from its reference."""
+    each_side = 2.0 * limits.events * count_charts(row, limits.reference)
+    cusum.compute_limits(row, f, each_side, limits.effect, limits.odds)
 
 
 @njit(cache=True, nogil=True)
-def _open_window(row, f):  # type: ignore[no-untyped-def]
+def _start_adwin(row, f):  # type: ignore[no-untyped-def]
     for w in range(_W):
-        if WINDOWED[w] == f:
-            measured = f < FIRST_SHARE
-            row.unit[w] = _SPAN * cusum.deviation(row, f) if measured else 1.0
-            row.zero[w] = row.mean[f] - 0.5 * row.unit[w] if measured else 0.0
+        if ADWIN_FEATURES[w] == f:
+            continuous = f < FIRST_SHARE
+            row.unit[w] = _SPAN * cusum.deviation(row, f) if continuous else 1.0
+            row.zero[w] = row.mean[f] - 0.5 * row.unit[w] if continuous else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _window(row, f, value, limits):  # type: ignore[no-untyped-def]
-    """Whether ADWIN cuts the window of a feature here."""
+def _update_adwin(row, f, value, limits):  # type: ignore[no-untyped-def]
+    """Add a value to the ADWIN of a feature, if there is one; return whether its window was cut."""
     for w in range(_W):
-        if WINDOWED[w] == f:
+        if ADWIN_FEATURES[w] == f:
             scaled = min(max((value - row.zero[w]) / row.unit[w], 0.0), 1.0)
-            alone = limits.delta_measured if f < FIRST_SHARE else limits.delta_share
-            delta = min(alone / charts(row, limits.reference), 0.9)
-            delta = _LOG * (delta / _LOG) ** cusum.inflation(row, f)
+            total_delta = limits.delta_continuous if f < FIRST_SHARE else limits.delta_share
+            delta = min(total_delta / count_charts(row, limits.reference), 0.9)
+            delta = _LOG * (delta / _LOG) ** cusum.variance_inflation(row, f)
             return adwin.update(
-                row.window[w], row.totals[w], row.variances[w], row.counts[w], float32(scaled), delta, _CLOCK, _LEAST,
-                _GRACE,
+                row.window[w], row.totals[w], row.variances[w], row.counts[w], float32(scaled), delta, _CLOCK,
+                _MIN_LENGTH, _GRACE_PERIOD,
             )  # fmt: skip
     return False
 
 
 @njit(cache=True, nogil=True)
-def judge(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
-    """Learn a value or put it to its charts; returns the greatest statistic in units of its limit, and the side."""
+def update(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
+    """Learn a value, or add it to its charts; return the highest ratio of a statistic to its limit, and its side."""
     if row.n[f] < limits.reference:
         cusum.learn(row, f, value)
         row.last[f] = value
         if row.n[f] == limits.reference:
-            tune(row, f, limits)
+            compute_limits(row, f, limits)
             row.recent[f] = row.mean[f]
-            _open_window(row, f)
+            _start_adwin(row, f)
         return 0.0, 0
-    worst, side = cusum.step(row, f, value, limits.effect, offset, time)
-    if cusum.grow(row, f, value, limits.reference, worst):
-        tune(row, f, limits)
+    ratio, side = cusum.update(row, f, value, limits.effect, offset, time)
+    if cusum.extend_reference(row, f, value, limits.reference, ratio):
+        compute_limits(row, f, limits)
     row.last[f] = value
-    if _window(row, f, value, limits) and worst < 1.0:
-        return 1.0, CUT
-    return worst, side
+    if _update_adwin(row, f, value, limits) and ratio < 1.0:
+        return 1.0, ADWIN_CUT
+    return ratio, side
 
 
 @njit(cache=True, nogil=True)
-def judge_value(row, c, slot, offset, time, limits):  # type: ignore[no-untyped-def]
-    """Put to the charts whether a category has the reference's most frequent value, once that is known."""
-    f = FIRST_USUAL + c
+def update_category(row, c, slot, offset, time, limits):  # type: ignore[no-untyped-def]
+    """Add to the charts whether a category has the most frequent value of the reference, or learn that value."""
+    f = FIRST_CATEGORICAL + c
     if row.n[f] >= limits.reference:
-        return judge(row, f, 1.0 if slot == row.usual[c] else 0.0, offset, time, limits)
+        return update(row, f, 1.0 if slot == row.usual[c] else 0.0, offset, time, limits)
     row.n[f] += 1
     if row.n[f] == limits.reference:
         row.usual[c] = most_frequent(row, c)
         row.mean[f] = row.value_count[c, row.usual[c]] / row.n[f]
         row.recent[f] = row.mean[f]
-        tune(row, f, limits)
+        compute_limits(row, f, limits)
     return 0.0, 0
 
 
 @njit(cache=True, nogil=True)
-def mark(row, offset, time):  # type: ignore[no-untyped-def]
-    """Note now and then where the stream stands."""
-    if row.seen % MARK_EVERY == 0:
-        at = row.seen // MARK_EVERY % MARKS
-        row.mark_offset[at], row.mark_time[at] = offset, time
+def store_checkpoint(row, offset, time):  # type: ignore[no-untyped-def]
+    """Store offset and time of every `CHECKPOINT_EVERY`-th event, to date the cuts of ADWIN."""
+    if row.seen % CHECKPOINT_EVERY == 0:
+        k = row.seen // CHECKPOINT_EVERY % CHECKPOINTS
+        row.mark_offset[k], row.mark_time[k] = offset, time

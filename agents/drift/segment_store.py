@@ -1,4 +1,4 @@
-"""The records of all segments: an array, and which of its rows is whose."""
+"""Store of the records of all apps: an array, and the row of each app."""
 
 from __future__ import annotations
 
@@ -10,116 +10,117 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.common.tenant_map import TenantLru
-from agents.drift.layout import FLAGS, ROWS, SEGMENT, SLOTS, pool_of
+from agents.drift.layout import BINARY, BOOTSTRAP_ROWS, BOOTSTRAP_SLOTS, SEGMENT, empty_pool
 from agents.drift.record_validation import check_rows
 
 EXAMPLES = 5
 COLUMNS: tuple[str, ...] = SEGMENT.names or ()
-Key: TypeAlias = "tuple[str, str]"
-Flagged: TypeAlias = "tuple[str, int]"
+Scope: TypeAlias = "tuple[str, str]"
+FlaggedEvent: TypeAlias = "tuple[str, int]"
 Rows: TypeAlias = "NDArray[np.void]"
 
-_NONE: tuple[tuple[Flagged, ...], ...] = ((),) * len(FLAGS)
+_NO_FLAGGED: tuple[tuple[FlaggedEvent, ...], ...] = ((),) * len(BINARY)
 
 
 class Examples(NamedTuple):
-    """The latest events of a segment, oldest first.
+    """Latest events of an app, oldest first.
 
     Attributes
     ----------
     recent
         Event ids.
     flagged
-        By flag (`FLAGS`), event ids and offsets of those that have it.
+        Event ids and offsets of the events with each binary feature, in the order of `BINARY`.
     """
 
     recent: tuple[str, ...]
-    flagged: tuple[tuple[Flagged, ...], ...]
+    flagged: tuple[tuple[FlaggedEvent, ...], ...]
 
 
-class Segments:
-    """At most ``size`` records, by tenant and app, with a fair share for each tenant (`TenantLru`).
+class SegmentStore:
+    """Records of apps by scope (tenant, app), with a fair share of the store for each tenant (`TenantLru`).
 
     Parameters
     ----------
     size
-        Records kept; those least recently seen, of the tenants that have most, make room for a new one.
-    kept
-        Rows of a reference that are kept while it is learned.
+        Maximum number of records. A new record evicts the least recently seen record of the tenant with most records.
+    bootstrap_rows
+        Rows of a reference that are stored while the reference is learned.
 
     Attributes
     ----------
-    gone
-        Rows of segments that were given up: to be cleared (`clear_gone`) when their last events are taken in.
+    evicted_rows
+        Rows of evicted apps. Call `clear_evicted` after the last events of those apps are processed.
     rows
         Records by row number.
     pool
-        Rows of references that are being learned, borrowed by the records whose ``slot`` is not 0 (one more than the
-        place in the pool).
+        Bootstrap rows of references that are being learned. The ``slot`` of a record is its slot in the pool plus one,
+        or 0.
 
     Examples
     --------
-    >>> table = Segments(2)
-    >>> [table.touch(("t", app)) for app in "abac"], table.gone, table.evicted, len(table)
+    >>> store = SegmentStore(2)
+    >>> [store.get_or_create(("t", app)) for app in "abac"], store.evicted_rows, store.evicted, len(store)
     ([0, 1, 0, 1], [1], 1, 2)
     """
 
-    def __init__(self, size: int, kept: int = ROWS) -> None:
+    def __init__(self, size: int, bootstrap_rows: int = BOOTSTRAP_ROWS) -> None:
         self.size = size
-        # All of them at once: pages of zeros take no memory until a row is used, and growing would leave holes.
+        # The array has its full size from the start: pages of zeros take no memory until a row is used, and growing
+        # the array would fragment memory.
         self.rows: Rows = np.zeros(size, SEGMENT)
-        self.pool = pool_of(min(size, SLOTS), kept)
-        self.gone: list[int] = []
-        self._owner = TenantLru[Key, int](size)
+        self.pool = empty_pool(min(size, BOOTSTRAP_SLOTS), bootstrap_rows)
+        self.evicted_rows: list[int] = []
+        self._row_of = TenantLru[Scope, int](size)
         self._free: list[int] = []
         self._recent: list[tuple[str, ...]] = []
-        self._flagged: list[tuple[tuple[Flagged, ...], ...]] = []
+        self._flagged: list[tuple[tuple[FlaggedEvent, ...], ...]] = []
 
     def __len__(self) -> int:
-        return len(self._owner)
+        return len(self._row_of)
 
     @property
     def evicted(self) -> int:
-        """Records given up so."""
-        return self._owner.evicted
+        """Number of evicted records."""
+        return self._row_of.evicted
 
-    def touch(self, key: Key) -> int:
-        """Return the row of a segment, now the most recently seen; it may be one of `gone`."""
-        tenant, app = key
-        if (row := self._owner.get(tenant, key)) is not None:
+    def get_or_create(self, scope: Scope) -> int:
+        """Return the row of an app and mark the app as most recently seen; the row may be in `evicted_rows`."""
+        tenant, app = scope
+        if (row := self._row_of.get(tenant, scope)) is not None:
             return row
         tenant = intern(tenant)
-        own = (tenant, intern(app))
-        self.gone = [row for _, _, row in self._owner.put(tenant, own, -1)]
-        self._free += self.gone
+        interned = (tenant, intern(app))
+        self.evicted_rows = [row for _, _, row in self._row_of.put(tenant, interned, -1)]
+        self._free += self.evicted_rows
         if not self._free:
             self._free.append(len(self._recent))
             self._recent.append(())
-            self._flagged.append(_NONE)
+            self._flagged.append(_NO_FLAGGED)
         row = self._free.pop()
-        self._owner.replace(tenant, own, row)
+        self._row_of.replace(tenant, interned, row)
         return row
 
-    def clear_gone(self) -> None:
-        """Make the rows of `gone` those of new segments."""
-        for row in self.gone:
+    def clear_evicted(self) -> None:
+        """Clear the rows of evicted apps for their new apps."""
+        for row in self.evicted_rows:
             self.clear(row)
             self._recent[row] = ()
-        self.gone = []
+        self.evicted_rows = []
 
     def clear(self, row: int) -> None:
-        """Forget the reference of a row."""
+        """Reset the record of a row, so that its reference is learned again."""
         if slot := int(self.rows[row]["slot"]):
             self.pool.used[slot - 1] = 0
         self.rows[row] = np.zeros((), SEGMENT)
-        self._flagged[row] = _NONE
+        self._flagged[row] = _NO_FLAGGED
 
-    def remember(self, row: int, event_ids: Sequence[str]) -> None:
-        """Keep the latest events of a row as examples."""
+    def add_examples(self, row: int, event_ids: Sequence[str]) -> None:
+        """Store the latest events of a row as examples."""
         self._recent[row] = (*self._recent[row], *event_ids)[-EXAMPLES:]
 
-    def flag(self, row: int, kind: int, event: Flagged) -> None:
-        """Keep an event as one of the latest with a flag."""
+    def add_flagged(self, row: int, kind: int, event: FlaggedEvent) -> None:
+        """Store an event as one of the latest events with a binary feature."""
         kinds = list(self._flagged[row])
         kinds[kind] = (*kinds[kind], event)[-EXAMPLES:]
         self._flagged[row] = tuple(kinds)
@@ -129,20 +130,20 @@ class Segments:
         return Examples(self._recent[row], self._flagged[row])
 
     def state(self) -> dict[str, Any]:
-        """Return columns by segment, in the order of `TenantLru.items`."""
-        order = list(self._owner.values())
+        """Return one column per field, in the order of `TenantLru.items`."""
+        order = list(self._row_of.values())
         return {
-            "keys": [list(k) for k in self._owner],
-            "tenants": self._owner.tenants(),
+            "keys": [list(k) for k in self._row_of],
+            "tenants": self._row_of.tenants(),
             "recent": [list(self._recent[row]) for row in order],
             "flagged": [[list(map(list, events)) for events in self._flagged[row]] for row in order],
             "evicted": self.evicted,
             "columns": {name: self.rows[name][order] for name in COLUMNS},
-            "pool": self._borrowed(),
+            "pool": self._pool_state(),
         }
 
-    def _borrowed(self) -> dict[str, Any]:
-        """Places of the pool up to the last used one; what was left in an unused one is no state."""
+    def _pool_state(self) -> dict[str, Any]:
+        """Return the slots of the pool up to the last slot in use; free slots are zeroed, their content is no state."""
         used = np.flatnonzero(self.pool.used)
         columns = {name: a[: used[-1] + 1 if len(used) else 0].copy() for name, a in self.pool._asdict().items()}
         free = columns["used"] == 0
@@ -151,37 +152,43 @@ class Segments:
         return columns
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
+        """Continue from `state`; raise ValueError if the state does not fit."""
         keys, recent, flagged = state["keys"], state["recent"], state["flagged"]
         n = len(keys)
         if n > self.size or not len(recent) == len(flagged) == n:
-            raise ValueError(f"{n} segments, {len(recent)} and {len(flagged)} of examples, at most {self.size}")
-        pool = pool_of(*self.pool.values.shape[:2])
+            raise ValueError(
+                f"state has {n} apps with {len(recent)} and {len(flagged)} lists of examples; "
+                f"the numbers must be equal and at most {self.size}"
+            )
+        pool = empty_pool(*self.pool.values.shape[:2])
         rows = np.zeros(self.size, SEGMENT)
         _fill({name: rows[name] for name in COLUMNS}, state["columns"])
         _fill(pool._asdict(), state["pool"])
         if len(state["columns"]["seen"]) != n:
-            raise ValueError(f"{n} keys, {len(state['columns']['seen'])} records")
+            raise ValueError(f"state has {n} keys but {len(state['columns']['seen'])} records")
         check_rows(rows[:n], pool)
-        self._owner.restore(state["tenants"], ((intern(str(a)), intern(str(b))) for a, b in keys), range(n))
-        self._owner.evicted = int(state["evicted"])
-        self.rows, self.pool, self.gone, self._free = rows, pool, [], []
+        self._row_of.restore(state["tenants"], ((intern(str(a)), intern(str(b))) for a, b in keys), range(n))
+        self._row_of.evicted = int(state["evicted"])
+        self.rows, self.pool, self.evicted_rows, self._free = rows, pool, [], []
         self._recent = [tuple(map(str, ids))[-EXAMPLES:] for ids in recent]
         self._flagged = [
             tuple(
-                tuple((str(i), int(o)) for i, o in events)[-EXAMPLES:] for _, events in zip(FLAGS, kinds, strict=True)
+                tuple((str(i), int(o)) for i, o in events)[-EXAMPLES:] for _, events in zip(BINARY, kinds, strict=True)
             )
             for kinds in flagged
         ]
 
 
-def _fill(into: Mapping[str, NDArray[Any]], given: Mapping[str, Any]) -> None:
-    """Fill the first places of columns by those given; all have the same number."""
-    if set(given) != set(into):
-        raise ValueError(f"columns {sorted(set(given) ^ set(into))} missing or not known")
-    n = len(given[next(iter(into))])
-    for name, home in into.items():
-        column = np.asarray(given[name])
-        if n > len(home) or column.shape != home[:n].shape or column.dtype != home.dtype:
-            raise ValueError(f"{name} of shape {column.shape}, {column.dtype}")
-        home[:n] = column
+def _fill(targets: Mapping[str, NDArray[Any]], columns: Mapping[str, Any]) -> None:
+    """Copy columns of equal length to the start of the target columns."""
+    if set(columns) != set(targets):
+        raise ValueError(f"columns {sorted(set(columns) ^ set(targets))} are missing or unknown")
+    n = len(columns[next(iter(targets))])
+    for name, target in targets.items():
+        column = np.asarray(columns[name])
+        if n > len(target) or column.shape != target[:n].shape or column.dtype != target.dtype:
+            raise ValueError(
+                f"column {name} has shape {column.shape} and type {column.dtype}, "
+                f"not {target[:n].shape} and {target.dtype}"
+            )
+        target[:n] = column

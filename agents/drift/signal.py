@@ -1,4 +1,4 @@
-"""What the agent says of one event."""
+"""Signal of the drift agent."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DriftSignal:
-    """How far an event's text lies from its segment's reference.
+    """Distance of an event's text from the reference of its app.
 
     Attributes
     ----------
     distance
-        Root mean square over the embedding's dimensions of the whitened difference from the reference's mean, in
-        standard deviations: about 1 for usual text, less where few words are used. None while the reference is learned
-        and where there is no text.
+        Root mean square over the dimensions of the whitened difference from the reference mean, in standard
+        deviations: about 1 for typical text, lower for text of few words. None while the reference is being learned
+        and for an event without text.
     learning
-        Whether the reference of the text is still being learned.
+        True while the reference of the text is being learned.
     """
 
     distance: float | None

@@ -1,10 +1,10 @@
-"""One pass over a chunk's texts: words, their embedding, the language. Compiled.
+"""Words, embedding and language of each text of a chunk in one pass (numba kernels).
 
-The embedding is a signed random projection of the bag of hashed words, L2-normalised: each word's hash gives its
-signs, so there is no matrix to store, and one text's sum runs over its words in order.
+The embedding is a signed random projection of the bag of hashed words, L2-normalised. The signs of a word are the bits
+of its hash, so no matrix is stored. The sum over a text runs over its words in order.
 """
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numba import njit
 from numpy import int64, uint64
 
 from agents.common.unicode_fold import decode, fold, is_digit, is_wide, is_word, mix, step
-from agents.drift.language_id import BOUNDS, FIRST_SCRIPT, SCRIPTS, function_word_table
+from agents.drift.language_id import FIRST_SCRIPT, SCRIPT_BOUNDS, SCRIPTS, function_word_table
 
 DIMENSIONS = 32
 _BASIS = uint64(0xCBF29CE484222325)
@@ -24,9 +24,9 @@ _N_SCRIPTS = len(SCRIPTS)
 
 @njit(cache=True, nogil=True)
 def script_of(char):  # type: ignore[no-untyped-def]
-    """Index into `SCRIPTS`."""
-    for k in range(len(BOUNDS)):
-        if char < BOUNDS[k]:
+    """Return the script of a character, an index into `SCRIPTS`."""
+    for k in range(len(SCRIPT_BOUNDS)):
+        if char < SCRIPT_BOUNDS[k]:
             return k if k < 7 else 10
     if char < 0x1200 or 0x3130 <= char < 0x3190 or 0xAC00 <= char < 0xD7B0:
         return 7
@@ -38,8 +38,8 @@ def script_of(char):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def meaning(code):  # type: ignore[no-untyped-def]
-    """Bit set of the languages that a word is a function word of."""
+def languages_of(code):  # type: ignore[no-untyped-def]
+    """Return the bit set of the languages in which a hashed word is a function word."""
     slot = code & _LAST
     while _KEYS[slot] != uint64(0):
         if _KEYS[slot] == code:
@@ -49,9 +49,12 @@ def meaning(code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _word(buffer, begin, end):  # type: ignore[no-untyped-def]
-    """Hash of the word that begins here and where it ends: a run of letters, a run of digits as one 0, a wide pair."""
-    first, i = decode(buffer, begin)
+def _word(buffer, start, end):  # type: ignore[no-untyped-def]
+    """Return the hash of the word at ``start``, the start of the search for the next word, and the word's end.
+
+    A word is a run of letters and digits (digits only are hashed as 0), or a pair of wide characters.
+    """
+    first, i = decode(buffer, start)
     code = step(_BASIS, fold(first))
     if is_wide(first):
         if i < end:
@@ -72,6 +75,7 @@ def _word(buffer, begin, end):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _language(scripts, votes):  # type: ignore[no-untyped-def]
+    """Return the index into `LANGUAGES` of the most frequent script or language, -1 without letters."""
     best = 0
     for k in range(1, _N_SCRIPTS):
         if scripts[k] > scripts[best]:
@@ -108,11 +112,11 @@ def _normalise(vector):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def read(buffer, begin, end, n, codes, spans, vector, scripts, votes):  # type: ignore[no-untyped-def]
-    """Append the words of ``buffer[begin:end]``; fill its vector; returns the count of words and the language."""
+def tokenize(buffer, start, end, n, codes, spans, vector, scripts, votes):  # type: ignore[no-untyped-def]
+    """Append the words of ``buffer[start:end]`` and write its embedding; return the word count and the language."""
     scripts[:] = 0
     votes[:] = 0
-    i = begin
+    i = start
     while i < end:
         char, after = decode(buffer, i)
         if not is_word(char):
@@ -121,12 +125,12 @@ def read(buffer, begin, end, n, codes, spans, vector, scripts, votes):  # type: 
         code, next_word, stop = _word(buffer, i, end)
         if not is_digit(char):
             scripts[script_of(char)] += stop - i
-        known = meaning(code)
+        languages = languages_of(code)
         for k in range(FIRST_SCRIPT):
-            votes[k] += known >> k & 1
+            votes[k] += languages >> k & 1
         _project(code, vector)
         codes[n] = code
-        spans[n, 0], spans[n, 1] = i, 0 if known or is_digit(char) else stop - i
+        spans[n, 0], spans[n, 1] = i, 0 if languages or is_digit(char) else stop - i
         n += 1
         i = next_word
     _normalise(vector)
@@ -134,11 +138,11 @@ def read(buffer, begin, end, n, codes, spans, vector, scripts, votes):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def embed(buffer, begin, end, first, codes, spans, vectors, languages):  # type: ignore[no-untyped-def]
-    """Read every text: words of text ``i`` are ``first[i]`` to ``first[i + 1]``."""
+def embed(buffer, start, end, first, codes, spans, vectors, languages):  # type: ignore[no-untyped-def]
+    """Write words, embedding and language of each text; text ``i`` has the words ``first[i]`` to ``first[i + 1]``."""
     scripts, votes = np.zeros(_N_SCRIPTS, np.int64), np.zeros(FIRST_SCRIPT, np.int64)
     n = int64(0)
-    for i in range(len(begin)):
+    for i in range(len(start)):
         first[i] = n
-        n, languages[i] = read(buffer, begin[i], end[i], n, codes, spans, vectors[i], scripts, votes)
-    first[len(begin)] = n
+        n, languages[i] = tokenize(buffer, start[i], end[i], n, codes, spans, vectors[i], scripts, votes)
+    first[len(start)] = n

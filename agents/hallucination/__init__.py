@@ -1,4 +1,4 @@
-"""Is the response supported by the context it was given: lexical grounding, learned online."""
+"""Hallucination agent: lexical grounding of a response in its context, learned online."""
 
 from agents.hallucination.agent import HallucinationAgent, HallucinationConfig
 from agents.hallucination.signal import GroundingSignal

@@ -1,6 +1,6 @@
-"""Which bytes of a chunk are context, question and response of each event, within a budget. Compiled."""
+"""Byte spans of context, question and response of each event of a chunk, within a byte budget (numba kernels)."""
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -13,71 +13,78 @@ from numpy.typing import NDArray
 
 from agents.base import Role, Texts
 
-PIECES = 8
-"""A text over its budget is read in so many windows, evenly spaced from its first byte to its last."""
+WINDOWS = 8
+"""Number of evenly spaced windows in which a text over its budget is read."""
 MAX_EDGE = 64
-"""Bytes within which a window looks for a blank to begin or end at."""
-_LEAST = 256
-"""Bytes of a budget for each text; of more texts, the first ones are read."""
+"""Bytes searched for a blank at which a window starts or ends."""
+_MIN_SHARE = 256
+"""Minimum budget of a text, in bytes. If the budget does not suffice for all texts, only the first texts are read."""
 
 NO_RESPONSE, NO_CONTEXT, COMPARED = 0, 1, 2
 _TOOL, _DOCUMENT, _USER, _RESPONSE = int(Role.TOOL), int(Role.DOCUMENT), int(Role.USER), int(Role.RESPONSE)
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """Segments of a buffer, by event: context cut[0]:cut[1], question cut[1]:cut[2], response cut[2]:cut[3].
+class GroundingSpans:
+    """Windows of a buffer that hold context, question and response of each compared event.
 
     Attributes
     ----------
-    found
-        Of every event of the chunk: `NO_RESPONSE`, `NO_CONTEXT` or `COMPARED`.
+    status
+        `NO_RESPONSE`, `NO_CONTEXT` or `COMPARED`, for every event of the chunk.
     events, responses
-        Those with both sides, and which text is the response of each.
+        Index of each compared event in the chunk, and index of its response in the chunk's texts.
+    start, end
+        Byte bounds of each window.
+    boundaries
+        Four window indexes ``b`` per compared event: context ``b[0]:b[1]``, question ``b[1]:b[2]``, response
+        ``b[2]:b[3]``.
     """
 
-    found: NDArray[np.uint8]
+    status: NDArray[np.uint8]
     events: NDArray[np.int64]
     responses: NDArray[np.int64]
-    begin: NDArray[np.int64]
+    start: NDArray[np.int64]
     end: NDArray[np.int64]
-    cuts: NDArray[np.int64]
+    boundaries: NDArray[np.int64]
 
     @property
-    def room(self) -> int:
-        """Bytes of the largest event: the most words or n-grams any side can have."""
-        total = np.concatenate(([0], np.cumsum(self.end - self.begin)))
-        return int(np.max(total[self.cuts[:, 3]] - total[self.cuts[:, 0]], initial=0)) + 1
+    def max_bytes(self) -> int:
+        """Bytes of the largest event: an upper bound for its words and n-grams."""
+        total = np.concatenate(([0], np.cumsum(self.end - self.start)))
+        return int(np.max(total[self.boundaries[:, 3]] - total[self.boundaries[:, 0]], initial=0)) + 1
 
 
-def split(texts: Texts, n: int, context_bytes: int, response_bytes: int) -> Sides:
-    """Sort the texts of a chunk into sides.
+def split(texts: Texts, n: int, context_bytes: int, response_bytes: int) -> GroundingSpans:
+    """Split the texts of a chunk into context, question and response of each event.
 
-    Context is every document and tool message, question the last user message, response the first choice. What is read
-    is bounded: ``context_bytes`` per event, shared among its texts in proportion, and ``response_bytes``.
+    The context is every document and tool message, the question is the last user message, the response is the first
+    choice. Of each event, ``context_bytes`` of context (divided among its texts by length) and ``response_bytes`` of
+    question and of response are read.
     """
     m = len(texts.event)
-    found, begin, end = np.zeros(n, np.uint8), np.empty(m * PIECES, np.int64), np.empty(m * PIECES, np.int64)
-    cuts, responses = np.empty((n, 4), np.int64), np.empty(n, np.int64)
+    status, start, end = np.zeros(n, np.uint8), np.empty(m * WINDOWS, np.int64), np.empty(m * WINDOWS, np.int64)
+    boundaries, responses = np.empty((n, 4), np.int64), np.empty(n, np.int64)
     _split(
-        texts.event, texts.role, texts.start, texts.buffer, context_bytes, response_bytes, found, begin, end, cuts,
-        responses,
+        texts.event, texts.role, texts.start, texts.buffer, context_bytes, response_bytes, status, start, end,
+        boundaries, responses,
     )  # fmt: skip
-    events = np.flatnonzero(found == COMPARED)
-    read = cuts[len(events) - 1, 3] if len(events) else 0
-    return Sides(found, events, responses[: len(events)], begin[:read], end[:read], cuts[: len(events)])
+    events = np.flatnonzero(status == COMPARED)
+    m = len(events)
+    windows = boundaries[m - 1, 3] if m else 0
+    return GroundingSpans(status, events, responses[:m], start[:windows], end[:windows], boundaries[:m])
 
 
 @njit(cache=True, nogil=True)
-def _split(event, role, start, buffer, context_bytes, response_bytes, found, begin, end, cuts, responses):  # type: ignore[no-untyped-def]
-    side = np.empty(len(event), np.int64)
+def _split(event, role, offset, buffer, context_bytes, response_bytes, status, start, end, boundaries, responses):  # type: ignore[no-untyped-def]
+    texts = np.empty(len(event), np.int64)
     n = k = 0
     w = int64(0)
     while k < len(event):
-        owner, context, question, response = event[k], 0, -1, -1
-        while k < len(event) and event[k] == owner:
+        i, context, question, response = event[k], 0, -1, -1
+        while k < len(event) and event[k] == i:
             if role[k] in (_TOOL, _DOCUMENT):
-                side[context] = k
+                texts[context] = k
                 context += 1
             elif role[k] == _USER:
                 question = k
@@ -87,53 +94,56 @@ def _split(event, role, start, buffer, context_bytes, response_bytes, found, beg
         if response < 0:
             continue
         if context == 0:
-            found[owner] = NO_CONTEXT
+            status[i] = NO_CONTEXT
             continue
-        found[owner] = COMPARED
-        cuts[n, 0] = w
-        cuts[n, 1] = w = _windows(buffer, start, side[:context], context_bytes, begin, end, w)
-        side[0] = question
-        cuts[n, 2] = w = _windows(buffer, start, side[: 1 if question >= 0 else 0], response_bytes, begin, end, w)
-        side[0] = responses[n] = response
-        cuts[n, 3] = w = _windows(buffer, start, side[:1], response_bytes, begin, end, w)
+        status[i] = COMPARED
+        boundaries[n, 0] = w
+        boundaries[n, 1] = w = _windows(buffer, offset, texts[:context], context_bytes, start, end, w)
+        texts[0] = question
+        questions = 1 if question >= 0 else 0
+        boundaries[n, 2] = w = _windows(buffer, offset, texts[:questions], response_bytes, start, end, w)
+        texts[0] = responses[n] = response
+        boundaries[n, 3] = w = _windows(buffer, offset, texts[:1], response_bytes, start, end, w)
         n += 1
 
 
 @njit(cache=True, nogil=True)
-def _windows(buffer, start, side, budget, begin, end, w):  # type: ignore[no-untyped-def]
-    """Write the windows of one side's texts from the ``w``-th on; returns how many there are then."""
+def _windows(buffer, offset, texts, budget, start, end, w):  # type: ignore[no-untyped-def]
+    """Write the windows of ``texts`` from index ``w`` on; return the index after the last window."""
     total = 0
-    for k in side:
-        total += start[k + 1] - start[k]
-    if total > budget and len(side) > budget // _LEAST:
-        side = side[: budget // _LEAST]
+    for k in texts:
+        total += offset[k + 1] - offset[k]
+    if total > budget and len(texts) > budget // _MIN_SHARE:
+        texts = texts[: budget // _MIN_SHARE]
         total = 0
-        for k in side:
-            total += start[k + 1] - start[k]
-    share = total > budget
-    for k in side:
-        size = start[k + 1] - start[k]
-        w = sample(buffer, start[k], start[k + 1], budget * size // total if share else size, begin, end, w)
+        for k in texts:
+            total += offset[k + 1] - offset[k]
+    over_budget = total > budget
+    for k in texts:
+        size = offset[k + 1] - offset[k]
+        share = budget * size // total if over_budget else size
+        w = sample(buffer, offset[k], offset[k + 1], share, start, end, w)
     return w
 
 
 @njit(cache=True, nogil=True)
-def sample(buffer, first, last, budget, begin, end, w):  # type: ignore[no-untyped-def]
-    """Write evenly spaced windows of ``buffer[first:last]`` of at most ``budget`` bytes in all.
+def sample(buffer, first, last, budget, start, end, w):  # type: ignore[no-untyped-def]
+    """Write evenly spaced windows of ``buffer[first:last]``, at most ``budget`` bytes in total; return the next index.
 
-    They begin and end between words where a blank is near, for half a number or address would pass for another one.
+    A window starts and ends at a blank if there is one within `MAX_EDGE` bytes: half a number or address would be
+    compared as a different number or address.
     """
     if last - first <= budget:
-        begin[w], end[w] = first, last
+        start[w], end[w] = first, last
         return w + 1
-    edge = min(MAX_EDGE, budget // PIECES // 4)
-    width = budget // PIECES - edge
-    for piece in range(PIECES):
-        low = first + (last - first - width) * piece // (PIECES - 1)
+    edge = min(MAX_EDGE, budget // WINDOWS // 4)
+    width = budget // WINDOWS - edge
+    for window in range(WINDOWS):
+        low = first + (last - first - width) * window // (WINDOWS - 1)
         high = _boundary(buffer, low + width, last, edge)
-        low = _boundary(buffer, low, last, edge) if piece else first
+        low = _boundary(buffer, low, last, edge) if window else first
         if low < high:
-            begin[w], end[w] = low, high
+            start[w], end[w] = low, high
             w += 1
     return w
 

@@ -1,10 +1,11 @@
-"""Hash sets of 64-bit codes that grow with what is put in. Compiled.
+"""Growing hash sets of 64-bit codes (numba kernels).
 
-A table is a power of two of slots and, behind them, its seed. Who writes a text knows the hash of each of its words,
-but where they go in also depends on all words together (`seed_of`): nobody can write words that all go to one place.
+A table is an array of slots, a power of two, followed by its seed. The author of a text knows the hash of each word,
+but the slot of a word also depends on all words of the text (`seed_of`). Nobody can craft words that all collide in
+one slot.
 
-Kinds (``salt``) are given as ``int64``: numba compiles a function anew for each whole number that it is called with by
-name, which took a fifth of the time of a cold start.
+Kinds (``salt``) are passed as ``int64``: numba compiles a function again for each literal integer argument, which took
+a fifth of the time of a cold start.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _SMALLEST = 64
 
 @njit(cache=True, nogil=True)
 def seed_of(codes, n, seed):  # type: ignore[no-untyped-def]
-    """Return a seed that depends on every code of ``codes[:n, 0]`` and on the seed before."""
-    # A sum of products, which a processor takes several of at once; a chain of steps took 1.5 us an event.
+    """Return a seed that depends on ``seed`` and on every code of ``codes[:n, 0]``."""
+    # A sum of products is vectorised; a chain of hash steps took 1.5 us per event.
     for k in range(uint64(n)):
         seed += codes[k, 0] * (uint64(2) * uint64(k) + uint64(1))
     return mix(seed, _SEED)
@@ -30,7 +31,7 @@ def seed_of(codes, n, seed):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def table(entries, seed):  # type: ignore[no-untyped-def]
-    """Return an empty table that holds so many entries at most half full."""
+    """Return an empty table that is at most half full with ``entries`` entries."""
     size = _SMALLEST
     while size < 2 * entries:
         size *= 2
@@ -40,30 +41,30 @@ def table(entries, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def with_room(keys, most, more):  # type: ignore[no-untyped-def]
-    """Return the table, or a larger one of the same, with room for ``more`` entries beside the ``most`` it may have.
+def reserve(keys, bound, more):  # type: ignore[no-untyped-def]
+    """Return the table, or a larger copy, with capacity for ``more`` entries on top of at most ``bound`` entries.
 
     Returns
     -------
     tuple
-        The table, and how many entries it has at most, with those to come.
+        The table, and an upper bound for its entries after ``more`` additions.
     """
     size = len(keys) - 1
-    if 2 * (most + more) <= size:
-        return keys, most + more
-    held = 0
+    if 2 * (bound + more) <= size:
+        return keys, bound + more
+    entries = 0
     for k in range(size):
-        held += keys[k] != uint64(0)
-    if 4 * (held + more) <= size:  # a word that comes again takes no room
-        return keys, held + more
-    larger = table(2 * (held + more), keys[size])
+        entries += keys[k] != uint64(0)
+    if 4 * (entries + more) <= size:  # repeated words take no slot, so the bound was too high
+        return keys, entries + more
+    larger = table(2 * (entries + more), keys[size])
     for k in range(size):
         if keys[k] != uint64(0):
             slot = _first_slot(larger, keys[k])
             while larger[slot] != uint64(0):
                 slot = _next_slot(larger, slot)
             larger[slot] = keys[k]
-    return larger, held + more
+    return larger, entries + more
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -78,9 +79,9 @@ def _next_slot(keys, slot):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def add(keys, seed, code, salt):  # type: ignore[no-untyped-def]
-    """Put a code of one kind (``salt``) in a table with this seed; returns its slot.
+    """Add a code of one kind (``salt``) to a table; return its slot.
 
-    The seed is an argument: read from the table for each code it cost 1 us an event.
+    The table's seed is an argument: reading it from the table for each code took 1 us per event.
     """
     key = mix(code + seed, salt)
     slot = _first_slot(keys, key)
@@ -92,7 +93,7 @@ def add(keys, seed, code, salt):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def find(keys, seed, code, salt):  # type: ignore[no-untyped-def]
-    """Slot of a code, or -1."""
+    """Return the slot of a code, -1 if the table lacks it."""
     key = mix(code + seed, salt)
     slot = _first_slot(keys, key)
     while keys[slot] != uint64(0):

@@ -1,4 +1,4 @@
-"""The words that mean something to the scanner: stop words, negations, absolutes, opposites, numbers, scales."""
+"""Lexicon of the tokenizer: stop words, negations, absolutes, antonyms, numbers, units."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 STOP, NEGATION, ABSOLUTE, MONTH = 1, 2, 4, 8
-NUMBER_SHIFT, SCALE_SHIFT, SIDE_SHIFT = 8, 20, 32
-"""A number word's value stands above the first plus one, a power of ten above the second plus `SCALE_ZERO`, a side
-of a pair of opposites above the third: twice the pair plus which of the two, plus two."""
+NUMBER_SHIFT, SCALE_SHIFT, ANTONYM_SHIFT = 8, 20, 32
+"""Bit offsets in a lexicon entry: the value of a number word plus one, the power of ten plus `SCALE_ZERO`, and the
+antonym code (twice the pair plus the side) plus two."""
 SCALE_ZERO = 32
 
 FNV_BASIS = 0xCBF29CE484222325
@@ -41,7 +41,7 @@ _SCALES = {
     9: "billion bn gw gigawatt gigawatts",
     12: "trillion tn",
 }
-_OPPOSITES = """increase rise rose risen grow grew grown gain climb surge raise expand jump soar
+_ANTONYMS = """increase rise rose risen grow grew grown gain climb surge raise expand jump soar
     / decrease fall fell fallen drop decline shrink plunge reduce cut plummet slump
 more higher greater / less fewer lower
 up upward / down downward
@@ -159,7 +159,7 @@ official / unofficial"""
 STOP_WORDS = frozenset(_STOP.split())
 NEGATION_WORDS = frozenset(_NEGATION.split())
 ABSOLUTE_WORDS = frozenset(_ABSOLUTE.split())
-# "may" is a verb far more often
+# "may" is left out: it is far more often a verb.
 MONTH_WORDS = {word: value for value, word in enumerate(_MONTHS.split(), 1) if word != "-"}
 NUMBER_WORDS = {word: value for value, word in enumerate(_NUMBERS.split())}
 NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS.split(), 3)} | {"thousand": 1000, "dozen": 12}
@@ -167,7 +167,7 @@ SCALE_WORDS = {word: power for power, words in _SCALES.items() for word in words
 
 
 def _inflect(word: str) -> list[str]:
-    """Spell the regular forms of a word, some of which no one writes."""
+    """Return the regular inflections of a word, including forms that do not exist."""
     if len(word) < 4:
         return [word]
     root = word.removesuffix("e")
@@ -176,26 +176,26 @@ def _inflect(word: str) -> list[str]:
     return [word, plural, past, root + "ing"]
 
 
-def _sides() -> dict[str, int]:
-    """Map each form of a word to its pair and side; a word in two pairs counts in the first."""
-    found: dict[str, int] = {}
-    pairs = _OPPOSITES.replace("\n    ", " ").splitlines()
+def _antonym_codes() -> dict[str, int]:
+    """Map each form of a word to twice its pair plus its side; a word in two pairs has the code of the first pair."""
+    codes: dict[str, int] = {}
+    pairs = _ANTONYMS.replace("\n    ", " ").splitlines()
     for pair, line in enumerate(pairs):
         for side, words in enumerate(line.split("/")):
             for word in words.split():
-                found.setdefault(word, 2 * pair + side)
-    for word, code in list(found.items()):
+                codes.setdefault(word, 2 * pair + side)
+    for word, code in list(codes.items()):
         for form in _inflect(word):
-            found.setdefault(form, code)
-    return found
+            codes.setdefault(form, code)
+    return codes
 
 
-SIDES = _sides()
-PAIRS_OF_OPPOSITES = max(SIDES.values()) // 2 + 1
+ANTONYM_CODES = _antonym_codes()
+ANTONYM_PAIRS = max(ANTONYM_CODES.values()) // 2 + 1
 
 
 def fnv(text: str) -> int:
-    """64-bit FNV-1a over code points, as the scanner computes it.
+    """Return the 64-bit FNV-1a hash over code points, as the tokenizer computes it.
 
     References
     ----------
@@ -207,8 +207,8 @@ def fnv(text: str) -> int:
     return value
 
 
-def meaning(word: str) -> int:
-    """All that is known of a lower-case word, packed into one integer."""
+def lexicon_entry(word: str) -> int:
+    """Return the properties of a lower-case word, packed into one integer."""
     bits = STOP if word in STOP_WORDS else NEGATION | STOP if word in NEGATION_WORDS else 0
     bits |= ABSOLUTE if word in ABSOLUTE_WORDS else 0
     if word in MONTH_WORDS:
@@ -217,23 +217,23 @@ def meaning(word: str) -> int:
         bits |= (NUMBER_WORDS[word] + 1) << NUMBER_SHIFT
     if word in SCALE_WORDS:
         bits |= (SCALE_WORDS[word] + SCALE_ZERO) << SCALE_SHIFT
-    if word in SIDES:
-        bits |= (SIDES[word] + 2) << SIDE_SHIFT
+    if word in ANTONYM_CODES:
+        bits |= (ANTONYM_CODES[word] + 2) << ANTONYM_SHIFT
     return bits
 
 
 def _table() -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     keys = np.zeros(1 << TABLE_BITS, np.uint64)
     values = np.zeros(1 << TABLE_BITS, np.int64)
-    known = STOP_WORDS | NEGATION_WORDS | ABSOLUTE_WORDS | set(MONTH_WORDS) | set(NUMBER_WORDS)
-    for word in sorted(known | set(SCALE_WORDS) | set(SIDES)):
+    words = STOP_WORDS | NEGATION_WORDS | ABSOLUTE_WORDS | set(MONTH_WORDS) | set(NUMBER_WORDS)
+    for word in sorted(words | set(SCALE_WORDS) | set(ANTONYM_CODES)):
         code = fnv(word)
         slot = code & (len(keys) - 1)
         while keys[slot]:
             slot = (slot + 1) & (len(keys) - 1)
-        keys[slot], values[slot] = code, meaning(word)
+        keys[slot], values[slot] = code, lexicon_entry(word)
     return keys, values
 
 
 KEYS, VALUES = _table()
-"""Open-addressed table from `fnv` of a word to its `meaning`; compiled into the scanner as constants."""
+"""Open-addressed table from the `fnv` hash of a word to its `lexicon_entry`; the tokenizer compiles it as constants."""

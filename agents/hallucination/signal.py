@@ -1,4 +1,4 @@
-"""What the agent says of one event."""
+"""Signal of the hallucination agent."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GroundingSignal:
-    """How far the response is supported by its context.
+    """Grounding of a response in its context.
 
     Attributes
     ----------
     score
-        Probability that the response is unsupported; None where there was nothing to compare.
+        Probability that the response is unsupported; None for an unscored event.
     flag
-        Whether ``score`` reached the threshold.
+        True if ``score`` reached the threshold.
     grounding
         ``1 - score``.
     reason
-        Why there is no score: ``no_context``, ``no_response``, or ``abstention`` where the answer only says that it has
-        none.
+        Reason for a missing score: ``no_context``, ``no_response``, or ``abstention`` for an answer that makes no
+        claim.
     unsupported
-        Up to five addresses, citation marks, numbers or names of the response that the context lacks; flagged only.
+        Up to five addresses, citation marks, numbers or names of the response that the context lacks. Empty unless
+        flagged.
     worst_sentence
-        Characters [begin, end) of the response's sentence with the least support; flagged events only.
+        Characters [start, end) of the response sentence with the lowest support. None unless flagged.
     disagreement
-        0 to 1, how far the answer is from the other choices of its call or, if that is more, from the answer to the
-        same question and context before; None where there is neither.
+        Disagreement, 0 to 1, with the other choices of the call or with the previous answer to the same question and
+        context, whichever is larger. None without either.
     mean_logprob, worst_logprob
-        Natural-log probability of its tokens, and of the ten in a row where it is least; None where not given.
+        Mean log-probability (natural) of the tokens, and of the ten consecutive tokens with the lowest mean. None
+        without log-probabilities.
     """
 
     score: float | None

@@ -1,4 +1,4 @@
-"""A threshold for each application: the shipped one, raised where the application's answers paraphrase freely."""
+"""Adaptive thresholds: the shipped threshold, raised for an app whose answers paraphrase freely."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ import numpy as np
 from agents.common.state_validation import expect_at_most, expect_texts
 from agents.common.tenant_map import TenantLru
 
-Key = tuple[str, str]
+Scope = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdConfig:
-    """How thresholds adapt.
+    """Settings of `AdaptiveThresholds`.
 
     Attributes
     ----------
     share
-        Of an application's events, what may be flagged before its threshold rises.
+        Fraction of an app's events that may be flagged before the app's threshold rises.
     prior
-        Events after which its own quantile weighs as much as the shipped threshold.
+        Events after which the app's quantile has the same weight as the shipped threshold.
     max_rise
-        Most that a threshold rises, in log odds; 0 keeps the shipped one.
+        Maximum rise of a threshold, in log odds; 0 keeps the shipped threshold.
     step, floor
-        Step of the quantile at the n-th event: ``step / (n + 10)``, at least ``floor``, so that it follows slowly.
+        Step of the quantile at the n-th event: ``step / (n + 10)``, at least ``floor``. The floor keeps the quantile
+        following slow changes.
     max_segments
-        Applications kept, with a fair share for each tenant; the least recently seen are forgotten.
+        Maximum number of apps, with a fair share for each tenant; the least recently seen app is evicted.
     """
 
     share: float = 0.15
@@ -42,25 +43,25 @@ class ThresholdConfig:
     max_segments: int = 4096
 
 
-class Thresholds:
-    """Thresholds in log odds by (tenant, app).
+class AdaptiveThresholds:
+    """Thresholds in log odds by scope (tenant, app).
 
-    The upper quantile of an application's own scores is tracked in two numbers and shrunk towards the shipped
-    threshold by the events seen. It only rises, and at most by ``max_rise``: an application that is wrong all the time
-    is still flagged where it is surely wrong, and its rate of flags (`FlagRateMonitor`) moves long before its
-    threshold.
+    Two numbers per app track the upper quantile of the app's scores. The quantile is shrunk towards the shipped
+    threshold by the number of events seen. A threshold never falls below the shipped one and rises by at most
+    ``max_rise``: a clear error of an app that is always wrong is still flagged. The app's flag rate
+    (`FlagRateMonitor`) changes long before its threshold.
 
     Parameters
     ----------
     base
-        The shipped threshold, a probability.
+        Shipped threshold, a probability.
     config
         See `ThresholdConfig`.
 
     Examples
     --------
-    >>> free = Thresholds(0.6)
-    >>> limits = [free.pass_on(("acme", "chat"), 1.2) for _ in range(1000)]
+    >>> thresholds = AdaptiveThresholds(0.6)
+    >>> limits = [thresholds.update(("acme", "chat"), 1.2) for _ in range(1000)]
     >>> round(limits[0], 3), round(limits[-1], 3)
     (0.405, 1.069)
 
@@ -74,34 +75,35 @@ class Thresholds:
     def __init__(self, base: float, config: ThresholdConfig | None = None) -> None:
         self.config = config or ThresholdConfig()
         self.base = math.log(base / (1.0 - base))
-        self._segments = TenantLru[Key, tuple[int, float]](self.config.max_segments)
+        self._segments = TenantLru[Scope, tuple[int, float]](self.config.max_segments)
 
     def __len__(self) -> int:
         return len(self._segments)
 
     @property
     def evicted(self) -> int:
-        """Applications forgotten for others."""
+        """Number of apps evicted to admit another app."""
         return self._segments.evicted
 
-    def pass_on(self, key: Key, log_odds: float) -> float:
-        """Threshold for this event, from those before it; then learn its score."""
+    def update(self, scope: Scope, log_odds: float) -> float:
+        """Return the threshold of an event from the app's previous events, then update it with the event's score."""
         c = self.config
-        known = self._segments.get(key[0], key)
-        seen, rise = known or (0, 0.0)
+        tenant, app = scope
+        entry = self._segments.get(tenant, scope)
+        seen, rise = entry or (0, 0.0)
         limit = self.base + rise * seen / (seen + c.prior)
         step = max(c.step / (seen + 10.0), c.floor)
         rise += step * (1.0 - c.share) if log_odds > self.base + rise else -step * c.share
         rise = min(max(rise, 0.0), c.max_rise)
-        if known is None:
-            tenant = intern(key[0])
-            self._segments.put(tenant, (tenant, intern(key[1])), (seen + 1, rise))
+        if entry is None:
+            tenant = intern(tenant)
+            self._segments.put(tenant, (tenant, intern(app)), (seen + 1, rise))
         else:
-            self._segments.replace(key[0], key, (seen + 1, rise))
+            self._segments.replace(tenant, scope, (seen + 1, rise))
         return limit
 
     def state(self) -> dict[str, Any]:
-        """Return columns in the order of `TenantLru.items`."""
+        """Return one column per field, in the order of `TenantLru.items`."""
         rows = list(self._segments.values())
         return {
             "config": asdict(self.config),
@@ -112,13 +114,13 @@ class Thresholds:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
+        """Continue from `state`; raise ValueError if the state does not fit."""
         keys, seen, rise = state["keys"], np.array(state["seen"], np.int64), np.array(state["rise"], np.float64)
         if state["config"] != asdict(self.config) or seen.shape != (len(keys),) or rise.shape != (len(keys),):
-            raise ValueError("thresholds made with other settings, or of unequal length")
+            raise ValueError("thresholds were written with other settings or have columns of unequal length")
         expect_at_most(keys, self.config.max_segments, "segments")
         if (seen < 0).any() or (rise < 0.0).any() or (rise > self.config.max_rise).any():
-            raise ValueError("a threshold that no scores lead to")
+            raise ValueError(f"a threshold has a negative count, or a rise outside 0 to {self.config.max_rise}")
         rows = zip(seen.tolist(), rise.tolist(), strict=True)
-        named = ((intern(tenant), intern(app)) for tenant, app in (expect_texts(key, 2) for key in keys))
-        self._segments.restore(state["tenants"], named, rows)
+        scopes = ((intern(tenant), intern(app)) for tenant, app in (expect_texts(key, 2) for key in keys))
+        self._segments.restore(state["tenants"], scopes, rows)

@@ -1,6 +1,6 @@
-"""One pass over a text each: words with their sentences and numbers, addresses. Compiled."""
+"""Tokenizer: words with their sentences and numbers in one pass, addresses in another (numba kernels)."""
 
-# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into arrays they are given
+# ruff: noqa: PLR0913, PLR0917 -- compiled kernels write into output arrays
 
 from __future__ import annotations
 
@@ -11,36 +11,39 @@ from numpy import int64, uint64
 from agents.common.unicode_fold import decode, ends_sentence, fold, is_digit, is_upper, is_wide, is_word, step
 from agents.hallucination.lexicon import (
     ABSOLUTE,
+    ANTONYM_SHIFT,
     KEYS,
     MONTH,
     NEGATION,
     NUMBER_SHIFT,
     SCALE_SHIFT,
     SCALE_ZERO,
-    SIDE_SHIFT,
     STOP,
     VALUES,
 )
 
-BEGIN, END, SENTENCE, BITS, DIGITS, POWER, SHIFT, SIDE = 0, 1, 2, 3, 4, 5, 6, 7
-"""Columns of a word. Its number is DIGITS * 10^POWER, with its unit 10^SHIFT more; SIDE: of opposites, plus two."""
+START, END, SENTENCE, BITS, DIGITS, POWER, SHIFT, ANTONYM = 0, 1, 2, 3, 4, 5, 6, 7
+"""Columns of a word. The value of its number is DIGITS * 10^POWER without its unit and DIGITS * 10^(POWER + SHIFT) with
+its unit. ANTONYM is the antonym code plus two, 0 for a word without antonyms."""
 COLUMNS = 8
 CONTENT, NAME, NEGATES, FIGURE, NUMBER, SCALED, ABSOLUTELY, MARKER, MONTHLY = 1, 2, 4, 8, 16, 32, 64, 128, 256
-"""FIGURE: begins with a digit; NUMBER: has a value; SCALED: a unit or a power of ten follows; MARKER: stands as [3]."""
+"""FIGURE: starts with a digit. NUMBER: has a value. SCALED: a unit or a power of ten follows. MARKER: is a citation
+mark such as [3]."""
 WORD, STEM = 0, 1
 _BASIS = uint64(0xCBF29CE484222325)
 _PRIME = uint64(0x100000001B3)
 _LAST = uint64(len(KEYS) - 1)
 _LOW = 0xFFF
-_MOST = 10**16
+_MAX_VALUE = 10**16
 _PLAIN = np.array([ord(chr(c).lower()) if chr(c).isalnum() and c < 0x80 else 0 for c in range(256)], np.uint8)
-"""By byte: the small letter or digit that it is in ASCII, 0 for every other."""
-_GOES_ON = np.isin(np.arange(256), [*range(48, 58), 44, 46])
-"""By byte: what may follow the first figure of a number."""
+"""Lower-case ASCII letter or digit of each byte, 0 for other bytes."""
+_CONTINUES_NUMBER = np.isin(np.arange(256), [*range(48, 58), 44, 46])
+"""Bytes that may follow the first figure of a number."""
 
 
 @njit(cache=True, nogil=True)
-def _meaning(code):  # type: ignore[no-untyped-def]
+def _lexicon_entry(code):  # type: ignore[no-untyped-def]
+    """Return the lexicon entry of a hashed word, 0 for a word that the lexicon lacks."""
     slot = code & _LAST
     while KEYS[slot] != uint64(0):
         if KEYS[slot] == code:
@@ -50,14 +53,17 @@ def _meaning(code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _figure(buffer, begin, end, spans, n):  # type: ignore[no-untyped-def]
-    """Value of the digits that begin here; returns where they end, and 0 where two points make it no number."""
+def _figure(buffer, start, end, spans, n):  # type: ignore[no-untyped-def]
+    """Write the value of the digits from ``start`` on; return their end, and whether they are a number.
+
+    Digits with two points, such as a date, are no number.
+    """
     value, power, points = int64(0), int64(0), 0
-    i = begin
+    i = start
     while i < end:
         byte = int64(buffer[i])
         if is_digit(byte):
-            if value < _MOST:
+            if value < _MAX_VALUE:
                 value = 10 * value + byte - 48
                 power -= points > 0
             else:
@@ -73,7 +79,7 @@ def _figure(buffer, begin, end, spans, n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def trim(value, power):  # type: ignore[no-untyped-def]
-    """Take closing zeros off a number, not changing its value."""
+    """Move the trailing zeros of a number to its power of ten."""
     while value != 0 and value % 10 == 0:
         value //= 10
         power += 1
@@ -81,18 +87,25 @@ def trim(value, power):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _word(buffer, begin, first, end, spans, codes, n):  # type: ignore[no-untyped-def]
-    """Hash the word that begins here: whole, its stem, what follows its digits; returns characters and those hashes."""
-    word = stem = rest = _BASIS
-    i, chars, keep = begin, 0, 2 if is_wide(first) else 5
-    numeric, denies, before = False, False, int64(0)
-    if is_digit(first) and (begin + 1 >= end or not _GOES_ON[buffer[begin + 1]]):
-        # A figure alone; `_figure` says the same, but a text of nothing else would cost more than three times prose.
+def _word(buffer, start, first, end, spans, codes, n):  # type: ignore[no-untyped-def]
+    """Hash the word that starts at ``start``: the whole word, its stem, and the suffix after its digits.
+
+    Returns
+    -------
+    tuple
+        Number of characters, hash of the suffix, whether the word has a number, whether it is a Korean negation.
+    """
+    word = stem = suffix = _BASIS
+    i, chars, stem_chars = start, 0, 2 if is_wide(first) else 5
+    numeric, negated, previous = False, False, int64(0)
+    if is_digit(first) and (start + 1 >= end or not _CONTINUES_NUMBER[buffer[start + 1]]):
+        # A single figure: `_figure` has the same result, but a text of single figures would take more than three times
+        # as long as prose.
         spans[n, DIGITS], spans[n, POWER] = first - 48, 0
-        word, chars, i, numeric = step(word, first), 1, begin + 1, True
+        word, chars, i, numeric = step(word, first), 1, start + 1, True
     elif is_digit(first):
-        i, numeric = _figure(buffer, begin, end, spans, n)
-        for k in range(begin, i):
+        i, numeric = _figure(buffer, start, end, spans, n)
+        for k in range(start, i):
             if buffer[k] != 44:
                 word = step(word, buffer[k])
                 chars += 1
@@ -102,28 +115,28 @@ def _word(buffer, begin, first, end, spans, codes, n):  # type: ignore[no-untype
             char, after = decode(buffer, i)
             if char < 0x80 or not is_word(char):
                 break
-            denies = denies or char in (0xC54A, 0xC5C6, 0xBABB) or (before == 0xC544 and char == 0xB2C8)
+            negated = negated or char in (0xC54A, 0xC5C6, 0xBABB) or (previous == 0xC544 and char == 0xB2C8)
             char = fold(char)
-        before = char
-        word, rest = step(word, char), step(rest, char)
+        previous = char
+        word, suffix = step(word, char), step(suffix, char)
         chars += 1
-        stem = word if chars <= keep else stem
+        stem = word if chars <= stem_chars else stem
         i = after
-    spans[n, BEGIN], spans[n, END] = begin, i
+    spans[n, START], spans[n, END] = start, i
     codes[n, WORD], codes[n, STEM] = word, word if is_digit(first) else stem
-    return chars, rest, numeric, denies
+    return chars, suffix, numeric, negated
 
 
 @njit(cache=True, nogil=True)
-def _bits(first, chars, opens, says, denies, spans, n):  # type: ignore[no-untyped-def]
-    """Tell what kind of word it is; a number word gets its number."""
-    bits = NEGATES if says & NEGATION or denies else 0
-    if says & ABSOLUTE:
+def _word_bits(first, chars, opens, entry, negated, spans, n):  # type: ignore[no-untyped-def]
+    """Return the bits of a word that starts with a letter; write the value of a number word such as "seven"."""
+    bits = NEGATES if entry & NEGATION or negated else 0
+    if entry & ABSOLUTE:
         bits |= ABSOLUTELY
-    if says >> NUMBER_SHIFT & _LOW:
-        bits |= NUMBER | (MONTHLY if says & MONTH else 0)
-        spans[n, DIGITS], spans[n, POWER] = trim((says >> NUMBER_SHIFT & _LOW) - 1, 0)
-    if not says & STOP:
+    if entry >> NUMBER_SHIFT & _LOW:
+        bits |= NUMBER | (MONTHLY if entry & MONTH else 0)
+        spans[n, DIGITS], spans[n, POWER] = trim((entry >> NUMBER_SHIFT & _LOW) - 1, 0)
+    if not entry & STOP:
         if chars >= 3 or is_wide(first):
             bits |= CONTENT
         if is_upper(first) and not opens and chars >= 2:
@@ -132,15 +145,15 @@ def _bits(first, chars, opens, says, denies, spans, n):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _number(buffer, floor, end, spans, n, rest, numeric):  # type: ignore[no-untyped-def]
-    """Bits of a word that begins with a digit; a suffix such as the one of 5km or 10k scales it."""
+def _number_bits(buffer, floor, end, spans, n, suffix, numeric):  # type: ignore[no-untyped-def]
+    """Return the bits of a word that starts with a digit; a suffix such as in 5km or 10k scales the number."""
     bits = CONTENT | FIGURE
-    left, right = spans[n, BEGIN] - 1, spans[n, END]
+    left, right = spans[n, START] - 1, spans[n, END]
     if left >= floor and right < end and int64(buffer[left]) == 91 and int64(buffer[right]) == 93:
         bits |= MARKER
     if numeric:
         bits |= NUMBER
-        scale = _meaning(rest) >> SCALE_SHIFT & _LOW if rest != _BASIS else 0
+        scale = _lexicon_entry(suffix) >> SCALE_SHIFT & _LOW if suffix != _BASIS else 0
         if scale:
             spans[n, SHIFT] = scale - SCALE_ZERO
             bits |= SCALED
@@ -148,40 +161,40 @@ def _number(buffer, floor, end, spans, n, rest, numeric):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def _scale(spans, n, says):  # type: ignore[no-untyped-def]
-    """Let this word scale the number before it: 2 million, 5 km."""
-    scale = says >> SCALE_SHIFT & _LOW
+def _scale_previous(spans, n, entry):  # type: ignore[no-untyped-def]
+    """Scale the number before a unit or power of ten, as in 2 million or 5 km."""
+    scale = entry >> SCALE_SHIFT & _LOW
     if not scale:
         return
-    before, span = spans[n - 1], spans[n]
-    if not before[BITS] & NUMBER or before[BITS] & MONTHLY or before[SENTENCE] != span[SENTENCE]:
+    number, unit = spans[n - 1], spans[n]
+    if not number[BITS] & NUMBER or number[BITS] & MONTHLY or number[SENTENCE] != unit[SENTENCE]:
         return
-    if span[BEGIN] - before[END] != 1:
+    if unit[START] - number[END] != 1:
         return
-    before[SHIFT] += scale - SCALE_ZERO
-    before[BITS] |= SCALED
-    span[DIGITS], span[POWER], span[SHIFT] = before[DIGITS], before[POWER] + before[SHIFT], 0
-    span[BITS] |= NUMBER | SCALED
+    number[SHIFT] += scale - SCALE_ZERO
+    number[BITS] |= SCALED
+    unit[DIGITS], unit[POWER], unit[SHIFT] = number[DIGITS], number[POWER] + number[SHIFT], 0
+    unit[BITS] |= NUMBER | SCALED
 
 
 @njit(cache=True, nogil=True)
-def words(buffer, begin, end, n, sentence, spans, codes):  # type: ignore[no-untyped-def]
-    """Append the words of ``buffer[begin:end]`` to ``spans`` and ``codes``; returns both counts."""
+def words(buffer, start, end, n, sentence, spans, codes):  # type: ignore[no-untyped-def]
+    """Append the words of ``buffer[start:end]`` to ``spans`` and ``codes``; return the word and sentence counts."""
     opens = True
-    i = begin
+    i = start
     while i < end:
         char, after = decode(buffer, i)
         if _PLAIN[char] != 0 if char < 0x80 else is_word(char):
-            chars, rest, numeric, denies = _word(buffer, i, char, end, spans, codes, n)
-            spans[n, SENTENCE], spans[n, SHIFT], spans[n, SIDE] = sentence, 0, 0
+            chars, suffix, numeric, negated = _word(buffer, i, char, end, spans, codes, n)
+            spans[n, SENTENCE], spans[n, SHIFT], spans[n, ANTONYM] = sentence, 0, 0
             if is_digit(char):
-                spans[n, BITS] = _number(buffer, begin, end, spans, n, rest, numeric)
+                spans[n, BITS] = _number_bits(buffer, start, end, spans, n, suffix, numeric)
             else:
-                says = _meaning(codes[n, WORD])
-                spans[n, BITS] = _bits(char, chars, opens, says, denies, spans, n)
-                spans[n, SIDE] = says >> SIDE_SHIFT
+                entry = _lexicon_entry(codes[n, WORD])
+                spans[n, BITS] = _word_bits(char, chars, opens, entry, negated, spans, n)
+                spans[n, ANTONYM] = entry >> ANTONYM_SHIFT
                 if n > 0:
-                    _scale(spans, n, says)
+                    _scale_previous(spans, n, entry)
             i = spans[n, END]
             n += 1
             opens = False
@@ -194,38 +207,41 @@ def words(buffer, begin, end, n, sentence, spans, codes):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _local(byte):  # type: ignore[no-untyped-def]
+def _is_local_part(byte):  # type: ignore[no-untyped-def]
     return 97 <= byte | 32 <= 122 or is_digit(byte) or byte in (46, 95, 37, 43, 45)
 
 
 @njit(cache=True, nogil=True)
 def _address(buffer, floor, i, end):  # type: ignore[no-untyped-def]
-    """Bounds of the URL or e-mail whose ``://`` or ``@`` stands at ``i``; begin = -1 if there is none."""
-    begin, stop = i, i + 1
+    """Return the bounds of the URL or e-mail address whose ``://`` or ``@`` is at ``i``; the start is -1 if none is."""
+    start, stop = i, i + 1
     if buffer[i] == 64:
-        while begin > floor and _local(int64(buffer[begin - 1])):
-            begin -= 1
+        while start > floor and _is_local_part(int64(buffer[start - 1])):
+            start -= 1
         dotted = False
-        while stop < end and _local(int64(buffer[stop])) and int64(buffer[stop]) not in (95, 37, 43):
+        while stop < end and _is_local_part(int64(buffer[stop])) and int64(buffer[stop]) not in (95, 37, 43):
             dotted = dotted or buffer[stop] == 46
             stop += 1
-        return (begin, stop) if begin < i and dotted else (-1, i + 1)
+        return (start, stop) if start < i and dotted else (-1, i + 1)
     if i + 2 >= end or buffer[i + 1] != 47 or buffer[i + 2] != 47:
         return -1, i + 1
-    while begin > floor and 97 <= int64(buffer[begin - 1]) | 32 <= 122:
-        begin -= 1
-    if begin == i:  # told before its end is looked for: of many ``://`` in one run, each would read all that follow
+    while start > floor and 97 <= int64(buffer[start - 1]) | 32 <= 122:
+        start -= 1
+    if start == i:  # checked before the search for the end: in a run of ``://`` each search would read the whole run
         return -1, i + 1
     stop = i + 3
     while stop < end and int64(buffer[stop]) > 32 and int64(buffer[stop]) not in (41, 62, 93, 34, 39, 60):
         stop += 1
-    return begin, stop
+    return start, stop
 
 
 @njit(cache=True, nogil=True)
-def addresses(buffer, begin, end, n, spans, codes):  # type: ignore[no-untyped-def]
-    """Append each URL and e-mail address (lower case, without closing punctuation) to ``spans`` and ``codes``."""
-    floor = i = begin
+def addresses(buffer, start, end, n, spans, codes):  # type: ignore[no-untyped-def]
+    """Append the URLs and e-mail addresses of a text to ``spans`` and ``codes``; return their number.
+
+    Addresses are hashed in lower case and without closing punctuation.
+    """
+    floor = i = start
     while i < end and n < len(codes):
         if buffer[i] not in (58, 64):
             i += 1

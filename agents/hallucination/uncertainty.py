@@ -1,9 +1,10 @@
-"""Doubt that needs no context: answers that disagree with each other, tokens that the model itself found unlikely."""
+"""Uncertainty without a context: disagreement between answers, and surprisal of the model's own tokens."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
@@ -19,18 +20,31 @@ from agents.hallucination.tokenizer import BITS, COLUMNS, CONTENT, DIGITS, NUMBE
 
 Sketch = NDArray[np.uint64]
 SKETCH = 16
+"""Hashes in a sketch."""
 WINDOW = 10
-"""Tokens over which surprise is averaged."""
-MOST_SURPRISE = 8.0
-"""Nats per token; more counts as this."""
+"""Tokens over which surprisal is averaged."""
+MAX_SURPRISAL = 8.0
+"""Maximum surprisal, in nats per token; larger values are clipped."""
 MAX_CHOICES = 8
 MAX_CHARACTERS = 4096
+"""Characters of a choice that are read."""
 _SALT, _NUMBER_SALT = 31, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """Uncertainty of one answer, independent of its context; the fields are those of `GroundingSignal`."""
+
+    disagreement: float | None = None
+    mean_logprob: float | None = None
+    worst_logprob: float | None = None
 
 
 @njit(cache=True, nogil=True)
 def sketch(spans, codes, n, out):  # type: ignore[no-untyped-def]
-    """Write the smallest hashes of a text's content stems and numbers (by value), ascending, 0 where there are fewer.
+    """Write the bottom-k sketch of a text: its smallest hashes of content stems and numbers (by value), ascending.
+
+    Unused places of ``out`` are 0.
 
     References
     ----------
@@ -46,35 +60,35 @@ def sketch(spans, codes, n, out):  # type: ignore[no-untyped-def]
             code = mix(codes[k, STEM], _SALT)
         if size == len(out) and code >= out[size - 1]:
             continue
-        at = 0
-        while at < size and out[at] < code:
-            at += 1
-        if at < size and out[at] == code:
+        position = 0
+        while position < size and out[position] < code:
+            position += 1
+        if position < size and out[position] == code:
             continue
         size = min(size + 1, len(out))
-        for j in range(size - 1, at, -1):
+        for j in range(size - 1, position, -1):
             out[j] = out[j - 1]
-        out[at] = code
+        out[position] = code
 
 
 @njit(cache=True, nogil=True)
-def resemblance(a, b):  # type: ignore[no-untyped-def]
-    """Estimate the Jaccard index of two texts from their sketches; 1 where both are empty."""
-    i = j = both = seen = 0
+def jaccard(a, b):  # type: ignore[no-untyped-def]
+    """Estimate the Jaccard index of two texts from their sketches; return 1 if both are empty."""
+    i = j = shared = seen = 0
     while seen < len(a):
         left, right = i < len(a) and a[i] != 0, j < len(b) and b[j] != 0
         if not left and not right:
             break
         seen += 1
         if left and right and a[i] == b[j]:
-            both += 1
+            shared += 1
             i += 1
             j += 1
         elif not right or (left and a[i] < b[j]):
             i += 1
         else:
             j += 1
-    return both / seen if seen else 1.0
+    return shared / seen if seen else 1.0
 
 
 @njit(cache=True, nogil=True)
@@ -86,18 +100,18 @@ def _sketch_of(buffer, out):  # type: ignore[no-untyped-def]
 
 
 def sketch_of(text: str) -> Sketch:
-    """uint64[`SKETCH`] of a text, of which `MAX_CHARACTERS` are read."""
+    """Return the sketch, uint64[`SKETCH`], of the first `MAX_CHARACTERS` of a text."""
     out = np.zeros(SKETCH, np.uint64)
     _sketch_of(np.frombuffer(text[:MAX_CHARACTERS].encode("utf-8", "replace"), np.uint8), out)
     return out
 
 
-def among(first: Sketch, others: Sequence[str]) -> float | None:
-    """Mean disagreement, 0 to 1, of the first answer with other choices of the same call; None without any.
+def mean_disagreement(answer: Sketch, choices: Sequence[str]) -> float | None:
+    """Return the mean disagreement, 0 to 1, of an answer with other choices of the call; None without a choice.
 
     Examples
     --------
-    >>> round(among(sketch_of("It opened in 1932."), ["It was opened in 1932.", "It opened in 1947."]), 3)
+    >>> round(mean_disagreement(sketch_of("It opened in 1932."), ["It was opened in 1932.", "It opened in 1947."]), 3)
     0.333
 
     References
@@ -105,18 +119,18 @@ def among(first: Sketch, others: Sequence[str]) -> float | None:
     Manakul, P., Liusie, A., Gales, M. (2023). SelfCheckGPT: zero-resource black-box hallucination detection for
     generative large language models. EMNLP. (Its n-gram variant, on sets of stems and numbers.)
     """
-    told = [other for other in others[:MAX_CHOICES] if other]
-    if not told:
+    texts = [choice for choice in choices[:MAX_CHOICES] if choice]
+    if not texts:
         return None
-    return 1.0 - sum(float(resemblance(first, sketch_of(other))) for other in told) / len(told)
+    return 1.0 - sum(float(jaccard(answer, sketch_of(text))) for text in texts) / len(texts)
 
 
-def surprise(logprobs: Sequence[float]) -> tuple[float, float]:
-    """Mean log-probability of the tokens, and of the window of `WINDOW` tokens where it is least.
+def token_surprisal(logprobs: Sequence[float]) -> tuple[float, float]:
+    """Return the mean log-probability of all tokens, and of the `WINDOW` consecutive tokens with the lowest mean.
 
     Examples
     --------
-    >>> surprise([-0.1] * 20 + [-3.1] * 10)
+    >>> token_surprisal([-0.1] * 20 + [-3.1] * 10)
     (-1.1, -3.1)
 
     References
@@ -130,55 +144,58 @@ def surprise(logprobs: Sequence[float]) -> tuple[float, float]:
     return round(float(sums[-1]) / len(logprobs), 6), round(worst, 6)
 
 
-class Answers:
-    """The last answer to each recent question, as sketches: the same question and context should get the same answer.
+class AnswerHistory:
+    """Sketch of the last answer to each recent question: the same question and context should get the same answer.
 
     Parameters
     ----------
     size
-        Questions remembered, with a fair share for each tenant; the least recently asked are forgotten; 144 bytes
-        each in a snapshot.
+        Maximum number of questions, with a fair share for each tenant; the least recently asked question is evicted.
+        A question takes 144 bytes in a snapshot.
 
     Examples
     --------
-    >>> answers = Answers(2)
+    >>> history = AnswerHistory(2)
     >>> key = question_key("acme", "support", [b"When did it open?", b"The bridge opened in 1932."])
-    >>> [answers.disagreement("acme", key, sketch_of(said)) for said in ("In 1932.", "In 1947.")]
+    >>> [history.disagreement("acme", key, sketch_of(answer)) for answer in ("In 1932.", "In 1947.")]
     [None, 1.0]
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._known = TenantLru[bytes, Sketch](size)
+        self._answers = TenantLru[bytes, Sketch](size)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._answers)
 
-    def disagreement(self, tenant: str, key: bytes, said: Sketch) -> float | None:
-        """Compare with the answer before, 0 to 1, and remember this one; None for a new question."""
-        before = self._known.get(tenant, key)
-        if before is None:
-            self._known.put(intern(tenant), key, said)
+    def disagreement(self, tenant: str, key: bytes, answer: Sketch) -> float | None:
+        """Return the disagreement, 0 to 1, with the previous answer and store this answer; None for a new question."""
+        previous = self._answers.get(tenant, key)
+        if previous is None:
+            self._answers.put(intern(tenant), key, answer)
             return None
-        self._known.replace(tenant, key, said)
-        return 1.0 - float(resemblance(before, said))
+        self._answers.replace(tenant, key, answer)
+        return 1.0 - float(jaccard(previous, answer))
 
     def state(self) -> dict[str, Any]:
-        """Return arrays in the order of `TenantLru.items`."""
-        keys = np.frombuffer(b"".join(self._known), np.uint64).reshape(-1, 2).copy()
-        sketches = np.array(list(self._known.values()), np.uint64).reshape(-1, SKETCH)
-        return {"keys": keys, "tenants": self._known.tenants(), "sketches": sketches}
+        """Return one array per field, in the order of `TenantLru.items`."""
+        keys = np.frombuffer(b"".join(self._answers), np.uint64).reshape(-1, 2).copy()
+        sketches = np.array(list(self._answers.values()), np.uint64).reshape(-1, SKETCH)
+        return {"keys": keys, "tenants": self._answers.tenants(), "sketches": sketches}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; raises ValueError if it does not fit."""
+        """Continue from `state`; raise ValueError if the state does not fit."""
         keys, sketches = np.array(state["keys"], np.uint64), np.array(state["sketches"], np.uint64)
         if keys.shape != (len(sketches), 2) or sketches.shape != (len(keys), SKETCH) or len(keys) > self.size:
-            raise ValueError(f"answers of shape {keys.shape} and {sketches.shape}, at most {self.size}")
-        self._known.restore(state["tenants"], (key.tobytes() for key in keys), sketches)
+            raise ValueError(
+                f"answer history has keys {keys.shape} and sketches {sketches.shape}, "
+                f"not (n, 2) and (n, {SKETCH}) with n at most {self.size}"
+            )
+        self._answers.restore(state["tenants"], (key.tobytes() for key in keys), sketches)
 
 
 def question_key(tenant: str, app: str, parts: Sequence[bytes | memoryview]) -> bytes:
-    """16 bytes that stand for a question of an application with its context."""
+    """Return a 16-byte digest of an app's question with its context."""
     digest = hashlib.blake2b(f"{tenant}\0{app}\0".encode("utf-8", "surrogatepass"), digest_size=16)
     for part in parts:
         digest.update(part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.harness.report import Bound, Row, figure
-from benchmarks.measures import agents, transport
+from benchmarks.suites import agents, transport
 
 _TARGET, _LIMIT = 7_000, 5_000
 _DETECTORS = ("injection", "hallucination", "drift")
@@ -45,18 +45,18 @@ mostly the wait for the previous batch of outputs. Records that arrive meanwhile
 
 def budget(rows: Sequence[Row], bounds: Sequence[Bound], machine: Mapping[str, object]) -> str:
     """Return the page."""
-    found = {row.name: row.value or 0.0 for row in rows}
-    whole = 1e6 / found[agents.ALL]
-    carried = 1e6 / found[transport.OURS]
-    validation = 1e6 / found[transport.VALIDATED] - carried
-    judged = found["of it: decode and judge"]
-    detectors = {name: found[f"of it: {name}"] for name in _DETECTORS}
+    values = {row.name: row.value or 0.0 for row in rows}
+    whole = 1e6 / values[agents.ALL]
+    transported = 1e6 / values[transport.OURS]
+    validation = 1e6 / values[transport.VALIDATED] - transported
+    processed = values["of it: decode and score"]
+    detectors = {name: values[f"of it: {name}"] for name in _DETECTORS}
     stages = {
-        "transport (Faust, chunks), with orjson": carried,
+        "transport (Faust, chunks), with orjson": transported,
         "validation (beyond orjson)": validation,
         **detectors,
-        "segments, rows, aggregates, rules": judged - validation - sum(detectors.values()),
-        "writing outputs, snapshots, other": whole - judged - carried,
+        "segments, rows, aggregates, rules": processed - validation - sum(detectors.values()),
+        "writing outputs, snapshots, other": whole - processed - transported,
     }
     return _PAGE.format(
         **machine,
@@ -65,7 +65,7 @@ def budget(rows: Sequence[Row], bounds: Sequence[Bound], machine: Mapping[str, o
         limit=1e6 / _LIMIT,
         stages="\n".join(f"| {name} | {us:.1f} | {us / whole:.0%} |" for name, us in stages.items()),
         rows="\n".join(f"| {r.name} | {_value(r)} | {_ratio(r)} |" for r in rows),
-        bounds="\n".join(f"- {b.row}, {b.text}: {_verdict(b)}" for b in bounds),
+        bounds="\n".join(f"- {b.row}, {b.text}: {_outcome(b)}" for b in bounds),
     )
 
 
@@ -77,5 +77,5 @@ def _ratio(row: Row) -> str:
     return "" if row.ratio is None else f"{row.ratio:.2f} x {row.to}"
 
 
-def _verdict(bound: Bound) -> str:
-    return {True: "holds", False: "does not hold", None: "not measured"}[bound.held]
+def _outcome(bound: Bound) -> str:
+    return {True: "holds", False: "does not hold", None: "not measured"}[bound.holds]

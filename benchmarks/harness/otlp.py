@@ -1,4 +1,4 @@
-"""Export requests as instrumentations send them: the benchmark's events as spans of a dialect, 300 to a request."""
+"""OTLP export requests: the benchmark's events as spans of a dialect, 300 spans per request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from benchmarks.harness.events import events
 
 BATCH = 300
-_BEGIN = 1_767_225_600_000_000_000
+_START_NS = 1_767_225_600_000_000_000
 _PLAIN = {
     "http.request.method": "POST",
     "http.route": "/v1/answers",
@@ -27,7 +27,7 @@ _PLAIN = {
 
 
 def bodies(spans: int, dialect: str, encoding: str, *, foreign: float = 0.0, seed: int = 1) -> Iterator[bytes]:
-    """Yield export requests of `BATCH` spans; a share of them is no GenAI span."""
+    """Yield export requests of `BATCH` spans; a fraction ``foreign`` of the spans are no GenAI spans."""
     rng = random.Random(seed)
     calls = events(spans, seed=seed)
     while batch := list(islice(calls, min(BATCH, spans))):
@@ -44,15 +44,15 @@ def bodies(spans: int, dialect: str, encoding: str, *, foreign: float = 0.0, see
 def _span(span: Any, call: dict[str, Any], dialect: Callable[..., dict[str, Any]] | None, rng: random.Random) -> None:
     span.trace_id, span.span_id, span.parent_span_id = rng.randbytes(16), rng.randbytes(8), rng.randbytes(8)
     span.kind = 3
-    span.start_time_unix_nano = begin = _BEGIN + rng.randrange(10**12)
-    span.end_time_unix_nano = begin + int(call["latency_ms"] * 1e6)
+    span.start_time_unix_nano = start = _START_NS + rng.randrange(10**12)
+    span.end_time_unix_nano = start + int(call["latency_ms"] * 1e6)
     if dialect is None:
         span.name = "POST /v1/answers"
         _attributes(span, _PLAIN)
         return
     span.name = f"chat {call['request_model']}"
-    asked = call["messages"][1]["content"] + "\n" + "\n".join(d["text"] for d in call["documents"])
-    _attributes(span, dialect(span, call, call["messages"][0]["content"], asked, call["choices"][0]["content"]))
+    prompt = call["messages"][1]["content"] + "\n" + "\n".join(d["text"] for d in call["documents"])
+    _attributes(span, dialect(span, call, call["messages"][0]["content"], prompt, call["choices"][0]["content"]))
 
 
 def _common(call: dict[str, Any]) -> dict[str, Any]:
@@ -73,41 +73,41 @@ def _common(call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _messages(_: Any, call: dict[str, Any], system: str, asked: str, answered: str) -> dict[str, Any]:
-    def said(role: str, text: str, **more: Any) -> dict[str, Any]:
-        return {"role": role, "parts": [{"type": "text", "content": text}]} | more
+def _messages(_: Any, call: dict[str, Any], system: str, prompt: str, answer: str) -> dict[str, Any]:
+    def message(role: str, text: str, **extra: Any) -> dict[str, Any]:
+        return {"role": role, "parts": [{"type": "text", "content": text}]} | extra
 
     return _common(call) | {
-        "gen_ai.input.messages": orjson.dumps([said("system", system), said("user", asked)]).decode(),
-        "gen_ai.output.messages": orjson.dumps([said("assistant", answered, finish_reason="stop")]).decode(),
+        "gen_ai.input.messages": orjson.dumps([message("system", system), message("user", prompt)]).decode(),
+        "gen_ai.output.messages": orjson.dumps([message("assistant", answer, finish_reason="stop")]).decode(),
     }
 
 
-def _indexed(_: Any, call: dict[str, Any], system: str, asked: str, answered: str) -> dict[str, Any]:
+def _indexed(_: Any, call: dict[str, Any], system: str, prompt: str, answer: str) -> dict[str, Any]:
     return _common(call) | {
         "gen_ai.prompt.0.role": "system",
         "gen_ai.prompt.0.content": system,
         "gen_ai.prompt.1.role": "user",
-        "gen_ai.prompt.1.content": asked,
+        "gen_ai.prompt.1.content": prompt,
         "gen_ai.completion.0.role": "assistant",
-        "gen_ai.completion.0.content": answered,
+        "gen_ai.completion.0.content": answer,
         "gen_ai.completion.0.finish_reason": "stop",
         "llm.is_streaming": False,
         "gen_ai.usage.total_tokens": sum(call["usage"].values()),
     }
 
 
-def _events(span: Any, call: dict[str, Any], system: str, asked: str, answered: str) -> dict[str, Any]:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answered}}
-    told = [("system.message", {"content": system}), ("user.message", {"content": asked}), ("choice", choice)]
-    for name, body in told:
+def _events(span: Any, call: dict[str, Any], system: str, prompt: str, answer: str) -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}
+    span_events = [("system.message", {"content": system}), ("user.message", {"content": prompt}), ("choice", choice)]
+    for name, body in span_events:
         event = span.events.add()
         event.name, event.time_unix_nano = f"gen_ai.{name}", span.start_time_unix_nano
         _attributes(event, {"gen_ai.system": "openai", "gen_ai.event.content": orjson.dumps(body).decode()})
     return _common(call)
 
 
-def _openinference(_: Any, call: dict[str, Any], system: str, asked: str, answered: str) -> dict[str, Any]:
+def _openinference(_: Any, call: dict[str, Any], system: str, prompt: str, answer: str) -> dict[str, Any]:
     parameters = {"model": call["request_model"], "temperature": 0.2, "max_tokens": 512}
     return {
         "openinference.span.kind": "LLM",
@@ -117,9 +117,9 @@ def _openinference(_: Any, call: dict[str, Any], system: str, asked: str, answer
         "llm.input_messages.0.message.role": "system",
         "llm.input_messages.0.message.content": system,
         "llm.input_messages.1.message.role": "user",
-        "llm.input_messages.1.message.content": asked,
+        "llm.input_messages.1.message.content": prompt,
         "llm.output_messages.0.message.role": "assistant",
-        "llm.output_messages.0.message.content": answered,
+        "llm.output_messages.0.message.content": answer,
         "llm.token_count.prompt": call["usage"]["input_tokens"],
         "llm.token_count.completion": call["usage"]["output_tokens"],
         "llm.token_count.total": sum(call["usage"].values()),
@@ -136,9 +136,9 @@ DIALECTS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def _attributes(of: Any, given: dict[str, Any]) -> None:
-    for name, value in given.items():
-        pair = of.attributes.add()
+def _attributes(target: Any, attributes: dict[str, Any]) -> None:
+    for name, value in attributes.items():
+        pair = target.attributes.add()
         pair.key = name
         if isinstance(value, bool):
             pair.value.bool_value = value
@@ -153,7 +153,7 @@ def _attributes(of: Any, given: dict[str, Any]) -> None:
 
 
 def _as_json(request: ExportTraceServiceRequest) -> bytes:
-    """Write the request as the Collector does: ids in hex, enums as numbers."""
+    """Return the request in the JSON form of the Collector: hexadecimal ids, numeric enums."""
     tree = MessageToDict(request, use_integers_for_enums=True)
     for group in tree["resourceSpans"]:
         for scope in group["scopeSpans"]:

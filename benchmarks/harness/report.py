@@ -1,4 +1,4 @@
-"""Rows, bounds, the table and ``latest.json``."""
+"""Rows, bounds, their table and ``latest.json``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure and what it is measured against.
+    """Figure of a benchmark, optionally relative to another row.
 
     Attributes
     ----------
     value
-        The median over rounds; None where it could not be measured, and ``note`` says why.
+        Median over rounds; None if it was not measured, with the reason in ``note``.
     ratio, to
-        ``value`` as a multiple of that of ``to``, in the same run.
+        ``value`` divided by the value of the row ``to`` of the same run.
     spread
-        (largest - smallest) / median over rounds.
+        (maximum - minimum) / median over rounds.
     """
 
     name: str
@@ -33,27 +33,27 @@ class Row:
     note: str = ""
 
     @classmethod
-    def of(cls, name: str, found: Sequence[float], unit: str, to: str = "", base: float = 0.0) -> Row:
-        """Make a row of the values of all rounds."""
-        middle = median(found)
-        spread = (max(found) - min(found)) / middle if len(found) > 1 and middle else None
+    def of(cls, name: str, values: Sequence[float], unit: str, to: str = "", base: float = 0.0) -> Row:
+        """Return the row for the values of all rounds."""
+        middle = median(values)
+        spread = (max(values) - min(values)) / middle if len(values) > 1 and middle else None
         return cls(name, middle, unit, middle / base if base else None, to, spread)
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a row must hold, and whether it did."""
+    """Bound on a row, and whether it holds."""
 
     row: str
     text: str
-    held: bool | None
+    holds: bool | None
 
 
 def table(rows: Sequence[Row]) -> Table:
     """Return the rows as one table."""
     out = Table(show_edge=False, header_style="bold")
     for name, justify in (
-        ("what", "left"),
+        ("measurement", "left"),
         ("value", "right"),
         ("unit", "left"),
         ("ratio", "right"),
@@ -69,18 +69,18 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def show(rows: Sequence[Row], bounds: Sequence[Bound], console: Console) -> None:
-    """Print the table, then each bound."""
+    """Print the table and the bounds."""
     console.print(table(rows))
     for bound in bounds:
-        mark = {True: "[green]holds [/green]", False: "[red]BROKEN[/red]", None: "not measured"}[bound.held]
+        mark = {True: "[green]holds [/green]", False: "[red]BROKEN[/red]", None: "not measured"}[bound.holds]
         console.print(f"{mark} {bound.row}: {bound.text}", highlight=False)
 
 
 def as_json(rows: Sequence[Row], bounds: Sequence[Bound], machine: dict[str, object]) -> dict[str, object]:
-    """Return what ``latest.json`` holds."""
+    """Return the content of ``latest.json``."""
     return {**machine, "rows": [asdict(r) for r in rows], "bounds": [asdict(b) for b in bounds]}
 
 
 def figure(value: float) -> str:
-    """Return a value with three significant digits, or whole where it is large."""
+    """Format a value with three significant digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

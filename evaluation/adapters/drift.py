@@ -1,4 +1,4 @@
-"""Alarms on a stream of plain user texts through the very path that events take."""
+"""Adapter for drift: alarms on a stream of user texts, scored by the agent's own path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHUNK = 256
 
 
 def as_event(text: str, index: int) -> LLMEvent:
-    """Make an event of a text, each of a user of its own."""
+    """Return the event of a text, each with a different user."""
     return LLMEvent(
         event_id=f"row-{index}",
         call_id=f"row-{index}",
@@ -28,14 +28,14 @@ def as_event(text: str, index: int) -> LLMEvent:
 
 
 def changes_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[tuple[int, ChangePoint]]:
-    """Return each change with the index of the text at which it was seen."""
+    """Return each change with the index of the text at which the agent reported it."""
     agent = DriftAgent(config)
-    found: list[tuple[int, ChangePoint]] = []
+    changes: list[tuple[int, ChangePoint]] = []
     for k in range(0, len(texts), CHUNK):
         events = [as_event(text, k + i) for i, text in enumerate(texts[k : k + CHUNK])]
         chunk = Chunk(events, np.arange(k, k + len(events), dtype=np.int64))
-        found += [(k + c.index, c) for c in agent.score(chunk).changes]
-    return found
+        changes += [(k + c.index, c) for c in agent.score(chunk).changes]
+    return changes
 
 
 def alarms_of(texts: Sequence[str], config: DriftConfig | None = None) -> list[int]:

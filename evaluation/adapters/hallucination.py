@@ -1,4 +1,4 @@
-"""Score plain rows of context, question and response through the very path that events take."""
+"""Adapter for hallucination: score rows of context, question and response by the agent's own path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Chunk
-from agents.hallucination.agent import HallucinationAgent, HallucinationConfig, features
+from agents.hallucination.agent import HallucinationAgent, HallucinationConfig, extract_features
 from agents.hallucination.features import FEATURES
 from agents.hallucination.signal import GroundingSignal
 from schemas.event import Choice, Document, LLMEvent, Message
@@ -18,7 +18,7 @@ CHUNK = 256
 
 
 def as_event(row: Mapping[str, Any], index: int = 0) -> LLMEvent:
-    """Make an event of ``{"context", "question", "response"}``; ``context`` is a string or several."""
+    """Return the event of ``{"context", "question", "response"}``; ``context`` is a string or a list of strings."""
     context = row.get("context") or ()
     passages = (context,) if isinstance(context, str) else tuple(context)
     question = row.get("question")
@@ -35,7 +35,7 @@ def as_event(row: Mapping[str, Any], index: int = 0) -> LLMEvent:
 
 
 def score_rows(rows: Iterable[Mapping[str, Any]], agent: HallucinationAgent | None = None) -> list[GroundingSignal]:
-    """Return the signal of each row, without feedback in between.
+    """Return the signal of each row, scored without feedback.
 
     Examples
     --------
@@ -46,22 +46,22 @@ def score_rows(rows: Iterable[Mapping[str, Any]], agent: HallucinationAgent | No
     >>> good.score < bad.score, bad.unsupported
     (True, ('Sydney', '47'))
     """
-    judge = agent or HallucinationAgent()
+    scorer = agent or HallucinationAgent()
     events = [as_event(row, i) for i, row in enumerate(rows)]
-    found: list[GroundingSignal] = []
+    signals: list[GroundingSignal] = []
     for k in range(0, len(events), CHUNK):
-        found += judge.score(Chunk(events[k : k + CHUNK])).signals
-    return found
+        signals += scorer.score(Chunk(events[k : k + CHUNK])).signals
+    return signals
 
 
 def feature_rows(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """Features of each row for training; NaN where an event would not be scored."""
+    """Return the features of each row for training; NaN for rows that the agent does not score."""
     events = [as_event(row, i) for i, row in enumerate(rows)]
     out = np.full((len(events), len(FEATURES)), np.nan)
     for k in range(0, len(events), CHUNK):
         chunk = Chunk(events[k : k + CHUNK])
-        found = features(chunk.texts, len(chunk), HallucinationConfig())
-        for index, row, judged in zip(found.sides.events.tolist(), found.rows, found.judged, strict=True):
-            if judged:
+        features = extract_features(chunk.texts, len(chunk), HallucinationConfig())
+        for index, row, scored in zip(features.spans.events.tolist(), features.rows, features.scored, strict=True):
+            if scored:
                 out[k + index] = row
     return out

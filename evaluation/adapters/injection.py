@@ -1,4 +1,4 @@
-"""Score plain rows of text and role through the very path that events take."""
+"""Adapter for injection: score rows of text and role by the agent's own path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK = 256
 
 
 def as_event(row: Mapping[str, Any], index: int = 0) -> LLMEvent:
-    """Make an event of ``{"text", "role"?}``; the role is system, user, tool or document."""
+    """Return the event of ``{"text", "role"?}``; the role is system, user, tool or document."""
     role, text = row.get("role") or "user", row["text"]
     return LLMEvent(
         event_id=f"row-{index}",
@@ -28,7 +28,7 @@ def as_event(row: Mapping[str, Any], index: int = 0) -> LLMEvent:
 
 
 def score_rows(rows: Iterable[Mapping[str, Any]], agent: InjectionAgent | None = None) -> list[InjectionSignal]:
-    """Return the signal of each row, without feedback in between.
+    """Return the signal of each row, scored without feedback.
 
     Examples
     --------
@@ -39,9 +39,9 @@ def score_rows(rows: Iterable[Mapping[str, Any]], agent: InjectionAgent | None =
     >>> attack.flag, question.flag
     (True, False)
     """
-    judge = agent or InjectionAgent()
+    scorer = agent or InjectionAgent()
     events = [as_event(row, i) for i, row in enumerate(rows)]
-    found: list[InjectionSignal] = []
+    signals: list[InjectionSignal] = []
     for k in range(0, len(events), CHUNK):
-        found += judge.score(Chunk(events[k : k + CHUNK])).signals
-    return found
+        signals += scorer.score(Chunk(events[k : k + CHUNK])).signals
+    return signals

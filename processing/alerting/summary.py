@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from agents.base import ChangePoint
-from agents.drift.layout import FLAGS, USUAL
+from agents.drift.layout import BINARY, CATEGORICAL
 from schemas.rules import Rule
 
 RATE = ".rate"
 """Suffix of the signals of flag rates; the prefix is the name of the agent that flags."""
 
-_SHARES = frozenset(f"drift.{name}" for name in (*FLAGS, *USUAL))
+_SHARES = frozenset(f"drift.{name}" for name in (*BINARY, *CATEGORICAL))
 _SLICE_SHIFT_MIN = 0.2
 """Minimum shift of a slice's share that is reported. Smaller shifts occur by chance among the few calls since the start
 of a change."""

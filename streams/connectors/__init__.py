@@ -1,1 +1,1 @@
-"""Formats and stores of others: OpenTelemetry in, ClickHouse out."""
+"""Connectors to external formats and stores: OTLP input and ClickHouse output."""

@@ -1,32 +1,32 @@
-"""What became of spans and log records, as metrics of the process."""
+"""Metrics of converted spans and log records."""
 
 from __future__ import annotations
 
 from streams.connectors.otlp import Normalised
 from streams.runtime.metrics import OTLP_RECORDS, OTLP_UNMAPPED
 
-_MOST_NAMES = 500
+_MAX_NAMES = 500
 _OTHERS = "(others)"
 _names: set[str] = set()
 
 
-def count(signal: str, found: Normalised) -> None:
-    """Count what one export request became; ``signal`` is ``spans`` or ``logs``."""
+def count(signal: str, result: Normalised) -> None:
+    """Count the outcomes of an export request; ``signal`` is ``spans`` or ``logs``."""
     outcomes = {
-        "event": len(found.events),
-        "feedback": len(found.feedback),
-        "skipped": found.skipped,
-        "rejected": found.rejected,
+        "event": len(result.events),
+        "feedback": len(result.feedback),
+        "skipped": result.skipped,
+        "rejected": result.rejected,
     }
     for outcome, number in outcomes.items():
         OTLP_RECORDS.labels(signal, outcome).inc(number)
-    for name, number in found.unmapped.items():
-        OTLP_UNMAPPED.labels(_known(name)).inc(number)
+    for name, number in result.unmapped.items():
+        OTLP_UNMAPPED.labels(_bounded(name)).inc(number)
 
 
-def _known(name: str) -> str:
-    """Return the name while there is room: names come from outside, and a metric keeps each for ever."""
-    if name not in _names and len(_names) >= _MOST_NAMES:
+def _bounded(name: str) -> str:
+    """Return the name, or ``(others)`` above `_MAX_NAMES`: senders choose names, and a metric keeps each forever."""
+    if name not in _names and len(_names) >= _MAX_NAMES:
         return _OTHERS
     _names.add(name)
     return name

@@ -1,1 +1,1 @@
-"""The way in over HTTP: native events, feedback and OTLP, answered once Kafka has them."""
+"""The ingest service: events, feedback and OTLP over HTTP, acknowledged once Kafka has acknowledged them."""

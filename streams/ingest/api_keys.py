@@ -1,4 +1,4 @@
-"""Who may send: API keys, known by their hashes, read again when their file changes."""
+"""API keys of the ingest service: a file of key hashes, reloaded when it changes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 
 
 class Quota(BaseModel):
-    """What a key may send; no bound where none is given."""
+    """Quota of a key; None means unlimited."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     events_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     bytes_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    burst_s: Annotated[float, Field(gt=0, le=86_400)] = Field(10.0, description="seconds' worth sent at once")
+    burst_s: Annotated[float, Field(gt=0, le=86_400)] = Field(10.0, description="burst size, in seconds of quota")
 
 
 class KeyEntry(BaseModel):
-    """One entry of the key file."""
+    """An entry of the key file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,17 +44,19 @@ class KeyEntry(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """Who sends.
+class ApiKeyIdentity:
+    """Identity and permissions of an API key.
 
     Attributes
     ----------
     name
-        The key's, for metrics and dead letters; the key itself is nowhere.
+        Name of the key, for metrics and dead letters; the key itself is not stored.
     tenant
-        What its events must belong to; None: any.
+        Tenant that owns all events of the key; None allows all tenants.
     apps
-        What its events may belong to; empty: any.
+        Apps that the key may send events of; empty allows all apps.
+    quota
+        Quota of the key.
     """
 
     name: str
@@ -63,107 +65,108 @@ class Sender:
     quota: Quota = field(default_factory=Quota)
 
 
-ANONYMOUS = Sender("anonymous")
+ANONYMOUS = ApiKeyIdentity("anonymous")
 _NAME = re.compile(r"[a-z0-9_]{1,20}")
-"""Of a field, misspelt or not; a key, which somebody may have pasted, is longer."""
+"""Pattern of a field name, misspelt or not. Anything longer may be a pasted key and is not shown."""
 _ENTRIES = TypeAdapter(list[KeyEntry])
 
 
-def digest(key: str) -> bytes:
-    """Return what is kept of a key.
+def key_digest(key: str) -> bytes:
+    """Return the SHA-256 hash of a key.
 
-    A fast hash is right here: a key is 256 random bits, which nobody finds by guessing whatever a guess costs. A slow
-    one (scrypt) protects secrets that people choose; here it would cost every request milliseconds and protect nothing.
+    A fast hash is right here: a key is 256 random bits, so it cannot be guessed at any cost per guess. A slow hash
+    (scrypt) protects secrets that people choose; here it would cost each request milliseconds and protect nothing.
     """
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
-class KeyRing:
-    """The senders of a key file.
+class ApiKeyStore:
+    """API keys of a key file.
 
     Parameters
     ----------
     path
-        The file; None knows no keys, and every sender is anonymous.
+        Path of the key file; None: no keys, all senders are anonymous.
 
     Raises
     ------
     SettingsError
-        At the first reading, if the file cannot be used. Later the old keys hold: a slip of an editor locks nobody out.
+        At construction, if the file cannot be used. Later errors keep the loaded keys, so that a typo in the file locks
+        nobody out.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._senders: list[tuple[bytes, Sender]] = []
-        self._seen: tuple[int, ...] = ()
+        self._identities: list[tuple[bytes, ApiKeyIdentity]] = []
+        self._loaded_stat: tuple[int, ...] = ()
         if path is not None:
-            self._seen = _signature(path)
-            self._senders = read(path)
-        INGEST_KEYS.set(len(self._senders))
+            self._loaded_stat = _stat(path)
+            self._identities = read_key_file(path)
+        INGEST_KEYS.set(len(self._identities))
 
-    def find(self, key: str | None) -> Sender | None:
-        """Return whose key it is; None if nobody's."""
+    def find(self, key: str | None) -> ApiKeyIdentity | None:
+        """Return the identity of a key; None if the key is unknown."""
         if self._path is None:
             return ANONYMOUS
-        self._look()
-        asked = digest(key or "")
-        found = None
-        # Every entry is compared, each in constant time: how long it takes says nothing about how near a guess was.
-        for known, sender in self._senders:
-            if hmac.compare_digest(known, asked):
-                found = sender
-        return found
+        self._reload_if_changed()
+        digest = key_digest(key or "")
+        match = None
+        # All entries are compared, each in constant time, so that the response time reveals nothing about the keys.
+        for stored_digest, identity in self._identities:
+            if hmac.compare_digest(stored_digest, digest):
+                match = identity
+        return match
 
     def reload(self) -> None:
-        """Read the file again; keep the old keys if it cannot be used."""
+        """Read the file again; keep the loaded keys if the file cannot be used."""
         if self._path is None:
             return
-        self._seen = _signature(self._path)
+        self._loaded_stat = _stat(self._path)
         try:
-            self._senders = read(self._path)
+            self._identities = read_key_file(self._path)
         except SettingsError as error:
-            log.error("%s; the keys read before hold", error)
+            log.error("%s; keeping the previously loaded keys", error)
             INGEST_KEY_FILE_ERRORS.inc()
         else:
-            log.info("%s: %d keys", self._path, len(self._senders))
-            INGEST_KEYS.set(len(self._senders))
+            log.info("%s: %d keys", self._path, len(self._identities))
+            INGEST_KEYS.set(len(self._identities))
 
-    def _look(self) -> None:
-        if self._path is not None and _signature(self._path) != self._seen:
+    def _reload_if_changed(self) -> None:
+        if self._path is not None and _stat(self._path) != self._loaded_stat:
             self.reload()
 
 
-def _signature(path: Path) -> tuple[int, ...]:
-    """Return what changes when the file does: it may be written in place or replaced."""
+def _stat(path: Path) -> tuple[int, ...]:
+    """Return file attributes that change if the file is written or replaced."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def read(path: Path) -> list[tuple[bytes, Sender]]:
-    """Return hash and sender of each entry; raise `SettingsError` naming entry, field and remedy."""
+def read_key_file(path: Path) -> list[tuple[bytes, ApiKeyIdentity]]:
+    """Return hash and identity of each entry; raise `SettingsError` with the entry, the field and the remedy."""
     loaded = read_yaml(path, f"ingest.keys_file={path}")
     try:
         entries = _ENTRIES.validate_python(loaded if loaded is not None else [])
     except ValidationError as error:
-        # Without the value: somebody may have pasted a key where its hash belongs.
+        # The value is not shown: it may be a key, pasted instead of its hash.
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(part if _NAME.fullmatch(part) else "a field" for part in map(str, first["loc"]))
-        remedy = "`streamgauge ingest-key create` prints a right entry"
+        remedy = "create a valid entry with `streamgauge ingest-key create`"
         raise SettingsError(f"ingest.keys_file={path}: {where}: {first['msg']}; {remedy}", where, path=path) from error
-    _each_once(path, entries)
-    return [(bytes.fromhex(e.sha256), Sender(e.name, e.tenant, frozenset(e.apps), e.quota)) for e in entries]
+    _check_unique(path, entries)
+    return [(bytes.fromhex(e.sha256), ApiKeyIdentity(e.name, e.tenant, frozenset(e.apps), e.quota)) for e in entries]
 
 
-def _each_once(path: Path, entries: Sequence[KeyEntry]) -> None:
+def _check_unique(path: Path, entries: Sequence[KeyEntry]) -> None:
     for attribute in ("name", "sha256"):
         values = [getattr(entry, attribute) for entry in entries]
-        if twice := {value for value in values if values.count(value) > 1}:
-            shown = ", ".join(sorted(twice)) if attribute == "name" else f"{len(twice)} hashes"
+        if repeated := {value for value in values if values.count(value) > 1}:
+            shown = ", ".join(sorted(repeated)) if attribute == "name" else f"{len(repeated)} hashes"
             raise SettingsError(
-                f"ingest.keys_file={path}: {attribute}: {shown} more than once; keep one entry of each",
+                f"ingest.keys_file={path}: duplicate {attribute}: {shown}; remove the duplicate entries",
                 attribute,
                 "duplicate",
                 path=path,

@@ -1,4 +1,4 @@
-"""Open connections: bounded, none silent for long, and shared fairly between senders."""
+"""Limit on open connections: idle connections are closed, and the rest is shared fairly between senders."""
 
 from __future__ import annotations
 
@@ -14,98 +14,104 @@ from aiohttp import web
 from streams.ingest.in_flight_requests import Handler
 from streams.runtime.metrics import INGEST_CONNECTIONS, INGEST_CONNECTIONS_CLOSED
 
-_LOOKS = 4
-"""In the time that a silent connection has."""
-_FILES_KEPT = 64
-"""File descriptors that are not for connections: Kafka's, the key file, the health pages."""
+_CHECKS = 4
+"""Checks for idle connections per idle timeout."""
+_RESERVED_FILES = 64
+"""File descriptors reserved for Kafka, the key file and the health pages."""
 
 
 @dataclass(slots=True)
 class _Connection:
-    since: float
+    opened_at: float
     holder: str = ""
-    """Empty until a request on it has had a valid key."""
-    heard: bool = False
+    """Sender; empty until a request with a valid key."""
+    active: bool = False
+    """True after the first request."""
     busy: bool = False
+    """True during a request."""
 
 
-class Connections:
-    """Follow the connections of the server, and close those that it can do without.
+class ConnectionLimiter:
+    """Limiter that tracks all connections of the server and closes idle and surplus connections.
 
-    aiohttp waits for the first request of a connection for ever; each connection takes a file descriptor. A connection
-    without a whole request header in time is closed. Where there are too many, the sender that has most of them loses
-    the one that it used longest ago; senders without a valid key count as one sender.
+    aiohttp waits forever for the first request of a connection, and each connection takes a file descriptor. A
+    connection without a complete request header within the idle timeout is closed. Above the limit, the least recently
+    used connection of the sender with the most connections is closed; all senders without a valid key count as one.
 
     Parameters
     ----------
-    most
-        Connections at once; fewer where the process may not open so many files.
-    silent_s
-        How long a connection has for its first header.
+    max_connections
+        Maximum open connections; lower if the process may open fewer files.
+    idle_s
+        Seconds to receive the first request header of a connection.
     clock
-        Seconds, monotonic.
+        Monotonic clock, in seconds.
     """
 
-    def __init__(self, most: int, silent_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_connections: int, idle_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = most if files == resource.RLIM_INFINITY else max(1, min(most, files - _FILES_KEPT))
-        self._silent_s = silent_s
+        if files != resource.RLIM_INFINITY:
+            max_connections = max(1, min(max_connections, files - _RESERVED_FILES))
+        self._max_connections = max_connections
+        self._idle_s = idle_s
         self._clock = clock
         self._open: dict[web.RequestHandler, _Connection] = {}
-        self._of: dict[str, OrderedDict[web.RequestHandler, None]] = {}
-        """By holder, the one that was used last at the end."""
+        self._by_holder: dict[str, OrderedDict[web.RequestHandler, None]] = {}
+        """Connections by sender, least recently used first."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def opened(self, connection: web.RequestHandler) -> None:
-        """Take note of a connection; close another one where there are too many."""
-        if len(self._open) >= self._most:
-            self._close(self._least_needed(), "crowded")
+        """Register a new connection; close another connection if the limit is reached."""
+        if len(self._open) >= self._max_connections:
+            self._close(self._surplus_connection(), "crowded")
         self._open[connection] = _Connection(self._clock())
-        self._of.setdefault("", OrderedDict())[connection] = None
+        self._by_holder.setdefault("", OrderedDict())[connection] = None
         INGEST_CONNECTIONS.set(len(self._open))
 
     def closed(self, connection: web.RequestHandler) -> None:
-        """Take note of its end."""
-        if (known := self._open.pop(connection, None)) is not None:
-            self._forget(connection, known.holder)
+        """Remove a closed connection."""
+        if (state := self._open.pop(connection, None)) is not None:
+            self._remove(connection, state.holder)
             INGEST_CONNECTIONS.set(len(self._open))
 
-    def belongs(self, connection: web.RequestHandler, holder: str) -> None:
-        """Take note of whose connection it is, by the key of its current request."""
-        known = self._open.get(connection)
-        if known is not None and known.holder != holder:
-            self._forget(connection, known.holder)
-            known.holder = holder
-            self._of.setdefault(holder, OrderedDict())[connection] = None
+    def assign(self, connection: web.RequestHandler, holder: str) -> None:
+        """Assign a connection to the sender of its current request."""
+        state = self._open.get(connection)
+        if state is not None and state.holder != holder:
+            self._remove(connection, state.holder)
+            state.holder = holder
+            self._by_holder.setdefault(holder, OrderedDict())[connection] = None
 
     @web.middleware
-    async def hear(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let a request through; its connection is not silent, and not the first to be closed."""
+    async def track(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Handle a request; mark its connection active, busy meanwhile, and most recently used at the end."""
         connection = request.protocol
-        known = self._open.get(connection)
-        if known is None:  # closed while its request waited
+        state = self._open.get(connection)
+        if state is None:  # closed while its request waited
             return await handler(request)
-        known.heard = known.busy = True
+        state.active = state.busy = True
         try:
             return await handler(request)
         finally:
-            known.busy = False
+            state.busy = False
             if connection in self._open:
-                self._of[known.holder].move_to_end(connection)
+                self._by_holder[state.holder].move_to_end(connection)
 
-    async def watch(self) -> None:
-        """Close silent connections, until cancelled."""
+    async def close_idle(self) -> None:
+        """Close idle connections until cancelled."""
         while True:
-            await asyncio.sleep(self._silent_s / _LOOKS)
-            before = self._clock() - self._silent_s
-            for connection in [c for c, known in self._open.items() if not known.heard and known.since <= before]:
+            await asyncio.sleep(self._idle_s / _CHECKS)
+            deadline = self._clock() - self._idle_s
+            for connection in [
+                c for c, state in self._open.items() if not state.active and state.opened_at <= deadline
+            ]:
                 self._close(connection, "silent")
 
-    def _least_needed(self) -> web.RequestHandler:
-        """Return the connection, idle if there is one, that was used longest ago by the sender that has most."""
-        largest = max(self._of.values(), key=len)
+    def _surplus_connection(self) -> web.RequestHandler:
+        """Return the least recently used connection of the sender with the most connections, not busy if possible."""
+        largest = max(self._by_holder.values(), key=len)
         return next((c for c in largest if not self._open[c].busy), next(iter(largest)))
 
     def _close(self, connection: web.RequestHandler, reason: str) -> None:
@@ -113,8 +119,8 @@ class Connections:
         INGEST_CONNECTIONS_CLOSED.labels(reason).inc()
         connection.force_close()
 
-    def _forget(self, connection: web.RequestHandler, holder: str) -> None:
-        of = self._of[holder]
-        del of[connection]
-        if not of:
-            del self._of[holder]
+    def _remove(self, connection: web.RequestHandler, holder: str) -> None:
+        connections = self._by_holder[holder]
+        del connections[connection]
+        if not connections:
+            del self._by_holder[holder]

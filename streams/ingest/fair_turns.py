@@ -1,4 +1,4 @@
-"""Requests of one sender: a bounded number at once, of which one is worked on at a time."""
+"""Fair scheduling of requests: per sender a bounded number of requests, processed one at a time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _RETRY_S = 1.0
 
 @dataclass(slots=True)
 class Turn:
-    """A sender's turn to be worked on.
+    """The requests of one sender and the lock that serialises them.
 
     Attributes
     ----------
     requests
-        Requests of the sender that have been let in, the current one included.
+        Number of admitted requests of the sender, including the current one.
     lock
-        Held while a body is unpacked or its events are read. Python works on one body at a time anyway; without the
-        lock a sender of many expensive bodies would get most of the time.
+        Held while a body is unpacked or its events are parsed. Python processes one body at a time anyway; without the
+        lock a sender of many expensive bodies would get most of the CPU time.
     """
 
     requests: int = 0
@@ -28,32 +28,32 @@ class Turn:
 
 
 class Turns:
-    """The turns of all senders that have a request at hand.
+    """Turns of all senders with current requests.
 
     Parameters
     ----------
-    most
-        Requests of one sender at once.
+    max_requests
+        Maximum concurrent requests of one sender.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._of: dict[str, Turn] = {}
+    def __init__(self, max_requests: int) -> None:
+        self._max_requests = max_requests
+        self._turns: dict[str, Turn] = {}
 
     def enter(self, holder: str) -> Turn:
-        """Let a request in, until it is told to `leave`; raise `RequestError` (429) if the sender has too many."""
-        turn = self._of.get(holder)
+        """Admit a request, until `leave`; raise `RequestError` (429) if the sender has too many requests."""
+        turn = self._turns.get(holder)
         if turn is None:
-            turn = self._of[holder] = Turn()
-        elif turn.requests >= self._most:
-            most = f"{self._most} requests of one key at once (ingest.requests_per_key)"
-            raise RequestError(f"{most}; wait for their answers", 429, "requests", _RETRY_S)
+            turn = self._turns[holder] = Turn()
+        elif turn.requests >= self._max_requests:
+            limit = f"this key has {self._max_requests} concurrent requests (ingest.requests_per_key)"
+            raise RequestError(f"{limit}; wait for their responses", 429, "requests", _RETRY_S)
         turn.requests += 1
         return turn
 
     def leave(self, holder: str) -> None:
-        """Take note of the end of a request."""
-        turn = self._of[holder]
+        """End a request."""
+        turn = self._turns[holder]
         turn.requests -= 1
         if not turn.requests:
-            del self._of[holder]
+            del self._turns[holder]

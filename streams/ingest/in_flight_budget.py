@@ -1,4 +1,4 @@
-"""Memory of the bodies in flight: bounded, and shared fairly between senders."""
+"""The budget of in-flight bytes: bounded, and shared fairly between senders."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from streams.runtime.metrics import INGEST_IN_FLIGHT
 
 _RETRY_S = 1.0
 SHARES = 4
-"""A body is at most this part of the limit: so much stays free while one sender holds all that it may."""
+"""Maximum size of a body as a fraction of the limit, 1 / SHARES: free even if one sender holds its whole share."""
 
 
-class Room:
-    """Bytes received and not yet written to Kafka, those of requests that were given up on included.
+class InFlightBudget:
+    """Budget of bytes received and not yet acknowledged by Kafka, including those of abandoned requests.
 
-    A sender may hold as much as stays free for the others: one sender alone half of the limit, n senders a part of
-    n + 1 each. So there is always room for one more, and nothing is set aside for senders that are silent.
+    A sender may hold at most as many bytes as remain free: a single sender half of the limit, n senders 1 / (n + 1)
+    each. So a new sender always finds free bytes, and no bytes are reserved for idle senders.
 
     Parameters
     ----------
     limit
-        Most bytes.
+        Maximum bytes in flight.
 
     References
     ----------
@@ -30,11 +30,11 @@ class Room:
 
     Examples
     --------
-    >>> room = Room(120)
-    >>> room.has_room("a", 60), room.has_room("a", 61)
+    >>> budget = InFlightBudget(120)
+    >>> budget.fits("a", 60), budget.fits("a", 61)
     (True, False)
-    >>> room.change("a", 60)
-    >>> room.has_room("b", 30), room.has_room("b", 31)
+    >>> budget.change("a", 60)
+    >>> budget.fits("b", 30), budget.fits("b", 31)
     (True, False)
     """
 
@@ -43,67 +43,67 @@ class Room:
         self.used = 0
         self._held: Counter[str] = Counter()
 
-    def has_room(self, holder: str, size: int) -> bool:
-        """Return whether a sender may take so many more bytes."""
+    def fits(self, holder: str, size: int) -> bool:
+        """Return True if a sender may reserve ``size`` more bytes."""
         return self._held[holder] + size <= self.limit - self.used - size
 
-    def crowded_by(self, holder: str) -> bool:
-        """Return whether a sender itself holds most of what is used."""
+    def is_held_by(self, holder: str) -> bool:
+        """Return True if a sender holds more than half of the used bytes."""
         return self._held[holder] * 2 > self.used
 
-    def change(self, holder: str, by: int) -> None:
-        """Take bytes for a sender, or give them back."""
-        self.used += by
-        self._held[holder] += by
+    def change(self, holder: str, delta: int) -> None:
+        """Reserve bytes for a sender; release bytes if ``delta`` is negative."""
+        self.used += delta
+        self._held[holder] += delta
         if not self._held[holder]:
             del self._held[holder]
         INGEST_IN_FLIGHT.set(self.used)
 
 
-class Lease:
-    """The room of one request, given back when the last who holds it lets go.
+class Reservation:
+    """Reserved bytes of one request, with a reference count.
 
-    The request holds it, and so does what is written for it: Kafka's producer keeps records that a request no longer
-    waits for, and a broker that is away would fill the memory with them.
+    Both the request and its write to Kafka hold a reference. The producer keeps records that a request no longer waits
+    for; if they were not counted, an unavailable broker would fill the memory with them.
 
     Parameters
     ----------
-    room
-        Shared by all requests.
+    budget
+        Budget of all requests.
     holder
-        The sender whose request it is.
+        Sender of the request.
     """
 
-    def __init__(self, room: Room, holder: str) -> None:
-        self._room = room
+    def __init__(self, budget: InFlightBudget, holder: str) -> None:
+        self._budget = budget
         self._holder = holder
         self._size = 0
-        self._holders = 1
+        self._references = 1
 
     def check(self, size: int) -> None:
-        """Raise `RequestError` (503) if there is no room for so many bytes.
+        """Raise `RequestError` (503) if ``size`` more bytes do not fit.
 
-        Not 429 where the sender itself holds most: its requests may wait for Kafka.
+        The status is not 429, even if the sender itself holds most bytes: its requests may be waiting for Kafka.
         """
-        if self._room.has_room(self._holder, size):
+        if self._budget.fits(self._holder, size):
             return
-        most = f"{self._room.limit:,} bytes in flight (ingest.in_flight_bytes)"
-        if self._room.crowded_by(self._holder):
-            raise RequestError(f"{most}: this key holds its share; send less at once", 503, "key share", _RETRY_S)
-        raise RequestError(f"{most}: no room for more; try again", 503, "no room", _RETRY_S)
+        limit = f"limit of {self._budget.limit:,} bytes in flight (ingest.in_flight_bytes)"
+        if self._budget.is_held_by(self._holder):
+            raise RequestError(f"{limit}: this key uses its share; send less at once", 503, "key share", _RETRY_S)
+        raise RequestError(f"{limit}: no bytes free; try again later", 503, "no room", _RETRY_S)
 
     def grow(self, size: int) -> None:
-        """Take more room; raise `RequestError` as `check` does."""
+        """Reserve ``size`` more bytes; raise `RequestError` (503) if they do not fit."""
         self.check(size)
         self._size += size
-        self._room.change(self._holder, size)
+        self._budget.change(self._holder, size)
 
     def hold(self) -> None:
-        """Hold it once more."""
-        self._holders += 1
+        """Add a reference."""
+        self._references += 1
 
     def release(self) -> None:
-        """Let go; the last one gives the room back."""
-        self._holders -= 1
-        if self._holders == 0:
-            self._room.change(self._holder, -self._size)
+        """Drop a reference; the last release returns the bytes to the budget."""
+        self._references -= 1
+        if self._references == 0:
+            self._budget.change(self._holder, -self._size)

@@ -1,4 +1,4 @@
-"""The requests at hand: a stop waits for them."""
+"""The counter of in-flight requests, for a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ log = logging.getLogger(__name__)
 Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
 
 
-class AtHand:
-    """Counts the requests at hand; once it is to finish, new ones on connections that are open are refused."""
+class InFlightRequests:
+    """Counter of in-flight requests; during a shutdown it rejects new requests on open connections."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self._count = 0
         self._finishing = False
-        self._none = asyncio.Event()
+        self._finished = asyncio.Event()
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let a request through, counted."""
+        """Handle and count a request."""
         if self._finishing:
-            raise RequestError("the gateway is stopping; send it to another", 503, "stopping", 1.0)
-        self._number += 1
+            raise RequestError(
+                "the ingest service is stopping; send the request to another instance", 503, "stopping", 1.0
+            )
+        self._count += 1
         try:
             return await handler(request)
         finally:
-            self._number -= 1
-            if self._finishing and self._number == 0:
-                self._none.set()
+            self._count -= 1
+            if self._finishing and self._count == 0:
+                self._finished.set()
 
-    async def finish(self, limit_s: float) -> None:
-        """Wait until none is at hand, no longer than so long."""
+    async def finish(self, timeout_s: float) -> None:
+        """Reject new requests and wait until all in-flight requests have ended, at most ``timeout_s``."""
         self._finishing = True
-        if self._number:
+        if self._count:
             try:
-                await asyncio.wait_for(self._none.wait(), limit_s)
+                await asyncio.wait_for(self._finished.wait(), timeout_s)
             except TimeoutError:
-                log.warning("stop: %d requests did not end in %g s", self._number, limit_s)
+                log.warning("shutdown: %d requests did not end within %g s", self._count, timeout_s)

@@ -1,4 +1,4 @@
-"""``POST /v1/traces`` and ``POST /v1/logs``: OTLP/HTTP, in protobuf and JSON."""
+"""The OTLP/HTTP API: ``POST /v1/traces`` and ``POST /v1/logs``, in protobuf and JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from schemas.errors import RecordError, RequestError
-from schemas.settings import Ingest
+from schemas.setting_sections import IngestSettings
 from streams.connectors import otlp_metrics
 from streams.connectors.otlp import Normalised, normalise_logs, normalise_spans
-from streams.ingest.admission import Door, Received
-from streams.ingest.api_keys import Sender
-from streams.ingest.reliable_producer import Outbox
+from streams.ingest.admission import Admission, AdmittedRequest
+from streams.ingest.api_keys import ApiKeyIdentity
+from streams.ingest.reliable_producer import ReliableProducer
 from streams.runtime.failpoints import crash_point
 from streams.runtime.metrics import INGEST_RECORDS
 
@@ -27,103 +27,108 @@ Signal: TypeAlias = Literal["spans", "logs"]
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
-class Otlp:
-    """Takes export requests and answers as OTLP/HTTP wants it.
+class OtlpApi:
+    """Handlers for OTLP export requests.
 
     Parameters
     ----------
     settings
-        Of the gateway.
-    door, outbox
-        Shared with the other ways in.
+        Settings of the ingest service.
+    admission, producer
+        Shared with the events API.
     """
 
-    def __init__(self, settings: Ingest, door: Door, outbox: Outbox) -> None:
-        self._door = door
-        self._outbox = outbox
+    def __init__(self, settings: IngestSettings, admission: Admission, producer: ReliableProducer) -> None:
+        self._admission = admission
+        self._producer = producer
         self._normalise: dict[Signal, Callable[..., Normalised]] = {
             "spans": partial(normalise_spans, wait_for_logs=settings.otlp_wait_for_logs),
             "logs": normalise_logs,
         }
 
     async def traces(self, request: web.Request) -> web.Response:
-        """Take spans: 200 when Kafka has the events that they are."""
-        return await self._take(request, "spans")
+        """Accept spans: 200 when Kafka has acknowledged their events."""
+        return await self._handle(request, "spans")
 
     async def logs(self, request: web.Request) -> web.Response:
-        """Take log records."""
-        return await self._take(request, "logs")
+        """Accept log records: 200 when Kafka has acknowledged their events."""
+        return await self._handle(request, "logs")
 
-    async def _take(self, request: web.Request, signal: Signal) -> web.Response:
-        async with self._door.receive(request, PROTOBUF, JSON) as received:
-            async with received.turn.lock:
-                self._door.quotas.check(received.sender, len(received.body), 0)  # those before it may have used all
-                found = await self._read(received, signal, request.content_type)
-                _permit(found, received.sender)
-                found.events = _fitting(found.events, found, self._outbox.room("events"))
-                found.feedback = _fitting(found.feedback, found, self._outbox.room("feedback"))
-                records = len(found.events) + len(found.feedback)
-                self._door.quotas.charge(received.sender, records, len(received.body))
-            parcels = [("events", found.events), ("feedback", found.feedback)]
-            if found.events or found.feedback:
-                await self._outbox.write(parcels, received.lease)
-        otlp_metrics.count(signal, found)
+    async def _handle(self, request: web.Request, signal: Signal) -> web.Response:
+        async with self._admission.receive(request, PROTOBUF, JSON) as admitted:
+            quotas, sender = self._admission.quotas, admitted.sender
+            async with admitted.turn.lock:
+                quotas.check(sender, len(admitted.body), 0)  # requests before this one may have used the quota
+                result = await self._read(admitted, signal, request.content_type)
+                _drop_forbidden_apps(result, sender)
+                result.events = _drop_too_large(result.events, result, self._producer.max_record_bytes("events"))
+                result.feedback = _drop_too_large(result.feedback, result, self._producer.max_record_bytes("feedback"))
+                records = len(result.events) + len(result.feedback)
+                quotas.charge(sender, records, len(admitted.body))
+            if result.events or result.feedback:
+                rows = [("events", result.events), ("feedback", result.feedback)]
+                await self._producer.write(rows, admitted.reservation)
+        otlp_metrics.count(signal, result)
         INGEST_RECORDS.labels(request.path, "accepted").inc(records)
-        INGEST_RECORDS.labels(request.path, "rejected").inc(found.rejected)
+        INGEST_RECORDS.labels(request.path, "rejected").inc(result.rejected)
         crash_point("ingest.before_answer")
-        return answer(signal, found, request.content_type)
+        return export_response(signal, result, request.content_type)
 
-    async def _read(self, received: Received, signal: Signal, content_type: str) -> Normalised:
+    async def _read(self, admitted: AdmittedRequest, signal: Signal, content_type: str) -> Normalised:
         encoding = "proto" if content_type == PROTOBUF else "json"
-        normalise = partial(self._normalise[signal], received.body, encoding, tenant=received.sender.tenant)
+        normalise = partial(self._normalise[signal], admitted.body, encoding, tenant=admitted.sender.tenant)
         try:
-            # In a thread: an exporter may send thousands of spans, and others would wait while they are read.
+            # In a thread: an exporter may send thousands of spans, and other requests must not wait meanwhile.
             return await asyncio.to_thread(normalise)
         except RecordError as error:
             raise RequestError(str(error), 400, "unreadable") from error
 
 
-def _fitting(rows: list[tuple[bytes, bytes]], found: Normalised, room: int) -> list[tuple[bytes, bytes]]:
-    """Drop what is larger than its topic takes, and say so."""
-    fit = [(key, value) for key, value in rows if len(key) + len(value) <= room]
-    if more := len(rows) - len(fit):
-        found.reject("span", f"over {room} bytes as an event, which is what the topic takes; truncate texts", more)
-    return fit
+def _drop_too_large(rows: list[tuple[bytes, bytes]], result: Normalised, max_bytes: int) -> list[tuple[bytes, bytes]]:
+    """Return the rows within the limit of the topic; report the dropped rows in the result."""
+    fitting = [(key, value) for key, value in rows if len(key) + len(value) <= max_bytes]
+    if dropped := len(rows) - len(fitting):
+        result.reject("span", f"event larger than the topic's limit of {max_bytes:,} bytes; truncate texts", dropped)
+    return fitting
 
 
-def _permit(found: Normalised, sender: Sender) -> None:
-    """Drop what a key may not send, and say so; its tenant is that of the key already."""
+def _drop_forbidden_apps(result: Normalised, sender: ApiKeyIdentity) -> None:
+    """Drop rows of apps that the key does not allow, and report them; the tenant already is that of the key."""
     if sender.apps:
-        found.events = _permitted(found.events, found, sender)
-        found.feedback = _permitted(found.feedback, found, sender)
+        result.events = _allowed_rows(result.events, result, sender)
+        result.feedback = _allowed_rows(result.feedback, result, sender)
 
 
-def _permitted(rows: list[tuple[bytes, bytes]], found: Normalised, sender: Sender) -> list[tuple[bytes, bytes]]:
-    kept: list[tuple[bytes, bytes]] = []
+def _allowed_rows(
+    rows: list[tuple[bytes, bytes]], result: Normalised, sender: ApiKeyIdentity
+) -> list[tuple[bytes, bytes]]:
+    allowed: list[tuple[bytes, bytes]] = []
     for row in rows:
         app = orjson.loads(row[1])["app"]
         if app in sender.apps:
-            kept.append(row)
+            allowed.append(row)
         else:
-            allowed = ", ".join(sorted(sender.apps))
-            found.reject("service.name", f"{app[:80]!r} is not an app of key {sender.name}; it may send {allowed}")
-    return kept
+            apps = ", ".join(sorted(sender.apps))
+            result.reject(
+                "service.name", f"{app[:80]!r} is not an app of key {sender.name}; set an app of the key: {apps}"
+            )
+    return allowed
 
 
-def answer(signal: Signal, found: Normalised, content_type: str) -> web.Response:
-    """Return the export response, in the request's encoding: a full success, or a partial one and why."""
+def export_response(signal: Signal, result: Normalised, content_type: str) -> web.Response:
+    """Return the OTLP export response in the request's encoding: full success, or partial success with the problems."""
     message: Any = ExportTraceServiceResponse() if signal == "spans" else ExportLogsServiceResponse()
-    if found.rejected:
-        counted = "rejected_spans" if signal == "spans" else "rejected_log_records"
-        setattr(message.partial_success, counted, found.rejected)
-        message.partial_success.error_message = "; ".join(f"{p.where}: {p.reason}" for p in found.problems[:10])
+    if result.rejected:
+        count_field = "rejected_spans" if signal == "spans" else "rejected_log_records"
+        setattr(message.partial_success, count_field, result.rejected)
+        message.partial_success.error_message = "; ".join(f"{p.where}: {p.reason}" for p in result.problems[:10])
     if content_type == PROTOBUF:
         return web.Response(body=message.SerializeToString(), content_type=PROTOBUF)
     return web.Response(body=MessageToJson(message, indent=None).encode(), content_type=JSON)
 
 
-def failure(message: str, content_type: str) -> tuple[bytes, str]:
-    """Return body and type of a refusal: a ``google.rpc.Status`` that has a message, in the request's encoding."""
+def error_status(message: str, content_type: str) -> tuple[bytes, str]:
+    """Return body and content type of an error: a ``google.rpc.Status`` with a message, in the request's encoding."""
     if content_type != PROTOBUF:
         return orjson.dumps({"message": message}), JSON
     text = message.encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""How much a key may send: token buckets of events and of bytes."""
+"""Rate limits of API keys: token buckets for events and for bytes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from schemas.errors import RequestError
-from streams.ingest.api_keys import Quota, Sender
+from streams.ingest.api_keys import ApiKeyIdentity, Quota
 
 _ROUNDING_S = 1e-6
-"""Who waits as told may be short of the last bits of a sum of floats."""
+"""Tolerance for floating-point sums: a sender that waits exactly ``Retry-After`` is admitted."""
 
 
 @dataclass(slots=True)
-class Bucket:
-    """Fills at ``rate`` a second up to ``capacity``; begins full.
+class TokenBucket:
+    """A token bucket: ``rate`` tokens per second up to ``capacity``.
 
-    What costs more than the capacity passes when the bucket is full, and leaves a debt: else it could never pass.
+    A request that costs more than the capacity passes when the bucket is full, and leaves a debt; otherwise it could
+    never pass.
 
     Examples
     --------
-    >>> bucket = Bucket(rate=2.0, capacity=10.0, tokens=10.0, at=0.0)
+    >>> bucket = TokenBucket(rate=2.0, capacity=10.0, tokens=10.0, updated_at=0.0)
     >>> bucket.take(10.0)
     >>> bucket.wait_s(3.0, now=0.0), bucket.wait_s(3.0, now=1.5)
     (1.5, 0.0)
@@ -30,104 +31,104 @@ class Bucket:
     rate: float
     capacity: float
     tokens: float
-    at: float
+    updated_at: float
 
     def wait_s(self, cost: float, now: float, reserved: float = 0.0) -> float:
-        """Return in how many seconds so much may be taken, beside what is reserved; 0 if now."""
-        self.tokens = min(self.capacity, self.tokens + (now - self.at) * self.rate)
-        self.at = now
+        """Return the seconds until ``cost`` tokens can be taken in addition to ``reserved`` tokens; 0 if now."""
+        self.tokens = min(self.capacity, self.tokens + (now - self.updated_at) * self.rate)
+        self.updated_at = now
         missing = (min(cost, self.capacity) + reserved - self.tokens) / self.rate
         return missing if missing > _ROUNDING_S else 0.0
 
     def take(self, cost: float) -> None:
-        """Take so much, whether it is there or not."""
+        """Take tokens; the balance may become negative."""
         self.tokens -= cost
 
 
 @dataclass(slots=True)
 class _Account:
     quota: Quota
-    buckets: dict[str, Bucket]
-    closed_until: float = 0.0
-    """Until then its requests are refused unread. A key that does not wait as told would have each body read and its
-    events counted in vain."""
+    buckets: dict[str, TokenBucket]
+    blocked_until: float = 0.0
+    """Time until which requests are rejected unread. Without it, the bodies of a key that ignores ``Retry-After`` would
+    be read in vain."""
 
 
 class Quotas:
-    """The buckets of all keys, in this process: two gateways let a key send twice its quota.
+    """Quotas of all keys in this process; with two ingest processes a key can send twice its quota.
 
     Parameters
     ----------
     clock
-        Seconds, never going back.
+        Monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._of: dict[str, _Account] = {}
+        self._accounts: dict[str, _Account] = {}
 
-    def check(self, sender: Sender, size: int, others: int) -> None:
-        """Refuse a request whose body need not be read; take nothing.
+    def check(self, sender: ApiKeyIdentity, size: int, in_flight: int) -> None:
+        """Reject a request before its body is read, if it cannot be admitted; take no tokens.
 
         Parameters
         ----------
         sender
-            Whose request it is.
+            Sender of the request.
         size
-            Bytes of the body, as far as they are known.
-        others
-            Requests of the sender that are under way: each will cost an event at least.
+            Known bytes of the body.
+        in_flight
+            Other in-flight requests of the sender; each will cost at least one event.
 
         Raises
         ------
         RequestError
-            429, if not one event may be sent now, or the sender was told to wait.
+            429 if the quota does not allow one event now, or if the sender must still wait.
         """
         account, now = self._account(sender), self._clock()
         if not account.buckets:
             return
-        _check(sender, account, {"events_per_s": 1, "bytes_per_s": size}, now, others)
-        if (wait := account.closed_until - now) > _ROUNDING_S:
+        _check(sender, account, {"events_per_s": 1, "bytes_per_s": size}, now, in_flight)
+        if (wait := account.blocked_until - now) > _ROUNDING_S:
             name, bucket = next(iter(account.buckets.items()))
             raise _exceeded(sender, name, bucket.rate, 1, wait)
 
-    def charge(self, sender: Sender, events: int, size: int) -> None:
-        """Take events and bytes from a sender's quota: both, or neither.
+    def charge(self, sender: ApiKeyIdentity, events: int, size: int) -> None:
+        """Take events and bytes from a sender's quota: both or neither.
 
         Raises
         ------
         RequestError
-            429, with what was exceeded and when so much may be sent; until then `check` refuses the sender.
+            429 with the exceeded quota and ``Retry-After``; until then `check` rejects all requests of the sender.
         """
         account, now = self._account(sender), self._clock()
         costs = {"events_per_s": events, "bytes_per_s": size}
         try:
             _check(sender, account, costs, now)
         except RequestError as error:
-            account.closed_until = max(account.closed_until, now + (error.retry_after_s or 0.0))
+            account.blocked_until = max(account.blocked_until, now + (error.retry_after_s or 0.0))
             raise
         for name, bucket in account.buckets.items():
             bucket.take(costs[name])
 
-    def _account(self, sender: Sender) -> _Account:
-        """Return a sender's account: a new one when its quota was changed."""
-        account = self._of.get(sender.name)
+    def _account(self, sender: ApiKeyIdentity) -> _Account:
+        """Return a sender's account; a new account if its quota has changed."""
+        account = self._accounts.get(sender.name)
         if account is None or account.quota != sender.quota:
             rates = sender.quota.model_dump(include={"events_per_s", "bytes_per_s"}, exclude_none=True)
             burst, now = sender.quota.burst_s, self._clock()
-            buckets = {name: Bucket(rate, rate * burst, rate * burst, now) for name, rate in rates.items()}
-            account = self._of[sender.name] = _Account(sender.quota, buckets)
+            buckets = {name: TokenBucket(rate, rate * burst, rate * burst, now) for name, rate in rates.items()}
+            account = self._accounts[sender.name] = _Account(sender.quota, buckets)
         return account
 
 
-def _check(sender: Sender, account: _Account, costs: Mapping[str, int], now: float, others: int = 0) -> None:
-    """Raise `RequestError` if so much may not be taken now."""
-    reserved = {"events_per_s": others}
+def _check(sender: ApiKeyIdentity, account: _Account, costs: Mapping[str, int], now: float, in_flight: int = 0) -> None:
+    """Raise `RequestError` if the costs exceed a bucket now."""
+    reserved = {"events_per_s": in_flight}
     waits = {name: b.wait_s(costs[name], now, reserved.get(name, 0)) for name, b in account.buckets.items()}
     if (longest := max(waits, key=lambda name: waits[name], default=None)) and waits[longest] > 0:
         raise _exceeded(sender, longest, account.buckets[longest].rate, costs[longest], waits[longest])
 
 
-def _exceeded(sender: Sender, name: str, rate: float, cost: float, wait: float) -> RequestError:
-    what = f"quota.{name}: key {sender.name} may send {rate:,.0f} a second, and asked for {cost:,.0f} more"
-    return RequestError(f"{what}; try again in {wait:.1f} s, or have its quota raised", 429, f"quota {name}", wait)
+def _exceeded(sender: ApiKeyIdentity, name: str, rate: float, cost: float, wait: float) -> RequestError:
+    limit = f"quota.{name}: exceeded by key {sender.name} (limit {rate:,.0f}/s, requested {cost:,.0f})"
+    return RequestError(f"{limit}; try again in {wait:.1f} s, or raise the quota", 429, f"quota {name}", wait)

@@ -1,4 +1,4 @@
-"""Kafka behind the gateway: what is acknowledged is written, and what is not in time is not acknowledged."""
+"""The Kafka producer of the ingest service: a request is acknowledged only after Kafka has acknowledged its rows."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from schemas.errors import RequestError
 from schemas.settings import Settings
-from streams.ingest.in_flight_budget import Lease
+from streams.ingest.in_flight_budget import Reservation
 from streams.runtime.dead_letters import TOO_LARGE
-from streams.runtime.produce import Row, Sent, send_keyed
+from streams.runtime.produce import Delivery, Row, send_keyed
 from streams.runtime.producer import Producer
 from streams.runtime.topics import MAX_MESSAGE_BYTES, client_options
 
 log = logging.getLogger(__name__)
 
-Parcel: TypeAlias = "tuple[str, Sequence[Row]]"
-"""A topic, without the prefix, and rows for it."""
+TopicRows: TypeAlias = "tuple[str, Sequence[Row]]"
+"""A topic without prefix, and rows for the topic."""
 
 _TOPICS = ("events", "feedback", "dead_letters")
 _MISSING = "no topic"
 _RETRY_S = 2.0
-_LOOK_S = 1.0
-_ANSWER_S = 5.0
-_REFUSED = (*TOO_LARGE, TopicAuthorizationFailedError)
-"""Says something of the record or of us, nothing of the producer."""
+_CHECK_INTERVAL_S = 1.0
+_METADATA_TIMEOUT_S = 5.0
+_RECORD_ERRORS = (*TOO_LARGE, TopicAuthorizationFailedError)
+"""Errors of a record or of our permissions; the producer itself still works."""
 
 
-class Outbox:
-    """An idempotent producer that is made anew when it is beyond repair, and looked after when the broker is away.
+class ReliableProducer:
+    """An idempotent producer that is recreated after permanent failures and monitors the broker.
 
     Parameters
     ----------
@@ -43,165 +43,169 @@ class Outbox:
     Raises
     ------
     SettingsError
-        If the files that prove who we are cannot be used.
+        If the files with Kafka credentials cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
-        client_options(settings.kafka)  # raises here, not at every try to connect
+        client_options(settings.kafka)  # fails here, not at each attempt to connect
         self._timeout_s = settings.ingest.write_timeout_s
         self._producer: Producer | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._broken = asyncio.Event()
-        self.trouble = "not connected"
+        self._pending: set[asyncio.Task[None]] = set()
+        self._failed = asyncio.Event()
+        self.problem = "not connected"
 
     @property
     def reachable(self) -> bool:
-        """Whether Kafka answers and has the topics."""
-        return not self.trouble
+        """True if Kafka answers and all topics exist."""
+        return not self.problem
 
-    def room(self, topic: str) -> int:
-        """Return how many bytes key and value of one record for a topic, without the prefix, may have."""
-        return MAX_MESSAGE_BYTES if self._producer is None else self._producer.room(self._kafka.topic(topic))
+    def max_record_bytes(self, topic: str) -> int:
+        """Return the maximum bytes of key and value of a record for a topic (without prefix)."""
+        return (
+            MAX_MESSAGE_BYTES if self._producer is None else self._producer.max_record_bytes(self._kafka.topic(topic))
+        )
 
     def start(self) -> None:
-        """Begin to connect; returns at once, and tries until it is stopped."""
-        self._keeper = asyncio.create_task(self._keep())
+        """Start to connect in the background; connection attempts continue until `stop`."""
+        self._maintenance = asyncio.create_task(self._maintain())
 
     async def stop(self) -> None:
-        """Wait for what is under way, no longer than a request would, and disconnect."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=self._timeout_s)
-        self._keeper.cancel()
-        await asyncio.gather(self._keeper, return_exceptions=True)
+        """Wait for pending writes, at most ``ingest.write_timeout_s``, and disconnect."""
+        if self._pending:
+            await asyncio.wait(self._pending, timeout=self._timeout_s)
+        self._maintenance.cancel()
+        await asyncio.gather(self._maintenance, return_exceptions=True)
 
-    async def write(self, parcels: Sequence[Parcel], lease: Lease) -> None:
-        """Write all rows of a request; return when all are acknowledged.
+    async def write(self, rows: Sequence[TopicRows], reservation: Reservation) -> None:
+        """Write all rows of a request; return when Kafka has acknowledged all of them.
 
         Raises
         ------
         RequestError
-            503 if they are not acknowledged in time. Some may be written nevertheless, now or later: what is sent
-            again is recognised by its id and judged once (`processing.deduplicate`).
+            503 if the rows are not acknowledged in time. Some rows may still be written, now or later. If the sender
+            sends them again, deduplication by id drops the duplicates (`processing.deduplicate`).
         """
-        lease.hold()
-        task = asyncio.create_task(self._deliver(parcels))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        task.add_done_callback(lambda done: _let_go(done, lease))
+        reservation.hold()
+        task = asyncio.create_task(self._deliver(rows))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+        task.add_done_callback(lambda done: _release(done, reservation))
         await asyncio.wait({task}, timeout=self._timeout_s)
         if not task.done():
-            raise _away(self.trouble or f"no acknowledgement within {self._timeout_s:g} s")
+            raise _unavailable(self.problem or f"no acknowledgement within {self._timeout_s:g} s")
         if task.cancelled():
-            raise _away("the connection was made anew")
+            raise _unavailable("the connection was reset")
         try:
             task.result()
         except TOO_LARGE as error:
-            # Items were measured by what their topic took: sent again, they are measured by what it takes now.
-            raise _away("a topic takes less than before") from error
+            # Validation used the topic's previous limit. A retry is validated against the current limit.
+            raise _unavailable("the size limit of a topic was lowered") from error
         except KafkaError as error:
-            raise _away(repr(error)) from error
+            raise _unavailable(repr(error)) from error
 
-    async def _deliver(self, parcels: Sequence[Parcel]) -> None:
+    async def _deliver(self, topic_rows: Sequence[TopicRows]) -> None:
         producer = self._producer
-        if producer is None or self.trouble.startswith(_MISSING):
-            raise _away(self.trouble or "not connected")
-        sent: list[Sent] = []
+        if producer is None or self.problem.startswith(_MISSING):
+            raise _unavailable(self.problem or "not connected")
+        sent: list[Delivery] = []
         try:
-            for topic, rows in parcels:
+            for topic, rows in topic_rows:
                 sent += await send_keyed(producer, self._kafka.topic(topic), rows) if rows else []
         except BaseException:
-            for one in sent:
-                one.future.add_done_callback(_nobody_asks)
+            for batch in sent:
+                batch.future.add_done_callback(_ignore_result)
             raise
-        # All of them are waited for, also where one failed: the room is theirs until they are done with.
-        outcomes = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
-        for one, outcome in zip(sent, outcomes, strict=True):
+        # Wait for all deliveries, even after a failure: they hold the reservation until they end.
+        outcomes = await asyncio.gather(*(batch.future for batch in sent), return_exceptions=True)
+        for batch, outcome in zip(sent, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 if isinstance(outcome, TOO_LARGE):
-                    await producer.refused(one)
-                self._judge(outcome)
+                    await producer.lower_limit(batch)
+                self._recreate_if_fatal(outcome)
                 raise outcome
 
-    def _judge(self, error: BaseException) -> None:
-        if isinstance(error, KafkaError) and not error.retriable and not isinstance(error, _REFUSED):
-            log.error("producer: %r; it is made anew", error)
-            self._broken.set()
+    def _recreate_if_fatal(self, error: BaseException) -> None:
+        if isinstance(error, KafkaError) and not error.retriable and not isinstance(error, _RECORD_ERRORS):
+            log.error("producer failed permanently (%r); recreating it", error)
+            self._failed.set()
 
-    async def _keep(self) -> None:
-        """Have a producer that works, for ever."""
+    async def _maintain(self) -> None:
+        """Keep a working producer: recreate it after permanent failures."""
         while True:
-            self._broken.clear()
+            self._failed.clear()
             producer = Producer(self._kafka, _TOPICS)
             try:
                 await producer.start()
                 self._producer = producer
-                await self._watch(producer)
+                await self._monitor(producer)
             except (KafkaError, OSError) as error:
-                log.warning("kafka.brokers=%s: %r; trying again", self._kafka.brokers, error)
-                await asyncio.sleep(_LOOK_S)
+                log.warning("kafka.brokers=%s: %r; retrying", self._kafka.brokers, error)
+                await asyncio.sleep(_CHECK_INTERVAL_S)
             finally:
-                self.trouble = "not connected"
+                self.problem = "not connected"
                 self._producer = None
-                for task in self._under_way:
+                for task in self._pending:
                     task.cancel()  # its futures would never be done
-                await _close(producer)
+                await _close_producer(producer)
 
-    async def _watch(self, producer: AIOKafkaProducer) -> None:
-        """Look every second whether the broker answers; return when the producer is beyond repair."""
+    async def _monitor(self, producer: AIOKafkaProducer) -> None:
+        """Check each second that the broker answers; return when the producer has failed permanently."""
         topics = [self._kafka.topic(name) for name in _TOPICS]
-        while not self._broken.is_set():
-            trouble = await _trouble(producer, topics)
-            if trouble != self.trouble:
+        while not self._failed.is_set():
+            problem = await _find_problem(producer, topics)
+            if problem != self.problem:
                 log.log(
-                    logging.WARNING if trouble else logging.INFO,
+                    logging.WARNING if problem else logging.INFO,
                     "kafka.brokers=%s: %s",
                     self._kafka.brokers,
-                    trouble or "answers",
+                    problem or "answers",
                 )
-            self.trouble = trouble
+            self.problem = problem
             try:
-                await asyncio.wait_for(self._broken.wait(), _LOOK_S)
+                await asyncio.wait_for(self._failed.wait(), _CHECK_INTERVAL_S)
             except TimeoutError:
                 continue
 
 
-async def _trouble(producer: AIOKafkaProducer, topics: Sequence[str]) -> str:
-    """Return why nothing can be written now; an empty string if something can."""
+async def _find_problem(producer: AIOKafkaProducer, topics: Sequence[str]) -> str:
+    """Return the problem that prevents writes; empty if there is none."""
     for topic in topics:
         producer.client.add_topic(topic)
     try:
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(_METADATA_TIMEOUT_S):
             answered = await producer.client.force_metadata_update()
     except TimeoutError:
         answered = False
     if not answered:
-        return "it does not answer"
+        return "no answer"
     missing = [topic for topic in topics if producer.client.cluster.partitions_for_topic(topic) is None]
     return f"{_MISSING} {', '.join(missing)}; run: streamgauge topics create" if missing else ""
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
-    """Disconnect; what could not be sent by now is given up on, and nobody was told that it was."""
+async def _close_producer(producer: AIOKafkaProducer) -> None:
+    """Disconnect; records that could not be sent are dropped, and were never acknowledged."""
     try:
-        async with asyncio.timeout(_LOOK_S):
+        async with asyncio.timeout(_CHECK_INTERVAL_S):
             await producer.stop()
     except (TimeoutError, KafkaError) as error:
-        log.warning("producer: not closed in order: %r", error)
+        log.warning("producer did not shut down cleanly: %r", error)
         await producer.client.close()
 
 
-def _let_go(done: asyncio.Task[None], lease: Lease) -> None:
-    lease.release()
+def _release(done: asyncio.Task[None], reservation: Reservation) -> None:
+    reservation.release()
     if not done.cancelled() and (error := done.exception()) is not None:
         log.debug("delivery: %r", error)
 
 
-def _nobody_asks(done: asyncio.Future[Any]) -> None:
-    """Take note of how a delivery ended, so that asyncio does not complain that nobody did."""
+def _ignore_result(done: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a delivery, so that asyncio does not log it as never retrieved."""
     if not done.cancelled():
         done.exception()
 
 
-def _away(what: str) -> RequestError:
-    return RequestError(f"Kafka: {what}; nothing is acknowledged; send it again", 503, "kafka away", _RETRY_S)
+def _unavailable(problem: str) -> RequestError:
+    return RequestError(
+        f"Kafka: {problem}; nothing was acknowledged; send the request again", 503, "kafka away", _RETRY_S
+    )

@@ -1,4 +1,4 @@
-"""The server: routes, refusals, metrics, and where it may listen."""
+"""The HTTP server of the ingest service: routes, error responses, metrics and shutdown."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aiohttp import web
 from schemas.errors import RequestError
 from schemas.settings import Settings
 from streams.ingest import otlp_api
-from streams.ingest.admission import Door
-from streams.ingest.auth_check import check_open
-from streams.ingest.events_api import Native
-from streams.ingest.in_flight_requests import AtHand, Handler
-from streams.ingest.otlp_api import Otlp
-from streams.ingest.reliable_producer import Outbox
-from streams.runtime.health import listen, pages
+from streams.ingest.admission import Admission
+from streams.ingest.auth_check import require_auth_or_loopback
+from streams.ingest.events_api import EventsApi
+from streams.ingest.in_flight_requests import Handler, InFlightRequests
+from streams.ingest.otlp_api import OtlpApi
+from streams.ingest.reliable_producer import ReliableProducer
+from streams.runtime.health import health_routes, listen
 from streams.runtime.http_server import Runner, expect_nothing
 from streams.runtime.metrics import INGEST_REFUSALS, INGEST_REQUESTS, INGEST_SECONDS
 from streams.runtime.tls import server_tls
@@ -30,11 +30,11 @@ _OTLP = ("/v1/traces", "/v1/logs")
 _KEEPALIVE_S = 75.0
 _CLOSE_S = 1.0
 _LINGER_S = 2.0
-"""How long the rest of a body that was refused is taken and thrown away, so that its sender reads why."""
+"""Seconds that the rest of a rejected body is read and discarded, so that the sender receives the error response."""
 
 
-class Gateway:
-    """Takes events, labels and telemetry over HTTP into Kafka.
+class IngestServer:
+    """HTTP server that writes events, labels and telemetry to Kafka.
 
     Parameters
     ----------
@@ -44,29 +44,29 @@ class Gateway:
     Raises
     ------
     SettingsError
-        If the key file cannot be used, or if anyone could send from anywhere.
+        If the key file cannot be used, or if the listen address requires keys and there are none.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.ingest
-        check_open(self._settings)
+        require_auth_or_loopback(self._settings)
         self._tls = server_tls(self._settings)
-        self._outbox = Outbox(settings)
-        self.door = Door(self._settings)
-        self._at_hand = AtHand()
+        self._producer = ReliableProducer(settings)
+        self.admission = Admission(self._settings)
+        self._in_flight = InFlightRequests()
         self._runner: web.AppRunner | None = None
 
     @property
     def port(self) -> int:
-        """The port it listens on, where 0 took a free one."""
+        """The listen port: the actual port if the setting is 0."""
         return int(self._runner.addresses[0][1]) if self._runner else 0
 
     async def start(self) -> None:
-        """Listen at once, and connect as soon as that can be done."""
-        # Bodies are unpacked by us: aiohttp would do it without a bound on what comes out.
+        """Start to listen, and to connect to Kafka in the background."""
+        # No auto_decompress: aiohttp would unpack bodies without a limit.
         runner = Runner(
             self._app(),
-            self.door.connections,
+            self.admission.connections,
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGER_S,
@@ -74,74 +74,78 @@ class Gateway:
         )
         await listen(runner, self._settings.host, self._settings.port, settings="ingest.", tls=self._tls)
         self._runner = runner
-        self._watching = asyncio.create_task(self.door.connections.watch())
-        self._outbox.start()
+        self._closing_idle = asyncio.create_task(self.admission.connections.close_idle())
+        self._producer.start()
         scheme = "https" if self._tls else "http"
-        keys = self._settings.keys_file or "no keys: anyone who reaches this address may send, for any tenant"
-        log.info("listening on %s://%s:%d; %s", scheme, self._settings.host, self.port, keys)
+        keys = self._settings.keys_file or "none (every machine that can connect may send for all tenants)"
+        log.info("listening on %s://%s:%d; keys: %s", scheme, self._settings.host, self.port, keys)
 
     async def stop(self) -> None:
-        """Take no more requests, finish those at hand, disconnect."""
+        """Reject new requests, finish in-flight requests, and disconnect."""
         if self._runner is not None:
-            self._watching.cancel()
+            self._closing_idle.cancel()
             for site in self._runner.sites:
                 await site.stop()
-            # aiohttp's own way to stop reads no further: a body that is still arriving would never be there.
-            await self._at_hand.finish(self._settings.drain_timeout_s)
+            # aiohttp's shutdown stops reading, so bodies that are still arriving would never complete.
+            await self._in_flight.finish(self._settings.drain_timeout_s)
             await self._runner.cleanup()
-        await self._outbox.stop()
+        await self._producer.stop()
 
     def answer(self) -> tuple[int, dict[str, object]]:
-        """Say whether it is ready: Kafka answers."""
-        ready = self._outbox.reachable
-        said = {"ready": ready, "in_flight_bytes": self.door.room.used, "kafka": self._outbox.trouble or "answers"}
-        return (200 if ready else 503), said
+        """Return status and body of the readiness page: ready if Kafka answers."""
+        ready = self._producer.reachable
+        state = {
+            "ready": ready,
+            "in_flight_bytes": self.admission.budget.used,
+            "kafka": self._producer.problem or "answers",
+        }
+        return (200 if ready else 503), state
 
     def _app(self) -> web.Application:
-        native = Native(self._settings, self.door, self._outbox)
-        telemetry = Otlp(self._settings, self.door, self._outbox)
-        app = web.Application(middlewares=[self.door.connections.hear, _answered, self._at_hand.count])
+        events = EventsApi(self._settings, self.admission, self._producer)
+        otlp = OtlpApi(self._settings, self.admission, self._producer)
+        app = web.Application(middlewares=[self.admission.connections.track, _measured, self._in_flight.count])
         app.add_routes(
             [
-                web.post("/v1/events", native.events, expect_handler=expect_nothing),
-                web.post("/v1/feedback", native.feedback, expect_handler=expect_nothing),
-                web.post("/v1/traces", telemetry.traces, expect_handler=expect_nothing),
-                web.post("/v1/logs", telemetry.logs, expect_handler=expect_nothing),
-                *pages(lambda: True, self),
+                web.post("/v1/events", events.events, expect_handler=expect_nothing),
+                web.post("/v1/feedback", events.feedback, expect_handler=expect_nothing),
+                web.post("/v1/traces", otlp.traces, expect_handler=expect_nothing),
+                web.post("/v1/logs", otlp.logs, expect_handler=expect_nothing),
+                *health_routes(lambda: True, self),
             ]
         )
         return app
 
 
 @web.middleware
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count and time a request; turn a refusal into its answer."""
-    begin = time.perf_counter()
+async def _measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count and time a request; convert a `RequestError` to its error response."""
+    start = time.perf_counter()
     path = request.match_info.route.resource.canonical if request.match_info.route.resource else "other"
     try:
         response = await handler(request)
         status = response.status
     except RequestError as error:
         INGEST_REFUSALS.labels(error.reason).inc()
-        response, status = refusal(error, request), error.status
+        response, status = error_response(error, request), error.status
     except web.HTTPException as error:
         status = error.status
         raise
     finally:
-        INGEST_SECONDS.observe(time.perf_counter() - begin)
+        INGEST_SECONDS.observe(time.perf_counter() - start)
     INGEST_REQUESTS.labels(path, str(status)).inc()
     return response
 
 
-def refusal(error: RequestError, request: web.Request) -> web.Response:
-    """Return the answer to a request that is refused whole."""
+def error_response(error: RequestError, request: web.Request) -> web.Response:
+    """Return the response to a rejected request."""
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if request.path in _OTLP:
-        body, content_type = otlp_api.failure(str(error), request.content_type)
+        body, content_type = otlp_api.error_status(str(error), request.content_type)
     else:
         body, content_type = orjson.dumps({"error": str(error), "reason": error.reason}), otlp_api.JSON
     return web.Response(body=body, status=error.status, headers=headers, content_type=content_type)

@@ -1,4 +1,4 @@
-"""The slowest that a body may arrive."""
+"""The minimum upload rate of request bodies."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from aiohttp import StreamReader
 from schemas.errors import RequestError
 
 
-class Pace:
-    """Read a body, and raise when its sender is too slow; time that is spent between two reads does not count.
+class PacedReader:
+    """Reader of a body that fails if the sender is too slow; time between two reads does not count.
 
-    A body may pause for ``stall_s``; each byte that arrives buys a part of that time back. So a body that stops after a
-    fast beginning is cut as soon as one that drips.
+    A body may pause for ``stall_s``. Each byte that arrives restores a part of that time. So a body that stops after a
+    fast start fails as soon as a body that arrives byte by byte.
 
     Parameters
     ----------
     content
-        The body.
+        Stream of the body.
     bytes_per_s
-        The slowest it may arrive.
+        Minimum rate.
     stall_s
-        Longest pause.
+        Maximum pause, in seconds.
     total_s
-        Longest time for all of it.
+        Maximum time for the whole body, in seconds.
     """
 
     def __init__(self, content: StreamReader, bytes_per_s: float, stall_s: float, total_s: float) -> None:
@@ -34,9 +34,9 @@ class Pace:
         self._total_s = total_s
 
     async def read(self) -> bytes:
-        """Return what has arrived, nothing at the end; raise `RequestError` (408) when that takes too long."""
+        """Return the received bytes, empty at the end; raise `RequestError` (408) if the body arrives too slowly."""
         chunk = self._content.read_nowait()
-        if chunk or self._content.at_eof():  # most bodies are here with their headers
+        if chunk or self._content.at_eof():  # most bodies arrive together with their headers
             return chunk
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -44,8 +44,10 @@ class Pace:
             async with asyncio.timeout_at(start + min(self._pause_s, self._total_s)):
                 chunk = await self._content.readany()
         except TimeoutError as error:
-            least = f"ingest.body_bytes_per_s: {self._bytes_per_s:,.0f}"
-            raise RequestError(f"body: arrives too slowly ({least}); send less at once", 408, "slow body") from error
+            minimum = f"minimum {self._bytes_per_s:,.0f} bytes/s, ingest.body_bytes_per_s"
+            raise RequestError(
+                f"body: upload too slow ({minimum}); send fewer events per request", 408, "slow body"
+            ) from error
         spent = loop.time() - start
         self._total_s -= spent
         self._pause_s = min(self._stall_s, self._pause_s - spent + len(chunk) / self._bytes_per_s)

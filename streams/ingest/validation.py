@@ -1,4 +1,4 @@
-"""From the items of a body to the rows that Kafka gets, and to what is wrong with the others."""
+"""Validation of the items of a body: valid items become Kafka rows, invalid items become problems and dead letters."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import orjson
 from schemas.errors import ContractError, RecordError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.ingest.api_keys import Sender
-from streams.runtime.dead_letters import Origin, letter
+from streams.ingest.api_keys import ApiKeyIdentity
+from streams.runtime.dead_letters import Origin, build_dead_letter
 from streams.runtime.decode import FEEDBACK_HEADER, read_event
 from streams.runtime.partitioning import event_key
 from streams.runtime.produce import Row
 from streams.runtime.topics import MAX_MESSAGE_BYTES
 
-_AT_ONCE_BYTES = 256 << 10
-"""Between two looks at other requests: 3 ms. An item counts as `_LEAST_BYTES` at least."""
-_LEAST_BYTES = _AT_ONCE_BYTES // 200
-_MOST_TOLD = 1_000
+_STEP_BYTES = 256 << 10
+"""Bytes validated before other requests get a turn: 3 ms. Each item counts as at least `_MIN_ITEM_BYTES`."""
+_MIN_ITEM_BYTES = _STEP_BYTES // 200
+_MAX_PROBLEMS = 1_000
+"""Maximum problems in a response."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
-    """An item that is no event."""
+class InvalidItem:
+    """An item that is not a valid event or label."""
 
     index: int
     raw: bytes
@@ -36,80 +37,86 @@ class Bad:
 
 
 @dataclass(slots=True)
-class Taken:
-    """What became of the items of a body."""
+class ValidationReport:
+    """Result of the validation of a body."""
 
     rows: list[Row] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
+    invalid: list[InvalidItem] = field(default_factory=list)
 
-    def told(self) -> dict[str, Any]:
-        """Return what the sender is told: how many were taken, and what is wrong with each that was not."""
-        said = [
+    def response(self) -> dict[str, Any]:
+        """Return the response body: number of accepted and rejected items, and the problem of each rejected item."""
+        problems = [
             {
-                "index": b.index,
-                "reason": b.error.reason,
-                "code": b.error.code,
-                "field": b.error.field,
-                "error": str(b.error),
+                "index": item.index,
+                "reason": item.error.reason,
+                "code": item.error.code,
+                "field": item.error.field,
+                "error": str(item.error),
             }
-            for b in self.bad[:_MOST_TOLD]
+            for item in self.invalid[:_MAX_PROBLEMS]
         ]
-        return {"accepted": len(self.rows), "rejected": len(self.bad), "problems": said}
+        return {"accepted": len(self.rows), "rejected": len(self.invalid), "problems": problems}
 
-    def letters(self, sender: Sender, path: str) -> list[Row]:
-        """Return the dead letters."""
-        return [_letter(bad, sender, path) for bad in self.bad]
+    def dead_letters(self, sender: ApiKeyIdentity, path: str) -> list[Row]:
+        """Return a dead letter for each invalid item."""
+        return [_dead_letter(item, sender, path) for item in self.invalid]
 
 
-async def take(
-    items: Sequence[bytes], sender: Sender, *, feedback: bool = False, room: int = MAX_MESSAGE_BYTES
-) -> Taken:
-    """Judge each item by itself; between some of them others get their turn.
+async def validate_items(
+    items: Sequence[bytes], sender: ApiKeyIdentity, *, feedback: bool = False, max_bytes: int = MAX_MESSAGE_BYTES
+) -> ValidationReport:
+    """Validate each item on its own; yield to other requests after each `_STEP_BYTES`.
 
     Parameters
     ----------
-    room
-        Most bytes that key and value may have for their topic.
+    items
+        Items of the body.
+    sender
+        Identity of the API key.
+    feedback
+        True if the items are labels, not events.
+    max_bytes
+        Maximum bytes of key and value of a record.
     """
-    taken, judged = Taken(), 0
+    report, step_bytes = ValidationReport(), 0
     for index, raw in enumerate(items):
-        if judged >= _AT_ONCE_BYTES:
+        if step_bytes >= _STEP_BYTES:
             await asyncio.sleep(0)
-            judged = 0
-        judged += max(len(raw), _LEAST_BYTES)
+            step_bytes = 0
+        step_bytes += max(len(raw), _MIN_ITEM_BYTES)
         try:
-            taken.rows.append(_fitting(row(raw, sender, feedback=feedback), room))
+            report.rows.append(_check_size(validated_row(raw, sender, feedback=feedback), max_bytes))
         except RecordError as error:
-            taken.bad.append(Bad(index, raw, error))
-    return taken
+            report.invalid.append(InvalidItem(index, raw, error))
+    return report
 
 
-def _fitting(made: Row, room: int) -> Row:
-    key, value = made
-    if (size := len(key or b"") + len(value)) > room:
+def _check_size(row: Row, max_bytes: int) -> Row:
+    key, value = row
+    if (size := len(key or b"") + len(value)) > max_bytes:
         raise ContractError(
-            f"value: {size} bytes are more than the topic takes ({room}); truncate texts", code="too_large"
+            f"value: {size:,} bytes exceed the topic's limit of {max_bytes:,} bytes; truncate texts", code="too_large"
         )
-    return made
+    return row
 
 
-def row(raw: bytes, sender: Sender, *, feedback: bool = False) -> Row:
-    """Return key and value of an event or a label.
+def validated_row(raw: bytes, sender: ApiKeyIdentity, *, feedback: bool = False) -> Row:
+    """Return key and value of a valid event or label.
 
     Raises
     ------
     RecordError
-        Naming the field and the fix.
+        If the item is invalid; the message names the field and the fix.
     """
     headers = [FEEDBACK_HEADER] if feedback else []
     try:
         item, value = read_event(raw, headers)
     except ContractError as error:
-        # It may be missing beside others: what is said of these must not name it.
+        # The tenant is added first, so that the error about other missing fields does not name it.
         if sender.tenant is None or "tenant" not in error.missing:
             raise
         item, value = read_event(_with_tenant(raw, sender.tenant), headers)
-    _permit(item, sender)
+    _check_permission(item, sender)
     return event_key(item), value
 
 
@@ -118,9 +125,9 @@ def _with_tenant(raw: bytes, tenant: str) -> bytes:
     return b'{"tenant":' + orjson.dumps(tenant) + (b"" if rest.startswith(b"}") else b",") + rest
 
 
-def _permit(item: LLMEvent | Feedback, sender: Sender) -> None:
+def _check_permission(item: LLMEvent | Feedback, sender: ApiKeyIdentity) -> None:
     if sender.tenant is not None and item.tenant != sender.tenant:
-        remedy = f"leave it out, or send {sender.tenant!r}, or use the key of that tenant"
+        remedy = f"omit the field, send {sender.tenant!r}, or use a key of that tenant"
         raise ContractError(
             f"tenant: {item.tenant[:80]!r} is not the tenant of key {sender.name}; {remedy}",
             "tenant",
@@ -129,14 +136,14 @@ def _permit(item: LLMEvent | Feedback, sender: Sender) -> None:
     if sender.apps and item.app not in sender.apps:
         allowed = ", ".join(sorted(sender.apps))
         raise ContractError(
-            f"app: {item.app[:80]!r} is not an app of key {sender.name}; it may send {allowed}",
+            f"app: {item.app[:80]!r} is not an app of key {sender.name}; send an app of the key: {allowed}",
             "app",
             code="not_permitted",
         )
 
 
-def _letter(bad: Bad, sender: Sender, path: str) -> Row:
-    # By what it says, not by when it came: sent again, it is the same letter.
-    name = f"http{path}-{sender.name}-{hashlib.blake2b(bad.raw, digest_size=16).hexdigest()}"
-    made = letter(Origin(name, f"http{path}", 0, bad.index), bad.error, sender.name, bad.raw)
-    return name.encode(), orjson.dumps(made)
+def _dead_letter(item: InvalidItem, sender: ApiKeyIdentity, path: str) -> Row:
+    # The id is a hash of the content, not of the time, so a repeated item gives the same dead letter.
+    name = f"http{path}-{sender.name}-{hashlib.blake2b(item.raw, digest_size=16).hexdigest()}"
+    record = build_dead_letter(Origin(name, f"http{path}", 0, item.index), item.error, sender.name, item.raw)
+    return name.encode(), orjson.dumps(record)

@@ -1,1 +1,1 @@
-"""Second opinions on few events, slower and dearer than the agents; never inside the scoring path."""
+"""Reviewers: slower and more expensive models that review few events, outside the scoring path."""

@@ -1,4 +1,4 @@
-"""A text classifier of the user's, through onnxruntime."""
+"""The encoder reviewer: a user-supplied text classifier, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from numpy.typing import NDArray
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
 from schemas.files import check_file, read_file
-from schemas.settings import Encoder
-from streams.reviewers.reviewer import Opinion
+from schemas.setting_sections import EncoderSettings
+from streams.reviewers.reviewer import Review
 from streams.reviewers.selection import Selection
 
 Ids: TypeAlias = "list[int]"
 
 _ROLES = frozenset({"user", "tool", "system", "developer"})
 _CHARS_PER_TOKEN = 8
-_KNOWN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
 class EncoderReviewer:
-    """Reads the texts that a model is given, window by window; an event is as bad as its worst window.
+    """Reviewer that classifies the texts of a prompt window by window; the highest window score is the event's score.
 
     Parameters
     ----------
     settings
-        Of the encoder; ``model_file`` is set.
+        Settings of the encoder; ``model_file`` is set.
 
     Raises
     ------
     SettingsError
-        If the extra is not installed, or model, tokenizer and label do not fit each other.
+        If the extra is not installed, or if model, tokenizer and label do not fit each other.
 
     References
     ----------
@@ -47,17 +47,18 @@ class EncoderReviewer:
     name = "encoder"
     concurrency = 1
 
-    def __init__(self, settings: Encoder) -> None:
+    def __init__(self, settings: EncoderSettings) -> None:
         if settings.model_file is None or settings.tokenizer_file is None:
             unset = "model_file" if settings.model_file is None else "tokenizer_file"
             raise SettingsError(
-                "reviewers.encoder: give model_file (ONNX) and tokenizer_file (tokenizer.json)",
+                f"reviewers.encoder.{unset}: not set; set model_file (ONNX) and tokenizer_file (tokenizer.json)",
                 f"reviewers.encoder.{unset}",
                 "missing",
             )
         if settings.overlap_tokens * 2 > settings.max_tokens:
             raise SettingsError(
-                "reviewers.encoder.overlap_tokens: at most half of max_tokens; windows would hardly go on",
+                f"reviewers.encoder.overlap_tokens={settings.overlap_tokens}: more than half of max_tokens; lower it, "
+                "or raise reviewers.encoder.max_tokens",
                 "reviewers.encoder.overlap_tokens",
             )
         self._settings = settings
@@ -65,53 +66,54 @@ class EncoderReviewer:
         self.model = f"{settings.model_file.stem}-{_digest(settings.model_file)}"
         self.selection = Selection.from_settings(self.name, settings, ("injection",))
         self.budget_per_hour = settings.budget_per_hour
-        self.teaches = settings.feedback
+        self.emits_labels = settings.feedback
 
-    async def ask(self, event: LLMEvent, signal: str) -> Opinion:  # noqa: ARG002 - it knows one signal
-        """Ask about one event; see `streams.reviewers.reviewer.Reviewer`."""
+    async def review(self, event: LLMEvent, signal: str) -> Review:  # noqa: ARG002 - reviews one signal only
+        """Review one event; see `streams.reviewers.reviewer.Reviewer`."""
         texts = [m.content for m in event.messages if m.role in _ROLES and m.content]
         texts += [d.text for d in event.documents if d.text]
-        # In a thread: onnxruntime lets go of the interpreter, and the consumer keeps its heartbeats.
-        score = await asyncio.to_thread(self._classify.worst, texts)
+        # In a thread: onnxruntime releases the GIL, so the consumer can send heartbeats meanwhile.
+        score = await asyncio.to_thread(self._classify.max_score, texts)
         if score is None:
-            return Opinion("unread")
+            return Review("unread")
         label = score >= self._settings.threshold
-        return Opinion("yes" if label else "no", label, score)
+        return Review("yes" if label else "no", label, score)
 
     async def close(self) -> None:
-        """Nothing is held that the process does not free."""
+        """Return at once: the encoder holds no external resources."""
 
 
 class _Classifier:
-    def __init__(self, settings: Encoder, model: Path, tokenizer: Path) -> None:
+    def __init__(self, settings: EncoderSettings, model: Path, tokenizer: Path) -> None:
         try:
             import onnxruntime  # noqa: PLC0415 - an optional dependency
-            from tokenizers import Tokenizer  # noqa: PLC0415 - the same
+            from tokenizers import Tokenizer  # noqa: PLC0415 - an optional dependency
         except ImportError as error:
             raise SettingsError(
-                f"reviewers.encoder: {error}; pip install 'streamgauge-monitor[reviewers]'",
+                f"reviewers.encoder: {error}; run: pip install 'streamgauge-monitor[reviewers]'",
                 "reviewers.encoder",
                 "unavailable",
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-        named = f"reviewers.encoder.model_file={model}, reviewers.encoder.tokenizer_file={tokenizer}"
+        names = f"reviewers.encoder.model_file={model}, reviewers.encoder.tokenizer_file={tokenizer}"
         check_file(model, f"reviewers.encoder.model_file={model}")
         check_file(tokenizer, f"reviewers.encoder.tokenizer_file={tokenizer}")
         try:
             self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer: Any = Tokenizer.from_file(str(tokenizer))
-        except Exception as error:  # both libraries raise bare exceptions of their own
+        except Exception as error:  # both libraries raise plain Exception
             raise SettingsError(
-                f"{named}: {_line(error)}; give an ONNX model and its tokenizer.json",
+                f"{names}: {_one_line(error)}; set an ONNX model and its tokenizer.json",
                 "reviewers.encoder.model_file",
                 "malformed",
                 path=model,
             ) from error
         self._inputs = [i.name for i in self._session.get_inputs()]
-        if unknown := sorted(set(self._inputs) - _KNOWN):
+        if unknown := sorted(set(self._inputs) - _INPUTS):
             raise SettingsError(
-                f"reviewers.encoder.model_file={model}: it wants {unknown}; export a text classifier",
+                f"reviewers.encoder.model_file={model}: unsupported model inputs {', '.join(unknown)}; export a text "
+                "classifier",
                 "reviewers.encoder.model_file",
                 "malformed",
                 path=model,
@@ -123,44 +125,46 @@ class _Classifier:
         self._probe()
 
     def _probe(self) -> None:
-        """Read one text, so that what does not fit is told now."""
+        """Classify one text, so that a mismatch fails at start-up."""
         try:
             logits = self._logits([self._tokenizer.encode("a").ids or [0]])
-        except Exception as error:  # onnxruntime's own
+        except Exception as error:  # onnxruntime raises plain Exception
             raise SettingsError(
-                f"reviewers.encoder.model_file={self._settings.model_file}: {_line(error)}",
+                f"reviewers.encoder.model_file={self._settings.model_file}: {_one_line(error)}; set a text classifier "
+                "and its tokenizer",
                 "reviewers.encoder.model_file",
                 "malformed",
                 path=self._settings.model_file,
             ) from error
         if logits.ndim != 2 or not self._label < max(2, logits.shape[1]):
             raise SettingsError(
-                f"reviewers.encoder.label={self._settings.label}: outputs are of shape {logits.shape}",
+                f"reviewers.encoder.label={self._settings.label}: not an output of the model, which has an output of "
+                f"shape {logits.shape}; set the index of an output",
                 "reviewers.encoder.label",
             )
 
-    def worst(self, texts: Sequence[str]) -> float | None:
-        """Return the highest probability over the windows of some texts; None where there is nothing to read."""
+    def max_score(self, texts: Sequence[str]) -> float | None:
+        """Return the highest probability over the windows of all texts; None if there is no text."""
         windows = [ids for text in texts for ids in self._windows(text)]
         if len(windows) > self._settings.windows_max:
-            at = np.linspace(0, len(windows) - 1, self._settings.windows_max).round().astype(int)
-            windows = [windows[i] for i in at]
+            indices = np.linspace(0, len(windows) - 1, self._settings.windows_max).round().astype(int)
+            windows = [windows[i] for i in indices]
         if not windows:
             return None
-        # One at a time: padded to one length, a window's last bits would depend on its neighbours.
+        # No batching: with padding, the last bits of a window's score would depend on the other windows.
         return max(self._probability(self._logits([ids])[0]) for ids in windows)
 
     def _windows(self, text: str) -> list[Ids]:
-        most = self._settings.max_tokens * self._settings.windows_max * _CHARS_PER_TOKEN
-        if len(text) > most:
-            text = text[: most // 2] + text[-most // 2 :]
+        max_chars = self._settings.max_tokens * self._settings.windows_max * _CHARS_PER_TOKEN
+        if len(text) > max_chars:
+            text = text[: max_chars // 2] + text[-max_chars // 2 :]
         encoding = self._tokenizer.encode(text)
         return [part.ids for part in (encoding, *encoding.overflowing) if part.ids]
 
     def _logits(self, windows: list[Ids]) -> NDArray[np.float64]:
         ids = np.array(windows, np.int64)
-        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        out = self._session.run(None, {name: given[name] for name in self._inputs})
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        out = self._session.run(None, {name: inputs[name] for name in self._inputs})
         return np.asarray(out[0], np.float64)
 
     def _probability(self, logits: NDArray[np.float64]) -> float:
@@ -171,8 +175,8 @@ class _Classifier:
         return float(odds[self._label] / odds.sum())
 
 
-def _label(settings: Encoder) -> int:
-    """Return the index of the output that means injection."""
+def _label(settings: EncoderSettings) -> int:
+    """Return the index of the model output for an injection."""
     if settings.label.isdigit():
         return int(settings.label)
     names: dict[str, int] = {}
@@ -184,23 +188,23 @@ def _label(settings: Encoder) -> int:
             names = {str(name): int(index) for index, name in config["id2label"].items()}
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise SettingsError(
-                f"{name}: no id2label in it; give the config.json of the model",
+                f"{name}: no id2label; set the config.json of the model",
                 "reviewers.encoder.config_file",
                 "malformed",
                 path=settings.config_file,
             ) from error
     if settings.label not in names:
-        known = ", ".join(names) or "none: give config_file"
+        known = f"set one of {', '.join(names)}" if names else "set reviewers.encoder.config_file"
         raise SettingsError(
-            f"reviewers.encoder.label={settings.label}: not a number, and of names there are {known}",
+            f"reviewers.encoder.label={settings.label}: neither an index nor a label of the model; {known}",
             "reviewers.encoder.label",
             "unknown",
         )
     return names[settings.label]
 
 
-def _line(error: Exception) -> str:
-    """Return an error of a library in one line."""
+def _one_line(error: Exception) -> str:
+    """Return the message of an error on one line."""
     return " ".join(str(error).split())[:300]
 
 

@@ -1,4 +1,4 @@
-"""A judge behind an OpenAI-compatible endpoint."""
+"""The LLM judge: a reviewer behind an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tenacity.wait import wait_random_exponential
 
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
-from schemas.settings import Judge
-from streams.reviewers.judge_prompt import ANSWER_SCHEMA, Prompt, build, read
-from streams.reviewers.redaction import redaction
-from streams.reviewers.reviewer import Opinion
+from schemas.setting_sections import JudgeSettings
+from streams.reviewers.judge_prompt import ANSWER_SCHEMA, Prompt, build_prompt, parse_answer
+from streams.reviewers.redaction import redactor
+from streams.reviewers.reviewer import Review
 from streams.reviewers.selection import Selection
 from streams.runtime.metrics import REVIEWERS_TRIES
 
@@ -28,28 +28,28 @@ _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _ANSWER_BYTES_MAX = 1 << 20
 
 
-class _Away(Exception):  # noqa: N818 - not an error of ours
-    """The endpoint did not answer, or asked to come again."""
+class _EndpointUnavailable(Exception):  # noqa: N818 - internal, never leaves this module
+    """A temporary failure: the endpoint did not answer, or asked for a retry."""
 
-    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
-        super().__init__(why)
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
-class _Refused(Exception):  # noqa: N818 - not an error of ours
-    """The endpoint will not answer this, however often it is asked."""
+class _RequestRejected(Exception):  # noqa: N818 - internal, never leaves this module
+    """A permanent failure: a retry would fail too."""
 
 
 class JudgeReviewer:
-    """Asks a language model whether a signal holds of an event.
+    """Reviewer that asks a language model whether an event is an injection or a hallucination.
 
-    A request that fails in passing (no connection, timeout, 429, 5xx) is tried again, after what ``Retry-After`` says
-    where it says it; then all questions wait, not only the one that was told. What fails otherwise is not.
+    Temporary failures (no connection, timeout, 429, 5xx) are retried, after the delay in ``Retry-After`` if there is
+    one. A ``Retry-After`` delays all requests, not only the failed one. Permanent failures are not retried.
 
     Parameters
     ----------
     settings
-        Of the judge; ``url`` is set.
+        Settings of the judge; ``url`` is set.
 
     References
     ----------
@@ -57,17 +57,19 @@ class JudgeReviewer:
     """
 
     name = "judge"
-    teaches = True
+    emits_labels = True
 
-    def __init__(self, settings: Judge) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         if not settings.url or not settings.model:
-            raise SettingsError("reviewers.judge: give url (https://host/v1) and model", "reviewers.judge", "missing")
+            raise SettingsError(
+                "reviewers.judge: incomplete; set both url (https://host/v1) and model", "reviewers.judge", "missing"
+            )
         self._settings = settings
         self._url = settings.url.rstrip("/") + "/chat/completions"
         key = settings.key.get_secret_value() if settings.key else ""
-        # Not packed: a small answer could unpack to gigabytes.
+        # No compression: a small answer could unpack to gigabytes.
         self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._redact = redaction(wanted=settings.redact)
+        self._redact = redactor(enabled=settings.redact)
         self._secret = key.encode() or settings.model.encode()
         self._session: aiohttp.ClientSession | None = None
         self._not_before = 0.0
@@ -76,21 +78,23 @@ class JudgeReviewer:
         self.budget_per_hour = settings.budget_per_hour
         self.concurrency = settings.concurrency
 
-    async def ask(self, event: LLMEvent, signal: str) -> Opinion:
-        """Ask about one event; see `streams.reviewers.reviewer.Reviewer`."""
-        # In a thread: texts of megabytes take a while to redact, and the consumer keeps its heartbeats.
-        prompt = await asyncio.to_thread(build, event, signal, self._settings.text_chars, self._secret, self._redact)
+    async def review(self, event: LLMEvent, signal: str) -> Review:
+        """Review one event; see `streams.reviewers.reviewer.Reviewer`."""
+        # In a thread: redaction of megabytes is slow, and the consumer must send heartbeats meanwhile.
+        prompt = await asyncio.to_thread(
+            build_prompt, event, signal, self._settings.text_chars, self._secret, self._redact
+        )
         if prompt is None:
-            return Opinion("unread")
+            return Review("unread")
         try:
             answer = await self._answer(prompt)
-        except _Away as error:
-            log.warning("judge: event %r: given up: %s", event.event_id, error)
-            return Opinion("away")
-        except _Refused as error:
-            log.error("judge: event %r: refused: %s", event.event_id, error)
-            return Opinion("refused")
-        return Opinion("unparsed") if answer is None else read(answer, prompt.code, signal)
+        except _EndpointUnavailable as error:
+            log.warning("judge: event %r: no verdict, endpoint unavailable: %s", event.event_id, error)
+            return Review("away")
+        except _RequestRejected as error:
+            log.error("judge: event %r: no verdict, request rejected: %s", event.event_id, error)
+            return Review("refused")
+        return Review("unparsed") if answer is None else parse_answer(answer, prompt.code, signal)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -100,32 +104,32 @@ class JudgeReviewer:
     async def _answer(self, prompt: Prompt) -> str | None:
         body = self._body(prompt)
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(_Away),
+            retry=retry_if_exception_type(_EndpointUnavailable),
             stop=self._stop,
-            wait=self._pause,
+            wait=self._retry_delay_s,
             reraise=True,
         ):
             with attempt:
-                return await self._try(body)
+                return await self._post(body)
         return None
 
     def _stop(self, state: RetryCallState) -> bool:
-        """End the tries after the last, or where the endpoint asks for more patience than we have."""
-        told = _retry_after(state)
+        """Return True after the last retry, or if ``Retry-After`` exceeds ``retry_max_s``."""
+        retry_after_s = _retry_after(state)
         return stop_after_attempt(self._settings.retries + 1)(state) or (
-            told is not None and told > self._settings.retry_max_s
+            retry_after_s is not None and retry_after_s > self._settings.retry_max_s
         )
 
-    def _pause(self, state: RetryCallState) -> float:
-        told = _retry_after(state)
-        own = wait_random_exponential(multiplier=0.5, max=self._settings.retry_max_s)(state)
-        return own if told is None else told
+    def _retry_delay_s(self, state: RetryCallState) -> float:
+        retry_after_s = _retry_after(state)
+        backoff_s = wait_random_exponential(multiplier=0.5, max=self._settings.retry_max_s)(state)
+        return backoff_s if retry_after_s is None else retry_after_s
 
-    async def _try(self, body: dict[str, Any]) -> str | None:
+    async def _post(self, body: dict[str, Any]) -> str | None:
         if (wait := self._not_before - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(wait, self._settings.retry_max_s))
         try:
-            async with self._connected().post(
+            async with self._open_session().post(
                 self._url, json=body, headers=self._headers, allow_redirects=False
             ) as response:
                 REVIEWERS_TRIES.labels(str(response.status)).inc()
@@ -133,20 +137,20 @@ class JudgeReviewer:
                 raw = await _read(response)
         except (aiohttp.ClientError, TimeoutError) as error:
             REVIEWERS_TRIES.labels(type(error).__name__).inc()
-            raise _Away(f"{self._url}: {type(error).__name__}") from error
+            raise _EndpointUnavailable(f"{self._url}: {type(error).__name__}") from error
         return _content(raw)
 
     def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
             return
         if response.status not in _RETRIED:
-            raise _Refused(
+            raise _RequestRejected(
                 f"{self._url}: HTTP {response.status}; check reviewers.judge.url, key, model and answer_format"
             )
-        told = _seconds(response.headers.get("Retry-After"))
-        if told is not None:
-            self._not_before = asyncio.get_running_loop().time() + min(told, self._settings.retry_max_s)
-        raise _Away(f"{self._url}: HTTP {response.status}", told)
+        retry_after_s = _seconds(response.headers.get("Retry-After"))
+        if retry_after_s is not None:
+            self._not_before = asyncio.get_running_loop().time() + min(retry_after_s, self._settings.retry_max_s)
+        raise _EndpointUnavailable(f"{self._url}: HTTP {response.status}", retry_after_s)
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -162,7 +166,7 @@ class JudgeReviewer:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def _connected(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=self._settings.timeout_s)
             self._session = aiohttp.ClientSession(
@@ -176,32 +180,32 @@ class JudgeReviewer:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise _Refused("a packed answer, which was not asked for")
+        raise _RequestRejected("the answer is compressed although compression was not accepted")
     raw = b""
     async for part in response.content.iter_any():
         raw += part
         if len(raw) > _ANSWER_BYTES_MAX:
-            raise _Refused(f"an answer of more than {_ANSWER_BYTES_MAX} bytes")
+            raise _RequestRejected(f"the answer exceeds {_ANSWER_BYTES_MAX:,} bytes")
     return raw
 
 
 def _content(raw: bytes) -> str | None:
-    """Return what the model wrote, where it came to its end; None for anything else."""
+    """Return the text of a complete answer; None if the answer is incomplete or malformed."""
     try:
         choice = orjson.loads(raw)["choices"][0]
-        content, end = choice["message"]["content"], choice.get("finish_reason")
+        content, finish_reason = choice["message"]["content"], choice.get("finish_reason")
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         return None
-    return content if isinstance(content, str) and end in {"stop", None} else None
+    return content if isinstance(content, str) and finish_reason in {"stop", None} else None
 
 
 def _retry_after(state: RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
-    return error.retry_after_s if isinstance(error, _Away) else None
+    return error.retry_after_s if isinstance(error, _EndpointUnavailable) else None
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Read ``Retry-After``: seconds, or a date."""
+    """Return the seconds in a ``Retry-After`` header (a number or a date); None if it is absent or invalid."""
     if retry_after is None:
         return None
     try:

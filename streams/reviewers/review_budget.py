@@ -1,4 +1,4 @@
-"""How many questions an hour of event time may cost."""
+"""The hourly budget of reviews, in event time."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 HOUR_MS = 3_600_000
 
 
-def share_of(budget: int, partition: int, partitions: int) -> int:
-    """Return a partition's part of a budget: whoever owns it, the parts add up to the whole.
+def partition_share(budget: int, partition: int, partitions: int) -> int:
+    """Return a partition's share of a budget; the shares of all partitions add up to the budget.
 
     Examples
     --------
-    >>> [share_of(10, p, 4) for p in range(4)]
+    >>> [partition_share(10, p, 4) for p in range(4)]
     [3, 3, 2, 2]
     """
-    each, over = divmod(budget, partitions)
-    return each + (partition < over)
+    share, remainder = divmod(budget, partitions)
+    return share + (partition < remainder)
 
 
 @dataclass(slots=True)
 class HourlyBudget:
-    """Counts what one partition has spent in the hour at hand.
+    """Reviews of one partition in the current hour.
 
-    The hour is that of event time, and only goes on: late events are paid by the present hour. It never passes the
-    time at which the record was written, or a client could open new hours by dating its events ahead.
+    The hour is an hour of event time and never goes back: late events are charged to the current hour. The hour never
+    passes the time at which the record was written, or a client could open new hours with future dates.
 
     Parameters
     ----------
     limit
-        Questions an hour.
+        Maximum reviews per hour.
     hour, used
-        The hour at hand, in hours since 1970, and what it has cost.
+        Current hour, in hours since 1970, and reviews charged to it.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class HourlyBudget:
     used: int = 0
 
     def take(self, event_ms: int, written_ms: int) -> bool:
-        """Spend one question on an event; False if the hour has none left."""
+        """Charge one review; return False if the budget of the hour is spent."""
         hour = min(event_ms, written_ms) // HOUR_MS
         if hour > self.hour:
             self.hour, self.used = hour, 0
@@ -56,14 +56,14 @@ class HourlyBudget:
         return True
 
     def metadata(self) -> str:
-        """Return what goes into the commit: offset and budget are one record, and a restart asks nothing twice."""
+        """Return the commit metadata: offset and budget are committed together, so a restart reviews nothing twice."""
         return json.dumps({"hour": self.hour, "used": self.used}, separators=(",", ":"))
 
     @classmethod
     def from_metadata(cls, limit: int, metadata: str) -> HourlyBudget:
-        """Continue from what was committed; an unreadable note is one of an earlier version, and begins anew."""
+        """Return the committed budget; a new budget if the metadata has another format (an earlier version)."""
         try:
-            kept = json.loads(metadata)
-            return cls(limit, int(kept["hour"]), int(kept["used"]))
+            committed = json.loads(metadata)
+            return cls(limit, int(committed["hour"]), int(committed["used"]))
         except (ValueError, KeyError, TypeError):
             return cls(limit)

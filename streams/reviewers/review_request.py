@@ -1,4 +1,4 @@
-"""From a scored record to the questions it gives."""
+"""Review requests of a scored record."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ from pydantic import ValidationError
 
 from schemas.errors import RecordError
 from schemas.event import LLMEvent
-from streams.reviewers.selection import Selection, Why
+from streams.reviewers.selection import Selection, SelectionReason
 from streams.runtime.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One event about which a reviewer is asked.
+class ReviewRequest:
+    """A request to review one signal of one event.
 
     Attributes
     ----------
+    reason
+        Reason for the selection of the event.
     probability
-        With which an event like this is chosen, the budget aside.
+        Selection probability, ignoring the budget.
     partition, offset
-        Of the source record.
+        Partition and offset of the source record.
     """
 
     event: LLMEvent
     signal: str
-    why: Why
+    reason: SelectionReason
     probability: float
     partition: int
     offset: int
 
 
-def questions(value: bytes | None, selection: Selection) -> Iterator[Question]:
-    """Yield the questions of one record of ``llm.scored``; of one that is no scored event there are none."""
-    row = _read(value)
+def review_requests(value: bytes | None, selection: Selection) -> Iterator[ReviewRequest]:
+    """Yield the review requests of one record of ``llm.scored``; none if the record is not a scored event."""
+    row = _parse(value)
     if row is None:
         return
     event: LLMEvent | None = None
-    for signal, why, probability in selection.of(row):
+    for signal, reason, probability in selection.select(row):
         if event is None:
             try:
                 event = LLMEvent.model_validate(row["event"])
             except ValidationError:
                 return
-        yield Question(event, signal, why, probability, row["source_partition"], row["source_offset"])
+        yield ReviewRequest(event, signal, reason, probability, row["source_partition"], row["source_offset"])
 
 
-def _read(value: bytes | None) -> dict[str, Any] | None:
+def _parse(value: bytes | None) -> dict[str, Any] | None:
     try:
         check_size(value or b"", 2 * MAX_RECORD_BYTES, 2 * MAX_VALUES)
         row = orjson.loads(value or b"")
     except (orjson.JSONDecodeError, RecordError):
         return None
-    wanted = {"event": dict, "signals": dict, "source_partition": int, "source_offset": int}
-    fits = isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in wanted.items())
-    return row if fits else None
+    required = {"event": dict, "signals": dict, "source_partition": int, "source_offset": int}
+    valid = isinstance(row, dict) and all(isinstance(row.get(name), kind) for name, kind in required.items())
+    return row if valid else None

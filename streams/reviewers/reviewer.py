@@ -1,4 +1,4 @@
-"""What a reviewer is: asked about one event and one signal, it says something or not."""
+"""The reviewer protocol: review one signal of one event."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from streams.reviewers.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What a reviewer said.
+class Review:
+    """Result of a review.
 
     Attributes
     ----------
     outcome
-        See the metric ``streamgauge_reviewers_outcomes_total``.
+        Outcome; see the metric ``streamgauge_reviewers_outcomes_total``.
     label
-        Whether the signal holds; None where there is no verdict.
+        Verdict: True if the event has the signal; None if there is no verdict.
     score
-        Probability, where the reviewer gives one.
+        Probability; None if the reviewer reports none.
     """
 
     outcome: str
@@ -29,34 +29,34 @@ class Opinion:
 
 
 class Reviewer(Protocol):
-    """A second opinion."""
+    """A model that reviews selected events."""
 
     @property
     def name(self) -> str:
-        """Say which reviewer it is; part of its group and of all ids."""
+        """Return the name of the reviewer; part of its consumer group and of all verdict ids."""
 
     @property
     def model(self) -> str:
-        """Say which model it asks; part of all ids."""
+        """Return the name of the model; part of all verdict ids."""
 
     @property
     def selection(self) -> Selection:
-        """Say what it is asked about."""
+        """Return the selection of events to review."""
 
     @property
     def budget_per_hour(self) -> int:
-        """Say how many questions it takes an hour."""
+        """Return the maximum number of reviews per hour of event time."""
 
     @property
     def concurrency(self) -> int:
-        """Say how many questions it takes at once."""
+        """Return the maximum number of concurrent reviews."""
 
     @property
-    def teaches(self) -> bool:
-        """Say whether its verdicts are labels too."""
+    def emits_labels(self) -> bool:
+        """Return True if verdicts are also published as labels."""
 
-    async def ask(self, event: LLMEvent, signal: str) -> Opinion:
-        """Ask; what can go wrong on the way is an outcome and no exception."""
+    async def review(self, event: LLMEvent, signal: str) -> Review:
+        """Review one signal of an event; expected failures are outcomes, not exceptions."""
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Release all resources."""

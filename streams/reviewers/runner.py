@@ -1,4 +1,4 @@
-"""One reviewer on the stream: reads what was scored, asks about some of it, publishes what was said, commits."""
+"""The runner of a reviewer: consume scored events, review some of them, publish verdicts, commit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
-from streams.reviewers.review_budget import HourlyBudget, share_of
-from streams.reviewers.review_request import Question, questions
-from streams.reviewers.reviewer import Opinion, Reviewer
-from streams.reviewers.verdict_records import label_of, verdict_of
+from streams.reviewers.review_budget import HourlyBudget, partition_share
+from streams.reviewers.review_request import ReviewRequest, review_requests
+from streams.reviewers.reviewer import Review, Reviewer
+from streams.reviewers.verdict_records import feedback_of, verdict_of
 from streams.runtime.dead_letters import TOO_LARGE
 from streams.runtime.logs import describe
 from streams.runtime.metrics import (
@@ -32,7 +32,7 @@ from streams.runtime.metrics import (
     REVIEWERS_SECONDS,
 )
 from streams.runtime.partitioning import event_key
-from streams.runtime.produce import Sent
+from streams.runtime.produce import Delivery
 from streams.runtime.producer import Producer
 from streams.runtime.topics import client_options
 
@@ -41,38 +41,38 @@ log = logging.getLogger(__name__)
 _POLL_MS = 500
 _POLL_RECORDS = 2000
 _POLL_INTERVAL_MS = 900_000
-"""Longest between two polls before the group gives the partitions away: a round waits for a slow judge's tries."""
+"""Maximum time between two polls before the group reassigns the partitions; a batch waits for the judge's retries."""
 
 
 @dataclass(slots=True)
-class _Part:
-    """A partition while it is ours: where it was committed to, and what the hour has cost (None: not known yet)."""
+class _PartitionState:
+    """State of an assigned partition: the committed offset and the budget of the hour (None until it is loaded)."""
 
     position: int = 0
     budget: HourlyBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
-    """What is asked at once, and what is committed when all of it is answered."""
+class _Batch:
+    """Concurrent review requests, and the offset to commit after all of them."""
 
-    questions: Sequence[Question]
-    mark: OffsetAndMetadata
+    requests: Sequence[ReviewRequest]
+    commit: OffsetAndMetadata
 
 
-class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Runs a reviewer in a group of its own, so that a slow one holds up neither scoring nor the other reviewers.
+class ReviewerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Consumer loop of one reviewer, in a separate group: a slow reviewer delays neither scoring nor other reviewers.
 
-    At least once: verdicts are written before the offset is committed, and their ids do not depend on the try. What an
-    hour may still cost is committed with the offset, so neither a restart nor a new owner asks beyond it. A group that
-    is new begins at the end of the topic: agents remember only the newest events to learn from.
+    Delivery is at least once: verdicts are written before the offset is committed, and a retry produces the same ids.
+    The spent budget is committed with the offset, so neither a restart nor a new owner exceeds it. A new group starts
+    at the end of the topic, since agents can learn only from labels of recent events.
 
     Parameters
     ----------
     settings
         All settings.
     reviewer
-        What is asked.
+        The reviewer to run.
     """
 
     def __init__(self, settings: Settings, reviewer: Reviewer) -> None:
@@ -80,7 +80,7 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
         self._options = client_options(settings.kafka)
         self._reviewer = reviewer
         self._group = f"{settings.reviewers.group}-{reviewer.name}"
-        self._parts: dict[TopicPartition, _Part] = {}
+        self._partitions: dict[TopicPartition, _PartitionState] = {}
         self._consumer: Any = None
         self._producer: Any = None
         self._admin: Any = None
@@ -110,11 +110,12 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             self._consumer.subscribe(topics=[kafka.topic("scored")], listener=self)
             await self._consumer.start()
             while not self._stopping.is_set():
-                await self._turn()
+                await self._poll_once()
         except KafkaError as error:
-            # Going on would commit past what is not written: the next start asks again from the last commit.
+            # To continue would commit past unwritten verdicts. The next start resumes from the last commit.
             raise BrokerError(
-                f"kafka.brokers={kafka.brokers}: reviewer {self._reviewer.name} stops: {error!r}"
+                f"kafka.brokers={kafka.brokers}: reviewer {self._reviewer.name} stopped: {error!r}; check the brokers "
+                "and restart the reviewers"
             ) from error
         finally:
             await self._consumer.stop()
@@ -124,135 +125,137 @@ class Runner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is un
             self._stopped.set()
 
     async def stop(self) -> None:
-        """Let the round at hand end; what it has not committed is asked again by the next owner."""
+        """Stop after the current batch; the next owner of a partition repeats uncommitted requests."""
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), self._settings.reviewers.drain_timeout_s)
 
     def lag(self) -> dict[str, int] | None:
-        """Return how many records each partition is behind; None before there is an assignment."""
+        """Return the lag of each partition in records; None before the first assignment."""
         if not self.assigned.is_set():
             return None
-        found: dict[str, int] = {}
-        for tp, part in self._parts.items():
+        lags: dict[str, int] = {}
+        for tp, state in self._partitions.items():
             end = self._consumer.highwater(tp)
-            if part.budget is not None and end is not None:
-                found[f"{self._reviewer.name}-{tp.partition}"] = max(0, end - part.position)
-        return found
+            if state.budget is not None and end is not None:
+                lags[f"{self._reviewer.name}-{tp.partition}"] = max(0, end - state.position)
+        return lags
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's
-        """Forget all: a round that still runs will find its partition gone, and not commit."""
-        self._parts.clear()
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's API
+        """Drop the state of all partitions; a batch that still runs then does not commit."""
+        self._partitions.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Begin anew from what was committed."""
-        self._parts = {tp: _Part() for tp in assigned}
+        """Start from the committed offsets."""
+        self._partitions = {tp: _PartitionState() for tp in assigned}
         self.assigned.set()
 
-    async def _turn(self) -> None:
+    async def _poll_once(self) -> None:
         batches: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
             timeout_ms=_POLL_MS, max_records=_POLL_RECORDS
         )
-        # Nothing awaits between the fetch's return and here, so the records belong to these parts.
-        work = [(tp, self._parts[tp], records) for tp, records in batches.items() if tp in self._parts]
+        # No await since the fetch returned, so the records belong to these partition states.
+        work = [(tp, self._partitions[tp], records) for tp, records in batches.items() if tp in self._partitions]
         try:
-            await self._adopt()
-            for tp, part, records in work:
-                await self._ask_about(tp, part, records)
+            await self._load_new_partitions()
+            for tp, state, records in work:
+                await self._review_records(tp, state, records)
         except (CommitFailedError, IllegalStateError) as error:
-            # The group gave the partition away meanwhile; its next owner asks again from the last commit.
-            log.warning("reviewer %s: not committed: %s", self._reviewer.name, error)
+            # The group reassigned the partition meanwhile. Its next owner resumes from the last commit.
+            log.warning("reviewer %s: partition reassigned, not committed: %s", self._reviewer.name, error)
 
-    async def _adopt(self) -> None:
-        """Learn of new partitions where they stand and what their hour has cost."""
-        new = [tp for tp, part in self._parts.items() if part.budget is None]
+    async def _load_new_partitions(self) -> None:
+        """Load committed offset and budget of newly assigned partitions."""
+        new = [tp for tp, state in self._partitions.items() if state.budget is None]
         if not new:
             return
-        found = await self._admin.list_consumer_group_offsets(self._group, partitions=new)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=new)
         count = len(self._consumer.partitions_for_topic(self._settings.kafka.topic("scored")) or new)
         for tp in new:
-            offset, metadata = found.get(tp) or (-1, "")
-            limit = share_of(self._reviewer.budget_per_hour, tp.partition, count)
+            offset, metadata = committed.get(tp) or (-1, "")
+            limit = partition_share(self._reviewer.budget_per_hour, tp.partition, count)
             budget = HourlyBudget.from_metadata(limit, metadata)
-            part = self._parts.get(tp)
-            if part is None:
+            state = self._partitions.get(tp)
+            if state is None:
                 continue
             if offset < 0:
-                # Else a restart would begin at the new end, and pass over what came meanwhile.
+                # Without a commit, a restart would start at the new end and skip the records in between.
                 offset = await self._consumer.position(tp)
                 await self._consumer.commit({tp: OffsetAndMetadata(offset, budget.metadata())})
-            part.position, part.budget = offset, budget
+            state.position, state.budget = offset, budget
 
-    async def _ask_about(self, tp: TopicPartition, part: _Part, records: Sequence[ConsumerRecord]) -> None:
-        for one in self._rounds(part, records):
+    async def _review_records(
+        self, tp: TopicPartition, state: _PartitionState, records: Sequence[ConsumerRecord]
+    ) -> None:
+        for batch in self._batches(state, records):
             if self._stopping.is_set():
                 return
-            answers = await asyncio.gather(*map(self._ask, one.questions))
-            if self._parts.get(tp) is not part:
+            reviews = await asyncio.gather(*map(self._review, batch.requests))
+            if self._partitions.get(tp) is not state:
                 return
-            await self._publish(tp.partition, zip(one.questions, answers, strict=True))
-            await self._consumer.commit({tp: one.mark})
-            part.position = one.mark.offset
+            await self._publish(tp.partition, zip(batch.requests, reviews, strict=True))
+            await self._consumer.commit({tp: batch.commit})
+            state.position = batch.commit.offset
             REVIEWERS_LAG.labels(self._reviewer.name, str(tp.partition)).set(
-                max(0, (self._consumer.highwater(tp) or 0) - part.position)
+                max(0, (self._consumer.highwater(tp) or 0) - state.position)
             )
 
-    def _rounds(self, part: _Part, records: Sequence[ConsumerRecord]) -> Iterator[_Round]:
-        """Cut records into rounds of as many questions as are asked at once; the last has all that is left."""
-        budget = part.budget
+    def _batches(self, state: _PartitionState, records: Sequence[ConsumerRecord]) -> Iterator[_Batch]:
+        """Yield batches of up to ``concurrency`` requests; the last batch covers the remaining records."""
+        budget = state.budget
         if budget is None:
             return
-        asked: list[Question] = []
+        requests: list[ReviewRequest] = []
         for record in records:
-            asked += self._affordable(record, budget)
-            if len(asked) >= self._reviewer.concurrency:
-                yield _Round(asked, OffsetAndMetadata(record.offset + 1, budget.metadata()))
-                asked = []
-        yield _Round(asked, OffsetAndMetadata(records[-1].offset + 1, budget.metadata()))
+            requests += self._within_budget(record, budget)
+            if len(requests) >= self._reviewer.concurrency:
+                yield _Batch(requests, OffsetAndMetadata(record.offset + 1, budget.metadata()))
+                requests = []
+        yield _Batch(requests, OffsetAndMetadata(records[-1].offset + 1, budget.metadata()))
 
-    def _affordable(self, record: ConsumerRecord, budget: HourlyBudget) -> Iterator[Question]:
-        for question in questions(record.value, self._reviewer.selection):
-            if budget.take(int(question.event.time.timestamp() * 1000), record.timestamp):
-                REVIEWERS_CHOSEN.labels(self._reviewer.name, question.why).inc()
-                yield question
+    def _within_budget(self, record: ConsumerRecord, budget: HourlyBudget) -> Iterator[ReviewRequest]:
+        for request in review_requests(record.value, self._reviewer.selection):
+            if budget.take(int(request.event.time.timestamp() * 1000), record.timestamp):
+                REVIEWERS_CHOSEN.labels(self._reviewer.name, request.reason).inc()
+                yield request
             else:
                 REVIEWERS_OVER_BUDGET.labels(self._reviewer.name).inc()
 
-    async def _ask(self, question: Question) -> Opinion:
+    async def _review(self, request: ReviewRequest) -> Review:
         with REVIEWERS_SECONDS.labels(self._reviewer.name).time():
             try:
-                opinion = await self._reviewer.ask(question.event, question.signal)
-            except Exception as error:  # noqa: BLE001 - one event that a model cannot take must not end the reviewer
-                log.error("reviewer %s: event %r: %s", self._reviewer.name, question.event.event_id, describe(error))
-                opinion = Opinion("failed")
-        REVIEWERS_OUTCOMES.labels(self._reviewer.name, opinion.outcome).inc()
-        return opinion
+                review = await self._reviewer.review(request.event, request.signal)
+            except Exception as error:  # noqa: BLE001 - one event that a model cannot process must not stop the reviewer
+                log.error("reviewer %s: event %r: %s", self._reviewer.name, request.event.event_id, describe(error))
+                review = Review("failed")
+        REVIEWERS_OUTCOMES.labels(self._reviewer.name, review.outcome).inc()
+        return review
 
-    async def _publish(self, partition: int, answers: Iterable[tuple[Question, Opinion]]) -> None:
-        """Write verdicts and labels, to the partition of their event, and wait until they are there.
+    async def _publish(self, partition: int, reviews: Iterable[tuple[ReviewRequest, Review]]) -> None:
+        """Write verdicts and labels to the partition of their event, and wait for the acknowledgements.
 
-        One that its topic does not take is counted and left out: asked again, it would be as large.
+        A record that exceeds the limit of its topic is counted and dropped: a retry would produce the same size.
         """
-        sent: list[Sent] = []
-        for question, opinion in answers:
-            verdict = verdict_of(self._reviewer, question, opinion)
+        sent: list[Delivery] = []
+        for request, review in reviews:
+            verdict = verdict_of(self._reviewer, request, review)
             if verdict is None:
                 continue
-            key = event_key(question.event)
+            key = event_key(request.event)
             rows = {"verdicts": verdict.model_dump_json()}
-            if self._reviewer.teaches:
-                rows["feedback"] = label_of(verdict, question.event).model_dump_json()
+            if self._reviewer.emits_labels:
+                rows["feedback"] = feedback_of(verdict, request.event).model_dump_json()
             for topic, row in rows.items():
                 name, value = self._settings.kafka.topic(topic), row.encode()
-                if len(key) + len(value) > self._producer.room(name):
+                if len(key) + len(value) > self._producer.max_record_bytes(name):
                     OUTPUTS_TOO_LARGE.labels(name).inc()
                     continue
                 future = await self._producer.send(name, value, key=key, partition=partition)
-                sent.append(Sent(future, name, ((key, value),)))
+                sent.append(Delivery(future, name, ((key, value),)))
         outcomes = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
         for one, outcome in zip(sent, outcomes, strict=True):
             if isinstance(outcome, TOO_LARGE):
                 OUTPUTS_TOO_LARGE.labels(one.topic).inc()
-                await self._producer.refused(one)
+                await self._producer.lower_limit(one)
             elif isinstance(outcome, BaseException):
                 raise outcome

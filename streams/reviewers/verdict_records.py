@@ -1,4 +1,4 @@
-"""A verdict as it is published, and the label it makes."""
+"""Verdict records and the feedback labels derived from them."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import hashlib
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
 from schemas.outputs import Verdict
-from streams.reviewers.review_request import Question
-from streams.reviewers.reviewer import Opinion, Reviewer
+from streams.reviewers.review_request import ReviewRequest
+from streams.reviewers.reviewer import Review, Reviewer
 
 
-def verdict_of(reviewer: Reviewer, question: Question, opinion: Opinion) -> Verdict | None:
-    """Return the verdict; None where the reviewer gave none. No clock and no chance: a repeat is the same record."""
-    if opinion.label is None:
+def verdict_of(reviewer: Reviewer, request: ReviewRequest, review: Review) -> Verdict | None:
+    """Return the verdict record; None if the review has no verdict. Deterministic: a repeat gives the same record."""
+    if review.label is None:
         return None
-    event = question.event
+    event = request.event
     return Verdict.model_validate(
         {
-            "verdict_id": _id(reviewer, event, question.signal),
+            "verdict_id": _id(reviewer, event, request.signal),
             "reviewer": reviewer.name,
             "model": reviewer.model,
-            "signal": question.signal,
-            "label": opinion.label,
-            "score": opinion.score,
-            "why": question.why,
-            "probability": question.probability,
+            "signal": request.signal,
+            "label": review.label,
+            "score": review.score,
+            "reason": request.reason,
+            "probability": request.probability,
             "event_id": event.event_id,
             "call_id": event.call_id,
             "time": event.time,
             "tenant": event.tenant,
             "app": event.app,
-            "source_partition": question.partition,
-            "source_offset": question.offset,
+            "source_partition": request.partition,
+            "source_offset": request.offset,
         }
     )
 
 
-def label_of(verdict: Verdict, event: LLMEvent) -> Feedback:
-    """Return the label for ``llm.feedback``; its ``user_id`` names the reviewer, so that its labels weigh apart."""
+def feedback_of(verdict: Verdict, event: LLMEvent) -> Feedback:
+    """Return the label for ``llm.feedback``; ``user_id`` names the reviewer: trust is learned per reviewer."""
     return Feedback.model_validate(
         {
             "feedback_id": verdict.verdict_id,

@@ -1,1 +1,1 @@
-"""What every service runs on: Kafka clients, codecs, snapshots, health pages, metrics."""
+"""Runtime shared by all services: Kafka clients, codecs, snapshots, health endpoints, metrics."""

@@ -1,4 +1,4 @@
-"""What each service may do in Kafka: one user per service, and only what it does (docs/security.md has the table)."""
+"""Kafka ACLs: one user per service with the minimum rights (table in docs/security.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # named in its
 )
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 
 USER_PREFIX = "streamgauge_"
 _WAIT_S = 30
@@ -25,14 +26,14 @@ _WAIT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A service's rights.
+    """Rights of a service.
 
     Attributes
     ----------
     read, write
-        Topics by their short names; to describe them goes with either.
+        Short names of topics; either right includes describing the topic.
     groups
-        Consumer groups it may be in: names, or beginnings of names that end with ``*``.
+        Consumer groups that the service may join: names, or prefixes that end with ``*``.
     """
 
     name: str
@@ -42,15 +43,15 @@ class Role:
 
     @property
     def user(self) -> str:
-        """Its name in Kafka."""
+        """User name in Kafka."""
         return f"{USER_PREFIX}{self.name}"
 
 
 def roles(settings: Settings) -> tuple[Role, ...]:
     """Return the roles of an installation.
 
-    Whoever writes ``snapshots`` or ``events`` writes what the worker trusts, so nobody but the worker writes the first;
-    the second has many writers, for which reason commands in it are signed.
+    The worker trusts the ``snapshots`` and ``events`` topics. Only the worker may write ``snapshots``. ``events`` has
+    many writers, so commands in it are signed.
     """
     otlp = ("otlp_spans", "otlp_logs") if settings.kafka.otlp else ()
     return (
@@ -76,34 +77,34 @@ def roles(settings: Settings) -> tuple[Role, ...]:
 
 
 def create_acls(settings: Settings) -> int:
-    """Grant each role what it may do; what is granted already stays. Return the number of grants.
+    """Grant each role its rights; existing grants stay. Return the number of grants.
 
     Raises
     ------
     BrokerError
-        If the broker does not answer or refuses, with the remedy.
+        If the broker does not respond or refuses; the message names the remedy.
     """
     kafka = settings.kafka
     wanted = [acl for role in roles(settings) for acl in _bindings(role, kafka)]
-    admin = AdminClient(_options(kafka))  # held: what it was asked for ends with it
+    admin = AdminClient(_options(kafka))  # kept in a variable: pending requests end with the client
     try:
         for granted in admin.create_acls(wanted, request_timeout=_WAIT_S).values():
             granted.result(_WAIT_S)
     except (KafkaException, TimeoutError) as error:
         raise BrokerError(
-            f"kafka.brokers={kafka.brokers}: {error}; ACLs are made by a super user, where an authorizer is configured",
+            f"kafka.brokers={kafka.brokers}: {error}; run as a super user on a cluster with an authorizer",
             "kafka.brokers",
             "not_granted",
         ) from error
     return len(wanted)
 
 
-def _bindings(role: Role, kafka: Kafka) -> Iterator[AclBinding]:
+def _bindings(role: Role, kafka: KafkaSettings) -> Iterator[AclBinding]:
     rights = [(role.read, AclOperation.READ), (role.write, AclOperation.WRITE)]
     for names, operation in rights:
         for name in names:
-            yield _allow(role, ResourceType.TOPIC, _full(name, kafka), operation)
-    # Each service looks whether the topics are there, and how large a record they take; neither is a secret.
+            yield _allow(role, ResourceType.TOPIC, _full_name(name, kafka), operation)
+    # Each service checks that the topics exist and reads their record size; neither is confidential.
     for operation in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS):
         yield _allow(role, ResourceType.TOPIC, f"{kafka.topic('')}*", operation)
     for group in role.groups:
@@ -116,12 +117,12 @@ def _allow(role: Role, kind: ResourceType, name: str, operation: AclOperation) -
     return AclBinding(kind, name.rstrip("*"), pattern, user, anywhere, operation, AclPermissionType.ALLOW)
 
 
-def _full(name: str, kafka: Kafka) -> str:
-    own = {"otlp_spans": kafka.otlp_spans_topic, "otlp_logs": kafka.otlp_logs_topic}
-    return own.get(name) or kafka.topic(name)
+def _full_name(name: str, kafka: KafkaSettings) -> str:
+    otlp = {"otlp_spans": kafka.otlp_spans_topic, "otlp_logs": kafka.otlp_logs_topic}
+    return otlp.get(name) or kafka.topic(name)
 
 
-def _options(kafka: Kafka) -> dict[str, Any]:
+def _options(kafka: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap.servers": kafka.brokers,
         "security.protocol": kafka.security_protocol,

@@ -1,7 +1,7 @@
-"""Dead letters: a record that cannot be scored or stored, with the reason and where it came from.
+"""Dead letters: records that cannot be scored or stored, with the reason and the origin.
 
-One maker for every service, and one size: the record's bytes are kept up to `RAW_BYTES`, with their full length and
-their SHA-256, so that a record of any size is one dead letter that every topic takes.
+Every service builds dead letters here. A dead letter keeps up to `RAW_BYTES` of the record, its full length and its
+SHA-256, so a record of any size fits into one dead letter that every topic accepts.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from streams.runtime.metrics import DEAD_LETTERS_REDUCED
 log = logging.getLogger(__name__)
 
 RAW_BYTES = 512 << 10
-"""Kept of a record: 700 kB in base64, within the 1 MB that Kafka's topics take by default."""
+"""Maximum bytes kept of a record: 700 kB in base64, below Kafka's default record size of 1 MB."""
 ERROR_CHARS = 2_000
 KEY_CHARS = 1_024
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-"""Refusals for size; the second is of a topic whose segments are smaller than the batch."""
+"""Size errors of a broker; the second means that the topic's segments are smaller than the batch."""
 _CUT_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a record came from.
+    """Source position of a record, with a unique name.
 
     Attributes
     ----------
     name
-        Unique; the same when the record comes again, so that it is kept once.
+        Unique name, identical for a duplicate of the record, so that the dead letter is stored once.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Origin:
 
     @classmethod
     def of(cls, record: Any) -> Origin:
-        """Return the origin of a record of Kafka."""
+        """Return the origin of a Kafka record."""
         name = f"{record.topic}-{record.partition}-{record.offset}"
         return cls(name, record.topic, record.partition, record.offset)
 
 
-def letter(origin: Origin, error: RecordError, key: str | bytes | None, raw: bytes | None) -> dict[str, Any]:
-    """Return the record of the topic of dead letters (`schemas.outputs.DeadLetter`)."""
+def build_dead_letter(origin: Origin, error: RecordError, key: str | bytes | None, raw: bytes | None) -> dict[str, Any]:
+    """Return a dead letter in the form of `schemas.outputs.DeadLetter`."""
     payload = raw or b""
     if isinstance(key, bytes):
         key = key[: 4 * KEY_CHARS].decode("utf-8", "replace")
@@ -72,45 +72,45 @@ def letter(origin: Origin, error: RecordError, key: str | bytes | None, raw: byt
     }
 
 
-async def post(producer: AIOKafkaProducer, topic: str, key: bytes, made: dict[str, Any]) -> None:
-    """Write a dead letter and wait for it; where the broker refuses its size, write less of it, at last a stub.
+async def send_reducing(producer: AIOKafkaProducer, topic: str, key: bytes, letter: dict[str, Any]) -> None:
+    """Send a dead letter and wait for it; on a size error, send a smaller form, finally a stub.
 
-    What the broker does not take as a stub either is logged and counted: nothing is gained by trying for ever.
+    If the broker refuses the stub too, the loss is logged and counted, because a retry would fail again.
 
     Raises
     ------
     KafkaError
-        If the broker is away or refuses for another reason.
+        If the broker is unavailable or refuses for another reason.
     """
-    for form, less in forms(made):
+    for form, reduced in reduced_forms(letter):
         try:
-            await producer.send_and_wait(topic, orjson.dumps(less), key=key)
+            await producer.send_and_wait(topic, orjson.dumps(reduced), key=key)
         except TOO_LARGE:
             continue
         if form != "whole":
             DEAD_LETTERS_REDUCED.labels(form).inc()
         return
     DEAD_LETTERS_REDUCED.labels("lost").inc()
-    log.error("%s refuses a dead letter of %s even as a stub", topic, made["dead_letter_id"])
+    log.error("dead letter %s lost: %s refuses even its stub for its size", letter["dead_letter_id"], topic)
 
 
-def forms(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a dead letter whole, with less of the record, and as a stub: hash, length and where it came from."""
-    yield "whole", made
-    raw = made["raw"][: _CUT_BYTES * 4 // 3 // 4 * 4]
-    yield "cut", made | {"raw": raw, "error": made["error"][:500]}
-    yield "stub", made | {"raw": "", "error": "", "key": None}
+def reduced_forms(letter: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a dead letter unchanged, cut, and as a stub with hash, length and origin."""
+    yield "whole", letter
+    raw = letter["raw"][: _CUT_BYTES * 4 // 3 // 4 * 4]
+    yield "cut", letter | {"raw": raw, "error": letter["error"][:500]}
+    yield "stub", letter | {"raw": "", "error": "", "key": None}
 
 
-def smaller(made: dict[str, Any], most: int) -> dict[str, Any]:
-    """Return the largest form of a dead letter that has at most so many bytes; the stub where none has."""
-    less = made
-    for form, less in forms(made):  # noqa: B007 - the last form counts where none fits
-        if len(orjson.dumps(less)) <= most:
+def reduced_to(letter: dict[str, Any], max_bytes: int) -> dict[str, Any]:
+    """Return the largest form of a dead letter within ``max_bytes``; the stub if no form fits."""
+    reduced = letter
+    for form, reduced in reduced_forms(letter):  # noqa: B007 - the last form is returned if none fits
+        if len(orjson.dumps(reduced)) <= max_bytes:
             break
     if form != "whole":
         DEAD_LETTERS_REDUCED.labels(form).inc()
-    return less
+    return reduced
 
 
 def _encodable(text: str) -> str:

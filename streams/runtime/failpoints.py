@@ -1,4 +1,4 @@
-"""Named points at which a test can kill this process, as a power cut would."""
+"""Failpoints: named points at which a test kills this process, like a power failure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _visits: Counter[str] = Counter()
 
 
 def crash_point(name: str) -> None:
-    """SIGKILL this process if ``STREAMGAUGE_CRASH_AT`` is ``name`` or, at the nth visit, ``name:n``.
+    """Send SIGKILL to this process if ``STREAMGAUGE_CRASH_AT`` is ``name`` or, on the nth visit, ``name:n``.
 
     Parameters
     ----------
     name : str
-        The point, such as ``sink.after_intent``.
+        Name of the failpoint, such as ``sink.after_intent``.
 
     Examples
     --------
-    >>> crash_point("sink.after_intent")  # no variable: nothing happens
+    >>> crash_point("sink.after_intent")  # variable not set: no effect
     """
-    wanted = os.environ.get(VARIABLE)
-    if not wanted:
+    failpoint = os.environ.get(VARIABLE)
+    if not failpoint:
         return
-    point, _, count = wanted.partition(":")
+    point, _, count = failpoint.partition(":")
     if point != name:
         return
     _visits[name] += 1

@@ -1,4 +1,4 @@
-"""``/health``, ``/ready`` and ``/metrics``, on loopback unless a setting says otherwise."""
+"""Health endpoints ``/health``, ``/ready`` and ``/metrics``, on loopback by default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-import streams.runtime.metrics  # noqa: F401 - registers what /metrics shows
+import streams.runtime.metrics  # noqa: F401 - registers the metrics of /metrics
 from schemas.errors import SettingsError
 from streams.runtime.http_server import Runner
 
@@ -22,10 +22,10 @@ _HANDSHAKE_S = 5.0
 
 
 class Readiness:
-    """Ready means: the consumer has started, and where there is lag it moves.
+    """Readiness check: the consumer has started, and the lag of every partition is zero or changes.
 
-    One bad record on a state topic once stalled a worker in silence, with its process alive and its group stable; so
-    a lag that has not moved for 30 s is not ready, whatever else looks well.
+    A bad record on a state topic once stalled a worker silently, with its process alive and its group stable. Therefore
+    a nonzero lag that has not changed for 30 s makes the service not ready.
     """
 
     def __init__(
@@ -37,41 +37,43 @@ class Readiness:
         self._lag = lag
         self._details = details
         self._clock = clock
-        self._seen: dict[Any, tuple[int, float]] = {}
+        self._last_change: dict[Any, tuple[int, float]] = {}
 
     def _stuck(self, lag: Mapping[Any, int]) -> list[Any]:
-        """Return the partitions whose lag is not zero and has not moved for 30 s."""
+        """Return the partitions whose lag is nonzero and has not changed for 30 s."""
         now = self._clock()
-        for partition, behind in lag.items():
-            if behind == 0 or self._seen.get(partition, (None, now))[0] != behind:
-                self._seen[partition] = (behind, now)
-        return [p for p in lag if now - self._seen[p][1] > _STUCK_S]
+        for partition, records in lag.items():
+            if records == 0 or self._last_change.get(partition, (None, now))[0] != records:
+                self._last_change[partition] = (records, now)
+        return [p for p in lag if now - self._last_change[p][1] > _STUCK_S]
 
     def answer(self) -> tuple[int, dict[str, object]]:
-        """Return the HTTP status and what to say; a lag of None is one that is not known yet."""
+        """Return HTTP status and body; a service with an unknown lag (None) is not ready."""
         lag = self._lag()
-        known = lag or {}
-        stuck = self._stuck(known)
+        known_lag = lag or {}
+        stuck = self._stuck(known_lag)
         ready = lag is not None and not stuck
         return (200 if ready else 503), {
             "ready": ready,
-            "lag": {str(p): n for p, n in known.items()},
+            "lag": {str(p): n for p, n in known_lag.items()},
             "stuck": [str(p) for p in stuck],
             **self._details(),
         }
 
 
-class Ready(Protocol):
-    """Says whether the process does its work."""
+class ReadinessCheck(Protocol):
+    """Readiness of a service."""
 
     def answer(self) -> tuple[int, dict[str, object]]:
-        """Return the HTTP status and what to say."""
+        """Return HTTP status and body."""
 
 
-async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Ready, *, settings: str) -> web.AppRunner:
-    """Serve until the returned runner is cleaned up. Port 0 takes a free one; for ``settings`` see `listen`."""
+async def serve(
+    host: str, port: int, alive: Callable[[], bool], readiness: ReadinessCheck, *, settings: str
+) -> web.AppRunner:
+    """Serve the health endpoints until the returned runner is cleaned up; see `listen` for ``settings``."""
     app = web.Application()
-    app.add_routes(pages(alive, readiness))
+    app.add_routes(health_routes(alive, readiness))
     app.add_routes([web.get("/metrics", _metrics)])
     runner = Runner(app)
     await listen(runner, host, port, settings=settings)
@@ -81,34 +83,34 @@ async def serve(host: str, port: int, alive: Callable[[], bool], readiness: Read
 async def listen(
     runner: web.AppRunner, host: str, port: int, *, settings: str, tls: ssl.SSLContext | None = None
 ) -> None:
-    """Take requests at an address.
+    """Listen at an address.
 
     Parameters
     ----------
     runner
-        Is set up here.
+        Application runner, which this function sets up.
     host, port
-        The address; port 0 takes a free one.
+        Address; port 0 selects a free port.
     settings
-        What the two settings that named it begin with: ``ingest.`` or ``worker.health_``.
+        Prefix of the host and port settings: ``ingest.`` or ``worker.health_``.
     tls
-        For HTTPS.
+        TLS context for HTTPS.
 
     Raises
     ------
     SettingsError
-        If that cannot be done: the port is taken, the address not of this machine.
+        If the port is in use or the address does not belong to this machine.
     """
     await runner.setup()
     try:
         await _Site(runner, host, port, ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
-        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
+        cause = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
         variable = f"STREAMGAUGE_{settings.replace('.', '__').upper()}PORT"
         raise SettingsError(
-            f"{settings}host={host}, {settings}port={port}: {why}; "
-            f"end what listens there, or set another port: {variable} (0 takes a free one)",
+            f"{settings}host={host}, {settings}port={port}: {cause}; "
+            f"stop the process that listens there, or set another port: {variable} (0 selects a free port)",
             f"{settings}host" if error.errno == errno.EADDRNOTAVAIL else f"{settings}port",
             "unavailable",
         ) from error
@@ -116,9 +118,9 @@ async def listen(
 
 class _Site(web.TCPSite):
     async def start(self) -> None:
-        """Listen as aiohttp's does, but with less patience: asyncio gives a TLS handshake a minute.
+        """Listen like aiohttp's site, with a TLS handshake timeout of 5 s instead of asyncio's 60 s.
 
-        A connection is not ours to close before its handshake is over, and takes a file descriptor meanwhile.
+        A connection cannot be closed before its handshake has ended, and holds a file descriptor until then.
         """
         await web.BaseSite.start(self)
         self._server = await asyncio.get_running_loop().create_server(
@@ -131,8 +133,8 @@ class _Site(web.TCPSite):
         )
 
 
-def pages(alive: Callable[[], bool], readiness: Ready) -> list[web.RouteDef]:
-    """Return ``/health`` and ``/ready``."""
+def health_routes(alive: Callable[[], bool], readiness: ReadinessCheck) -> list[web.RouteDef]:
+    """Return the routes ``/health`` and ``/ready``."""
 
     async def health(_: web.Request) -> web.Response:
         return web.json_response({"alive": alive()}, status=200 if alive() else 503)

@@ -1,8 +1,8 @@
-"""An HTTP server that neither logs nor returns the text of a request, and that knows its connections.
+"""HTTP server that never logs or returns request text and reports its connections to a listener.
 
-aiohttp logs a request that it cannot parse with the offending line, and returns the line to the sender. An API key in a
-malformed ``Authorization`` header reached the log that way. It also logs exceptions of handlers with their messages,
-which quote payloads.
+aiohttp logs the offending line of a malformed request and returns the line to the client. An API key in a malformed
+``Authorization`` header reached the log this way. aiohttp also logs exceptions of handlers with their messages, which
+quote payloads.
 """
 
 from __future__ import annotations
@@ -20,68 +20,68 @@ from streams.runtime.metrics import HTTP_ERRORS
 
 log = logging.getLogger(__name__)
 
-_HEADERS_MAX = 64
+_MAX_HEADERS = 64
 _READ_BYTES = 32 << 10
-"""Bytes of a body that are read ahead of its handler, twice over, on each connection: nothing accounts for them."""
+"""Read-ahead of a body, twice this size per connection; no budget accounts for these bytes, so they are few."""
 
 
-class Watcher(Protocol):
-    """Follows the connections of a server."""
+class ConnectionListener(Protocol):
+    """Listener for opened and closed connections of a server."""
 
     def opened(self, connection: web.RequestHandler) -> None:
-        """Take note of a connection; it has sent nothing yet."""
+        """Handle a new connection, before its first request."""
 
     def closed(self, connection: web.RequestHandler) -> None:
-        """Take note of its end."""
+        """Handle a closed connection."""
 
 
 class Runner(web.AppRunner):
-    """Run an application on the server of this module.
+    """Application runner that uses the server of this module.
 
     Parameters
     ----------
     app
         The application.
-    watcher
-        Follows the connections; None: nobody does.
+    listener
+        Listener for connections, or None.
     options
-        Of `aiohttp.web.AppRunner`.
+        Options of `aiohttp.web.AppRunner`.
     """
 
-    def __init__(self, app: web.Application, watcher: Watcher | None = None, **options: Any) -> None:
-        super().__init__(app, access_log=None, max_headers=_HEADERS_MAX, read_bufsize=_READ_BYTES, **options)
-        self._watcher = watcher
+    def __init__(self, app: web.Application, listener: ConnectionListener | None = None, **options: Any) -> None:
+        super().__init__(app, access_log=None, max_headers=_MAX_HEADERS, read_bufsize=_READ_BYTES, **options)
+        self._listener = listener
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(made, self._watcher, self._kwargs)
+        server = await super()._make_server()
+        return _Server(server, self._listener, self._kwargs)
 
 
 class _Server(web.Server):
-    def __init__(self, made: web.Server, watcher: Watcher | None, options: dict[str, Any]) -> None:
-        super().__init__(self._expected, request_factory=made.request_factory)
-        self._handle = made.request_handler
-        self._watcher = watcher
+    def __init__(self, server: web.Server, listener: ConnectionListener | None, options: dict[str, Any]) -> None:
+        super().__init__(self._handle_expect, request_factory=server.request_factory)
+        self._handle = server.request_handler
+        self._listener = listener
         self._options = options
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
-    async def _expected(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Refuse an ``Expect`` that is not known; aiohttp would return its text."""
+    async def _handle_expect(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Refuse an unknown ``Expect`` header without its text, which aiohttp would return."""
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":
             return web.Response(status=HTTPStatus.EXPECTATION_FAILED)
         return await self._handle(request)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if self._watcher is not None:
-            self._watcher.opened(handler)
+        if self._listener is not None:
+            self._listener.opened(handler)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        if self._watcher is not None:
-            self._watcher.closed(handler)
+        if self._listener is not None:
+            self._listener.closed(handler)
 
 
 class _Connection(web.RequestHandler):
@@ -92,29 +92,29 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - it quotes the request
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, or what a handler failed at, by the status alone."""
+        """Respond to a malformed request or a failed handler with the status alone."""
         if isinstance(exc, LineTooLong):
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         HTTP_ERRORS.labels(str(int(status))).inc()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log_exception(exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun")
+            raise ConnectionError("response already started; the connection is closed")
         response = web.Response(status=status, text=f"{int(status)}: {HTTPStatus(status).phrase}\n")
         response.force_close()
         return response
 
     def log_exception(self, *_: Any, exc_info: BaseException | None = None, **__: Any) -> None:
         """Log the type of an exception and where it was raised; its message may quote the request."""
-        log.error("a request failed: %s", describe(exc_info))
+        log.error("request failed: %s", describe(exc_info))
 
 
 async def expect_nothing(_: web.Request) -> None:
-    """Leave ``Expect: 100-continue`` to the handler: it may refuse the request before its body is sent."""
+    """Leave ``Expect: 100-continue`` to the handler, which may refuse the request before the client sends the body."""
 
 
 async def send_continue(request: web.Request) -> None:
-    """Ask for the body where the sender waits to be asked."""
+    """Send ``100 Continue`` if the client waits for it before sending the body."""
     if request.version >= (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # else aiohttp takes it for a part of the answer
+        request.writer.output_size = 0  # otherwise aiohttp counts it as part of the response

@@ -1,4 +1,4 @@
-"""Running a service until a signal ends it."""
+"""Service lifecycle: run until a signal arrives, then drain."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from schemas.errors import BrokerError
 
 
 async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
-    """Run ``start`` until it returns or SIGTERM or SIGINT comes; then ``stop`` (which drains).
+    """Run ``start`` until it returns or SIGTERM or SIGINT arrives; then run ``stop``, which drains the service.
 
     Raises
     ------
     BrokerError
-        If Kafka failed ``start``; whatever else it raises is raised as it is.
+        If ``start`` fails with a Kafka error; any other error of ``start`` is raised unchanged.
     """
     loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, signalled.set)
     running = asyncio.ensure_future(start())
-    waiting = asyncio.create_task(asked.wait())
+    waiting = asyncio.create_task(signalled.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     await stop()
     waiting.cancel()
@@ -34,4 +34,4 @@ async def until_signalled(start: Callable[[], Awaitable[None]], stop: Callable[[
     try:
         running.result()
     except KafkaError as error:
-        raise BrokerError(f"Kafka: {error!r}; `streamgauge doctor` says what is wrong") from error
+        raise BrokerError(f"Kafka: {error!r}; run: streamgauge doctor") from error

@@ -1,4 +1,4 @@
-"""What the log of a service holds: no library says the same more often than now and then."""
+"""Logging setup: format, levels and throttling of noisy libraries."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from schemas.errors import StreamgaugeError
 from streams.runtime.terminal import visible
 
-EVERY_S = 30.0
-_MOST = 1_000
+INTERVAL_S = 30.0
+_MAX_MESSAGES = 1_000
 _FRAMES = 8
 NOISY = ("aiokafka", "faust", "mode", "clickhouse_connect", "urllib3")
-"""Libraries that, while a server is away, say so dozens of times a second."""
+"""Libraries that log dozens of lines a second while a server is unavailable."""
 
 
 class Throttle(logging.Filter):
-    """Lets a message of a noisy library through once in `EVERY_S`, with the count of those left out since.
+    """Filter that passes one message of a noisy library per `INTERVAL_S`, with the count of suppressed messages.
 
-    Messages are alike if their templates and the types of their values are: ``Failed fetch messages from %s: %s`` is
-    one, whatever the broker, and another for another kind of error.
+    Messages are equal if their templates and the types of their values are equal. ``Failed fetch messages from %s: %s``
+    is one message for all brokers, and a separate message for each error type.
 
     Parameters
     ----------
     clock
-        Seconds, monotonic.
+        Monotonic clock, in seconds.
 
     Examples
     --------
@@ -39,51 +39,53 @@ class Throttle(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[tuple[str, ...], tuple[float, int]] = {}
+        self._last_written: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a record is to be written; the one that is after others were not says how many."""
+        """Return whether a record is written; append the number of suppressed records to its message."""
         if record.name.partition(".")[0] not in NOISY:
             return True
-        # What a message is about, an error that it quotes among it, is in its values: another kind of them is news.
+        # The values of a message include the error that it quotes, so another error type is a new message.
         values = record.args if isinstance(record.args, tuple) else ()
         key = (record.name, str(record.msg), *(type(value).__name__ for value in values))
-        last, left_out = self._said.get(key, (float("-inf"), 0))
+        last, suppressed = self._last_written.get(key, (float("-inf"), 0))
         now = self._clock()
-        if now - last < EVERY_S:
-            self._said[key] = last, left_out + 1
+        if now - last < INTERVAL_S:
+            self._last_written[key] = last, suppressed + 1
             return False
-        if len(self._said) >= _MOST:  # whoever writes its values into the template has no end of them
-            self._said.clear()
-        self._said[key] = now, 0
-        if left_out and isinstance(record.msg, str):
-            record.msg = f"{record.msg} (and {left_out} times more since)"
+        # A library that formats values into the template creates an unlimited number of messages.
+        if len(self._last_written) >= _MAX_MESSAGES:
+            self._last_written.clear()
+        self._last_written[key] = now, 0
+        if suppressed and isinstance(record.msg, str):
+            record.msg = f"{record.msg} ({suppressed} equal messages suppressed)"
         return True
 
 
 class _Visible(logging.Formatter):
-    """Shows what would steer the terminal: an error may quote data."""
+    """Formatter that makes terminal control characters visible; an error may quote data."""
 
     def format(self, record: logging.LogRecord) -> str:
         return visible(super().format(record))
 
 
 def configure() -> None:
-    """Write to standard error, from INFO on; of noisy libraries from WARNING on, and seldom."""
+    """Log to standard error at INFO; throttle noisy libraries and log them at WARNING."""
     logging.basicConfig(level=logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s %(message)s"))
         handler.addFilter(Throttle())
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    for repeated in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our own error says the same in one line
-        logging.getLogger(repeated).setLevel(logging.ERROR)
+    for duplicate in ("urllib3.connectionpool", "clickhouse_connect.driver"):  # our error has the same content
+        logging.getLogger(duplicate).setLevel(logging.ERROR)
 
 
 def describe(error: BaseException | None) -> str:
-    """Return type and place of an exception; its message only where it is ours, the system's or Kafka's.
+    """Return type and location of an exception, and its message if the message quotes no data.
 
-    Other messages may quote a payload or a secret: the `repr` of a `UnicodeEncodeError` holds the whole text.
+    Messages of streamgauge, the operating system and aiokafka quote no data. Other messages may quote a payload or a
+    secret: the `repr` of a `UnicodeEncodeError` contains the whole text.
 
     Examples
     --------
@@ -93,7 +95,7 @@ def describe(error: BaseException | None) -> str:
     if error is None:
         return "no exception"
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
-    harmless = isinstance(error, StreamgaugeError | OSError) or type(error).__module__.startswith("aiokafka.")
-    name = f"{type(error).__name__}: {error}" if harmless else type(error).__name__
-    return " < ".join([name, *places])
+    locations = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+    quotes_no_data = isinstance(error, StreamgaugeError | OSError) or type(error).__module__.startswith("aiokafka.")
+    name = f"{type(error).__name__}: {error}" if quotes_no_data else type(error).__name__
+    return " < ".join([name, *locations])

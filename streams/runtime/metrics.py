@@ -1,4 +1,4 @@
-"""Every metric of the monitor, with its description. No other module creates one.
+"""All Prometheus metrics of the monitor; no other module creates metrics.
 
 Each name has the prefix `NAMESPACE`. prometheus_client adds ``_total`` to counters; the names here carry it so that
 they can be searched as dashboards write them. ``python -m streams.runtime.metrics`` writes the page
@@ -21,7 +21,7 @@ _BYTES = tuple(float(4**n) for n in range(5, 15))
 
 
 class Description(NamedTuple):
-    """A metric as a dashboard sees it."""
+    """Name, type, labels and description of a metric."""
 
     name: str
     kind: str
@@ -51,11 +51,13 @@ def _histogram(name: str, description: str, buckets: Sequence[float], labels: Se
 # Every service
 BATCHES_REFUSED = _counter(
     "record_batches_refused_total",
-    "Kafka record batches not read: they unpack to too many bytes, hold too many records, or are broken",
+    "Kafka record batches refused because they decompress to too many bytes, hold too many records, or are broken",
     ["codec"],
 )
 OUTPUTS_TOO_LARGE = _counter(
-    "outputs_too_large_total", "Rows larger than their topic takes: shortened, or written as dead letters", ["topic"]
+    "outputs_too_large_total",
+    "Rows that exceed the record size of their topic; shortened, or written as dead letters",
+    ["topic"],
 )
 DEAD_LETTERS_REDUCED = _counter(
     "dead_letters_reduced_total",
@@ -70,17 +72,18 @@ WORKER_DEAD_LETTERS = _counter("worker_dead_letters_total", "Records that could 
 WORKER_CHUNK_SECONDS = _histogram("worker_chunk_seconds", "Seconds to score one chunk of a partition", _SECONDS)
 WORKER_SNAPSHOT_SECONDS = _histogram(
     "worker_snapshot_seconds",
-    "Seconds that scoring stops to copy a partition's state; compression and writing run beside it",
+    "Seconds that scoring pauses to copy a partition's state; compression and writing run concurrently",
     _SECONDS,
 )
-WORKER_SNAPSHOT_BYTES = _histogram("worker_snapshot_bytes", "Compressed bytes of one agent's state", _BYTES)
+WORKER_SNAPSHOT_BYTES = _histogram("worker_snapshot_bytes", "Compressed bytes of one partition's snapshot", _BYTES)
 WORKER_COLD_STARTS = _counter(
-    "worker_cold_starts_total", "Agents that started without state because theirs did not fit", ["agent"]
+    "worker_cold_starts_total", "Agents that started cold because their saved state did not fit", ["agent"]
 )
 WORKER_STATE_REJECTED = _counter(
     "worker_state_rejected_total",
-    "Snapshots not used: damaged (format), too large (size), not signed by an accepted key (signature), of another "
-    "partition, beyond the end of the log (offset); parts of state that do not fit (parts) or failed in use (failed)",
+    "Rejected state, by reason: snapshots that are damaged (format), too large (size), without a valid signature "
+    "(signature), from another partition (partition) or beyond the end of the log (offset); parts of a state that are "
+    "invalid (parts) or failed in use (failed)",
     ["reason"],
 )
 WORKER_REPLAYED_DROPPED = _counter(
@@ -107,45 +110,44 @@ FEEDBACK = _counter(
 LABELS = _counter("labels_total", "Labels and model commands, by outcome (docs/learning.md)", ["signal", "outcome"])
 QUALITY = _gauge(
     "quality",
-    "Live quality by labels; measure is precision, recall, auc, calibration_error or labels; tenant and app * for all",
+    "Live quality measured against labels; measure is precision, recall, auc, calibration_error or labels; tenant and "
+    "app are * for all scopes",
     ["signal", "tenant", "app", "partition", "measure"],
 )
 AGENT_SECONDS = _counter("agent_seconds_total", "Seconds of scoring in each agent", ["agent"])
 
-# The second version, in shadow
-SHADOW_RUNNING = _gauge(
-    "shadow_running", "1 while the second version of a partition runs, 0 after it failed", ["partition"]
-)
+# The shadow
+SHADOW_RUNNING = _gauge("shadow_running", "1 while the shadow of a partition runs, 0 after it failed", ["partition"])
 SHADOW_ERRORS = _counter(
-    "shadow_errors_total", "Failures of the second version; each ends it for a partition", ["what"]
+    "shadow_errors_total", "Failures of the shadow, by step; each stops the shadow of its partition", ["what"]
 )
-SHADOW_EVENTS = _counter("shadow_events_total", "Complete calls scored by the second version")
+SHADOW_EVENTS = _counter("shadow_events_total", "Complete calls scored by the shadow")
 SHADOW_ALERTS = _counter(
     "shadow_alerts_total",
-    "Alert state changes; verdict: same, changed (in severity, evidence or start), appeared (second version only), "
-    "vanished (first only)",
+    "Alert state changes; verdict: same, changed (in severity, evidence or start), appeared (shadow only), "
+    "vanished (primary only)",
     ["rule", "state", "verdict"],
 )
 SHADOW_FLAGS = _counter(
     "shadow_flags_total",
-    "Events flagged by both versions (same), by the second only (appeared) or the first only (vanished)",
+    "Events flagged by both versions (same), by the shadow only (appeared) or by the primary only (vanished)",
     ["agent", "verdict"],
 )
-SHADOW_SECONDS = _counter("shadow_seconds_total", "Seconds of the worker spent on the second version")
+SHADOW_SECONDS = _counter("shadow_seconds_total", "Seconds of the worker spent in the shadow")
 SHADOW_DROPPED = _counter("shadow_dropped_total", "Findings dropped: the queue was full or the broker unavailable")
 
 # The reviewers
 REVIEWERS_CHOSEN = _counter(
     "reviewers_chosen_total",
-    "Events sent to a reviewer; why is suspicious, requested or sampled",
-    ["reviewer", "why"],
+    "Events sent to a reviewer; reason is suspicious, requested or sampled",
+    ["reviewer", "reason"],
 )
 REVIEWERS_OVER_BUDGET = _counter(
     "reviewers_over_budget_total", "Events not sent to a reviewer because the hour's budget was spent", ["reviewer"]
 )
 REVIEWERS_OUTCOMES = _counter(
     "reviewers_outcomes_total",
-    "Reviews by result: yes, no, unsure, unread (no text), unparsed, addressed (the text spoke to the judge), "
+    "Reviews by result: yes, no, unsure, unread (no text), unparsed, addressed (the text addressed the judge), "
     "refused (an HTTP error), away (no answer after all retries), failed",
     ["reviewer", "outcome"],
 )
@@ -183,7 +185,7 @@ OTLP_UNMAPPED = _counter("otlp_unmapped_total", "GenAI attributes that map to no
 INGEST_REQUESTS = _counter("ingest_requests_total", "HTTP requests answered", ["path", "status"])
 INGEST_RECORDS = _counter("ingest_records_total", "Records accepted, and records rejected", ["path", "outcome"])
 INGEST_BYTES = _counter("ingest_bytes_total", "Bytes of request bodies, unpacked", ["path"])
-INGEST_REFUSALS = _counter("ingest_refusals_total", "Requests refused whole, by the limit they met", ["reason"])
+INGEST_REFUSALS = _counter("ingest_refusals_total", "Refused requests, by the limit that they exceeded", ["reason"])
 INGEST_SECONDS = _histogram(
     "ingest_seconds", "Seconds from a request's headers to its response, Kafka's acknowledgement included", _SECONDS
 )
@@ -196,12 +198,12 @@ INGEST_CONNECTIONS_CLOSED = _counter(
 )
 INGEST_KEYS = _gauge("ingest_keys", "API keys loaded")
 INGEST_KEY_FILE_ERRORS = _counter(
-    "ingest_key_file_errors_total", "Failed reads of ingest.keys_file; the keys loaded before stay valid"
+    "ingest_key_file_errors_total", "Failed reads of ingest.keys_file; previously loaded keys stay valid"
 )
 
 
 def metrics_reference() -> str:
-    """Return the page of all metrics."""
+    """Return the reference page of all metrics."""
     rows = [
         "# Metrics",
         "",
@@ -212,8 +214,8 @@ def metrics_reference() -> str:
         "|---|---|---|---|",
     ]
     rows += [
-        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {one.description} |"
-        for one in METRICS
+        f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.description} |"
+        for m in METRICS
     ]
     return "\n".join(rows) + "\n"
 

@@ -1,4 +1,4 @@
-"""Which agents a pipeline has, from the settings: the one place for worker, replay and tests."""
+"""Registry: build agents and pipelines from the settings, for the worker, replay and tests."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from schemas.errors import SettingsError
 from schemas.files import read_json, setting_of
 from schemas.learning import ModelCommand, WeightsFile
 from schemas.rules import DEFAULT_RULES, load_rules
-from schemas.settings import Learning, Settings
-from schemas.settings import Price as PriceSetting
+from schemas.setting_sections import LearningSettings, PriceSettings
+from schemas.settings import Settings
 
 CORE_VERSIONS = {"aggregates": 4, "alerts": 4, "join": 5, "repeats": 2, "commands": 1, "watermarks": 1}
-"""Versions of the states of what is no agent."""
-_WEIGHTS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
-"""Agents that learn, and the setting of learning that names the file they begin with."""
+"""State versions of the components that are not agents."""
+_WEIGHTS_SETTINGS = {InjectionAgent.name: "injection_weights", HallucinationAgent.name: "hallucination_weights"}
+"""Learning setting that names the file of initial weights, by trainable agent."""
 LearningAgent = TypeVar("LearningAgent", InjectionAgent, HallucinationAgent)
 
 
 def build_agents(settings: Settings, only: Collection[str] | None = None) -> list[Agent]:
-    """Return fresh agents; where ``only`` is given, those of these names."""
+    """Return new agents; ``only`` restricts them by name."""
     learning = learning_config(settings.learning)
     factories: dict[str, Callable[[], Agent]] = {
-        InjectionAgent.name: lambda: begun(InjectionAgent(learning=learning), settings.learning.injection_weights),
-        HallucinationAgent.name: lambda: begun(
+        InjectionAgent.name: lambda: with_initial_weights(
+            InjectionAgent(learning=learning), settings.learning.injection_weights
+        ),
+        HallucinationAgent.name: lambda: with_initial_weights(
             HallucinationAgent(learning=learning), settings.learning.hallucination_weights
         ),
         DriftAgent.name: lambda: DriftAgent(_drift(settings)),
@@ -45,12 +47,12 @@ def build_agents(settings: Settings, only: Collection[str] | None = None) -> lis
     return [make() for name, make in factories.items() if only is None or name in only]
 
 
-def agents_that_differ(one: Settings, other: Settings) -> frozenset[str]:
-    """Return the names of the agents that two settings do not build alike, and of those that read what these say."""
+def differing_agents(base: Settings, variant: Settings) -> frozenset[str]:
+    """Return the names of the agents that two settings configure differently, and of the agents that depend on them."""
     differ: set[str] = set()
-    for agent in build_agents(other):
-        own = _made_from(one, agent.name) != _made_from(other, agent.name)
-        if own or differ.intersection(getattr(agent, "requires", ())):
+    for agent in build_agents(variant):
+        config_differs = _config_of(base, agent.name) != _config_of(variant, agent.name)
+        if config_differs or differ.intersection(getattr(agent, "requires", ())):
             differ.add(agent.name)
     return frozenset(differ)
 
@@ -72,23 +74,23 @@ def _campaign(settings: Settings) -> CampaignConfig:
     )
 
 
-def learning_config(learning: Learning) -> LearningConfig:
-    """Return the settings of learning as agents take them."""
-    return LearningConfig(**learning.model_dump(exclude={*_WEIGHTS.values()}))
+def learning_config(learning: LearningSettings) -> LearningConfig:
+    """Return the learning settings as the agents' configuration."""
+    return LearningConfig(**learning.model_dump(exclude={*_WEIGHTS_SETTINGS.values()}))
 
 
-def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
-    """Have a fresh agent begin with the weights in a file that ``streamgauge model export`` wrote.
+def with_initial_weights(agent: LearningAgent, path: Path | None) -> LearningAgent:
+    """Load the initial weights of a new agent from a file written by ``streamgauge model export``.
 
     Raises
     ------
     SettingsError
-        If they are damaged, or of another agent or release.
+        If the weights are damaged, or belong to another agent or release.
     """
     if path is None:
         return agent
-    setting = f"learning.{_WEIGHTS[agent.name]}={path}"
-    file = read_json(path, setting, WeightsFile, "give a file that `streamgauge model export` wrote")
+    setting = f"learning.{_WEIGHTS_SETTINGS[agent.name]}={path}"
+    file = read_json(path, setting, WeightsFile, "give a file written by `streamgauge model export`")
     command = ModelCommand(
         command_id=path.name[:256],
         time=file.created_at,
@@ -99,7 +101,7 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
     )
     if not agent.learner.apply_command(command):
         raise SettingsError(
-            f"{setting}: damaged, or of another agent or release; export it anew",
+            f"{setting}: damaged, or of another agent or release; export the weights again",
             setting_of(setting),
             "malformed",
             path=path,
@@ -107,24 +109,24 @@ def begun(agent: LearningAgent, path: Path | None) -> LearningAgent:
     return agent
 
 
-def weights_of(settings: Settings) -> list[Path]:
-    """Return the files of weights that agents begin with."""
-    named = [getattr(settings.learning, setting) for setting in _WEIGHTS.values()]
-    return [path for path in named if path is not None]
+def initial_weights_files(settings: Settings) -> list[Path]:
+    """Return the files with initial weights."""
+    paths = [getattr(settings.learning, setting) for setting in _WEIGHTS_SETTINGS.values()]
+    return [path for path in paths if path is not None]
 
 
-def _made_from(settings: Settings, name: str) -> tuple[object, ...]:
-    """Return what of the settings an agent is built from: its own part, and of learning what concerns it."""
-    own = getattr(settings, name, None)
-    if name not in _WEIGHTS:
-        return (own,)
-    return (own, learning_config(settings.learning), getattr(settings.learning, _WEIGHTS[name]))
+def _config_of(settings: Settings, name: str) -> tuple[object, ...]:
+    """Return the settings that configure an agent: its own part, and for a trainable agent the learning settings."""
+    config = getattr(settings, name, None)
+    if name not in _WEIGHTS_SETTINGS:
+        return (config,)
+    return (config, learning_config(settings.learning), getattr(settings.learning, _WEIGHTS_SETTINGS[name]))
 
 
 def build_pipeline(
     partition: int, settings: Settings, timed: Callable[[str], AbstractContextManager[object]] = nullcontext
 ) -> PartitionPipeline:
-    """Return a fresh pipeline for a source partition."""
+    """Return a new pipeline for a source partition."""
     return PartitionPipeline(
         partition,
         build_agents(settings),
@@ -139,10 +141,10 @@ def build_pipeline(
     )
 
 
-def _price(price: PriceSetting) -> Price:
+def _price(price: PriceSettings) -> Price:
     return Price(price.input, price.input if price.cached is None else price.cached, price.output)
 
 
-def versions(pipeline: PartitionPipeline) -> dict[str, int]:
-    """Return the version of each part of the state."""
+def state_versions(pipeline: PartitionPipeline) -> dict[str, int]:
+    """Return the version of each component of the state."""
     return {**CORE_VERSIONS, **{agent.name: agent.version for agent in pipeline.agents}}

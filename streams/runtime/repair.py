@@ -1,6 +1,6 @@
-"""Broken JSON made whole: halves of surrogate pairs, bytes that are no UTF-8, texts that were cut. For the error path.
+"""Repair of broken JSON on the error path: unpaired surrogates, invalid UTF-8 and truncated texts.
 
-A text that cannot be read hides what it says: half an emoji in front of an attack would keep it from being scored.
+An unreadable text hides its content: half an emoji in front of an attack would keep the event from being scored.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numba import njit
 
 INVALID_UNICODE: Final = "invalid_unicode"
 TRUNCATED_JSON: Final = "truncated_json"
-_TOKENS: Final = 200_000
-"""Strings and marks of a text that was cut; beyond them it stays as it is."""
+_MAX_TOKENS: Final = 200_000
+"""Maximum number of tokens of a truncated text; a longer text is not repaired."""
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(?P<closed>")|\\?\Z)|[\[\]{}:,]', re.DOTALL)
-"""Possessive: each character is read once."""
+"""Token of JSON; possessive quantifiers read each character once."""
 _CUT_ESCAPE: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _CLOSE: Final = {"[": "]", "{": "}"}
 _HEXA = np.zeros(256, np.bool_)
@@ -28,7 +28,7 @@ _REPLACEMENT = np.frombuffer(b"\\ufffd", np.uint8)
 
 
 def repaired_unicode(raw: bytes) -> bytes | None:
-    r"""Return JSON whose texts are valid Unicode, U+FFFD for what is not; None where there is nothing to repair.
+    r"""Return JSON with U+FFFD in place of invalid Unicode; None if the JSON is valid Unicode already.
 
     Examples
     --------
@@ -46,15 +46,15 @@ def repaired_unicode(raw: bytes) -> bytes | None:
 
 @njit(cache=True, nogil=True)
 def _is_escape(buffer, i):  # type: ignore[no-untyped-def]
-    r"""Tell a whole ``\uXXXX``."""
+    r"""Return whether a complete ``\uXXXX`` starts at ``i``."""
     if i + 6 > len(buffer) or buffer[i] != 92 or buffer[i + 1] != 117:
         return False
     return _HEXA[buffer[i + 2]] and _HEXA[buffer[i + 3]] and _HEXA[buffer[i + 4]] and _HEXA[buffer[i + 5]]
 
 
 @njit(cache=True, nogil=True)
-def _half(buffer, i):  # type: ignore[no-untyped-def]
-    """Which half of a pair the escape at ``i`` is: 1 or 2, 0 for a character."""
+def _surrogate_half(buffer, i):  # type: ignore[no-untyped-def]
+    """Return the surrogate half that the escape at ``i`` encodes: 1 high, 2 low, 0 for a character."""
     if buffer[i + 2] | 32 != 100:
         return 0
     third = buffer[i + 3]
@@ -72,7 +72,7 @@ def _copy(buffer, i, size, out, w):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _repair_escapes(buffer, out):  # type: ignore[no-untyped-def]
-    r"""Write JSON with ``\ufffd`` for halves of pairs and cut escapes, and other false escapes as backslashes."""
+    r"""Write JSON with ``\ufffd`` for unpaired surrogates and incomplete escapes; escape other stray backslashes."""
     i = w = 0
     while i < len(buffer):
         if buffer[i] != 92:
@@ -86,11 +86,14 @@ def _repair_escapes(buffer, out):  # type: ignore[no-untyped-def]
         elif following != 117:
             out[w], out[w + 1] = 92, 92
             i, w = i + 1, w + 2
-        elif _is_escape(buffer, i) and _half(buffer, i) == 0:
+        elif _is_escape(buffer, i) and _surrogate_half(buffer, i) == 0:
             w = _copy(buffer, i, 6, out, w)
             i += 6
         elif (
-            _is_escape(buffer, i) and _half(buffer, i) == 1 and _is_escape(buffer, i + 6) and _half(buffer, i + 6) == 2
+            _is_escape(buffer, i)
+            and _surrogate_half(buffer, i) == 1
+            and _is_escape(buffer, i + 6)
+            and _surrogate_half(buffer, i + 6) == 2
         ):
             w = _copy(buffer, i, 12, out, w)
             i += 12
@@ -103,7 +106,7 @@ def _repair_escapes(buffer, out):  # type: ignore[no-untyped-def]
 
 
 def completed_json(text: str) -> Any | None:
-    """Return what JSON says that was cut: all that stands before the cut, the cut text too; None if it cannot be read.
+    """Return the value of truncated JSON, including the truncated last text; None if the JSON is unreadable.
 
     Examples
     --------
@@ -115,29 +118,29 @@ def completed_json(text: str) -> Any | None:
     True
     """
     opened: list[str] = []
-    before = last = ""
+    previous = last = ""
     token: re.Match[str] | None = None
     for count, token in enumerate(_TOKEN.finditer(text)):
-        mark = text[token.start()]
-        if count >= _TOKENS or (mark in "]}" and (not opened or _CLOSE[opened.pop()] != mark)):
+        first = text[token.start()]
+        if count >= _MAX_TOKENS or (first in "]}" and (not opened or _CLOSE[opened.pop()] != first)):
             return None
-        if mark in "[{":
-            opened.append(mark)
-        before, last = last, mark
+        if first in "[{":
+            opened.append(first)
+        previous, last = last, first
     if not opened or token is None:
         return None
-    kept = text[: token.end()]
+    completed = text[: token.end()]
     if last == '"':
-        kept = kept if token["closed"] else _without_cut_escape(kept) + '"'
-        if opened[-1] == "{" and before in "{,":
-            kept += ":null"
+        completed = completed if token["closed"] else _without_cut_escape(completed) + '"'
+        if opened[-1] == "{" and previous in "{,":
+            completed += ":null"
     elif last == ":":
-        kept += "null"
+        completed += "null"
     elif last == ",":
-        kept = text[: token.start()]
-    whole = (kept + "".join(_CLOSE[one] for one in reversed(opened))).encode()
+        completed = text[: token.start()]
+    raw = (completed + "".join(_CLOSE[bracket] for bracket in reversed(opened))).encode()
     try:
-        return orjson.loads(repaired_unicode(whole) or whole)
+        return orjson.loads(repaired_unicode(raw) or raw)
     except orjson.JSONDecodeError:
         return None
 

@@ -1,4 +1,4 @@
-"""A second version of the settings: what a file says otherwise than the settings at hand."""
+"""Settings override: a file that overrides part of the current settings."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from schemas.files import read_yaml, setting_of
 from schemas.settings import Settings, load_settings
 
 
-def load_variant(path: Path, base: Settings, name: str = "") -> Settings:
-    """Return ``base`` with what a file says otherwise.
+def load_override(path: Path, base: Settings, name: str = "") -> Settings:
+    """Return ``base`` with the overrides of a file.
 
     Parameters
     ----------
     path
-        YAML: a rules file (``rules:`` at its top), or any part of the settings tree. Paths in it are, as in any
-        settings, relative to where the command runs.
+        YAML file: a rules file (``rules:`` at the top level), or any part of the settings tree. Relative paths in it
+        are resolved against the working directory.
     base
-        What holds where the file says nothing.
+        Settings that apply unless the file overrides them.
     name
-        Of the file in an error, where a setting names it.
+        Name of the file in error messages; defaults to its path.
 
     Raises
     ------
     SettingsError
-        Naming the file, the setting and the remedy.
+        If the file is invalid; the message names the file, the setting and the remedy.
     """
     name = name or str(path)
-    given = read_yaml(path, name)
-    given = {} if given is None else given
-    if not isinstance(given, dict):
+    override = read_yaml(path, name)
+    override = {} if override is None else override
+    if not isinstance(override, dict):
         raise SettingsError(
-            f"{name}: not a mapping; give a rules file or a part of the settings, YAML",
+            f"{name}: not a mapping; write a rules file or a part of the settings as YAML",
             setting_of(name),
             "malformed",
             path=path,
         )
-    if "rules" in given:
-        given = {"alerts": {"rules_file": path}}
+    if "rules" in override:
+        override = {"alerts": {"rules_file": path}}
     try:
-        return load_settings(**_over(base.model_dump(), given))
+        return load_settings(**_merge(base.model_dump(), override))
     except SettingsError as error:
         raise SettingsError(
             f"{name}: {error}", error.field, error.code, path=path, suggestion=error.suggestion
         ) from error
 
 
-def _over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one tree over another."""
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge an override into a tree, recursively."""
     merged = dict(base)
-    for name, value in given.items():
-        below = merged.get(name)
-        merged[name] = _over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    for name, value in override.items():
+        current = merged.get(name)
+        merged[name] = _merge(current, value) if isinstance(current, dict) and isinstance(value, dict) else value
     return merged

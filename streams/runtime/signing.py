@@ -1,8 +1,8 @@
-"""Signatures on what the monitor writes to Kafka and trusts when it reads it back: HMAC-SHA256 with rotating keys.
+"""Signatures of records that the monitor writes to Kafka and trusts on reading: HMAC-SHA256 with rotating keys.
 
-A signature covers what is signed, its kind, the topic and the partition, so that none can be moved to another place. It
-is written as ``key id:hexadecimal digest``. In a JSON object it is the last member, ``"signature"``, and covers the
-bytes before it: it survives a dump of the values into a file, which headers do not, and needs no canonical JSON.
+A signature covers the content, its kind, the topic and the partition, so a signed record is invalid anywhere else. The
+format is ``key id:hexadecimal digest``. In a JSON object, the signature is the last member, ``"signature"``, and covers
+the bytes before it. A member survives a dump of the values to a file, unlike a header, and needs no canonical JSON.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _REMEDY = "sign with the first of security.signing_keys (docs/security.md)"
 
 
 class Signer:
-    """Signs with the first of some keys and accepts what any of them signed; without keys everything is accepted.
+    """Signer with rotating keys: signs with the first key and accepts every key; without keys, accepts all records.
 
     Parameters
     ----------
     keys
-        Secret by key id.
+        Secrets, by key id.
 
     Examples
     --------
@@ -61,20 +61,22 @@ class Signer:
         return ""
 
     def check(self, signature: str | None, kind: str, topic: str, partition: int, *parts: bytes) -> None:
-        """Raise `SignatureError` unless an accepted key signed ``parts`` for this place."""
+        """Raise `SignatureError` unless an accepted key signed ``parts`` for this kind, topic and partition."""
         if not self._keys:
             return
         if not signature:
-            raise SignatureError(f"signature: none; {_REMEDY}", "signature")
+            raise SignatureError(f"signature: missing; {_REMEDY}", "signature")
         name, _, digest = signature.partition(":")
         if name not in self._keys:
             raise SignatureError(f"signature: key {name[:32]!r} is not accepted here; {_REMEDY}", "signature")
         expected = _digest(self._keys[name], kind, topic, partition, parts)
         if not hmac.compare_digest(expected.encode(), digest.encode()):
-            raise SignatureError(f"signature: not that of this {kind} at this place; {_REMEDY}", "signature")
+            raise SignatureError(
+                f"signature: does not match this {kind} in partition {partition} of {topic}; {_REMEDY}", "signature"
+            )
 
     def sign_json(self, value: bytes, kind: str, topic: str, partition: int) -> bytes:
-        """Return a JSON object with its signature; what is no object comes back as it is, to be dead-lettered."""
+        """Return a JSON object with its signature; return any other value unchanged, to be dead-lettered later."""
         body = value.rstrip()
         if not self._keys or not body.endswith(b"}"):
             return value
@@ -84,28 +86,28 @@ class Signer:
     def check_record(
         self, value: bytes | None, headers: Sequence[tuple[str, bytes]], topic: str, partition: int
     ) -> None:
-        """Raise `SignatureError` for a command or a label in the log of the events that no accepted key signed."""
+        """Raise `SignatureError` for a command or label in the event log without a valid signature."""
         if self._keys and headers and (kind := trusted_kind(headers)) is not None:
             body, signature = _split(value or b"")
             self.check(signature, kind, topic, partition, body)
 
 
 UNSIGNED = Signer({})
-"""Of an installation without keys."""
+"""Signer of an installation without keys."""
 
 
 def trusted_kind(headers: Sequence[tuple[str, bytes]]) -> str | None:
-    """Return ``model`` or ``feedback`` for the records of the log of the events that only the monitor may write."""
+    """Return ``model`` or ``feedback`` for event log records that only the monitor may write; None for an event."""
     return next((name[1].decode() for name in (COMMAND_HEADER, FEEDBACK_HEADER) if name in headers), None)
 
 
 def _split(value: bytes) -> tuple[bytes, str | None]:
-    found = _TAIL.search(value, max(0, len(value) - _TAIL_BYTES))
-    return (value, None) if found is None else (value[: found.start()], found[1].decode())
+    match = _TAIL.search(value, max(0, len(value) - _TAIL_BYTES))
+    return (value, None) if match is None else (value[: match.start()], match[1].decode())
 
 
 def _digest(key: bytes, kind: str, topic: str, partition: int, parts: Sequence[bytes]) -> str:
-    """Return the digest over fields that each say their length: no two places or contents have the same bytes."""
+    """Return the digest of length-prefixed fields, so different fields never give the same input."""
     mac = hmac.new(key, digestmod=sha256)
     for part in (_FORMAT, kind.encode(), topic.encode(), b"%d" % partition, *parts):
         mac.update(len(part).to_bytes(8, "big"))

@@ -1,7 +1,7 @@
-"""Snapshots on a compacted topic: pieces, then a manifest that makes them count.
+"""Snapshot store on a compacted topic: a snapshot is a series of pieces, completed by a manifest.
 
-Whoever may write to the topic can write anything there, so nothing read from it is trusted: keys, sizes and manifests
-are checked, memory is bounded before it is taken, and with signing keys only what one of them signed counts.
+Any client with write access can write anything to the topic, so no record is trusted: keys, sizes and manifests are
+validated, memory is bounded before it is allocated, and with signing keys only signed snapshots are valid.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.errors import SignatureError, StateError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime.signing import UNSIGNED, Signer
-from streams.runtime.snapshot_codec import BYTES_MAX, Snapshot, decode, encode
+from streams.runtime.snapshot_codec import MAX_BYTES, Snapshot, decode, encode
 from streams.runtime.topics import client_options
 
 KIND = "snapshot"
 PIECE_BYTES = 512 << 10
-"""Largest piece that is written or read."""
-_FIRST_LOOK = 64
+"""Maximum size of a piece, written or read."""
+_FIRST_SCAN_RECORDS = 64
 _OVERHEAD_BYTES = 1 << 20
-"""By which packed bytes may exceed unpacked ones that do not compress."""
-_PIECES_MAX = 1 << 18
+"""Maximum excess of compressed bytes over incompressible input."""
+_MAX_PIECES = 1 << 18
 _PIECE_OVERHEAD_BYTES = 256
-"""Of memory that a held piece takes beside its bytes: many empty ones are no less bounded than few large ones."""
+"""Memory of a buffered piece besides its bytes, so that many empty pieces are bounded like few large ones."""
 _MANIFEST_BYTES = 4096
 _KEY = re.compile(rb"(\d{1,6})/(?:manifest/([01])|([01])/(\d{1,6}))")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The record that makes the pieces of a slot count."""
+    """Record that completes the pieces of a slot to a snapshot."""
 
     offset: int
     slot: int
@@ -48,237 +49,245 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A complete snapshot as it lies in the topic."""
+class StoredSnapshot:
+    """Complete snapshot as stored in the topic."""
 
     manifest: Manifest
-    cuts: tuple[bytes, ...]
-    most: int
+    pieces: tuple[bytes, ...]
+    max_bytes: int
 
-    def open(self) -> Snapshot:
-        """Unpack it; raise `StateError` if it is none."""
-        snapshot = decode(b"".join(self.cuts), self.most)
+    def decode(self) -> Snapshot:
+        """Decode the snapshot; raise `StateError` if it is invalid."""
+        snapshot = decode(b"".join(self.pieces), self.max_bytes)
         if snapshot.offset != self.manifest.offset:
-            raise StateError(f"snapshot: of offset {snapshot.offset}, announced as {self.manifest.offset}")
+            raise StateError(
+                f"snapshot: offset {snapshot.offset}, but {self.manifest.offset} in its manifest; it is not used"
+            )
         return snapshot
 
 
-def pieces(  # noqa: PLR0913, PLR0917 - what a snapshot is, where it goes and what it may take
+def to_records(  # noqa: PLR0913, PLR0917 - the snapshot, its destination and its limits
     snapshot: Snapshot,
     slot: int,
     signer: Signer = UNSIGNED,
     topic: str = "",
     piece_bytes: int = PIECE_BYTES,
-    most: int = sys.maxsize,
+    max_bytes: int = sys.maxsize,
 ) -> list[tuple[bytes, bytes]]:
-    """Return the records (key, value) of a snapshot, the manifest last.
+    """Return the records (key, value) of a snapshot, manifest last.
 
-    Two slots are used in turn, so that a writer killed half-way has not touched the pieces of the snapshot before.
+    Snapshots alternate between two slots (double buffering), so a writer that is killed midway leaves the pieces of the
+    previous snapshot intact.
 
     Raises
     ------
     StateError
-        If it would not be restored, as it takes more than ``most`` bytes unpacked.
+        If the snapshot exceeds ``max_bytes`` uncompressed, so it could not be restored.
     """
-    raw = encode(snapshot, most)
+    raw = encode(snapshot, max_bytes)
     name = f"{snapshot.partition}/{slot}"
-    cuts = [raw[at : at + piece_bytes] for at in range(0, len(raw), piece_bytes)]
-    manifest: dict[str, Any] = {"offset": snapshot.offset, "slot": slot, "pieces": len(cuts), "crc": zlib.crc32(raw)}
+    pieces = [raw[start : start + piece_bytes] for start in range(0, len(raw), piece_bytes)]
+    manifest: dict[str, Any] = {"offset": snapshot.offset, "slot": slot, "pieces": len(pieces), "crc": zlib.crc32(raw)}
     if signature := signer.sign(KIND, topic, snapshot.partition, b"%d" % snapshot.offset, raw):
         manifest["signature"] = signature
-    records = [(f"{name}/{i}".encode(), piece) for i, piece in enumerate(cuts)]
+    records = [(f"{name}/{i}".encode(), piece) for i, piece in enumerate(pieces)]
     return [*records, (f"{snapshot.partition}/manifest/{slot}".encode(), orjson.dumps(manifest))]
 
 
-class Assembly:
-    """Puts together what a partition's records hold, in log order: the last complete snapshot of each slot.
+class SnapshotAssembler:
+    """Assembler of a partition's records, in log order, into the last complete snapshot of each slot.
 
     Parameters
     ----------
     partition
-        Of the snapshots.
-    most
-        Largest snapshot unpacked; the pieces held are at most two of that size.
+        Partition of the snapshots.
+    max_bytes
+        Maximum uncompressed size of a snapshot; buffered pieces are bounded to two snapshots of this size.
     signer, topic
-        What must have signed them, and for which topic.
+        Signer that verifies the snapshots, and the topic that their signatures cover.
     log_end
-        Next offset of the log of the events. A snapshot from beyond it is forged, or the log was created again; it
-        replaces no other.
+        Next offset of the event log. A snapshot beyond it is forged, or the log was created again; it replaces no other
+        snapshot.
 
     Attributes
     ----------
     complete
-        By slot.
-    refused
-        Why others do not count.
+        Complete snapshots, by slot.
+    errors
+        Errors of rejected snapshots.
     """
 
     def __init__(
         self,
         partition: int,
-        most: int = BYTES_MAX,
+        max_bytes: int = MAX_BYTES,
         signer: Signer = UNSIGNED,
         topic: str = "",
         log_end: int = sys.maxsize,
     ) -> None:
-        self.complete: dict[int, Stored] = {}
-        self.refused: list[StateError] = []
-        self._partition, self._most = partition, most
+        self.complete: dict[int, StoredSnapshot] = {}
+        self.errors: list[StateError] = []
+        self._partition, self._max_bytes = partition, max_bytes
         self._signer, self._topic = signer, topic
         self._log_end = log_end
-        self._held: dict[tuple[int, int], bytes] = {}
-        self._bytes = 0
+        self._pieces: dict[tuple[int, int], bytes] = {}
+        self._buffered_bytes = 0
 
-    def take(self, record: ConsumerRecord) -> None:
-        """Take the next record."""
-        found = _KEY.fullmatch(record.key or b"")
-        if found is None or int(found[1]) != self._partition:
+    def add(self, record: ConsumerRecord) -> None:
+        """Add the next record."""
+        key = _KEY.fullmatch(record.key or b"")
+        if key is None or int(key[1]) != self._partition:
             return
-        if found[2] is None:
-            self._piece((int(found[3]), int(found[4])), record.value or b"")
+        if key[2] is None:
+            self._add_piece((int(key[3]), int(key[4])), record.value or b"")
         elif record.value is not None:
             try:
-                self._manifest(_manifest(record.value, int(found[2])))
+                self._add_manifest(_parse_manifest(record.value, int(key[2])))
             except StateError as error:
-                self.refused.append(error)
+                self.errors.append(error)
 
-    def newest_first(self) -> list[Stored]:
-        """Return the complete ones, the highest offset first: it is the latest, whoever wrote last."""
+    def newest_first(self) -> list[StoredSnapshot]:
+        """Return the complete snapshots by descending offset; the write order does not matter."""
         return sorted(self.complete.values(), key=lambda s: s.manifest.offset, reverse=True)
 
-    def _piece(self, place: tuple[int, int], value: bytes) -> None:
-        if (before := self._held.pop(place, None)) is not None:
-            self._bytes -= len(before) + _PIECE_OVERHEAD_BYTES
-        size = self._bytes + len(value) + _PIECE_OVERHEAD_BYTES
-        if len(value) <= PIECE_BYTES and size <= 2 * self._most + _OVERHEAD_BYTES:
-            self._held[place], self._bytes = value, size
+    def _add_piece(self, slot_and_index: tuple[int, int], value: bytes) -> None:
+        if (previous := self._pieces.pop(slot_and_index, None)) is not None:
+            self._buffered_bytes -= len(previous) + _PIECE_OVERHEAD_BYTES
+        size = self._buffered_bytes + len(value) + _PIECE_OVERHEAD_BYTES
+        if len(value) <= PIECE_BYTES and size <= 2 * self._max_bytes + _OVERHEAD_BYTES:
+            self._pieces[slot_and_index], self._buffered_bytes = value, size
 
-    def _manifest(self, manifest: Manifest) -> None:
-        cuts = tuple(self._held.get((manifest.slot, i), b"") for i in range(manifest.pieces))
+    def _add_manifest(self, manifest: Manifest) -> None:
+        pieces = tuple(self._pieces.get((manifest.slot, i), b"") for i in range(manifest.pieces))
         crc = 0
-        for cut in cuts:
-            crc = zlib.crc32(cut, crc)
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
         if crc != manifest.crc:
-            # Compacted away in favour of a later snapshot in the same slot, or two writers met: a later manifest tells.
+            # A later snapshot in this slot replaced the pieces, or two writers overlapped. A later manifest follows.
             return
         if manifest.offset >= self._log_end:
             raise StateError(
-                f"snapshot of offset {manifest.offset}: the log ends at {self._log_end}; forged, or the topic was "
-                "created again",
+                f"snapshot of offset {manifest.offset}: the event log ends at {self._log_end}; the snapshot is forged, "
+                "or the events topic was created again; it is not used",
                 "offset",
             )
         try:
             offset = b"%d" % manifest.offset
-            self._signer.check(manifest.signature, KIND, self._topic, self._partition, offset, b"".join(cuts))
+            self._signer.check(manifest.signature, KIND, self._topic, self._partition, offset, b"".join(pieces))
         except SignatureError as error:
             raise StateError(f"snapshot of offset {manifest.offset}: {error}", error.reason) from error
-        self.complete[manifest.slot] = Stored(manifest, cuts, self._most)
+        self.complete[manifest.slot] = StoredSnapshot(manifest, pieces, self._max_bytes)
 
 
-def _manifest(raw: bytes, slot: int) -> Manifest:
+def _parse_manifest(raw: bytes, slot: int) -> Manifest:
     try:
-        given = orjson.loads(raw[: _MANIFEST_BYTES + 1])
-        numbers = [given[name] for name in ("offset", "slot", "pieces", "crc")]
+        fields = orjson.loads(raw[: _MANIFEST_BYTES + 1])
+        numbers = [fields[name] for name in ("offset", "slot", "pieces", "crc")]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise StateError(f"snapshot: manifest: {error!r}"[:200]) from error
-    signature = given.get("signature")
+        raise StateError(f"snapshot: invalid manifest: {error!r}"[:200]) from error
+    signature = fields.get("signature")
     if not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers) or not isinstance(signature, str | None):
-        raise StateError("snapshot: a manifest whose values are none")
-    offset, slot_said, count, crc = numbers
-    manifest = Manifest(offset, slot_said, count, crc, signature)
-    if manifest.slot != slot or manifest.pieces > _PIECES_MAX:
-        raise StateError(f"snapshot: a manifest of slot {manifest.slot} and {manifest.pieces} pieces")
+        raise StateError("snapshot: manifest with invalid values; it is not used")
+    offset, stated_slot, count, crc = numbers
+    manifest = Manifest(offset, stated_slot, count, crc, signature)
+    if manifest.slot != slot or manifest.pieces > _MAX_PIECES:
+        raise StateError(
+            f"snapshot: manifest of slot {manifest.slot} with {manifest.pieces} pieces; slot {slot} and at most "
+            f"{_MAX_PIECES} pieces are valid; it is not used"
+        )
     return manifest
 
 
-def newest(records: Iterable[ConsumerRecord], partition: int = 0) -> Snapshot | None:
-    """Return the latest snapshot that can be read in a partition's records, in log order.
+def latest(records: Iterable[ConsumerRecord], partition: int = 0) -> Snapshot | None:
+    """Return the latest valid snapshot in a partition's records, which are in log order; None without a snapshot.
 
     Raises
     ------
     StateError
-        If there are snapshots but none can be read.
+        If there are snapshots and none is valid.
     """
-    assembly = Assembly(partition)
+    assembler = SnapshotAssembler(partition)
     for record in records:
-        assembly.take(record)
-    return _first(assembly)
+        assembler.add(record)
+    return _first_valid(assembler)
 
 
-def _first(assembly: Assembly) -> Snapshot | None:
-    refused = list(assembly.refused)
-    for stored in assembly.newest_first():
+def _first_valid(assembler: SnapshotAssembler) -> Snapshot | None:
+    errors = list(assembler.errors)
+    for stored in assembler.newest_first():
         try:
-            return stored.open()
+            return stored.decode()
         except StateError as error:
-            refused.append(error)
-    if refused:
-        raise refused[-1]
+            errors.append(error)
+    if errors:
+        raise errors[-1]
     return None
 
 
 async def load(settings: Settings, partition: int) -> Snapshot | None:
-    """Read the latest snapshot of a partition from its topic; None if there is none.
+    """Read the latest valid snapshot of a partition from its topic; None without a snapshot.
 
     Raises
     ------
     StateError
-        If there are snapshots but none can be read.
+        If there are snapshots and none is valid.
     """
-    refused: StateError | None = None
-    async with reader(settings.kafka, TopicPartition(settings.kafka.topic("snapshots"), partition)) as consumer:
-        async for assembly in looks(consumer, settings, partition, Signer.of(settings)):
+    last_error: StateError | None = None
+    async with open_consumer(settings.kafka, TopicPartition(settings.kafka.topic("snapshots"), partition)) as consumer:
+        async for assembler in scan_from_end(consumer, settings, partition, Signer.of(settings)):
             try:
-                if (found := _first(assembly)) is not None:
-                    return found
+                if (snapshot := _first_valid(assembler)) is not None:
+                    return snapshot
             except StateError as error:
-                refused = error
-    if refused is not None:
-        raise refused
+                last_error = error
+    if last_error is not None:
+        raise last_error
     return None
 
 
-async def looks(
+async def scan_from_end(
     consumer: AIOKafkaConsumer, settings: Settings, partition: int, signer: Signer, log_end: int = sys.maxsize
-) -> AsyncIterator[Assembly]:
-    """Yield what the last few records of a partition hold, then what more of them do, up to all.
+) -> AsyncIterator[SnapshotAssembler]:
+    """Yield the snapshots in the last records of a partition, then in eight times as many, up to the whole partition.
 
-    The whole topic is read only where compaction, or somebody who fills it, left nothing of use at its end.
+    The whole partition is read only if its end holds no valid snapshot, because of compaction or foreign records.
     """
     tp = TopicPartition(settings.kafka.topic("snapshots"), partition)
-    begin, end = await bounds(consumer, tp)
-    look = _FIRST_LOOK
-    while end > begin:
-        start = max(begin, end - look)
-        assembly = Assembly(partition, settings.worker.snapshot_bytes_max, signer, tp.topic, log_end)
-        async for batch in read(consumer, tp, start, end):
+    first, end = await offset_range(consumer, tp)
+    count = _FIRST_SCAN_RECORDS
+    while end > first:
+        start = max(first, end - count)
+        assembler = SnapshotAssembler(partition, settings.worker.snapshot_bytes_max, signer, tp.topic, log_end)
+        async for batch in read_range(consumer, tp, start, end):
             for record in batch:
-                assembly.take(record)
-        yield assembly
-        if start == begin:
+                assembler.add(record)
+        yield assembler
+        if start == first:
             return
-        look *= 8
+        count *= 8
 
 
-async def bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
-    """Return the first offset that a log holds, and the one after its last."""
+async def offset_range(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
+    """Return the first offset of a partition and the offset after its last record."""
     return (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
 
 
 @asynccontextmanager
-async def reader(kafka: Kafka, tp: TopicPartition, *others: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
-    """Connect a consumer without a group that reads one partition and knows the offsets of others.
+async def open_consumer(
+    kafka: KafkaSettings, tp: TopicPartition, *others: TopicPartition
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer without a group that reads one partition and can query the offsets of other partitions.
 
-    All of them are assigned: aiokafka loads the metadata of assigned topics only, and a question for the offsets of
-    another topic waits 0.1 s for it. The others are paused, so no record of them is fetched.
+    All partitions are assigned, because aiokafka loads metadata of assigned topics only; an offset query for another
+    topic waits 0.1 s for its metadata. The other partitions are paused, so none of their records is fetched.
     """
-    # "earliest", though every read seeks: a reset to the default, latest, may win over a seek that follows an assign.
+    # "earliest" although every read seeks: a reset to the default, latest, may override a seek that follows an assign.
     consumer = AIOKafkaConsumer(
         **client_options(kafka),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=16 << 20,
-        # A question for offsets waits behind the fetch of an empty partition, by default for 0.5 s.
+        # An offset query waits behind the fetch of an empty partition, by default for 0.5 s.
         fetch_max_wait_ms=20,
     )
     try:
@@ -290,12 +299,12 @@ async def reader(kafka: Kafka, tp: TopicPartition, *others: TopicPartition) -> A
         await consumer.stop()
 
 
-async def read(
+async def read_range(
     consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
 ) -> AsyncIterator[list[ConsumerRecord]]:
-    """Yield the records from ``start`` to before ``end``, a fetch at a time."""
+    """Yield the records from offset ``start`` up to, excluding, ``end``, one fetch at a time."""
     consumer.seek(tp, start)
     while await consumer.position(tp) < end:
         for batch in (await consumer.getmany(tp, timeout_ms=500)).values():
-            if found := [record for record in batch if record.offset < end]:
-                yield found
+            if records := [record for record in batch if record.offset < end]:
+                yield records

@@ -1,4 +1,4 @@
-"""TLS: whom we trust, and how we prove who we are."""
+"""TLS contexts for Kafka clients and for the HTTPS server."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import ssl
 
 from schemas.errors import SettingsError
 from schemas.files import check_file
-from schemas.settings import Ingest, Kafka
+from schemas.setting_sections import IngestSettings, KafkaSettings
 
 
-def kafka_tls(kafka: Kafka) -> ssl.SSLContext | None:
-    """Return how brokers are verified, None where the connection is not encrypted.
+def kafka_tls(kafka: KafkaSettings) -> ssl.SSLContext | None:
+    """Return the TLS context for brokers; None for an unencrypted connection.
 
     Raises
     ------
     SettingsError
-        If ``kafka.ca_file`` cannot be used.
+        If ``kafka.ca_file`` is missing or invalid.
     """
     if not kafka.security_protocol.endswith("SSL"):
         return None
@@ -27,17 +27,17 @@ def kafka_tls(kafka: Kafka) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=kafka.ca_file)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"{name}: no certificates; give a PEM file", "kafka.ca_file", "malformed", path=kafka.ca_file
+            f"{name}: no certificates in it; set it to a PEM file", "kafka.ca_file", "malformed", path=kafka.ca_file
         ) from error
 
 
-def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
-    """Return what HTTPS needs, None for HTTP.
+def server_tls(ingest: IngestSettings) -> ssl.SSLContext | None:
+    """Return the TLS context of the HTTPS server; None for HTTP.
 
     Raises
     ------
     SettingsError
-        If ``ingest.tls_cert_file`` or ``ingest.tls_key_file`` cannot be used.
+        If ``ingest.tls_cert_file`` or ``ingest.tls_key_file`` is missing or invalid.
     """
     cert, key = ingest.tls_cert_file, ingest.tls_key_file
     if cert is None:
@@ -55,11 +55,11 @@ def server_tls(ingest: Ingest) -> ssl.SSLContext | None:
         name = f"{name}, ingest.tls_key_file={key}"
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(cert, key, password="")  # else OpenSSL asks the terminal for a key's password
+        context.load_cert_chain(cert, key, password="")  # without it, OpenSSL prompts for the key's password
     except (OSError, ValueError) as error:
-        why = getattr(error, "reason", None) or type(error).__name__
+        cause = getattr(error, "reason", None) or type(error).__name__
         raise SettingsError(
-            f"{name}: {why}; give PEM files of a certificate and its key, without password",
+            f"{name}: {cause}; set it to PEM files of a certificate and its key, without password",
             "ingest.tls_cert_file",
             "malformed",
             path=cert,

@@ -1,6 +1,6 @@
 """Bounded decompression of Kafka record batches, one function per codec.
 
-aiokafka unpacks a whole batch at once and without a bound: 1 MB of gzip on a topic is 1 GB in every consumer.
+aiokafka decompresses a whole batch at once without a limit: 1 MB of gzip on a topic becomes 1 GB in every consumer.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from aiokafka.record import default_records, legacy_records
 from typing_extensions import Buffer
 
 MAX_UNPACKED_BYTES: Final = 32 << 20
-"""Of one batch: as many as a batch that is not compressed may have (`streams.runtime.topics.MAX_MESSAGE_BYTES`)."""
+"""Maximum decompressed bytes of a batch, equal to `streams.runtime.topics.MAX_MESSAGE_BYTES`."""
 _STEP_BYTES: Final = 1 << 20
 _MAX_MEMBERS: Final = 64
-"""Of a gzip batch; each costs an allocation of 40 kB and may hold nothing. Producers write one."""
+"""Maximum members of a gzip batch; each costs an allocation of 40 kB and may be empty. Producers write one member."""
 _LZ4_FRAME: Final = 0x184D2204
 _LZ4_SKIPPABLE: Final = range(0x184D2A50, 0x184D2A60)
 _LZ4_RATIO: Final = 255
@@ -30,11 +30,11 @@ _XERIAL_START: Final = 16
 
 
 class UnpackError(Exception):
-    """A batch unpacks to more than `MAX_UNPACKED_BYTES`, or is not of its codec."""
+    """Refusal of a batch that decompresses to more than `MAX_UNPACKED_BYTES` or is not in the format of its codec."""
 
 
 def gunzip(payload: Buffer) -> bytes:
-    """Unpack gzip of one or several members."""
+    """Decompress gzip with one or more members."""
     rest, out, size = bytes(payload), [], 0
     for _ in range(_MAX_MEMBERS):
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -42,17 +42,17 @@ def gunzip(payload: Buffer) -> bytes:
             step = member.decompress(rest, _STEP_BYTES)
             rest = member.unconsumed_tail
             if not step and not rest and not member.eof:
-                raise UnpackError("gzip: the stream ends too early")
+                raise UnpackError("gzip: truncated stream; publish complete batches")
             out.append(step)
             size = _bounded("gzip", size + len(step))
         rest = member.unused_data
         if not rest:
             return b"".join(out)
-    raise UnpackError(f"gzip: over {_MAX_MEMBERS} members")
+    raise UnpackError(f"gzip: over {_MAX_MEMBERS} members; write one member per batch")
 
 
 def unzstd(payload: Buffer) -> bytes:
-    """Unpack zstd frames, whether they state their size or not: the size they state is not trusted."""
+    """Decompress zstd frames; a size stated in a frame is optional and not trusted."""
     reader = zstandard.ZstdDecompressor().stream_reader(bytes(payload), read_across_frames=True)
     out, size = [], 0
     while step := reader.read(_STEP_BYTES):
@@ -62,9 +62,9 @@ def unzstd(payload: Buffer) -> bytes:
 
 
 def unsnappy(payload: Buffer) -> bytes:
-    """Unpack snappy, raw or in xerial's framing, after adding up the sizes that its blocks state.
+    """Decompress snappy, raw or in xerial's framing, after checking the sum of the sizes that its blocks state.
 
-    The decoder holds a block to its size.
+    The decoder enforces the stated size of each block.
     """
     raw = bytes(payload)
     blocks = _xerial_blocks(raw) if raw.startswith(_XERIAL_HEADER) else [raw]
@@ -73,70 +73,70 @@ def unsnappy(payload: Buffer) -> bytes:
 
 
 def unlz4(payload: Buffer) -> bytes:
-    """Unpack LZ4 frames after adding up the most that their blocks can hold.
+    """Decompress LZ4 frames after checking an upper bound of the size of their blocks.
 
-    The decoder holds a block to the size that its frame states.
+    The decoder enforces the block size that the frame states.
     """
     raw = bytes(payload)
     try:
-        most = _lz4_most(raw)
+        bound = _lz4_bound(raw)
     except struct.error as error:
-        raise UnpackError("lz4: the frame ends too early") from error
-    _bounded("lz4", most)
+        raise UnpackError("lz4: truncated frame; publish complete batches") from error
+    _bounded("lz4", bound)
     return bytes(cramjam.lz4.decompress(raw))
 
 
 def _bounded(name: str, size: int) -> int:
     if size > MAX_UNPACKED_BYTES:
-        raise UnpackError(f"{name}: unpacks to over {MAX_UNPACKED_BYTES} bytes")
+        raise UnpackError(f"{name}: decompresses to over {MAX_UNPACKED_BYTES} bytes; publish smaller batches")
     return size
 
 
 def _xerial_blocks(raw: bytes) -> list[bytes]:
-    blocks, at = [], _XERIAL_START
-    while at < len(raw):
-        if at + 4 > len(raw) or not 0 < (size := int.from_bytes(raw[at : at + 4], "big")) <= len(raw) - at - 4:
-            raise UnpackError("snappy: a block of xerial's framing is longer than the batch, or empty")
-        blocks.append(raw[at + 4 : at + 4 + size])
-        at += 4 + size
+    blocks, i = [], _XERIAL_START
+    while i < len(raw):
+        if i + 4 > len(raw) or not 0 < (size := int.from_bytes(raw[i : i + 4], "big")) <= len(raw) - i - 4:
+            raise UnpackError("snappy: block of xerial's framing is empty or exceeds the batch")
+        blocks.append(raw[i + 4 : i + 4 + size])
+        i += 4 + size
     return blocks
 
 
-def _lz4_most(raw: bytes) -> int:
-    """Return an upper bound of what frames hold, from the heads of their blocks."""
-    at, most = 0, 0
-    while at < len(raw):
-        (magic,) = struct.unpack_from("<I", raw, at)
+def _lz4_bound(raw: bytes) -> int:
+    """Return an upper bound of the decompressed size of all frames, from their block headers."""
+    i, bound = 0, 0
+    while i < len(raw):
+        (magic,) = struct.unpack_from("<I", raw, i)
         if magic in _LZ4_SKIPPABLE:
-            at += 8 + struct.unpack_from("<I", raw, at + 4)[0]
+            i += 8 + struct.unpack_from("<I", raw, i + 4)[0]
         elif magic == _LZ4_FRAME:
-            at, held = _lz4_frame(raw, at + 4)
-            most += held
+            i, frame_bound = _lz4_frame(raw, i + 4)
+            bound += frame_bound
         else:
-            raise UnpackError("lz4: not a frame")
-    return most
+            raise UnpackError("lz4: unknown frame type")
+    return bound
 
 
-def _lz4_frame(raw: bytes, at: int) -> tuple[int, int]:
-    """Return where a frame ends and the most that it holds; `at` is behind its magic number."""
-    flags, sizes = struct.unpack_from("BB", raw, at)
+def _lz4_frame(raw: bytes, i: int) -> tuple[int, int]:
+    """Return the end of a frame and an upper bound of its decompressed size; ``i`` is the offset after the magic."""
+    flags, sizes = struct.unpack_from("BB", raw, i)
     block_checksum, content_checksum = flags & 0x10, flags & 0x04
     largest = 1 << (8 + 2 * (sizes >> 4 & 7))  # 4: 64 KiB ... 7: 4 MiB
-    at += 3 + (8 if flags & 0x08 else 0) + (4 if flags & 0x01 else 0)
-    most = 0
-    while (size := struct.unpack_from("<I", raw, at)[0]) != 0:
+    i += 3 + (8 if flags & 0x08 else 0) + (4 if flags & 0x01 else 0)
+    bound = 0
+    while (size := struct.unpack_from("<I", raw, i)[0]) != 0:
         packed = size & 0x7FFFFFFF
-        most += min(largest, packed if size >> 31 else packed * _LZ4_RATIO)
-        at += 4 + packed + (4 if block_checksum else 0)
-    return at + 4 + (4 if content_checksum else 0), most
+        bound += min(largest, packed if size >> 31 else packed * _LZ4_RATIO)
+        i += 4 + packed + (4 if block_checksum else 0)
+    return i + 4 + (4 if content_checksum else 0), bound
 
 
 DECODERS: Final = {"gzip_decode": gunzip, "snappy_decode": unsnappy, "lz4_decode": unlz4, "zstd_decode": unzstd}
-"""By the name that aiokafka has for each."""
+"""Decoders, by aiokafka's name."""
 
 
 def install() -> None:
-    """Have aiokafka's readers of record batches, compiled ones too, unpack by the functions of this module."""
+    """Replace the decompression functions of aiokafka's record batch readers, including the compiled readers."""
     readers: list[ModuleType] = [codec, default_records, legacy_records]
     for name in ("default_records", "legacy_records"):
         try:

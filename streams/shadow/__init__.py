@@ -1,1 +1,1 @@
-"""A second version of rules and agents, run beside the first on live traffic; nobody is told but the engineer."""
+"""Shadow evaluation: run a second version of rules and agents on live traffic; findings go to a separate topic."""

@@ -1,4 +1,4 @@
-"""Where findings go: a topic of their own, by a producer of their own, and never in the way."""
+"""Publisher of shadow findings: a separate topic and producer that never delay the worker."""
 
 from __future__ import annotations
 
@@ -17,72 +17,73 @@ from streams.runtime.topics import client_options
 
 log = logging.getLogger(__name__)
 
-_WAITING_MAX = 10_000
+_MAX_QUEUED = 10_000
 _DRAIN_S = 5.0
 _NUMERIC_KEYS = orjson.OPT_NON_STR_KEYS
 
 
-class Outlet:
-    """Queues findings and writes them in a task of its own.
+class FindingPublisher:
+    """Queue of findings and the task that sends them.
 
-    The worker's own producer waits for what it wrote before a snapshot passes it, and a topic that is missing stops
-    it. Findings are worth neither: what finds no room here, or no broker, is counted and dropped.
+    The worker's own producer delays snapshots until its outputs are written, and a missing topic stops the worker.
+    Findings justify neither, so a finding is counted and dropped when the queue is full or the broker is unavailable.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = settings.kafka.topic("shadow")
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING_MAX)
+        self._queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MAX_QUEUED)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to write; needs a running loop."""
+        """Start the sending task; requires a running event loop."""
         self._task = asyncio.create_task(self._run())
 
-    def put(self, findings: Iterable[dict[str, Any]]) -> None:
-        """Queue; returns at once."""
+    def publish(self, findings: Iterable[dict[str, Any]]) -> None:
+        """Queue findings without blocking; drop and count findings that exceed the queue."""
         for finding in findings:
             try:
-                self._waiting.put_nowait(finding)
+                self._queue.put_nowait(finding)
             except asyncio.QueueFull:
                 SHADOW_DROPPED.inc()
 
     async def stop(self) -> None:
-        """Give what is queued a few seconds to be written."""
+        """Send queued findings for up to 5 s, then stop the task."""
         if self._task is None:
             return
         try:
-            await asyncio.wait_for(self._waiting.join(), _DRAIN_S)
+            await asyncio.wait_for(self._queue.join(), _DRAIN_S)
         except TimeoutError:
-            SHADOW_DROPPED.inc(self._waiting.qsize())
+            SHADOW_DROPPED.inc(self._queue.qsize())
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         producer = AIOKafkaProducer(**client_options(self._settings.kafka), linger_ms=20)
         try:
-            await self._write(producer)
+            await self._send_queued(producer)
         finally:
             await producer.stop()
 
-    async def _write(self, producer: AIOKafkaProducer) -> None:
+    async def _send_queued(self, producer: AIOKafkaProducer) -> None:
         started = False
         while True:
-            finding = await self._waiting.get()
+            finding = await self._queue.get()
             try:
                 if not started:
                     await producer.start()
                     started = True
-                (await producer.send(self._topic, _value(finding), key=_key(finding))).add_done_callback(_settled)
+                delivery = await producer.send(self._topic, _value(finding), key=_key(finding))
+                delivery.add_done_callback(_count_if_failed)
             except (KafkaError, OSError) as error:
-                log.warning("shadow: a finding is not written: %r", error)
+                log.warning("shadow: finding dropped: %r", error)
                 SHADOW_DROPPED.inc()
             finally:
-                self._waiting.task_done()
+                self._queue.task_done()
 
 
-def _settled(sent: asyncio.Future[Any]) -> None:
-    if not sent.cancelled() and sent.exception() is not None:
+def _count_if_failed(delivery: asyncio.Future[Any]) -> None:
+    if not delivery.cancelled() and delivery.exception() is not None:
         SHADOW_DROPPED.inc()
 
 

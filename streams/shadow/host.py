@@ -1,4 +1,4 @@
-"""What a worker needs of its second version."""
+"""Shadow host: the worker's interface to its shadows."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from typing import Any
 
 from processing.pipeline import PartitionPipeline
 from schemas.settings import Settings
-from streams.shadow.config import Plan
-from streams.shadow.finding_publisher import Outlet
+from streams.shadow.config import ShadowConfig
+from streams.shadow.finding_publisher import FindingPublisher
 from streams.shadow.shadow import Shadow
 
 
 class ShadowHost:
-    """Makes the shadow of each partition and publishes what they find.
+    """Factory of one shadow per partition, and publisher of all findings.
 
     Parameters
     ----------
     settings
-        All settings, of the first version.
-    plan
-        The second.
+        All settings of the primary version.
+    config
+        Configuration of the shadow.
     """
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
-        self._plan = plan
-        self._outlet = Outlet(settings)
+    def __init__(self, settings: Settings, config: ShadowConfig) -> None:
+        self._config = config
+        self._publisher = FindingPublisher(settings)
 
     def start(self) -> None:
-        """Begin to publish; needs a running loop."""
-        self._outlet.start()
+        """Start the publisher; requires a running event loop."""
+        self._publisher.start()
 
     async def stop(self) -> None:
-        """Publish what is left, within a few seconds."""
-        await self._outlet.stop()
+        """Stop the publisher after sending queued findings for a few seconds."""
+        await self._publisher.stop()
 
-    def beside(self, pipeline: PartitionPipeline) -> Shadow:
-        """Return the shadow of a partition's pipeline."""
-        return Shadow(pipeline.partition, self._plan, pipeline.alert_engine.rules)
+    def create_for(self, pipeline: PartitionPipeline) -> Shadow:
+        """Return a new shadow for the pipeline of a partition."""
+        return Shadow(pipeline.partition, self._config, pipeline.alert_engine.rules)
 
     def publish(self, findings: Iterable[dict[str, Any]]) -> None:
-        """Queue findings; returns at once."""
-        self._outlet.put(findings)
+        """Queue findings without blocking."""
+        self._publisher.publish(findings)

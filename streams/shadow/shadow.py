@@ -1,4 +1,4 @@
-"""The second version of one partition: it follows what the first has judged, and cannot touch it."""
+"""Shadow of one partition: runs a second version on the primary's chunks and compares flags and alerts."""
 
 from __future__ import annotations
 
@@ -26,113 +26,119 @@ from streams.runtime.metrics import (
 )
 from streams.runtime.registry import CORE_VERSIONS, build_agents
 from streams.runtime.snapshot_codec import Snapshot, decode, encode
-from streams.shadow.config import Plan
+from streams.shadow.config import ShadowConfig
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Row = dict[str, Any]
 
-PART = "shadow"
-"""Its name in the worker's snapshot."""
+COMPONENT = "shadow"
+"""Name of the shadow's state in the worker's snapshot."""
 _COMPARED = ("severity", "evidence", "change_started_at")
-"""What makes two states of one alert differ; the summary and the threshold repeat the rule."""
+"""Fields compared between two versions of an alert; the summary and the threshold follow from the rule."""
 
 
 class Shadow:
-    """Runs the plan's agents and rules on what the first version has judged, after it.
+    """Second version of agents and rules; processes each chunk after the primary version.
 
-    An agent that both versions build alike is not run again: the shadow's rules see what the first said. An agent that
-    differs begins cold, as do rules that differ; rules that do not take over the windows and alerts at hand.
+    An agent that both versions configure alike is not run again: the shadow's rules use the primary's signals. An agent
+    or rule that differs starts cold. A rule that is equal takes over the primary's windows and firing alerts.
 
-    Whatever goes wrong in here is counted and logged, and ends this shadow, and nothing else: no method raises.
+    A failure is counted and logged and stops this shadow only. No method raises.
 
     Parameters
     ----------
     partition
         The source partition.
-    plan
-        The second version.
-    primary
-        The rules of the first, by name.
+    config
+        Configuration of the shadow.
+    primary_rules
+        Rules of the primary version, by name.
     """
 
-    def __init__(self, partition: int, plan: Plan, primary: Mapping[str, Rule]) -> None:
+    def __init__(self, partition: int, config: ShadowConfig, primary_rules: Mapping[str, Rule]) -> None:
         self.partition = partition
-        self.plan = plan
+        self.config = config
         self.running = True
-        self._primary = primary
+        self._primary_rules = primary_rules
         self._agents: list[Agent] = []
         SHADOW_RUNNING.labels(str(partition)).set(1)
-        self._alone("build", self._build, None)
+        self._isolated("build", self._build, None)
 
-    def follow(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
-        """Judge what the first version has judged.
+    def process(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
+        """Process the chunks and labels that the primary version has processed; return the differences.
 
         Parameters
         ----------
         steps
             Chunks and labels, in order.
         alerts
-            The changes of state that the first version's rules made of them.
+            Alert state changes of the primary version for these steps.
 
         Returns
         -------
         list of dict
-            Findings, as `schemas.outputs.ShadowFinding` has them.
+            Findings in the form of `schemas.outputs.ShadowFinding`.
         """
-        begin = time.perf_counter()
-        nothing: list[Row] = []
-        found = self._alone("judge", lambda: self._findings(steps, alerts), nothing)
-        SHADOW_SECONDS.inc(time.perf_counter() - begin)
-        return found
+        start = time.perf_counter()
+        none: list[Row] = []
+        findings = self._isolated("process", lambda: self._findings(steps, alerts), none)
+        SHADOW_SECONDS.inc(time.perf_counter() - start)
+        return findings
 
     def state(self) -> dict[str, State]:
-        """Return copies of what is needed to continue, by part."""
-        return self._alone("state", self._state, {})
+        """Return a copy of the state, by component."""
+        return self._isolated("state", self._state, {})
 
-    def packed(self, parts: Mapping[str, State], offset: int) -> dict[str, State]:
-        """Return `state` as one part of the worker's snapshot; may run in a thread.
+    def serialise(self, components: Mapping[str, State], offset: int) -> dict[str, State]:
+        """Serialise the result of `state` into one part of the worker's snapshot; may run in a thread.
 
-        Packed here, because a state that cannot be packed would take the first version's snapshot with it.
+        A serialisation error in here cannot fail the snapshot of the primary version.
         """
-        return self._alone("state", lambda: self._packed(parts, offset), {})
+        return self._isolated("state", lambda: self._serialise(components, offset), {})
 
-    def restore(self, kept: State | None, alerts: State) -> None:
-        """Continue from what `packed` made; without one of this plan, take over what the first version's rules hold."""
-        self._alone("restore", lambda: self._restore(kept, alerts), None)
+    def restore(self, saved: State | None, alerts: State) -> None:
+        """Continue from a serialised state; without one of this configuration, copy the primary's alert state."""
+        self._isolated("restore", lambda: self._restore(saved, alerts), None)
 
     def _build(self) -> None:
-        self._agents = build_agents(self.plan.settings, self.plan.second)
-        self._alerts = AlertEngine(self.plan.rules, self.partition)
+        self._agents = build_agents(self.config.settings, self.config.rerun_agents)
+        self._alerts = AlertEngine(self.config.rules, self.partition)
 
-    def _alone(self, what: str, work: Callable[[], T], otherwise: T) -> T:
+    def _isolated(self, step: str, operation: Callable[[], T], default: T) -> T:
         if not self.running:
-            return otherwise
+            return default
         try:
-            return work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the first version goes on
-            log.error("partition %d: shadow %s stops: %s", self.partition, self.plan.name, describe(error))
+            return operation()
+        except Exception as error:  # noqa: BLE001 - no failure of the shadow may stop the primary version
+            log.error(
+                "partition %d: shadow %s stops after a failure in %s; the primary version continues: %s",
+                self.partition,
+                self.config.name,
+                step,
+                describe(error),
+            )
             self.running = False
-            SHADOW_ERRORS.labels(what).inc()
+            SHADOW_ERRORS.labels(step).inc()
             SHADOW_RUNNING.labels(str(self.partition)).set(0)
-            return otherwise
+            return default
 
     def _findings(self, steps: Sequence[ScoredChunk | Feedback], alerts: Sequence[Row]) -> list[Row]:
-        found: list[Row] = []
-        raised: list[Row] = []
+        findings: list[Row] = []
+        shadow_alerts: list[Row] = []
         for step in steps:
             if isinstance(step, Feedback):
                 for agent in self._agents:
                     if agent.name == step.signal:
                         agent.learn(step)
             else:
-                raised += self._judge(step, found)
-        found += self._compared(alerts, raised)
-        return found
+                shadow_alerts += self._score(step, findings)
+        findings += self._compare_alerts(alerts, shadow_alerts)
+        return findings
 
-    def _judge(self, step: ScoredChunk, found: list[Row]) -> list[Row]:
+    def _score(self, step: ScoredChunk, findings: list[Row]) -> list[Row]:
         chunk, signals, scores = copy(step.chunk), dict(step.signals), {}
-        # What agents say to those behind them stands on the chunk: the shadow's has a slate of its own.
+        # Later agents read the signals of earlier agents from the chunk, so the shadow's copy gets its own signals.
         vars(chunk)["signals"] = signals
         for agent in self._agents:
             scores[agent.name] = agent.score(chunk)
@@ -140,27 +146,27 @@ class Shadow:
         changes = [c for c in step.changes if c.signal.partition(".")[0] not in scores]
         changes = sorted([*changes, *(c for s in scores.values() for c in s.changes)], key=lambda c: c.index)
         SHADOW_EVENTS.inc(len(step.chunk))
-        for name, said in scores.items():
-            found += self._flags(step.chunk, name, step.signals[name], said.signals)
+        for name, output in scores.items():
+            findings += self._compare_flags(step.chunk, name, step.signals[name], output.signals)
         return self._alerts.process(chunk, signals, changes)
 
-    def _flags(self, chunk: Chunk, name: str, first: Sequence[Any], second: Sequence[Any]) -> Iterator[Row]:
-        """Yield the events that one version flags and the other does not."""
+    def _compare_flags(self, chunk: Chunk, name: str, primary: Sequence[Any], shadow: Sequence[Any]) -> Iterator[Row]:
+        """Yield a finding for each event that only one version flags."""
         both = 0
-        for i, (one, other) in enumerate(zip(first, second, strict=True)):
-            was, is_ = (bool(getattr(said, "flag", False)) for said in (one, other))
-            both += was and is_
-            if was != is_:
-                verdict = "appeared" if is_ else "vanished"
+        for i, (primary_signal, shadow_signal) in enumerate(zip(primary, shadow, strict=True)):
+            primary_flag, shadow_flag = (bool(getattr(s, "flag", False)) for s in (primary_signal, shadow_signal))
+            both += primary_flag and shadow_flag
+            if primary_flag != shadow_flag:
+                verdict = "appeared" if shadow_flag else "vanished"
                 SHADOW_FLAGS.labels(name, verdict).inc()
                 event = chunk.events[i]
                 yield {
                     "kind": "flag",
-                    "shadow": self.plan.name,
+                    "shadow": self.config.name,
                     "verdict": verdict,
                     "signal": name,
-                    "primary_score": getattr(one, "score", None),
-                    "shadow_score": getattr(other, "score", None),
+                    "primary_score": getattr(primary_signal, "score", None),
+                    "shadow_score": getattr(shadow_signal, "score", None),
                     "event_id": event.event_id,
                     "call_id": event.call_id,
                     "tenant": event.tenant,
@@ -170,64 +176,71 @@ class Shadow:
                 }
         SHADOW_FLAGS.labels(name, "same").inc(both)
 
-    def _compared(self, first: Sequence[Row], second: Sequence[Row]) -> Iterator[Row]:
-        """Yield every change of state of an alert that either version makes, and which does."""
-        left = {(row["alert_id"], row["state"]): row for row in first}
-        for row in second:
-            of_first = left.pop((row["alert_id"], row["state"]), None)
-            yield self._of_alert("appeared" if of_first is None else _verdict(of_first, row), row)
-        for row in left.values():
-            yield self._of_alert("vanished", row)
+    def _compare_alerts(self, primary: Sequence[Row], shadow: Sequence[Row]) -> Iterator[Row]:
+        """Yield a finding for each alert state change of either version."""
+        unmatched = {(row["alert_id"], row["state"]): row for row in primary}
+        for row in shadow:
+            match = unmatched.pop((row["alert_id"], row["state"]), None)
+            yield self._alert_finding("appeared" if match is None else _verdict(match, row), row)
+        for row in unmatched.values():
+            yield self._alert_finding("vanished", row)
 
-    def _of_alert(self, verdict: str, row: Row) -> Row:
+    def _alert_finding(self, verdict: str, row: Row) -> Row:
         SHADOW_ALERTS.labels(row["rule"], row["state"], verdict).inc()
-        where = {name: row[name] for name in ("source_partition", "source_offset", "signal")}
-        return {"kind": "alert", "shadow": self.plan.name, "verdict": verdict, "alert": row, **where}
+        source = {name: row[name] for name in ("source_partition", "source_offset", "signal")}
+        return {"kind": "alert", "shadow": self.config.name, "verdict": verdict, "alert": row, **source}
 
     def _state(self) -> dict[str, State]:
-        return {name: home.state() for name, home in self._homes().items()}
+        return {name: component.state() for name, component in self._components().items()}
 
-    def _packed(self, parts: Mapping[str, State], offset: int) -> dict[str, State]:
-        snapshot = Snapshot(self.partition, offset, self._versions(), parts)
-        return {PART: {"mark": self.plan.mark, "snapshot": encode(snapshot)}}
+    def _serialise(self, components: Mapping[str, State], offset: int) -> dict[str, State]:
+        snapshot = Snapshot(self.partition, offset, self._versions(), components)
+        return {COMPONENT: {"mark": self.config.config_hash, "snapshot": encode(snapshot)}}
 
-    def _restore(self, kept: State | None, alerts: State) -> None:
-        snapshot = self._opened(kept)
+    def _restore(self, saved: State | None, alerts: State) -> None:
+        snapshot = self._decode(saved)
         if snapshot is None:
-            self._alerts.restore(self._shared(alerts))
+            self._alerts.restore(self._shared_alerts(alerts))
             return
-        for name, home in self._homes().items():
+        for name, component in self._components().items():
             if snapshot.versions.get(name) == self._versions()[name]:
                 try:
-                    home.restore(snapshot.parts.get(name, {}))
+                    component.restore(snapshot.parts.get(name, {}))
                 except StateError as error:
-                    self._rejected(error)
+                    self._report_rejected(error)
 
-    def _opened(self, kept: State | None) -> Snapshot | None:
-        """Return what was kept of this plan; None where it is of another one, or cannot be read."""
-        if kept is None or kept.get("mark") != self.plan.mark:
+    def _decode(self, saved: State | None) -> Snapshot | None:
+        """Return the saved state; None if it belongs to another configuration or cannot be decoded."""
+        if saved is None or saved.get("mark") != self.config.config_hash:
             return None
         try:
-            raw = kept.get("snapshot")
-            return decode(raw if isinstance(raw, bytes) else b"", self.plan.settings.worker.snapshot_bytes_max)
+            raw = saved.get("snapshot")
+            return decode(raw if isinstance(raw, bytes) else b"", self.config.settings.worker.snapshot_bytes_max)
         except StateError as error:
-            self._rejected(error)
+            self._report_rejected(error)
             return None
 
-    def _rejected(self, error: StateError) -> None:
-        log.error("partition %d: shadow %s starts cold (%s): %s", self.partition, self.plan.name, error.reason, error)
+    def _report_rejected(self, error: StateError) -> None:
+        log.error(
+            "partition %d: saved state of shadow %s rejected (%s); it starts cold: %s",
+            self.partition,
+            self.config.name,
+            error.reason,
+            error,
+        )
         SHADOW_ERRORS.labels("state").inc()
 
-    def _homes(self) -> dict[str, Any]:
+    def _components(self) -> dict[str, Any]:
         return {agent.name: agent for agent in self._agents} | {"alerts": self._alerts}
 
     def _versions(self) -> dict[str, int]:
         return {agent.name: agent.version for agent in self._agents} | {"alerts": CORE_VERSIONS["alerts"]}
 
-    def _shared(self, alerts: State) -> State:
-        """Return of the first version's alerts what belongs to rules that both have."""
-        return restrict_to_rules(alerts, {r.name for r in self.plan.rules.rules if self._primary.get(r.name) == r})
+    def _shared_alerts(self, alerts: State) -> State:
+        """Return the primary's alert state, restricted to the rules that both versions share."""
+        shared = {r.name for r in self.config.rules.rules if self._primary_rules.get(r.name) == r}
+        return restrict_to_rules(alerts, shared)
 
 
-def _verdict(first: Row, second: Row) -> str:
-    return "same" if all(first[name] == second[name] for name in _COMPARED) else "changed"
+def _verdict(primary: Row, shadow: Row) -> str:
+    return "same" if all(primary[name] == shadow[name] for name in _COMPARED) else "changed"

@@ -1,4 +1,4 @@
-"""From Kafka into ClickHouse, each row once."""
+"""Exactly-once sink from Kafka to ClickHouse."""
 
 from streams.sink.sink import Sink
 

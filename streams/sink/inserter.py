@@ -1,6 +1,6 @@
-"""One range of one partition into ClickHouse: build rows, insert them once, set bad ones aside.
+"""Inserter: build the rows of one range, insert each row once into ClickHouse, and collect rejected records.
 
-Everything here blocks; the sink calls it in a thread.
+All calls block; the sink makes them in a thread.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
 from schemas.errors import BatchError, RecordError, RowError, StoreError
 from streams.runtime.metrics import SINK_DUPLICATES_DROPPED, SINK_ERRORS, SINK_ROWS
-from streams.sink.monthly_inserts import MONTHS_PER_INSERT, by_months
-from streams.sink.range_planner import Seen
+from streams.sink.monthly_inserts import MONTHS_PER_INSERT, split_by_months
+from streams.sink.range_planner import SourcePosition
 from streams.sink.table_rows import Row, Table, build_row
 
 SCHEMA_TAG = "v1"
-# Parse, range and constraint errors: the row's fault. Anything else is the store's, and is tried again.
+# Parse, range and constraint errors are caused by the row. Any other error is caused by the store and is retried.
 BAD_ROW_CODES = frozenset({6, 26, 27, 38, 41, 69, 72, 117, 131, 321, 349, 407, 469, 691})
 
 
 class Record(Protocol):
-    """What is used of a Kafka record."""
+    """Kafka record, restricted to the attributes that the sink reads."""
 
     offset: int
     timestamp: int
@@ -35,46 +35,46 @@ class Record(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
-    """A record that no table takes, and why."""
+class RejectedRecord:
+    """Record that does not fit its table, with the error."""
 
     record: Record
     error: RecordError
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of a range; ``seen`` goes into the commit."""
+class InsertResult:
+    """Result of inserting a range; ``dedup_position`` is committed with it."""
 
-    seen: Seen
+    dedup_position: SourcePosition
     rows: int = 0
-    bad: list[Bad] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Insertion:
-    """A range on its way into ClickHouse: inserts of few months each, the ordinary rows' first.
+    """Range that is being inserted: inserts of few months each, near-dated rows first.
 
     Attributes
     ----------
-    left
-        Token and rows of the inserts that are not made yet.
+    pending
+        Token and rows of the inserts that remain.
     """
 
     table: Table
-    outcome: Outcome
-    left: deque[tuple[str, list[tuple[Record, Row]]]] = field(default_factory=deque)
+    result: InsertResult
+    pending: deque[tuple[str, list[tuple[Record, Row]]]] = field(default_factory=deque)
 
 
 class Inserter:
-    """Inserts ranges with deterministic tokens, so that a repeated insert of the same range changes nothing.
+    """Idempotent inserter: deterministic tokens make a repeated insert of the same range a no-op.
 
     Parameters
     ----------
     client_factory : callable
         Opens a client; called again after a failure.
     database : str
-        Where the tables are.
+        Database of the tables.
     """
 
     def __init__(self, client_factory: Callable[[], Client], database: str) -> None:
@@ -83,87 +83,94 @@ class Inserter:
         self._client: Client | None = None
         self._types: dict[str, list[Any]] = {}
 
-    def insert(self, table: Table, origin: str, records: Sequence[Record], seen: Seen) -> Outcome:
-        """Insert all records of one range: `prepare`, and `advance` until nothing is left."""
-        insertion = self.prepare(table, origin, records, seen)
-        while insertion.left:
+    def insert(
+        self, table: Table, origin: str, records: Sequence[Record], dedup_position: SourcePosition
+    ) -> InsertResult:
+        """Insert all records of one range: `prepare`, then `advance` until no insert is pending."""
+        insertion = self.prepare(table, origin, records, dedup_position)
+        while insertion.pending:
             self.advance(insertion)
-        return insertion.outcome
+        return insertion.result
 
-    def prepare(self, table: Table, origin: str, records: Sequence[Record], seen: Seen) -> Insertion:
-        """Build the rows of one range and divide them into inserts, the same ones at every try.
+    def prepare(
+        self, table: Table, origin: str, records: Sequence[Record], dedup_position: SourcePosition
+    ) -> Insertion:
+        """Build the rows of one range and split them into inserts; every retry gives the same inserts.
 
         Parameters
         ----------
         table : Table
-            The topic's table.
+            Table of the topic.
         origin : str
-            ``topic-partition-begin-end`` of the announced range; begins the token.
+            Name of the announced range, ``topic-partition-start-end``; prefix of the token.
         records : sequence of Record
             All records of the range, ascending.
-        seen : tuple of int
-            From the mark before the range.
+        dedup_position : tuple of int
+            From the marker before the range.
         """
-        insertion = Insertion(table, Outcome(seen))
-        good = self._build(table, records, insertion.outcome)
-        SINK_ERRORS.labels("bad_row").inc(len(insertion.outcome.bad))
-        if good:
-            for apart, rows in by_months(good, table.dated_column, records[-1].timestamp):
-                insertion.left.append((f"{origin}{apart}", rows))
+        insertion = Insertion(table, InsertResult(dedup_position))
+        built = self._build(table, records, insertion.result)
+        SINK_ERRORS.labels("bad_row").inc(len(insertion.result.rejected))
+        if built:
+            for suffix, rows in split_by_months(built, table.dated_column, records[-1].timestamp):
+                insertion.pending.append((f"{origin}{suffix}", rows))
         return insertion
 
     def advance(self, insertion: Insertion) -> None:
-        """Make the next insert.
+        """Run the next pending insert.
 
         Raises
         ------
         StoreError
-            If ClickHouse is away or refuses for another reason than a row; nothing is lost, try again.
+            If ClickHouse is unavailable or refuses the insert for a reason other than a row; no row is lost, and the
+            caller retries.
         """
-        token, rows = insertion.left[0]
-        before, bad = insertion.outcome.rows, len(insertion.outcome.bad)
-        self._insert_or_bisect(insertion.table, token, rows, insertion.outcome)
-        insertion.left.popleft()
-        SINK_ROWS.labels(insertion.table.name).inc(insertion.outcome.rows - before)
-        SINK_ERRORS.labels("bad_row").inc(len(insertion.outcome.bad) - bad)
+        token, rows = insertion.pending[0]
+        result = insertion.result
+        rows_before, rejected_before = result.rows, len(result.rejected)
+        self._insert_or_bisect(insertion.table, token, rows, result)
+        insertion.pending.popleft()
+        SINK_ROWS.labels(insertion.table.name).inc(result.rows - rows_before)
+        SINK_ERRORS.labels("bad_row").inc(len(result.rejected) - rejected_before)
 
     def close(self) -> None:
-        """Close the client; the next insert opens another."""
+        """Close the client; the next insert opens a new one."""
         client, self._client = self._client, None
         self._types.clear()
         if client is not None:
             client.close()
 
-    def _build(self, table: Table, records: Sequence[Record], outcome: Outcome) -> list[tuple[Record, Row]]:
-        good = []
-        repeats = 0
+    def _build(self, table: Table, records: Sequence[Record], result: InsertResult) -> list[tuple[Record, Row]]:
+        built = []
+        duplicates = 0
         for record in records:
             try:
-                row, place = build_row(table, record.value, record.timestamp)
+                row, position = build_row(table, record.value, record.timestamp)
             except RecordError as error:
-                outcome.bad.append(Bad(record, error if isinstance(error, BatchError) else RowError(str(error))))
+                row_error = error if isinstance(error, BatchError) else RowError(str(error))
+                result.rejected.append(RejectedRecord(record, row_error))
                 continue
-            if place is not None:
-                if place <= outcome.seen:
-                    repeats += 1
+            if position is not None:
+                if position <= result.dedup_position:
+                    duplicates += 1
                     continue
-                outcome.seen = place
-            good.append((record, row))
-        SINK_DUPLICATES_DROPPED.inc(repeats)
-        return good
+                result.dedup_position = position
+            built.append((record, row))
+        SINK_DUPLICATES_DROPPED.inc(duplicates)
+        return built
 
-    def _insert_or_bisect(self, table: Table, token: str, good: list[tuple[Record, Row]], outcome: Outcome) -> None:
-        """Insert; where a row is at fault, halve until it is alone. Halves and tokens are the same on every try."""
+    def _insert_or_bisect(self, table: Table, token: str, rows: list[tuple[Record, Row]], result: InsertResult) -> None:
+        """Insert rows; bisect on a row error to isolate the bad row. Halves and tokens are the same on every retry."""
         try:
-            self._send(table, token, [row for _, row in good])
-            outcome.rows += len(good)
+            self._send(table, token, [row for _, row in rows])
+            result.rows += len(rows)
         except _BadRowError as error:
-            if len(good) == 1:
-                outcome.bad.append(Bad(good[0][0], RowError(str(error))))
+            if len(rows) == 1:
+                result.rejected.append(RejectedRecord(rows[0][0], RowError(str(error))))
                 return
-            middle = len(good) // 2
-            for half in (good[:middle], good[middle:]):
-                self._insert_or_bisect(table, f"{token}/{half[0][0].offset}-{half[-1][0].offset}", half, outcome)
+            middle = len(rows) // 2
+            for half in (rows[:middle], rows[middle:]):
+                self._insert_or_bisect(table, f"{token}/{half[0][0].offset}-{half[-1][0].offset}", half, result)
 
     def _send(self, table: Table, token: str, rows: list[Row]) -> None:
         try:
@@ -183,7 +190,7 @@ class Inserter:
             if getattr(error, "code", None) in BAD_ROW_CODES:
                 raise _BadRowError(str(error)) from error
             self.close()
-            raise StoreError(f"insert into {table.name}: {error}") from error
+            raise StoreError(f"insert into {table.name} failed: {error}") from error
 
     def _open(self, table: Table) -> Client:
         if self._client is None:
@@ -195,13 +202,14 @@ class Inserter:
 
 
 class _BadRowError(Exception):
-    """ClickHouse or its client refused the rows themselves."""
+    """Refusal of an insert by ClickHouse or its client, caused by a row."""
 
 
 def insert_settings(token: str) -> dict[str, Any]:
-    """Return the settings under which an insert happens once or not at all.
+    """Return the ClickHouse settings of an idempotent insert.
 
-    The block must stay whole (one block, one token), times must not wrap, and no insert makes more parts than planned.
+    One block has one token and must not be split, times must not wrap around, and no insert may create more parts than
+    planned.
     """
     return {
         "insert_deduplication_token": token,

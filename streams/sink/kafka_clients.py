@@ -1,4 +1,4 @@
-"""The sink's three connections to Kafka: records in, marks back, dead letters out."""
+"""Kafka clients of the sink: consumer, commit markers and dead letters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.settings import Settings
-from streams.runtime.dead_letters import Origin, letter, post
+from streams.runtime.dead_letters import Origin, build_dead_letter, send_reducing
 from streams.runtime.metrics import SINK_ERRORS
 from streams.runtime.producer import Producer
 from streams.runtime.topics import client_options
-from streams.sink.inserter import Bad
-from streams.sink.range_planner import Mark
+from streams.sink.inserter import RejectedRecord
+from streams.sink.range_planner import CommitMarker
 
 
 def consumer(settings: Settings) -> Any:
@@ -28,28 +28,28 @@ def consumer(settings: Settings) -> Any:
         session_timeout_ms=int(kafka.session_timeout_s * 1000),
         heartbeat_interval_ms=int(kafka.heartbeat_s * 1000),
         max_partition_fetch_bytes=4 << 20,
-        metadata_max_age_ms=10_000,  # topics that appear later are found within ten seconds
+        metadata_max_age_ms=10_000,  # topics created later are found within 10 s
         isolation_level="read_committed",
     )
 
 
-class Marks:
-    """Reads committed offsets with their metadata, which aiokafka's consumer does not show."""
+class MarkerStore:
+    """Reader of committed offsets with their metadata, which aiokafka's consumer does not expose."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._admin: Any = None
 
-    async def read(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Mark]:
-        """Return each partition's mark; an empty one where nothing was committed."""
-        wanted = list(partitions)
+    async def read(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, CommitMarker]:
+        """Return the marker of each partition; an empty marker if nothing was committed."""
+        requested = list(partitions)
         if self._admin is None:
             admin = AIOKafkaAdminClient(**client_options(self._settings.kafka))
             await admin.start()
             self._admin = admin
-        found = await self._admin.list_consumer_group_offsets(self._settings.sink.group, partitions=wanted)
+        committed = await self._admin.list_consumer_group_offsets(self._settings.sink.group, partitions=requested)
         none = (-1, "")
-        return {tp: Mark.parse(*(found.get(tp) or none)) for tp in wanted}
+        return {tp: CommitMarker.parse(*(committed.get(tp) or none)) for tp in requested}
 
     async def close(self) -> None:
         """Disconnect."""
@@ -58,7 +58,7 @@ class Marks:
 
 
 class DeadLetters:
-    """Writes records that no table takes to ``<prefix>.dead_letters``, each delivery awaited."""
+    """Sender of rejected records to ``<prefix>.dead_letters``; waits for each delivery."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.kafka.topic("dead_letters")
@@ -75,23 +75,22 @@ class DeadLetters:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def send(self, tp: TopicPartition, bad: Sequence[Bad]) -> None:
-        """Write them and wait until the broker has them.
+    async def send(self, tp: TopicPartition, rejected: Sequence[RejectedRecord]) -> None:
+        """Send the dead letters of rejected records and wait until they are written.
 
-        A dead letter that does not fit its own table is only counted: writing another would never end. It stays in
-        its topic.
+        A rejected dead letter is counted and not sent again, which would never end. It stays in its topic.
         """
         if tp.topic == self._topic:
-            SINK_ERRORS.labels("bad_dead_letter").inc(len(bad))
+            SINK_ERRORS.labels("bad_dead_letter").inc(len(rejected))
             return
-        for one in bad:
+        for item in rejected:
             if self._producer is not None:
-                key = f"{tp.topic}-{tp.partition}-{one.record.offset}".encode()
-                await post(self._producer, self._topic, key, dead_letter(tp, one))
+                key = f"{tp.topic}-{tp.partition}-{item.record.offset}".encode()
+                await send_reducing(self._producer, self._topic, key, dead_letter(tp, item))
 
 
-def dead_letter(tp: TopicPartition, bad: Bad) -> dict[str, Any]:
-    """Return the dead letter of one record; the same at every try."""
-    record = bad.record
+def dead_letter(tp: TopicPartition, rejected: RejectedRecord) -> dict[str, Any]:
+    """Return the dead letter of a rejected record; identical on every retry."""
+    record = rejected.record
     origin = Origin(f"{tp.topic}-{tp.partition}-{record.offset}", tp.topic, tp.partition, record.offset)
-    return letter(origin, bad.error, record.key, record.value)
+    return build_dead_letter(origin, rejected.error, record.key, record.value)

@@ -1,4 +1,4 @@
-"""The sink as a process: health pages, signals, exit."""
+"""Sink process: health endpoints, signal handling, exit."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streams.sink.sink import Sink
 
 
 async def run_sink(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT (drains) or a failure (raises it).
+    """Run until SIGTERM, SIGINT or a failure; a signal drains the sink, a failure is raised.
 
-    The tables must exist (``streamgauge db migrate``). While they do not, or ClickHouse is away, the sink waits and
-    tries again, and is not ready.
+    The tables must exist (``streamgauge db migrate``). While a table is missing or ClickHouse is unavailable, the sink
+    retries and is not ready.
     """
     tune()
-    sink, own = Sink(settings, lambda: connect(settings.clickhouse)), settings.sink
-    pages = await serve(
-        own.health_host, own.health_port, sink.ready.is_set, Readiness(sink.lag), settings="sink.health_"
+    sink, config = Sink(settings, lambda: connect(settings.clickhouse)), settings.sink
+    endpoints = await serve(
+        config.health_host, config.health_port, sink.ready.is_set, Readiness(sink.lag), settings="sink.health_"
     )
     try:
         await until_signalled(sink.run, sink.stop)
     finally:
-        await pages.cleanup()
+        await endpoints.cleanup()

@@ -1,4 +1,4 @@
-"""From a record of an output topic to a row of its table."""
+"""Table rows: conversion of output records to rows of their ClickHouse tables."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from schemas.learning import QualityRow
 from schemas.outputs import Aggregate, Alert, DeadLetter
 from streams.runtime.decode import MAX_RECORD_BYTES, MAX_VALUES, check_size
 from streams.runtime.identifiers import shortened, validated
-from streams.runtime.problems import listed
+from streams.runtime.problems import list_problems
 from streams.runtime.record_batches import raise_refused
-from streams.sink.range_planner import Seen
+from streams.sink.range_planner import SourcePosition
 
 Row = tuple[Any, ...]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 MAX_ROW_BYTES, MAX_ROW_VALUES = 2 * MAX_RECORD_BYTES, 2 * MAX_VALUES
-"""Of one record: an event of the largest size and what is said of it."""
+"""Maximum size of one output record: an event of maximum size plus its signals."""
 _NONE: Mapping[str, Any] = {}
-# llm.scored hands an event on as its service wrote it, so here it may have every form that the contract reads.
+# llm.scored carries each event as the service wrote it, so a field may have any form that the contract accepts.
 _TIME, _TOKENS_OF = TypeAdapter[datetime](Time), TypeAdapter[int](Tokens)
 
 
 class Built(NamedTuple):
-    """A row, and for a scored record its place in the source."""
+    """Row of a record; for a scored record also its source position."""
 
     row: Row
-    place: Seen | None = None
+    position: SourcePosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A topic's table: its columns, and how a record's value becomes a row of them.
+    """Table of one topic: its columns and the function that builds a row from a record's value.
 
-    Every table ends with ``received_at``, the broker's time of the record. Retention counts from it, not from the
-    event's time: history that is replayed today would be removed while it is inserted.
+    Every table ends with ``received_at``, the broker's time of the record. Retention counts from ``received_at``.
+    Counting from the event's time would delete replayed history during its insertion.
     """
 
     topic: str
@@ -54,16 +54,16 @@ class Table:
     fields: tuple[str, ...]
     build: Callable[[bytes], Built]
     dated_by: str = "received_at"
-    """Column by whose month the table is partitioned."""
+    """Time column whose month is the table's partition."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names, in the order of a row."""
+        """Column names in row order."""
         return (*self.fields, "received_at")
 
     @property
     def dated_column(self) -> int:
-        """Position of `dated_by` in a row."""
+        """Index of `dated_by` in a row."""
         return self.columns.index(self.dated_by)
 
 
@@ -73,28 +73,28 @@ def build_row(table: Table, value: bytes | None, timestamp_ms: int) -> Built:
     Raises
     ------
     RecordError
-        If the record does not fit the table; says where.
+        If the record does not fit the table; the message names the field.
     """
     if value is None:
-        raise ContractError("value: null; the sink stores JSON objects only")
+        raise ContractError("value: null; publish a JSON object")
     raise_refused(value)
     check_size(value, MAX_ROW_BYTES, MAX_ROW_VALUES)
     try:
-        row, place = table.build(value)
+        row, position = table.build(value)
     except orjson.JSONDecodeError as error:
         raise DecodeError(f"value: {error}") from error
     except ValidationError as error:
-        first = listed(error)[0]
+        first = list_problems(error)[0]
         raise ContractError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        # Of other errors the message may quote the value: a text.
-        what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
-        raise ContractError(f"value: {what}; see schemas/outputs.py") from error
-    return Built((*row, timestamp_ms if timestamp_ms > 0 else int(time.time() * 1000)), place)
+        # The message of any other error may quote the value, which is a user's text.
+        cause = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else type(error).__name__
+        raise ContractError(f"value: {cause}; see schemas/outputs.py") from error
+    return Built((*row, timestamp_ms if timestamp_ms > 0 else int(time.time() * 1000)), position)
 
 
 def milliseconds(value: Any) -> int:
-    """Turn a time, in any form in which the contract takes it, into milliseconds since 1970.
+    """Convert a time, in any form that the contract accepts, to milliseconds since 1970.
 
     Examples
     --------
@@ -103,12 +103,12 @@ def milliseconds(value: Any) -> int:
     """
     moment = _moment(value)
     if moment.tzinfo is None:
-        raise ValueError(f"time {value!r} has no zone; append Z")
+        raise ValueError(f"time {value!r} has no time zone; append Z")
     return _in_range(moment)
 
 
 def _moment(value: Any) -> datetime:
-    if type(value) is str and value[4:5] == "-":  # else Python may read as a date what the contract reads as a number
+    if type(value) is str and value[4:5] == "-":  # some numeric strings would parse as dates
         with suppress(ValueError):
             return datetime.fromisoformat(value)
     return _TIME.validate_python(value)
@@ -125,14 +125,14 @@ def _number(value: Any) -> float | None:
         return None
     number = float(value)
     if not isfinite(number):
-        raise ValueError(f"{number} is not a finite number")
+        raise ValueError(f"{number} is not a finite number; leave the field out")
     return number
 
 
 def _count(value: Any, limit: int = 2**32) -> int:
     number = 0 if value is None else value
     if type(number) is not int or not 0 <= number < limit:
-        raise ValueError(f"{value!r} is not a count below {limit}")
+        raise ValueError(f"{value!r} is not a count; send an integer from 0 to {limit - 1}")
     return number
 
 
@@ -144,12 +144,12 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if type(value) is not str:
-        raise TypeError(f"{str(value)[:40]!r} is not a text")
+        raise TypeError(f"{str(value)[:40]!r} is not a string; send a JSON string")
     return value
 
 
 def _name(value: Any) -> str:
-    """Return a text that became a column of few different values, or a sorting key, at a bounded length."""
+    """Return a text for a low-cardinality column or a sorting key, shortened to `NAME_MAX`."""
     return shortened(_text(value), NAME_MAX)
 
 
@@ -166,17 +166,17 @@ _SCORED_COLUMNS = (
 )  # fmt: skip
 
 
-def _reason(said: Mapping[str, Any]) -> str:
-    reason = said.get("reason")
+def _reason(signal: Mapping[str, Any]) -> str:
+    reason = signal.get("reason")
     return reason if type(reason) is str else "" if reason is None else orjson.dumps(reason).decode()
 
 
 def _scored(value: bytes) -> Built:
     scored = orjson.loads(value)
     event, signals = scored["event"], scored["signals"]
-    place = (_count(scored["source_offset"], 2**63), _count(scored.get("source_seq", 0)))
+    position = (_count(scored["source_offset"], 2**63), _count(scored.get("source_seq", 0)))
     usage, error, choices = event.get("usage") or _NONE, event.get("error") or _NONE, event.get("choices")
-    injection, doubt = signals.get("injection") or _NONE, signals.get("hallucination") or _NONE
+    injection, hallucination = signals.get("injection") or _NONE, signals.get("hallucination") or _NONE
     row = (
         _name(event["event_id"]), _name(event["call_id"]), milliseconds(event["time"]),
         _name(event["tenant"]), _name(event["app"]),
@@ -185,12 +185,12 @@ def _scored(value: bytes) -> Built:
         _number(event.get("cost_usd")), _number(event.get("latency_ms")), _number(event.get("ttft_ms")),
         _name(error.get("type")), _name(choices[0].get("finish_reason")) if choices else "",
         _number(injection.get("score")), bool(injection.get("flag")),
-        _number(doubt.get("score")), bool(doubt.get("flag")), _reason(doubt),
+        _number(hallucination.get("score")), bool(hallucination.get("flag")), _reason(hallucination),
         _number((signals.get("drift") or _NONE).get("distance")),
         orjson.dumps(event).decode(), orjson.dumps(signals).decode(),
-        [_name(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *place,
+        [_name(code) for code in scored.get("input_issues", ())], _count(scored["source_partition"]), *position,
     )  # fmt: skip
-    return Built(row, place)
+    return Built(row, position)
 
 
 _ALERT_COLUMNS = (
@@ -264,8 +264,8 @@ _FEEDBACK_TEXTS = (
 
 
 def _feedback(value: bytes) -> Built:
-    said = validated(Feedback, value)
-    return Built((_in_range(said.time), said.label, *[getattr(said, c) or "" for c in _FEEDBACK_TEXTS]))
+    feedback = validated(Feedback, value)
+    return Built((_in_range(feedback.time), feedback.label, *[getattr(feedback, c) or "" for c in _FEEDBACK_TEXTS]))
 
 
 _QUALITY_COLUMNS = (
@@ -275,13 +275,13 @@ _QUALITY_COLUMNS = (
 
 
 def _quality(value: bytes) -> Built:
-    said = QualityRow.model_validate_json(value)
+    quality = QualityRow.model_validate_json(value)
     derived = {
-        "hour": _in_range(said.hour), "source_partition": _count(said.source_partition),
-        "version": _count(said.version, 2**63), "labels": _count(said.labels, 2**63),
-        "positives": _count(said.positives, 2**63),
+        "hour": _in_range(quality.hour), "source_partition": _count(quality.source_partition),
+        "version": _count(quality.version, 2**63), "labels": _count(quality.labels, 2**63),
+        "positives": _count(quality.positives, 2**63),
     }  # fmt: skip
-    return Built(tuple(derived[c] if c in derived else getattr(said, c) for c in _QUALITY_COLUMNS))
+    return Built(tuple(derived[c] if c in derived else getattr(quality, c) for c in _QUALITY_COLUMNS))
 
 
 TABLES = (

@@ -1,1 +1,1 @@
-"""The worker: Faust carries chunks, an engine per partition judges them."""
+"""The worker: Faust delivers batches of records; one partition runner per partition scores them."""

@@ -1,4 +1,4 @@
-"""How Faust proves to the broker who we are."""
+"""Faust's broker credentials, from the Kafka settings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import faust
 
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from streams.runtime.tls import kafka_tls
 
 
-def credentials(kafka: Kafka) -> Any:
-    """Return Faust's credentials, or None where the broker asks for none."""
+def credentials(kafka: KafkaSettings) -> Any:
+    """Return Faust's credentials; None for an unauthenticated, unencrypted broker."""
     if kafka.security_protocol == "PLAINTEXT":
         return None
     context = kafka_tls(kafka)

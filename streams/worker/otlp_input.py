@@ -1,4 +1,4 @@
-"""OTLP from a Collector's topics into the log of the events: there a segment's state has one home (ADR 0007)."""
+"""OTLP input: forward a Collector's topics into the event log, so each segment's state has one partition (ADR 0007)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from streams.connectors import otlp_metrics
 from streams.connectors.otlp import Normalised, normalise_logs, normalise_spans
 from streams.runtime.dead_letters import Origin
 from streams.runtime.failpoints import crash_point
-from streams.runtime.produce import Sent
-from streams.worker.output_producer import Writer
+from streams.runtime.produce import Delivery
+from streams.worker.output_producer import OutputProducer
 
 log = logging.getLogger(__name__)
 
-_COMPLAIN_EVERY_S = 60.0
+_WARNING_INTERVAL_S = 60.0
 
 
 class OtlpForwarder:
-    """Turns the records of one of a Collector's topics into events and labels, and writes those under their keys.
+    """Forwarder of one Collector topic: normalises OTLP to events and labels and sends them under their own keys.
 
     Parameters
     ----------
@@ -33,46 +33,46 @@ class OtlpForwarder:
         ``spans`` or ``logs``.
     settings
         All settings.
-    writer
-        Writes to Kafka.
+    producer
+        Sends the events, labels and dead letters.
     """
 
-    def __init__(self, signal: str, settings: Settings, writer: Writer) -> None:
+    def __init__(self, signal: str, settings: Settings, producer: OutputProducer) -> None:
         self.signal = signal
-        self._writer = writer
+        self._producer = producer
         self._normalise = _normaliser(signal, settings)
-        self._complain_at = 0.0
+        self._next_warning = 0.0
 
     async def forward(self, records: Sequence[ConsumerRecord]) -> None:
-        """Write what the records say, and wait until it is there."""
-        waiting: list[Sent] = []
+        """Send the events and labels of some records and wait until they are written."""
+        deliveries: list[Delivery] = []
         for record in records:
-            waiting += await self._record(record)
+            deliveries += await self._forward_record(record)
             crash_point("worker.amid_otlp")
-        await self._writer.landed(waiting)
+        await self._producer.wait_delivered(deliveries)
         crash_point("worker.after_otlp")
 
-    async def _record(self, record: ConsumerRecord) -> list[Sent]:
+    async def _forward_record(self, record: ConsumerRecord) -> list[Delivery]:
         try:
-            # In a thread: a Collector puts 8,192 spans into a record, and judging would wait while they are read.
-            found = await asyncio.to_thread(self._normalise, record.value)
+            # Normalisation runs in a thread: a Collector packs 8,192 spans into one record, which would delay scoring.
+            normalised = await asyncio.to_thread(self._normalise, record.value)
         except RecordError as error:
-            return [await self._writer.set_aside(record, error)]
-        otlp_metrics.count(self.signal, found)
-        if found.rejected:
-            self._complain(record, found)
+            return [await self._producer.send_dead_letter(record, error)]
+        otlp_metrics.count(self.signal, normalised)
+        if normalised.rejected:
+            self._warn_rejected(record, normalised)
         origin = Origin.of(record)
-        sent = await self._writer.keyed("events", found.events, origin)
-        return sent + await self._writer.keyed("feedback", found.feedback, origin)
+        deliveries = await self._producer.send_keyed("events", normalised.events, origin)
+        return deliveries + await self._producer.send_keyed("feedback", normalised.feedback, origin)
 
-    def _complain(self, record: ConsumerRecord, found: Normalised) -> None:
-        """Say why parts of a record were not used, once a minute: the others are in the metric."""
+    def _warn_rejected(self, record: ConsumerRecord, normalised: Normalised) -> None:
+        """Log the reason for the first rejected part of a record, at most once a minute; the metric counts all."""
         now = time.monotonic()
-        if now >= self._complain_at:
-            self._complain_at = now + _COMPLAIN_EVERY_S
-            first = found.problems[0]
+        if now >= self._next_warning:
+            self._next_warning = now + _WARNING_INTERVAL_S
+            first = normalised.problems[0]
             origin = f"{record.topic}-{record.partition}-{record.offset}"
-            log.warning("%s: %d not used; %s: %s", origin, found.rejected, first.where, first.reason)
+            log.warning("%s: %d parts rejected; first: %s: %s", origin, normalised.rejected, first.where, first.reason)
 
 
 def _normaliser(signal: str, settings: Settings) -> Callable[[bytes | None], Normalised]:

@@ -1,4 +1,4 @@
-"""One partition in the worker: its pipeline, what it writes, and when its state is made durable."""
+"""Partition runner: process the records of one partition, send the outputs, save the state."""
 
 from __future__ import annotations
 
@@ -25,239 +25,257 @@ from streams.runtime.metrics import (
     WORKER_SNAPSHOT_SECONDS,
     WORKER_STATE_REJECTED,
 )
-from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.registry import build_pipeline, state_versions
 from streams.runtime.signing import Signer
 from streams.runtime.snapshot_codec import Snapshot
-from streams.runtime.snapshot_store import pieces, read, reader
+from streams.runtime.snapshot_store import open_consumer, read_range, to_records
 from streams.shadow.host import ShadowHost
-from streams.shadow.shadow import PART, Shadow
-from streams.worker.chunks import cut
-from streams.worker.output_producer import Writer
-from streams.worker.pipeline_metrics import Meters, timed
-from streams.worker.recovery import Fitted, recover
+from streams.shadow.shadow import COMPONENT, Shadow
+from streams.worker.chunks import split
+from streams.worker.output_producer import OutputProducer
+from streams.worker.pipeline_metrics import PipelineMetrics, timed
+from streams.worker.recovery import RestoredPartition, recover
 
 log = logging.getLogger(__name__)
 
 Commit = Callable[[int, int], Awaitable[None]]
-"""Commits (source partition, next offset)."""
+"""Function that commits (source partition, next offset)."""
 
 _LOG_APPEND_TIME = 1
-_SNAPSHOT_SHARE = 0.05
-"""Most of the time that snapshots may take: large states are written less often instead of stalling the stream."""
+_SNAPSHOT_TIME_SHARE = 0.05
+"""Maximum share of time spent on snapshots: large states are saved less often instead of stalling the stream."""
 
 
-class Engine:
-    """Judges the records of one partition and keeps state and offset together.
+class PartitionRunner:
+    """Runner of one partition; state and offset are saved together.
 
-    A crash at any point loses nothing: the state that comes back says which offset it includes, what follows is read
-    and judged again, and gives the same outputs, which the sink recognises.
+    A crash at any point loses nothing. The restored state names the offset that it includes, the runner processes the
+    records after that offset again, and identical outputs let the sink drop the duplicates.
     """
 
     def __init__(
-        self, partition: int, settings: Settings, writer: Writer, commit: Commit, shadows: ShadowHost | None = None
+        self,
+        partition: int,
+        settings: Settings,
+        producer: OutputProducer,
+        commit: Commit,
+        shadows: ShadowHost | None = None,
     ) -> None:
         self.partition = partition
         self._settings = settings
-        self._writer = writer
+        self._producer = producer
         self._commit = commit
         self._shadows = shadows
         self._events = settings.kafka.topic("events")
         self._signer = Signer.of(settings)
         self.pipeline = build_pipeline(partition, settings, timed)
-        self._shadow = shadows.beside(self.pipeline) if shadows else None
-        self._meters = Meters(self.pipeline)
+        self._shadow = shadows.create_for(self.pipeline) if shadows else None
+        self._metrics = PipelineMetrics(self.pipeline)
         self._slot = 0
-        self._saved = -1
-        self._restored: frozenset[str] = frozenset()
-        self._distrusted: frozenset[str] = frozenset()
+        self._saved_offset = -1
+        self._restored_parts: frozenset[str] = frozenset()
+        self._failed_parts: frozenset[str] = frozenset()
         self.cold: tuple[str, ...] = ()
         self.rejected: tuple[str, ...] = ()
-        self._saving: asyncio.Task[None] | None = None
+        self._save_task: asyncio.Task[None] | None = None
         self._next_save = time.monotonic() + settings.worker.snapshot_interval_s
         self._next_flush = 0.0
 
     async def restore(self) -> None:
-        """Continue from the newest snapshot that fits, if there is one later than the state in memory."""
-        found = await recover(self._settings, self.partition, self.pipeline.offset, self._fit)
-        self.rejected = tuple(sorted({error.reason for error in found.refused})) or self.rejected
-        if found.fitted is None:
-            self.cold = ("all",) if found.refused and self.pipeline.offset < 0 else self.cold
+        """Continue from the latest valid snapshot, if one is later than the state in memory."""
+        recovery = await recover(self._settings, self.partition, self.pipeline.offset, self._restore_snapshot)
+        self.rejected = tuple(sorted({error.reason for error in recovery.errors})) or self.rejected
+        restored = recovery.restored
+        if restored is None:
+            self.cold = ("all",) if recovery.errors and self.pipeline.offset < 0 else self.cold
             return
-        self.pipeline, self._shadow = found.fitted.pipeline, found.fitted.shadow
-        self.cold = tuple(found.fitted.cold)
-        self.rejected += ("parts",) * ("parts" not in self.rejected and bool(found.fitted.rejected))
-        self._restored = frozenset(versions(self.pipeline)) - {*self.cold}
-        self._meters = Meters(self.pipeline)
-        self._saved = self.pipeline.offset
-        # The other one: until the next snapshot is whole, this is what a crash comes back to.
-        self._slot = 1 - found.slot
+        self.pipeline, self._shadow = restored.pipeline, restored.shadow
+        self.cold = tuple(restored.cold)
+        self.rejected += ("parts",) * ("parts" not in self.rejected and bool(restored.rejected))
+        self._restored_parts = frozenset(state_versions(self.pipeline)) - {*self.cold}
+        self._metrics = PipelineMetrics(self.pipeline)
+        self._saved_offset = self.pipeline.offset
+        # The next snapshot uses the other slot: until it is complete, a crash must find this one.
+        self._slot = 1 - recovery.slot
 
-    def _fit(self, snapshot: Snapshot) -> Fitted:
-        """Return a fresh pipeline that continues from a snapshot."""
+    def _restore_snapshot(self, snapshot: Snapshot) -> RestoredPartition:
+        """Return a new pipeline that continues from a snapshot."""
         if snapshot.partition != self.partition:
-            raise StateError(f"snapshot: of partition {snapshot.partition}", "partition")
+            raise StateError(
+                f"snapshot: of partition {snapshot.partition}, found in partition {self.partition}; it is not used",
+                "partition",
+            )
         pipeline = build_pipeline(self.partition, self._settings, timed)
-        wanted = versions(pipeline)
+        expected = state_versions(pipeline)
         parts = {
             name: part
             for name, part in snapshot.parts.items()
-            if snapshot.versions.get(name) == wanted.get(name) and name not in self._distrusted
+            if snapshot.versions.get(name) == expected.get(name) and name not in self._failed_parts
         }
         cold = pipeline.restore(parts, snapshot.offset)
-        rejected = [name for name in cold if name in parts or snapshot.versions.get(name) == wanted[name]]
-        rejected = [name for name in rejected if name not in self._distrusted]
-        if rejected and len(cold) == len(wanted):
-            raise StateError(f"snapshot of offset {snapshot.offset}: no part of it fits", "parts")
-        shadow = self._shadows.beside(pipeline) if self._shadows else None
+        rejected = [name for name in cold if name in parts or snapshot.versions.get(name) == expected[name]]
+        rejected = [name for name in rejected if name not in self._failed_parts]
+        if rejected and len(cold) == len(expected):
+            raise StateError(f"snapshot of offset {snapshot.offset}: no part of it is valid; it is not used", "parts")
+        shadow = self._shadows.create_for(pipeline) if self._shadows else None
         if shadow is not None:
-            shadow.restore(snapshot.parts.get(PART), pipeline.alert_engine.state())
-        return Fitted(pipeline, shadow, cold, rejected)
+            shadow.restore(snapshot.parts.get(COMPONENT), pipeline.alert_engine.state())
+        return RestoredPartition(pipeline, shadow, cold, rejected)
 
-    def _renew(self) -> None:
+    def _reset(self) -> None:
         self.pipeline = build_pipeline(self.partition, self._settings, timed)
-        self._shadow = self._shadows.beside(self.pipeline) if self._shadows else None
-        self._meters = Meters(self.pipeline)
-        self._restored = frozenset()
+        self._shadow = self._shadows.create_for(self.pipeline) if self._shadows else None
+        self._metrics = PipelineMetrics(self.pipeline)
+        self._restored_parts = frozenset()
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
-        """Judge a run of records and queue what comes of it."""
+        """Process a batch of records and queue the outputs."""
         if records[0].offset > self.pipeline.offset + 1:
-            # A gap: compaction's, or another worker's work since this state was last used.
+            # A gap: compaction removed records, or another worker processed them since this state was last used.
             await self.restore()
             await self._catch_up(records[0].offset)
-        fresh = [r for r in records if r.offset > self.pipeline.offset]
-        WORKER_REPLAYED_DROPPED.inc(len(records) - len(fresh))
-        if fresh:
-            await self._judge(fresh)
-        await self._housekeeping()
+        new_records = [r for r in records if r.offset > self.pipeline.offset]
+        WORKER_REPLAYED_DROPPED.inc(len(records) - len(new_records))
+        if new_records:
+            await self._process_chunk(new_records)
+        await self._run_due_tasks()
 
     async def _catch_up(self, end: int) -> None:
-        """Judge what lies between the state and an offset: the latest snapshot may be older than the last commit."""
+        """Process the records between the state and an offset; the last commit may be later than the snapshot."""
         start = self.pipeline.offset + 1
         if start == 0 or start >= end:
             return
         tp = TopicPartition(self._events, self.partition)
-        async with reader(self._settings.kafka, tp) as consumer:
-            async for batch in read(consumer, tp, start, end):
-                for run in cut(batch, self._settings.worker.chunk_records):
-                    await self._judge(run.value)
+        async with open_consumer(self._settings.kafka, tp) as consumer:
+            async for fetched in read_range(consumer, tp, start, end):
+                for batch in split(fetched, self._settings.worker.chunk_records):
+                    await self._process_chunk(batch.value)
 
-    async def _distrust(self, error: Exception, fresh: Sequence[ConsumerRecord]) -> None:
-        """Start a part cold whose restored state it cannot work with, and judge again what came since the snapshot.
+    async def _restart_failed_part(self, error: Exception, records: Sequence[ConsumerRecord]) -> None:
+        """Start a part cold that fails on its restored state, and process the records since the snapshot again.
 
-        Without this a forged or damaged value that passes all checks would stop the worker after every start.
+        Without this, a forged or damaged value that passes validation would stop the worker after every start.
         """
         part = self.pipeline.active_component
-        if part not in self._restored:
+        if part not in self._restored_parts:
             raise error
-        log.error("partition %d: the restored state of %s fails: %s", self.partition, part, describe(error))
+        log.error(
+            "partition %d: %s fails on its restored state; %s starts cold: %s",
+            self.partition,
+            part,
+            part,
+            describe(error),
+        )
         WORKER_STATE_REJECTED.labels("failed").inc()
-        self._distrusted |= {part}
-        self._renew()
+        self._failed_parts |= {part}
+        self._reset()
         await self.restore()
         self.rejected += ("failed",) * ("failed" not in self.rejected)
         if self.pipeline.offset < 0:
-            await self._judge(fresh)
+            await self._process_chunk(records)
         else:
-            await self._catch_up(fresh[-1].offset + 1)
+            await self._catch_up(records[-1].offset + 1)
 
-    async def _judge(self, fresh: Sequence[ConsumerRecord]) -> None:
+    async def _process_chunk(self, records: Sequence[ConsumerRecord]) -> None:
         with WORKER_CHUNK_SECONDS.time():
-            decoded, bad = self._decode(fresh)
+            decoded, undecodable = self._decode(records)
             try:
                 out: Outputs = self.pipeline.process(decoded)
             except Exception as error:  # noqa: BLE001 - raised again unless restored state may be the cause
-                await self._distrust(error, fresh)
+                await self._restart_failed_part(error, records)
                 return
-            self.pipeline.offset = fresh[-1].offset
-        crash_point("worker.after_judge")
-        for record, problem in bad:
-            await self._writer.dead_letter(record, problem)
-        await self._writer.write(self.partition, out)
+            self.pipeline.offset = records[-1].offset
+        crash_point("worker.after_score")
+        for record, problem in undecodable:
+            await self._producer.reject(record, problem)
+        await self._producer.send_outputs(self.partition, out)
         WORKER_EVENTS.inc(len(out.scored))
-        self._meters.publish(self.pipeline)
-        self._meters.quality(out.quality, self.partition)
+        self._metrics.publish(self.pipeline)
+        self._metrics.publish_quality(out.quality, self.partition)
         crash_point("worker.after_write")
         if self._shadows is not None and self._shadow is not None:
-            self._shadows.publish(self._shadow.follow(out.steps, out.alerts))
+            self._shadows.publish(self._shadow.process(out.steps, out.alerts))
 
     def _decode(
         self, records: Sequence[ConsumerRecord]
     ) -> tuple[list[Record], list[tuple[ConsumerRecord, RecordError]]]:
-        good: list[Record] = []
-        bad: list[tuple[ConsumerRecord, RecordError]] = []
+        decoded: list[Record] = []
+        undecodable: list[tuple[ConsumerRecord, RecordError]] = []
         for record in records:
             try:
                 if record.headers:
                     self._signer.check_record(record.value, record.headers, self._events, self.partition)
                 item, raw = read_record(record.value, record.headers)
                 appended = record.timestamp_type == _LOG_APPEND_TIME
-                good.append(Record(record.offset, item, raw, record.timestamp, appended))
+                decoded.append(Record(record.offset, item, raw, record.timestamp, appended))
             except RecordError as error:
-                bad.append((record, error))
-        return good, bad
+                undecodable.append((record, error))
+        return decoded, undecodable
 
-    async def _housekeeping(self) -> None:
+    async def tick(self) -> None:
+        """Run due tasks while no records arrive."""
+        await self._run_due_tasks()
+
+    async def _run_due_tasks(self) -> None:
         now = time.monotonic()
         if now >= self._next_flush:
             self._next_flush = now + self._settings.aggregates.flush_interval_s
-            await self._writer.windows(self.partition, self.pipeline.open_aggregates())
-        if self._saving is not None and self._saving.done():
-            self._saving.result()
-            self._saving = None
-        if now >= self._next_save and self._saving is None:
-            self._begin_save()
-
-    async def idle(self) -> None:
-        """Do what is due while no records come."""
-        await self._housekeeping()
+            await self._producer.send_windows(self.partition, self.pipeline.open_aggregates())
+        if self._save_task is not None and self._save_task.done():
+            self._save_task.result()
+            self._save_task = None
+        if now >= self._next_save and self._save_task is None:
+            self._start_save()
 
     async def save(self) -> None:
-        """Make the present state durable now: on revoke and on stop."""
-        if self._saving is not None:
-            await self._saving
-            self._saving = None
-        await self._writer.windows(self.partition, self.pipeline.open_aggregates())
-        if self.pipeline.offset > self._saved:
-            self._begin_save()
-            await self._saving  # type: ignore[misc] # set by the line above
+        """Save the current state now; called on revoke and on stop."""
+        if self._save_task is not None:
+            await self._save_task
+            self._save_task = None
+        await self._producer.send_windows(self.partition, self.pipeline.open_aggregates())
+        if self.pipeline.offset > self._saved_offset:
+            self._start_save()
+            await self._save_task  # type: ignore[misc] # set by the line above
 
-    def _begin_save(self) -> None:
-        begin = time.monotonic()
-        if self.pipeline.offset > self._saved:
-            snapshot = Snapshot(self.partition, self.pipeline.offset, versions(self.pipeline), self.pipeline.state())
-            of_shadow = self._shadow.state() if self._shadow is not None else {}
-            self._saving = asyncio.create_task(self._finish_save(snapshot, self._shadow, of_shadow))
-        took = time.monotonic() - begin
-        WORKER_SNAPSHOT_SECONDS.observe(took)
-        self._next_save = begin + max(self._settings.worker.snapshot_interval_s, took / _SNAPSHOT_SHARE)
+    def _start_save(self) -> None:
+        start = time.monotonic()
+        if self.pipeline.offset > self._saved_offset:
+            versions = state_versions(self.pipeline)
+            snapshot = Snapshot(self.partition, self.pipeline.offset, versions, self.pipeline.state())
+            shadow_state = self._shadow.state() if self._shadow is not None else {}
+            self._save_task = asyncio.create_task(self._finish_save(snapshot, self._shadow, shadow_state))
+        elapsed = time.monotonic() - start
+        WORKER_SNAPSHOT_SECONDS.observe(elapsed)
+        self._next_save = start + max(self._settings.worker.snapshot_interval_s, elapsed / _SNAPSHOT_TIME_SHARE)
 
-    async def _finish_save(self, snapshot: Snapshot, shadow: Shadow | None, of_shadow: Mapping[str, State]) -> None:
-        # In a thread: the state is a copy, and 10,000 segments take half a second to pack.
+    async def _finish_save(self, snapshot: Snapshot, shadow: Shadow | None, shadow_state: Mapping[str, State]) -> None:
+        # Serialisation runs in a thread: the state is a copy, and 10,000 segments take half a second.
         if shadow is not None:
-            more = await asyncio.to_thread(shadow.packed, of_shadow, snapshot.offset)
-            snapshot = replace(snapshot, parts={**snapshot.parts, **more})
-        topic, piece_bytes = self._settings.kafka.topic("snapshots"), self._writer.piece_bytes
-        most = self._settings.worker.snapshot_bytes_max
+            shadow_part = await asyncio.to_thread(shadow.serialise, shadow_state, snapshot.offset)
+            snapshot = replace(snapshot, parts={**snapshot.parts, **shadow_part})
+        topic, piece_bytes = self._settings.kafka.topic("snapshots"), self._producer.piece_bytes
+        max_bytes = self._settings.worker.snapshot_bytes_max
         try:
-            records = await asyncio.to_thread(pieces, snapshot, self._slot, self._signer, topic, piece_bytes, most)
+            records = await asyncio.to_thread(
+                to_records, snapshot, self._slot, self._signer, topic, piece_bytes, max_bytes
+            )
         except StateError as error:
-            # It would not be restored. The state before counts on, and what came since is read again after a crash.
-            log.error("partition %d: %s", self.partition, error)
+            # A snapshot of this size would not be restored. The previous snapshot stays valid; a crash replays from it.
+            log.error("partition %d: snapshot not written: %s", self.partition, error)
             WORKER_STATE_REJECTED.labels("size").inc()
             return
         self._slot ^= 1
         WORKER_SNAPSHOT_BYTES.observe(sum(len(v) for _, v in records))
-        # The order is the guarantee: outputs, then the state that includes them, then the commit.
-        await self._writer.settled(self.partition)
+        # This order is the guarantee: outputs, then the state that includes them, then the commit.
+        await self._producer.flush(self.partition)
         crash_point("worker.before_snapshot")
         try:
-            await self._writer.snapshot(self.partition, records)
+            await self._producer.write_snapshot(self.partition, records)
         except SizeError as error:
-            # The state before counts on; the next is cut smaller.
-            log.error("partition %d: snapshot: %s", self.partition, error)
+            # The previous snapshot stays valid; the next one is split into smaller pieces.
+            log.error("partition %d: snapshot not written: %s", self.partition, error)
             return
         crash_point("worker.after_snapshot")
-        self._saved = snapshot.offset
+        self._saved_offset = snapshot.offset
         await self._commit(self.partition, snapshot.offset + 1)
         crash_point("worker.after_commit")

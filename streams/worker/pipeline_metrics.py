@@ -1,4 +1,4 @@
-"""What a pipeline has counted, as metrics of the process."""
+"""Prometheus metrics of a pipeline's counters."""
 
 from __future__ import annotations
 
@@ -31,98 +31,97 @@ from streams.runtime.metrics import (
 )
 
 log = logging.getLogger(__name__)
-TOLD_EVERY_S = 60.0
-PLACES_MAX = 200
-"""Tenants and apps whose live quality is a metric of its own; ClickHouse has it of all."""
+WARNING_INTERVAL_S = 60.0
+MAX_SCOPES = 200
+"""Maximum number of scopes with a live quality metric; ClickHouse stores the quality of all scopes."""
 _MEASURES = ("precision", "recall", "auc", "calibration_error", "labels")
 
 
 @contextmanager
 def timed(agent: str) -> Iterator[None]:
-    """Count the time an agent takes; given to the pipeline, which reads no clock itself."""
-    begin = perf_counter()
+    """Count the time spent in an agent; injected into the pipeline, which reads no clock."""
+    start = perf_counter()
     yield
-    AGENT_SECONDS.labels(agent).inc(perf_counter() - begin)
+    AGENT_SECONDS.labels(agent).inc(perf_counter() - start)
 
 
-class Meters:
-    """Publishes how far a pipeline's counts have grown since they were last looked at.
+class PipelineMetrics:
+    """Publisher of a pipeline's counters: adds the increase since the previous call to the metrics.
 
-    The counts are part of the state and come back with a snapshot; what was counted before the process began is not
-    counted again by it.
+    The counters are part of the state and are restored with it. The counts of an earlier process are not added again.
     """
 
     def __init__(self, pipeline: PartitionPipeline) -> None:
-        self._last = _counts(pipeline)
-        self._labels = _labels(pipeline)
+        self._counts = _counts(pipeline)
+        self._label_counts = _label_counts(pipeline)
         self._overflow = pipeline.overflow()
-        self._told_at = -TOLD_EVERY_S
-        self._places = TenantLru[Scope, bool](PLACES_MAX)
+        self._warned_at = -WARNING_INTERVAL_S
+        self._scopes = TenantLru[Scope, bool](MAX_SCOPES)
         for agent in pipeline.agents:
             if isinstance(agent, TrainableAgent):
-                found = agent.learner.quality.metrics(ALL_SCOPES)
-                self.quality([q.as_dict() | _everywhere(agent.name) for q in found], pipeline.partition)
+                rows = agent.learner.quality.metrics(ALL_SCOPES)
+                self.publish_quality([row.as_dict() | _all_scopes(agent.name) for row in rows], pipeline.partition)
 
     def publish(self, pipeline: PartitionPipeline) -> None:
-        """Add what was counted since the last call."""
+        """Add the increase of all counters since the previous call."""
         now = _counts(pipeline)
         learned, ignored = FEEDBACK.labels("learned"), FEEDBACK.labels("ignored")
         metrics = (JOIN_ORPHANS, JOIN_LATE, AGGREGATES_LATE, learned, ignored, DUPLICATES_DROPPED)
-        for metric, before, after in zip(metrics, self._last, now, strict=True):
+        for metric, before, after in zip(metrics, self._counts, now, strict=True):
             metric.inc(after - before)
-        self._last = now
+        self._counts = now
         for issue, count in pipeline.input_issues.items():
             INPUT_ISSUES.labels(issue).inc(count)
         pipeline.input_issues.clear()
-        for key, count in (labels := _labels(pipeline)).items():
-            if count > self._labels[key]:
-                LABELS.labels(*key).inc(count - self._labels[key])
-        self._labels = labels
+        for key, count in (label_counts := _label_counts(pipeline)).items():
+            if count > self._label_counts[key]:
+                LABELS.labels(*key).inc(count - self._label_counts[key])
+        self._label_counts = label_counts
         self._publish_overflow(pipeline)
         JOIN_PENDING.labels(str(pipeline.partition)).set(pipeline.joiner.pending)
 
     def _publish_overflow(self, pipeline: PartitionPipeline) -> None:
         now = pipeline.overflow()
-        more = {what: count - self._overflow.get(what, 0) for what, count in now.items()}
-        for what, count in more.items():
-            SCOPES_OVERFLOW.labels(what).inc(max(0, count))
-        if any(count > 0 for count in more.values()) and monotonic() - self._told_at >= TOLD_EVERY_S:
-            self._told_at = monotonic()
-            counted = ", ".join(f"{what} {count}" for what, count in more.items() if count > 0)
-            log.warning("partition %d: more scopes than it has room for (%s)", pipeline.partition, counted)
+        increase = {part: count - self._overflow.get(part, 0) for part, count in now.items()}
+        for part, count in increase.items():
+            SCOPES_OVERFLOW.labels(part).inc(max(0, count))
+        if any(count > 0 for count in increase.values()) and monotonic() - self._warned_at >= WARNING_INTERVAL_S:
+            self._warned_at = monotonic()
+            evicted = ", ".join(f"{part} {count}" for part, count in increase.items() if count > 0)
+            log.warning("partition %d: too many scopes; entries evicted: %s", pipeline.partition, evicted)
         self._overflow = now
 
-    def quality(self, rows: Sequence[Mapping[str, Any]], partition: int) -> None:
-        """Show rows of live quality, of `PLACES_MAX` tenants and apps, with a fair share for each tenant."""
+    def publish_quality(self, rows: Sequence[Mapping[str, Any]], partition: int) -> None:
+        """Set live quality metrics for at most `MAX_SCOPES` scopes, shared fairly between tenants."""
         for row in rows:
-            place = (row["tenant"], row["app"])
+            scope = (row["tenant"], row["app"])
             if row["estimator"] != "observed":
                 continue
-            if place != ALL_SCOPES:
-                for _, gone, _ in self._places.put(place[0], place, True):
-                    _hide(gone, str(partition))
+            if scope != ALL_SCOPES:
+                for _, evicted, _ in self._scopes.put(scope[0], scope, True):
+                    _remove_quality(evicted, str(partition))
             for measure in _MEASURES:
                 if row[measure] is not None:
-                    QUALITY.labels(row["signal"], *place, str(partition), measure).set(row[measure])
+                    QUALITY.labels(row["signal"], *scope, str(partition), measure).set(row[measure])
 
 
-def _hide(place: Scope, partition: str) -> None:
-    """Remove a place's live quality: a metric keeps each of its labels for ever."""
+def _remove_quality(scope: Scope, partition: str) -> None:
+    """Remove the live quality metrics of a scope; Prometheus clients keep label sets forever."""
     for signal, measure in product(get_args(Signal), _MEASURES):
         with suppress(KeyError):
-            QUALITY.remove(signal, *place, partition, measure)
+            QUALITY.remove(signal, *scope, partition, measure)
 
 
-def _everywhere(signal: str) -> dict[str, str]:
+def _all_scopes(signal: str) -> dict[str, str]:
     return {"signal": signal, "tenant": ALL_SCOPES[0], "app": ALL_SCOPES[1]}
 
 
-def _labels(pipeline: PartitionPipeline) -> dict[tuple[str, str], int]:
+def _label_counts(pipeline: PartitionPipeline) -> dict[tuple[str, str], int]:
     learners = [agent.learner for agent in pipeline.agents if isinstance(agent, TrainableAgent)]
     return {(le.signal, outcome): count for le in learners for outcome, count in asdict(le.counts).items()}
 
 
 def _counts(pipeline: PartitionPipeline) -> tuple[int, ...]:
-    joined = pipeline.joiner.counts
-    late, repeated = pipeline.aggregator.late, pipeline.deduplicator.dropped
-    return (joined.unmatched, joined.late, late, pipeline.labels_learned, pipeline.labels_ignored, repeated)
+    joins = pipeline.joiner.counts
+    late, duplicates = pipeline.aggregator.late, pipeline.deduplicator.dropped
+    return (joins.unmatched, joins.late, late, pipeline.labels_learned, pipeline.labels_ignored, duplicates)

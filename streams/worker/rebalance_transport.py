@@ -1,14 +1,14 @@
-"""Faust's Kafka transport, with fetches that wait briefly and that lose nothing in a rebalance.
+"""Faust's Kafka transport with short fetch waits and no record loss during a rebalance.
 
-aiokafka has one fetch under way per broker. When what it fetched is not taken within 100 ms, the next fetch goes out
-without the partitions it belongs to, for the others alone; and Faust lets a fetch wait for 1.5 s. The others are often
-topics that have nothing to say (llm.feedback), so one pause of 100 ms held up every event for 1.5 s. What had come
-meanwhile took over 100 ms again, so the delay stayed: at 1,000 events/s a worker with a median of 20 ms had one of 1 s
-from its first pause on.
+Fetch waits: aiokafka has one fetch in flight per broker. If fetched records are not consumed within 100 ms, the next
+fetch leaves out their partitions and asks for the other partitions only, and Faust lets a fetch wait for 1.5 s. The
+other partitions often belong to silent topics (llm.feedback), so one pause of 100 ms held up every event for 1.5 s. The
+backlog then took over 100 ms again, so the delay persisted: at 1,000 events/s, the median latency of a worker rose from
+20 ms to 1 s after its first pause.
 
-Faust waits for up to a second for records, a rebalance or not. What the wait ends with may then be the first records of
-the new assignment, and Faust drops them: its flow is not resumed yet. It seeks back to the committed offsets, but a
-partition that nobody has committed on has none: those records were never judged.
+Record loss: Faust waits up to a second for records, even across a rebalance. The wait may end with the first records of
+the new assignment, and Faust drops them because its flow is not resumed yet. Faust then seeks to the committed offsets,
+but a partition without a committed offset keeps its advanced position, so its first records were never scored.
 """
 
 from __future__ import annotations
@@ -20,29 +20,32 @@ from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 
 FETCH_MAX_WAIT_MS = 20
-"""Longest that a fetch of silent partitions keeps the others waiting. Idle, it is 50 small requests a second."""
+"""Longest time that a fetch of silent partitions delays the other partitions. Idle cost: 50 small requests a second."""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it; the consumer reads it when it starts.
+        # Faust has no setting for this; the consumer reads the attribute when it starts.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001
         return consumer
 
     async def _fetch_records(self, consumer: AIOKafkaConsumer, *args: Any, **options: Any) -> RecordMap:
-        """Give back what is taken while partitions change hands: Faust would drop it, and positions have moved."""
+        """Fetch records; seek back over records fetched during a rebalance.
+
+        Faust would drop those records although the position has advanced.
+        """
         before = _assignment(consumer)
         records = await super()._fetch_records(consumer, *args, **options)
         if _assignment(consumer) is before and not self.app.rebalancing:
             return records
-        for tp, taken in records.items():
-            consumer._fetcher.seek_to(tp, taken[0].offset)  # noqa: SLF001
+        for tp, fetched in records.items():
+            consumer._fetcher.seek_to(tp, fetched[0].offset)  # noqa: SLF001
         return {}
 
 
 def _assignment(consumer: AIOKafkaConsumer) -> object:
-    """Return what aiokafka makes anew at each rebalance; `consumer.assignment()` may be the same partitions again."""
+    """Return aiokafka's assignment object, which is new after each rebalance even if the partitions are the same."""
     subscription = consumer._subscription.subscription  # noqa: SLF001
     return subscription and subscription.assignment
 
@@ -53,6 +56,6 @@ class _Consumer(driver.Consumer):
 
 
 class WorkerTransport(driver.Transport):
-    """What `faust.App.transport` is set to: the module's two remedies."""
+    """Transport for `faust.App.transport` with both remedies of this module."""
 
     Consumer: ClassVar[Any] = _Consumer

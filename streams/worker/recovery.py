@@ -1,4 +1,4 @@
-"""Which state a partition continues from: the latest snapshot that is whole, signed, of this log, and fits."""
+"""Recovery of a partition's state: the latest snapshot that is complete, signed, from this log, and valid."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from schemas.settings import Settings
 from streams.runtime.metrics import WORKER_COLD_STARTS, WORKER_STATE_REJECTED
 from streams.runtime.signing import Signer
 from streams.runtime.snapshot_codec import Snapshot
-from streams.runtime.snapshot_store import Assembly, bounds, looks, reader
+from streams.runtime.snapshot_store import SnapshotAssembler, offset_range, open_consumer, scan_from_end
 from streams.shadow.shadow import Shadow
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A pipeline that continues from a snapshot.
+class RestoredPartition:
+    """Pipeline that continues from a snapshot.
 
     Attributes
     ----------
     cold
-        Parts that start cold: of another version, or rejected.
+        Parts that start cold: parts of another version, and rejected parts.
     rejected
-        Those of them whose version is ours and whose values do not fit.
+        Parts whose version matches and whose values are invalid.
     """
 
     pipeline: PartitionPipeline
@@ -40,67 +40,76 @@ class Fitted:
 
 @dataclass(slots=True)
 class Recovery:
-    """What was found, and what was rejected on the way."""
+    """Result of a search for a usable snapshot, with the errors of the rejected snapshots."""
 
-    fitted: Fitted | None = None
+    restored: RestoredPartition | None = None
     slot: int = 1
-    refused: list[StateError] = field(default_factory=list)
+    errors: list[StateError] = field(default_factory=list)
 
 
-async def recover(settings: Settings, partition: int, after: int, fit: Callable[[Snapshot], Fitted]) -> Recovery:
-    """Find the latest snapshot beyond an offset that fits whole, else the one of which the fewest parts are rejected.
+async def recover(
+    settings: Settings, partition: int, after: int, restore: Callable[[Snapshot], RestoredPartition]
+) -> Recovery:
+    """Find the latest snapshot beyond an offset that restores completely, or the one with the fewest rejected parts.
 
     Parameters
     ----------
     after
         Offset that the state in memory includes.
-    fit
-        Restores a snapshot into a fresh pipeline; raises `StateError` if nothing of it fits.
+    restore
+        Restores a snapshot into a new pipeline; raises `StateError` if no part of the snapshot is valid.
     """
     events, snapshots = (TopicPartition(settings.kafka.topic(name), partition) for name in ("events", "snapshots"))
-    found = Recovery()
-    async with reader(settings.kafka, snapshots, events) as consumer:
-        first, last = await bounds(consumer, snapshots)
+    recovery = Recovery()
+    async with open_consumer(settings.kafka, snapshots, events) as consumer:
+        first, last = await offset_range(consumer, snapshots)
         if first == last:
-            return found
-        _, end = await bounds(consumer, events)
-        async for assembly in looks(consumer, settings, partition, Signer.of(settings), end):
-            found.refused = list(assembly.refused)
-            known = _choose(assembly, found, after + 1, fit)
-            if known or found.fitted is not None:
+            return recovery
+        _, end = await offset_range(consumer, events)
+        async for assembler in scan_from_end(consumer, settings, partition, Signer.of(settings), end):
+            recovery.errors = list(assembler.errors)
+            reached_memory = _select_best(assembler, recovery, after + 1, restore)
+            if reached_memory or recovery.restored is not None:
                 break
-    _report(found, partition)
-    return found
+    _report(recovery, partition)
+    return recovery
 
 
-def _choose(assembly: Assembly, found: Recovery, first: int, fit: Callable[[Snapshot], Fitted]) -> bool:
-    """Keep the best of some snapshots; True if one is no later than what is in memory."""
-    for stored in assembly.newest_first():
+def _select_best(
+    assembler: SnapshotAssembler,
+    recovery: Recovery,
+    first: int,
+    restore: Callable[[Snapshot], RestoredPartition],
+) -> bool:
+    """Keep the best of the assembled snapshots; return True if one is no later than the state in memory."""
+    for stored in assembler.newest_first():
         if stored.manifest.offset < first:
             return True
         try:
-            fitted = fit(stored.open())
+            restored = restore(stored.decode())
         except StateError as error:
-            found.refused.append(error)
+            recovery.errors.append(error)
             continue
-        if found.fitted is None or len(fitted.rejected) < len(found.fitted.rejected):
-            found.fitted, found.slot = fitted, stored.manifest.slot
-        if not found.fitted.rejected:
+        if recovery.restored is None or len(restored.rejected) < len(recovery.restored.rejected):
+            recovery.restored, recovery.slot = restored, stored.manifest.slot
+        if not recovery.restored.rejected:
             break
     return False
 
 
-def _report(found: Recovery, partition: int) -> None:
-    for error in found.refused:
-        log.error("partition %d: state rejected (%s): %s", partition, error.reason, error)
+def _report(recovery: Recovery, partition: int) -> None:
+    for error in recovery.errors:
+        log.error("partition %d: snapshot rejected (%s): %s", partition, error.reason, error)
         WORKER_STATE_REJECTED.labels(error.reason).inc()
-    if found.fitted is None:
-        if found.refused:
-            log.error("partition %d: no snapshot can be used; all of it starts cold", partition)
+    if recovery.restored is None:
+        if recovery.errors:
+            log.error("partition %d: no usable snapshot; the whole partition starts cold", partition)
             WORKER_COLD_STARTS.labels("all").inc()
         return
-    for name in found.fitted.cold:
-        log.error("partition %d: the state of %s does not fit this version; it starts cold", partition, name)
+    for name in recovery.restored.cold:
+        log.error(
+            "partition %d: the saved state of %s does not fit this version; %s starts cold", partition, name, name
+        )
         WORKER_COLD_STARTS.labels(name).inc()
-    for _ in found.fitted.rejected:
+    for _ in recovery.restored.rejected:
         WORKER_STATE_REJECTED.labels("parts").inc()

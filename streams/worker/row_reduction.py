@@ -1,4 +1,4 @@
-"""A scored row that is larger than its topic takes: what it says is kept, the texts it is about are left out."""
+"""Reduction of scored rows that exceed their topic's record size: signals stay, large texts are removed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _FIELD_BYTES: Final = 1 << 10
 _SIGNAL_BYTES: Final = 16 << 10
 
 
-def reduced(row: bytes, most: int) -> bytes | None:
-    """Return a scored row within a number of bytes, marked; None where even that is larger.
+def reduce_row(row: bytes, max_bytes: int) -> bytes | None:
+    """Return a scored row reduced to ``max_bytes`` and marked as truncated; None if the reduced row is too large.
 
-    Signals and identity stay, so that a huge event that is an attack is seen in the store: only its dead letter would
-    else tell.
+    Identity and signals stay. Without them, only the dead letter would show that a huge event was an attack.
     """
     try:
         scored = orjson.loads(row)
     except orjson.JSONDecodeError:
         return None
-    event = _small(scored["event"], _FIELD_BYTES)
+    event = _fields_within(scored["event"], _FIELD_BYTES)
     event["input_issues"] = issues = merged_issues(event.get("input_issues") or (), (ISSUE,))
-    scored |= {"event": event, "signals": dict.fromkeys(scored["signals"]) | _small(scored["signals"], _SIGNAL_BYTES)}
+    signals = dict.fromkeys(scored["signals"]) | _fields_within(scored["signals"], _SIGNAL_BYTES)
+    scored |= {"event": event, "signals": signals}
     scored["input_issues"] = issues
-    less = orjson.dumps(scored)
-    return less if len(less) <= most else None
+    reduced = orjson.dumps(scored)
+    return reduced if len(reduced) <= max_bytes else None
 
 
-def _small(values: Mapping[str, Any], most: int) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if len(orjson.dumps(value)) <= most}
+def _fields_within(values: Mapping[str, Any], max_bytes: int) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if len(orjson.dumps(value)) <= max_bytes}

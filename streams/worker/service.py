@@ -1,4 +1,4 @@
-"""The worker as a process: health pages, signals, exit."""
+"""Worker process: health endpoints, signal handling, exit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from streams.worker.warmup import warm
 
 
 async def run_worker(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT (drains) or a failure (raises it)."""
+    """Run until SIGTERM, SIGINT or a failure; a signal drains the worker, a failure is raised."""
     warm(settings)
-    worker, own = Worker(settings), settings.worker
+    worker, config = Worker(settings), settings.worker
     readiness = Readiness(worker.lag, details=worker.recoveries)
-    pages = await serve(
-        own.health_host, own.health_port, lambda: worker.error is None, readiness, settings="worker.health_"
+    endpoints = await serve(
+        config.health_host, config.health_port, lambda: worker.error is None, readiness, settings="worker.health_"
     )
     try:
         await until_signalled(worker.run, worker.stop)
     finally:
-        await pages.cleanup()
+        await endpoints.cleanup()

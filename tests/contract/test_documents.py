@@ -4,7 +4,7 @@ import json
 
 from schemas.event import LLMEvent
 from schemas.export import FOLDER, documents, stale
-from schemas.settings import Settings, leaves
+from schemas.settings import Settings, iter_settings
 from streams.connectors.clickhouse.table_reference import PAGE
 from streams.runtime import metrics
 
@@ -43,4 +43,4 @@ def test_every_metric_has_the_namespace_a_base_unit_and_a_description() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    assert [".".join(path) for path, field in leaves(Settings) if not field.description] == []
+    assert [".".join(path) for path, field in iter_settings(Settings) if not field.description] == []

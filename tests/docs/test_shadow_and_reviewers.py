@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 import streams.runtime.metrics  # noqa: F401 - registers what the pages name
 from schemas.settings import Settings
-from streams.shadow.config import plan_of
+from streams.shadow.config import load_shadow_config
 from tests.docs.pages import BLOCK, REPOSITORY
 from tests.traffic import lines
 
@@ -44,7 +44,7 @@ def test_the_commands_compare_two_versions(tmp_path: Path) -> None:
     (live,) = blocks("shadow", "yaml")
     path = yaml.safe_load(live)["worker"]["shadow_file"]
     here = yaml.safe_load(live.replace(path, str(tmp_path / "second.yaml")))
-    plan = plan_of(Settings.model_validate(here))
+    plan = load_shadow_config(Settings.model_validate(here))
     assert plan is not None
     assert plan.name == "second"
 

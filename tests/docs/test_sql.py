@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.sink.table_rows import TABLES, build_row
 from tests.docs.pages import REPOSITORY, blocks_of
@@ -23,7 +24,7 @@ QUERIES = [block for block in BLOCKS if block.startswith("SELECT")]
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("sql")
-    store = ClickHouse(path=folder / "store")
+    store = ClickHouseSettings(path=folder / "store")
     traffic = simulate(datetime.now(UTC), calls=6_000)
     lines = [record.value for record in traffic.records if record.value]
     (folder / "events.jsonl").write_bytes(b"\n".join(lines))

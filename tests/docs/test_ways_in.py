@@ -15,7 +15,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from schemas.settings import Kafka, Settings, load_settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings, load_settings
 from tests.conftest import MakeSettings
 from tests.docs.pages import FOLDER, REPOSITORY, blocks
 from tests.topics import values
@@ -104,7 +105,7 @@ def test_the_collector_writes_what_the_worker_reads() -> None:
     assert exporter["brokers"] == [kafka.brokers]
     assert exporter["traces"]["topic"] == kafka.otlp_spans_topic
     assert exporter["logs"]["topic"] == kafka.otlp_logs_topic
-    encodings = {f"otlp_{name}" for name in get_args(Kafka.model_fields["otlp_encoding"].annotation)}
+    encodings = {f"otlp_{name}" for name in get_args(KafkaSettings.model_fields["otlp_encoding"].annotation)}
     assert {exporter["traces"]["encoding"], exporter["logs"]["encoding"]} <= encodings
     assert all(p["exporters"] == ["kafka"] for p in collector["service"]["pipelines"].values())
 

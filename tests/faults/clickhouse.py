@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
 
 
@@ -62,7 +62,7 @@ class ClickHouseProcess:
 
 
 async def _serve(folder: Path, port: int) -> None:
-    server = StoreServer(ClickHouse(path=folder, database="default"), port=port, accounts={OWNER: ""})
+    server = StoreServer(ClickHouseSettings(path=folder, database="default"), port=port, accounts={OWNER: ""})
     await server.start()
     await asyncio.Event().wait()
 

@@ -27,7 +27,7 @@ from tests.topics import read_all
 from tests.traffic import lines
 from tools.replay import replay
 
-WORKER_POINTS = ("after_judge", "after_write", "before_snapshot", "after_snapshot", "after_commit")
+WORKER_POINTS = ("after_score", "after_write", "before_snapshot", "after_snapshot", "after_commit")
 SINK_POINTS = ("before_intent", "after_intent", "after_insert", "after_commit")
 RANDOM_KILLS = 10
 EVENTS = 50_000

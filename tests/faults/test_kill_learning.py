@@ -27,7 +27,7 @@ from tests.topics import read_all
 from tests.traffic import lines
 
 EVENTS = 6_000
-POINTS = ("after_judge", "after_write", "before_snapshot", "after_snapshot", "after_commit")
+POINTS = ("after_score", "after_write", "before_snapshot", "after_snapshot", "after_commit")
 
 
 def label_of(raw: bytes, n: int) -> bytes | None:

@@ -7,7 +7,7 @@ import orjson
 from processing.pipeline import Record
 from schemas.outputs import Scored
 from schemas.settings import Settings
-from streams.reviewers.review_request import questions
+from streams.reviewers.review_request import review_requests
 from streams.reviewers.selection import Selection
 from streams.runtime.decode import decode_event
 from streams.runtime.registry import build_pipeline
@@ -26,6 +26,6 @@ def test_a_scored_event_tells_that_and_how_probably_its_label_was_asked_for() ->
     name = "label_request_probability"
     assert all(name.encode() not in row for row in out.scored if not orjson.loads(row).get(name))
     judge = Selection("judge", ("injection", "hallucination"), 2.0, 0.0, requested=True)
-    asked = [q for row in out.scored for q in questions(row, judge) if q.why == "requested"]
+    asked = [q for row in out.scored for q in review_requests(row, judge) if q.reason == "requested"]
     assert {(q.event.event_id, q.signal): q.probability for q in asked}.items() <= requested.items()
     assert asked

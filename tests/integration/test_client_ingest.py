@@ -26,14 +26,14 @@ def tree(mock_kafka: str, settings: MakeSettings) -> Settings:
 
 def keyed(tree: Settings, folder: Path, **entry: Any) -> tuple[Settings, str]:
     """Return settings with a key file, and its only key."""
-    made = create_key.make("k", "acme", [], {})
+    made = create_key.new_key("k", "acme", [], {})
     path = folder / "keys.yaml"
     path.write_text(yaml.safe_dump([yaml.safe_load(made.entry)[0] | entry]))
     return tree.model_copy(update={"ingest": tree.ingest.model_copy(update={"keys_file": path})}), made.key
 
 
 def publisher(gateway: Client, **more: Any) -> AsyncEventPublisher:
-    return AsyncEventPublisher(f"http://127.0.0.1:{gateway.gateway.port}", app="triage", linger_ms=1, **more)
+    return AsyncEventPublisher(f"http://127.0.0.1:{gateway.server.port}", app="triage", linger_ms=1, **more)
 
 
 async def test_events_and_labels_reach_their_topics_under_one_key(tree: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The demo as a person runs it: a process of its own, begin to end."""
+"""End-to-end test of the demo in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, Producer
 
-from tools.demo.tcp_proxy import doorway
+from tools.demo.tcp_proxy import tcp_proxy
 
 DEADLINE_S = 200
 
 
-def test_the_demo_catches_all_incidents_and_its_sql_is_exact(tmp_path: Path) -> None:
+def test_the_demo_detects_all_incidents_and_its_figures_are_exact(tmp_path: Path) -> None:
     stray = {"STREAMGAUGE_KAFKA__BROKERS": "nowhere:1", "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "tools.cli", "demo"],
@@ -26,18 +26,18 @@ def test_the_demo_catches_all_incidents_and_its_sql_is_exact(tmp_path: Path) -> 
         check=False,
         env=os.environ | stray,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert re.search(r"\b4 of 4\b", said)
-    checks = re.findall(r"^\s+(ok|FAIL)\s+\w+", said, re.MULTILINE)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert re.search(r"\b4 of 4\b", output)
+    checks = re.findall(r"^\s+(ok|FAIL)\s+\w+", output, re.MULTILINE)
     assert len(checks) == 15
     assert set(checks) == {"ok"}
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     assert not list(tmp_path.glob("streamgauge-demo-*"))
 
 
-async def test_clients_find_the_broker_through_the_doorway(mock_kafka: str) -> None:
-    def there_and_back(brokers: str) -> bytes | None:
+async def test_clients_reach_the_broker_through_the_proxy(mock_kafka: str) -> None:
+    def round_trip(brokers: str) -> bytes | None:
         producer = Producer({"bootstrap.servers": brokers})
         producer.produce("events", b"one")
         assert producer.flush(10) == 0
@@ -47,11 +47,11 @@ async def test_clients_find_the_broker_through_the_doorway(mock_kafka: str) -> N
         consumer.close()
         return message.value()
 
-    async with doorway(0, mock_kafka) as brokers:
+    async with tcp_proxy(0, mock_kafka) as brokers:
         assert brokers != mock_kafka
-        assert await asyncio.to_thread(there_and_back, brokers) == b"one"
+        assert await asyncio.to_thread(round_trip, brokers) == b"one"
 
 
-async def test_where_the_port_is_taken_the_brokers_own_address_is_told(mock_kafka: str) -> None:
-    async with doorway(int(mock_kafka.rpartition(":")[2]), mock_kafka) as brokers:
+async def test_the_proxy_returns_the_brokers_address_if_the_port_is_in_use(mock_kafka: str) -> None:
+    async with tcp_proxy(int(mock_kafka.rpartition(":")[2]), mock_kafka) as brokers:
         assert brokers == mock_kafka

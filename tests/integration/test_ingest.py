@@ -23,8 +23,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 from streams.ingest import create_key
-from streams.ingest.auth_check import check_open
-from streams.ingest.server import Gateway
+from streams.ingest.auth_check import require_auth_or_loopback
+from streams.ingest.server import IngestServer
 from streams.runtime.health import serve
 from streams.runtime.partitioning import partition_of
 from tests import collector
@@ -46,7 +46,7 @@ def tree(mock_kafka: str, settings: MakeSettings) -> Settings:
 
 def keyed(tree: Settings, folder: Path, **entry: Any) -> tuple[Settings, dict[str, str]]:
     """Return settings with a key file, and the header that its only key goes in."""
-    made = create_key.make("k", "acme", [], {})
+    made = create_key.new_key("k", "acme", [], {})
     path = folder / "keys.yaml"
     path.write_text(yaml.safe_dump([yaml.safe_load(made.entry)[0] | entry]))
     ingest = tree.ingest.model_copy(update={"keys_file": path})
@@ -73,7 +73,7 @@ async def test_what_is_accepted_is_on_the_topic_as_it_was_sent(
 ) -> None:
     async with running(tree) as client:
         answer = await client.post("/v1/events", body, content_type, **{"content-encoding": encoding or "identity"})
-    assert (answer.status, answer.told) == (202, {"accepted": 60, "rejected": 0, "problems": []})
+    assert (answer.status, answer.json) == (202, {"accepted": 60, "rejected": 0, "problems": []})
     records = await read_all(tree, "events")
     assert sorted(r.value for r in records) == sorted(RAWS)
     for record in records:
@@ -95,8 +95,8 @@ async def test_a_bad_event_among_good_ones_is_told_and_dead_lettered_and_the_oth
     async with running(tree) as client:
         answer = await client.post("/v1/events", b"\n".join([RAWS[0], bad[0], bad[1], RAWS[1], bad[2]]))
     assert answer.status == 202
-    assert (answer.told["accepted"], answer.told["rejected"]) == (2, 3)
-    told = [(p["index"], p["reason"], p["field"]) for p in answer.told["problems"]]
+    assert (answer.json["accepted"], answer.json["rejected"]) == (2, 3)
+    told = [(p["index"], p["reason"], p["field"]) for p in answer.json["problems"]]
     assert told == [(1, "contract", "event_id"), (2, "decode", ""), (4, "contract", "latency_ms")]
     assert sorted(r.value for r in await read_all(tree, "events")) == sorted(RAWS[:2])
     letters = await values(tree, "dead_letters")
@@ -107,7 +107,7 @@ async def test_a_bad_event_among_good_ones_is_told_and_dead_lettered_and_the_oth
 async def test_a_body_of_nothing_but_bad_events_is_refused_and_nothing_of_it_is_kept(tree: Settings) -> None:
     async with running(tree) as client:
         answer = await client.post("/v1/events", b'{"a": 1}\nx')
-    assert (answer.status, answer.told["rejected"]) == (400, 2)
+    assert (answer.status, answer.json["rejected"]) == (400, 2)
     assert await read_all(tree, "dead_letters") == []
 
 
@@ -145,9 +145,9 @@ async def test_a_body_that_is_refused_says_why(  # noqa: PLR0917 - the columns o
     small = tree.ingest.model_copy(update={"body_bytes": 4096, "body_events": 10})
     async with running(tree.model_copy(update={"ingest": small})) as client:
         answer = await client.post("/v1/events", body, content_type, **headers)
-        assert (answer.status, answer.told["reason"]) == (status, reason)
-        assert answer.told["error"]
-        assert client.gateway.door.room.used == 0
+        assert (answer.status, answer.json["reason"]) == (status, reason)
+        assert answer.json["error"]
+        assert client.server.admission.budget.used == 0
 
 
 async def test_a_body_without_a_length_is_bounded_as_it_arrives(tree: Settings) -> None:
@@ -169,14 +169,14 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(tree: Settings) -> 
     hasty = tree.ingest.model_copy(update={"read_timeout_s": 0.1})
     async with running(tree.model_copy(update={"ingest": hasty})) as client:
         answer = await client.post("/v1/events", never())
-        assert (answer.status, answer.told["reason"]) == (408, "slow body")
-        assert client.gateway.door.room.used == 0
+        assert (answer.status, answer.json["reason"]) == (408, "slow body")
+        assert client.server.admission.budget.used == 0
 
 
 async def test_connections_that_say_nothing_are_ended_and_those_that_asked_are_kept(tree: Settings) -> None:
     hasty = tree.ingest.model_copy(update={"read_timeout_s": 0.5})
     async with running(tree.model_copy(update={"ingest": hasty})) as client:
-        silent, half, asked = [await asyncio.open_connection("127.0.0.1", client.gateway.port) for _ in range(3)]
+        silent, half, asked = [await asyncio.open_connection("127.0.0.1", client.server.port) for _ in range(3)]
         half[1].write(b"POST /v1/events HTTP/1.1\r\nHost: x\r\n")
         asked[1].write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await asked[0].readline()).startswith(b"HTTP/1.1 200")
@@ -190,12 +190,12 @@ async def test_connections_that_say_nothing_are_ended_and_those_that_asked_are_k
 
 async def test_a_transfer_that_is_broken_is_refused(tree: Settings) -> None:
     async with running(tree) as client:
-        reader, writer = await asyncio.open_connection("127.0.0.1", client.gateway.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
         head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: {NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n"
         writer.write(head.encode() + b"5\r\nhello\r\nzz\r\n")
         said = await reader.read(4096)
         writer.close()
-        await until(lambda: client.gateway.door.room.used == 0)
+        await until(lambda: client.server.admission.budget.used == 0)
     assert said.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
 
 
@@ -220,7 +220,7 @@ async def test_a_key_sends_for_its_tenant_and_no_other(tree: Settings, tmp_path:
     body = [base, base | {"tenant": "bank"}, without, base | {"app": "app3"}]
     async with running(tree) as client:
         answer = await client.post("/v1/events", orjson.dumps(body), JSON, **header)
-    assert [(p["index"], p["field"]) for p in answer.told["problems"]] == [(1, "tenant"), (3, "app")]
+    assert [(p["index"], p["field"]) for p in answer.json["problems"]] == [(1, "tenant"), (3, "app")]
     assert [event["tenant"] for event in await values(tree, "events")] == ["acme", "acme"]
 
 
@@ -230,7 +230,7 @@ async def test_a_quota_is_told_with_the_time_to_wait(tree: Settings, tmp_path: P
         assert (await client.post("/v1/events", b"\n".join(RAWS[:9]), **header)).status == 202
         answer = await client.post("/v1/events", b"\n".join(RAWS[:4]), **header)
         assert (answer.status, answer.headers["Retry-After"]) == (429, "6")
-        assert answer.told["reason"] == "quota events_per_s"
+        assert answer.json["reason"] == "quota events_per_s"
         refused = await client.post("/v1/traces", collector.as_proto(collector.spans(1)), PROTOBUF, **header)
         assert (refused.status, refused.headers["Retry-After"], refused.body[:1]) == (429, "6", b"\x12")
     assert len(await read_all(tree, "events")) == 9
@@ -247,15 +247,15 @@ async def test_a_key_is_taken_away_without_a_restart(tree: Settings, tmp_path: P
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.example"])
 def test_without_keys_only_this_machine_is_served(settings: MakeSettings, host: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        check_open(settings("127.0.0.1:1", ingest={"host": host}).ingest)
+        require_auth_or_loopback(settings("127.0.0.1:1", ingest={"host": host}).ingest)
     assert (raised.value.field, raised.value.code) == ("ingest.keys_file", "missing")
-    check_open(settings("127.0.0.1:1", ingest={"host": host, "allow_anonymous": True}).ingest)
-    check_open(settings("127.0.0.1:1", ingest={"host": host, "keys_file": "keys.yaml"}).ingest)
+    require_auth_or_loopback(settings("127.0.0.1:1", ingest={"host": host, "allow_anonymous": True}).ingest)
+    require_auth_or_loopback(settings("127.0.0.1:1", ingest={"host": host, "keys_file": "keys.yaml"}).ingest)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
 def test_this_machine_needs_no_keys(settings: MakeSettings, host: str) -> None:
-    check_open(settings("127.0.0.1:1", ingest={"host": host}).ingest)
+    require_auth_or_loopback(settings("127.0.0.1:1", ingest={"host": host}).ingest)
 
 
 async def test_the_command_reads_its_keys_again_when_it_is_told_and_ends_when_it_is_told(
@@ -328,7 +328,7 @@ async def test_an_export_that_cannot_be_read_is_refused_in_its_own_encoding(
     async with running(tree) as client:
         answer = await client.post("/v1/traces", body, content_type)
     assert (answer.status, answer.headers["Content-Type"].split(";")[0]) == (400, content_type)
-    assert answer.body.startswith(b"\x12") if content_type == PROTOBUF else answer.told["message"]
+    assert answer.body.startswith(b"\x12") if content_type == PROTOBUF else answer.json["message"]
 
 
 def trace_answer(answer: Answer) -> Any:
@@ -356,22 +356,22 @@ async def test_while_kafka_is_away_nothing_is_claimed(settings: MakeSettings) ->
             assert (ready.status, (await ready.json())["ready"]) == (503, False)
         async with client.http.get("/health") as health:
             assert health.status == 200
-        assert client.gateway.door.room.used == 0
+        assert client.server.admission.budget.used == 0
 
 
 async def test_beyond_its_room_it_asks_to_be_asked_again(tree: Settings) -> None:
     tight = tree.ingest.model_copy(update={"in_flight_bytes": 1 << 20})
     async with running(tree.model_copy(update={"ingest": tight})) as client:
-        client.gateway.door.room.change("another", (1 << 20) - 100)
+        client.server.admission.budget.change("another", (1 << 20) - 100)
         answer = await client.post("/v1/events", RAWS[0])
-        assert (answer.status, answer.told["reason"], answer.headers["Retry-After"]) == (503, "no room", "1")
-        client.gateway.door.room.change("another", -(1 << 20) + 100)
+        assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (503, "no room", "1")
+        client.server.admission.budget.change("another", -(1 << 20) + 100)
         assert (await client.post("/v1/events", RAWS[0])).status == 202
-        assert client.gateway.door.room.used == 0
+        assert client.server.admission.budget.used == 0
 
 
 async def test_a_stop_finishes_the_requests_at_hand_and_takes_no_more(tree: Settings) -> None:
-    gateway = Gateway(tree)
+    gateway = IngestServer(tree)
     await gateway.start()
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -386,11 +386,11 @@ async def test_a_stop_finishes_the_requests_at_hand_and_takes_no_more(tree: Sett
         await client.ready()
         asked = asyncio.create_task(client.post("/v1/events", slow()))
         await begun.wait()
-        await until(lambda: gateway.door.room.used > 0)
+        await until(lambda: gateway.admission.budget.used > 0)
         stopping = asyncio.create_task(gateway.stop())
         await asyncio.sleep(0)
         go_on.set()
-        assert (await asked).told["accepted"] == 2
+        assert (await asked).json["accepted"] == 2
         await stopping
         with pytest.raises(aiohttp.ClientConnectionError):
             await client.post("/v1/events", RAWS[0])
@@ -400,7 +400,7 @@ async def test_a_stop_finishes_the_requests_at_hand_and_takes_no_more(tree: Sett
 async def test_its_pages_show_its_metrics(tree: Settings) -> None:
     async with running(tree) as client:
         await client.post("/v1/events", RAWS[0])
-        runner = await serve("127.0.0.1", 0, lambda: True, client.gateway, settings="ingest.health_")
+        runner = await serve("127.0.0.1", 0, lambda: True, client.server, settings="ingest.health_")
         host, port = runner.addresses[0]
         async with aiohttp.ClientSession(f"http://{host}:{port}") as http:
             text = await (await http.get("/metrics")).text()
@@ -418,7 +418,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 async def test_it_speaks_tls(tree: Settings, certificate: tuple[Path, Path]) -> None:
     ingest = tree.ingest.model_copy(update={"tls_cert_file": certificate[0], "tls_key_file": certificate[1]})
-    gateway = Gateway(tree.model_copy(update={"ingest": ingest}))
+    gateway = IngestServer(tree.model_copy(update={"ingest": ingest}))
     await gateway.start()
     trusted = ssl.create_default_context(cafile=certificate[0])
     base = f"https://127.0.0.1:{gateway.port}"
@@ -430,5 +430,5 @@ async def test_it_speaks_tls(tree: Settings, certificate: tuple[Path, Path]) -> 
 def test_a_certificate_that_is_not_there_is_a_setting_that_is_wrong(tree: Settings, tmp_path: Path) -> None:
     ingest = tree.ingest.model_copy(update={"tls_cert_file": tmp_path / "none.pem"})
     with pytest.raises(SettingsError) as raised:
-        Gateway(tree.model_copy(update={"ingest": ingest}))
+        IngestServer(tree.model_copy(update={"ingest": ingest}))
     assert (raised.value.field, raised.value.code) == ("ingest.tls_cert_file", "unreadable")

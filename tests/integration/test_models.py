@@ -1,4 +1,4 @@
-"""`streamgauge model`: versions found, picked, written to files, and read from them."""
+"""`streamgauge model`: listing, selection, export and import of versions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,17 @@ from schemas.learning import ModelCommand
 from schemas.settings import Settings
 from streams.runtime.decode import COMMAND_HEADER, decode_record
 from streams.runtime.registry import build_pipeline
-from tools.model_registry import Found, describe, export, import_commands, pick, read, rollback_commands, summary
-from tools.replay import headers_of
+from tools.model_registry import (
+    StoredVersion,
+    describe,
+    export,
+    import_commands,
+    pick,
+    read,
+    rollback_commands,
+    summary,
+)
+from tools.replay import record_headers
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +46,26 @@ def agent() -> InjectionAgent:
 
 
 @pytest.fixture
-def found(agent: InjectionAgent) -> Found:
-    return Found(1, "injection", agent.learner.base, agent.learner.current_version(), current=True)
+def stored(agent: InjectionAgent) -> StoredVersion:
+    return StoredVersion(1, "injection", agent.learner.base, agent.learner.current_version(), current=True)
 
 
-def test_a_version_is_told_in_a_row_and_in_full(found: Found) -> None:
-    row = summary(found)
-    assert (row["labels"], row["version"], row["partition"]) == (4, found.version.name, 1)
-    assert set(describe(found)["moved"]) == {"(all)", "eval"}
+def test_a_version_has_a_summary_and_a_description(stored: StoredVersion) -> None:
+    row = summary(stored)
+    assert (row["labels"], row["version"], row["partition"]) == (4, stored.version.name, 1)
+    assert set(describe(stored)["moved"]) == {"(all)", "eval"}
 
 
-def test_the_first_digits_of_a_name_are_enough_where_they_are_one_versions(found: Found) -> None:
-    assert pick([found], found.version.name[:4], None) == [found]
-    for name, partition in (("zz", None), (found.version.name, 3)):
+def test_a_unique_prefix_of_a_name_selects_a_version(stored: StoredVersion) -> None:
+    assert pick([stored], stored.version.name[:4], None) == [stored]
+    for name, partition in (("zz", None), (stored.version.name, 3)):
         with pytest.raises(SettingsError) as raised:
-            pick([found], name, partition)
+            pick([stored], name, partition)
         assert (raised.value.field, raised.value.code) == ("version", "unknown")
 
 
-def test_exported_weights_are_read_and_imported(found: Found, agent: InjectionAgent, tmp_path: Path) -> None:
-    export(found, tmp_path / "w.json")
+def test_exported_weights_are_read_and_imported(stored: StoredVersion, agent: InjectionAgent, tmp_path: Path) -> None:
+    export(stored, tmp_path / "w.json")
     file = read(tmp_path / "w.json", Settings())
     other = InjectionAgent()
     (command,) = import_commands(file, [0])
@@ -66,27 +75,27 @@ def test_exported_weights_are_read_and_imported(found: Found, agent: InjectionAg
 
 
 @pytest.mark.parametrize("damage", [{"moves": "AAAA"}, {"base": "another"}, {"format_version": 2}, {"labels": -1}])
-def test_a_damaged_or_foreign_file_is_refused_with_its_name(
-    found: Found, tmp_path: Path, damage: dict[str, object]
+def test_a_damaged_or_foreign_file_is_rejected_with_its_name(
+    stored: StoredVersion, tmp_path: Path, damage: dict[str, object]
 ) -> None:
     path = tmp_path / "w.json"
-    export(found, path)
+    export(stored, path)
     path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | damage))
     with pytest.raises(SettingsError) as raised:
         read(path, Settings())
     assert raised.value.path == path
 
 
-def test_a_command_goes_where_the_version_is_and_to_all_for_the_shipped_one(found: Found) -> None:
-    assert [c.partition for c in rollback_commands([found], "injection", found.version.name, range(4))] == [1]
+def test_a_rollback_targets_the_partitions_of_the_version_or_all_for_shipped(stored: StoredVersion) -> None:
+    assert [c.partition for c in rollback_commands([stored], "injection", stored.version.name, range(4))] == [1]
     assert [c.partition for c in rollback_commands([], "injection", "shipped", range(4))] == [0, 1, 2, 3]
 
 
-def test_a_command_in_the_log_is_obeyed_at_its_place() -> None:
+def test_a_command_takes_effect_at_its_position_in_the_log() -> None:
     (command,) = rollback_commands([], "injection", "shipped", [0])
     line = command.model_dump_json(exclude_none=True).encode()
-    assert headers_of(line) == [COMMAND_HEADER]
-    item = decode_record(line, headers_of(line))
+    assert record_headers(line) == [COMMAND_HEADER]
+    item = decode_record(line, record_headers(line))
     assert isinstance(item, ModelCommand)
     pipeline = build_pipeline(0, Settings())
     pipeline.process([Record(0, item, line)])

@@ -117,7 +117,7 @@ async def test_a_worker_judges_without_the_topics_and_takes_them_up_when_they_ar
 ) -> None:
     tree = otlp_settings(settings, kafka.brokers, topic_prefix)
     await create_topics(tree.kafka.model_copy(update={"otlp": False}))
-    (finding,) = [f for f in await doctor._broker(tree) if f.what == "otlp topics"]
+    (finding,) = [f for f in await doctor._broker(tree) if f.check == "otlp topics"]
     assert not finding.ok
     worker = Worker(tree)
     worker.app.conf.consumer_metadata_max_age_ms = 1000

@@ -1,4 +1,4 @@
-"""`streamgauge replay` on files that are not as they should be."""
+"""`streamgauge replay` on files with malformed, late and duplicate lines."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tools.cli import app
 from tools.replay import replay
 
 
-def printed(said: str) -> Counter[int]:
-    """Count the numbers that a text holds, in whichever sentences."""
-    return Counter(int(number.replace(",", "")) for number in re.findall(r"(?<![\w/.-])\d[\d,]*(?![\w/-])", said))
+def printed(output: str) -> Counter[int]:
+    """Count the numbers in an output, regardless of the sentences around them."""
+    return Counter(int(number.replace(",", "")) for number in re.findall(r"(?<![\w/.-])\d[\d,]*(?![\w/-])", output))
 
 
 def run(source: Path, out: Path) -> str:
@@ -31,55 +31,55 @@ def run(source: Path, out: Path) -> str:
     return " ".join(result.stdout.split())
 
 
-def test_a_bad_line_is_told_with_its_place_and_kept_with_its_reason(tmp_path: Path) -> None:
+def test_a_malformed_line_is_reported_by_position_and_dead_lettered_with_its_reason(tmp_path: Path) -> None:
     calls = [raw for raw in lines(40) if b'"kind"' not in raw]
     source = tmp_path / "events.jsonl"
     source.write_bytes(b"\n".join([*calls[:3], b"", b"{", *calls[3:], b'{"event_id": 1}']) + b"\n")
-    said = run(source, tmp_path / "out")
-    assert printed(said) >= Counter([len(calls) + 2, len(calls), 2])
-    assert f"{source}:5" in said
+    output = run(source, tmp_path / "out")
+    assert printed(output) >= Counter([len(calls) + 2, len(calls), 2])
+    assert f"{source}:5" in output
     rows = (tmp_path / "out" / "dead_letters.jsonl").read_bytes().splitlines()
-    letters = [DeadLetter.model_validate_json(row) for row in rows]
-    assert [(d.source_topic, d.source_offset, d.reason) for d in letters] == [
+    dead_letters = [DeadLetter.model_validate_json(row) for row in rows]
+    assert [(d.source_topic, d.source_offset, d.reason) for d in dead_letters] == [
         (str(source), 5, "decode"),
         (str(source), len(calls) + 3, "contract"),
     ]
-    assert base64.b64decode(letters[0].raw) == b"{"
+    assert base64.b64decode(dead_letters[0].raw) == b"{"
 
 
-def test_late_events_and_halves_that_stay_alone_are_told(tmp_path: Path) -> None:
+def test_late_events_and_unmatched_requests_are_reported(tmp_path: Path) -> None:
     early = orjson.loads(lines(1)[0])
     late = early | {"event_id": "late", "call_id": "late"}
     at = (BEGIN + timedelta(hours=1)).isoformat()
     far = [early | {"event_id": f"far{k}", "call_id": f"far{k}", "time": at} for k in range(3)]
     named = ("event_id", "time", "tenant", "app", "messages")
-    alone = {name: early[name] for name in named} | {"call_id": "alone", "kind": "request"}
+    unmatched = {name: early[name] for name in named} | {"call_id": "unmatched", "kind": "request"}
     source = tmp_path / "events.jsonl"
-    source.write_bytes(b"\n".join(map(orjson.dumps, (early, *far, late, alone))))
+    source.write_bytes(b"\n".join(map(orjson.dumps, (early, *far, late, unmatched))))
     report = replay([source], tmp_path / "report", Settings())
-    assert (report.records, report.scored, report.late, report.waiting) == (6, 5, 1, 1)
+    assert (report.records, report.scored, report.late, report.unmatched) == (6, 5, 1, 1)
     assert printed(run(source, tmp_path / "out")) >= Counter([6, 5, 1, 1])
 
 
-def test_what_became_of_each_line_is_told(tmp_path: Path) -> None:
+def test_every_line_is_counted(tmp_path: Path) -> None:
     calls = lines(300)
-    halves = sum(b'"response"' in raw for raw in calls)
+    responses = sum(b'"response"' in raw for raw in calls)
     known = orjson.loads(calls[-1])
     label = {name: known[name] for name in ("call_id", "time", "tenant", "app")}
     label |= {"kind": "feedback", "feedback_id": "f1", "signal": "injection", "label": True}
-    stranger = label | {"feedback_id": "f2", "call_id": "nobody"}
+    unknown = label | {"feedback_id": "f2", "call_id": "nobody"}
     command = {"kind": "model", "command_id": "m", "time": known["time"], "signal": "injection", "action": "rollback"}
     command |= {"version": "shipped"}
     source = tmp_path / "events.jsonl"
-    source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, stranger, command))]))
+    source.write_bytes(b"\n".join([*calls, calls[0], *map(orjson.dumps, (label, unknown, command))]))
     report = replay([source], tmp_path / "report", Settings())
-    assert (report.records, report.scored, report.joined, report.repeats) == (304, 300 - halves, halves, 1)
-    assert (report.labels, report.unknown, report.commands) == (2, 1, 1)
-    said = run(source, tmp_path / "out")
-    assert printed(said) >= Counter([304, 300 - halves, halves, 1, 2, 1, 1])
+    assert (report.records, report.scored, report.joined, report.duplicates) == (304, 300 - responses, responses, 1)
+    assert (report.labels, report.ignored_labels, report.commands) == (2, 1, 1)
+    output = run(source, tmp_path / "out")
+    assert printed(output) >= Counter([304, 300 - responses, responses, 1, 2, 1, 1])
 
 
-def test_a_file_without_an_event_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_file_without_a_valid_record_is_rejected(tmp_path: Path) -> None:
     source = tmp_path / "notes.txt"
     source.write_bytes(b"not json at all\n")
     with pytest.raises(SettingsError) as raised:
@@ -87,7 +87,7 @@ def test_a_file_without_an_event_is_wrong_usage(tmp_path: Path) -> None:
     assert (raised.value.code, raised.value.path) == ("malformed", source)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(SettingsError) as raised:

@@ -20,7 +20,7 @@ from schemas.errors import SettingsError
 from schemas.feedback import Feedback
 from schemas.outputs import Verdict
 from schemas.settings import Settings
-from streams.reviewers.runner import Runner
+from streams.reviewers.runner import ReviewerRunner
 from streams.reviewers.service import build_reviewers
 from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
@@ -61,9 +61,9 @@ async def publish(tree: Settings, rows: list[bytes], partition: int = 0, topic: 
 
 
 @asynccontextmanager
-async def running(tree: Settings) -> AsyncIterator[list[Runner]]:
+async def running(tree: Settings) -> AsyncIterator[list[ReviewerRunner]]:
     """Run the reviewers that are on until the block ends; they have their partitions when it begins."""
-    runners = [Runner(tree, reviewer) for reviewer in build_reviewers(tree)]
+    runners = [ReviewerRunner(tree, reviewer) for reviewer in build_reviewers(tree)]
     tasks = [asyncio.create_task(runner.run()) for runner in runners]
     try:
         await until(lambda: any(t.done() for t in tasks) or all(len(r.lag() or ()) == 4 for r in runners), 60)
@@ -77,10 +77,10 @@ async def running(tree: Settings) -> AsyncIterator[list[Runner]]:
                 raise end
 
 
-def settled(runners: list[Runner], records: int) -> bool:
+def settled(runners: list[ReviewerRunner], records: int) -> bool:
     """Say whether each has committed so many records and is behind by none."""
     return all(
-        sum(p.position for p in r._parts.values()) >= records and not any((r.lag() or {"": 1}).values())
+        sum(p.position for p in r._partitions.values()) >= records and not any((r.lag() or {"": 1}).values())
         for r in runners
     )
 
@@ -118,7 +118,7 @@ async def test_what_is_asked_again_gives_the_very_same_records(kafka: KafkaBroke
     async with serving(says("no")) as server:
         tree = with_judge(settings, kafka.brokers, server.url)
         await create_topics(tree.kafka)
-        (runner,) = [Runner(tree, reviewer) for reviewer in build_reviewers(tree)]
+        (runner,) = [ReviewerRunner(tree, reviewer) for reviewer in build_reviewers(tree)]
         task = asyncio.create_task(runner.run())
         await until(lambda: len(runner.lag() or ()) == 4, 60)
         commit = runner._consumer.commit
@@ -186,12 +186,12 @@ async def test_the_encoder_gives_verdicts_and_labels_only_where_it_may(
     await create_topics(quiet.kafka)
     for tree, labels in ((quiet, 0), (teaching, 2)):
         async with running(tree) as runners:
-            behind = sum(p.position for r in runners for p in r._parts.values())
+            behind = sum(p.position for r in runners for p in r._partitions.values())
             await publish(tree, [scored(0, 0.9), scored(1, 0.0)])
             await until(lambda behind=behind, runners=runners: settled(runners, behind + 2))  # type: ignore[misc] # bound now
         assert len(await read_all(tree, "feedback")) == labels
     verdicts = [Verdict.model_validate(v) for v in await values(teaching, "verdicts")]
-    assert [(v.reviewer, v.why, v.label, v.probability) for v in verdicts[:2]] == [
+    assert [(v.reviewer, v.reason, v.label, v.probability) for v in verdicts[:2]] == [
         ("encoder", "suspicious", True, 1.0),
         ("encoder", "sampled", True, 1.0),
     ]
@@ -217,7 +217,7 @@ async def test_a_verdict_is_learned_by_the_agent_that_scored_its_event(
             }
             await publish(tree, [orjson.dumps(event)], partition=3, topic="events")
             await until(lambda: judged(worker) == 2, 60)  # the event, and the label behind it
-            assert worker.engines[3].pipeline.labels_learned == 1
+            assert worker.runners[3].pipeline.labels_learned == 1
             again = orjson.dumps(event | {"event_id": "e1", "call_id": "c1"})
             await publish(tree, [again], partition=3, topic="events")
             await until(lambda: judged(worker) >= 3, 60)

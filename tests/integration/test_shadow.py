@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.outputs import ShadowFinding
 from schemas.settings import Settings
-from streams.runtime.settings_override import load_variant
+from streams.runtime.settings_override import load_override
 from streams.runtime.topics import TOPICS, create_topics
 from streams.shadow.shadow import Shadow
 from tests.conftest import MakeSettings
@@ -31,14 +31,14 @@ drift: {events_per_false_alarm: 100, reference_events: 50}
 
 @pytest.fixture
 def shadowed(settings: MakeSettings, tmp_path: Path) -> Any:
-    """Return a factory of settings with a second version beside them."""
+    """Return a factory of settings with a shadow file."""
     path = tmp_path / "second.yaml"
     path.write_text(SECOND)
     return lambda brokers: settings(brokers, worker={"shadow_file": path})
 
 
 async def live(tree: Settings, raws: list[bytes], stops: int = 1) -> dict[str, list[dict[str, Any]]]:
-    """Judge lines in a worker that is stopped and started anew so many times; return what is on the topics."""
+    """Score lines in a worker that is restarted ``stops`` times; return the rows on the topics."""
     await create_topics(tree.kafka)
     size = -(-len(raws) // stops)
     for at in range(0, len(raws), size):
@@ -59,24 +59,26 @@ def replayed(raws: list[bytes], tree: Settings, folder: Path) -> dict[str, list[
     }
 
 
-def assert_first_untouched(said: dict[str, list[dict[str, Any]]], alone: dict[str, list[dict[str, Any]]]) -> None:
-    assert alone["alerts"]
-    assert grouped(said["scored"], "source_partition") == grouped(alone["scored"], "source_partition")
-    assert grouped(said["alerts"], "fingerprint") == grouped(alone["alerts"], "fingerprint")
-    assert last_of_each_window(said["aggregates"]) == last_of_each_window(alone["aggregates"])
+def assert_primary_unchanged(
+    published: dict[str, list[dict[str, Any]]], expected: dict[str, list[dict[str, Any]]]
+) -> None:
+    assert expected["alerts"]
+    assert grouped(published["scored"], "source_partition") == grouped(expected["scored"], "source_partition")
+    assert grouped(published["alerts"], "fingerprint") == grouped(expected["alerts"], "fingerprint")
+    assert last_of_each_window(published["aggregates"]) == last_of_each_window(expected["aggregates"])
 
 
 @pytest.mark.parametrize("stops", [1, 3])
-async def test_the_first_version_says_what_it_would_alone_and_the_shadow_what_replay_diff_says(
+async def test_the_primary_is_unchanged_and_the_shadow_reports_the_differences_of_replay_diff(
     kafka: KafkaBroker, shadowed: Any, tmp_path: Path, stops: int
 ) -> None:
     tree: Settings = shadowed(kafka.brokers)
     raws = lines(3000)
-    said = await live(tree, raws, stops)
-    assert_first_untouched(said, replayed(raws, tree, tmp_path))
-    findings = [ShadowFinding.model_validate(row) for row in said["shadow"]]
+    published = await live(tree, raws, stops)
+    assert_primary_unchanged(published, replayed(raws, tree, tmp_path))
+    findings = [ShadowFinding.model_validate(row) for row in published["shadow"]]
     assert {f.shadow for f in findings} == {"second"}
-    second = load_variant(tmp_path / "second.yaml", tree)
+    second = load_override(tmp_path / "second.yaml", tree)
     found = diff([tmp_path / "events.jsonl"], tree, second)
     firing = [f for f in findings if f.alert is not None and f.alert.state == "firing"]
     appeared = {f.alert.alert_id for f in firing if f.alert and f.verdict == "appeared"}
@@ -86,7 +88,7 @@ async def test_the_first_version_says_what_it_would_alone_and_the_shadow_what_re
     assert appeared == expected != set()
 
 
-async def test_a_shadow_that_fails_leaves_the_first_version_as_it_is(
+async def test_a_failing_shadow_leaves_the_primary_unchanged(
     kafka: KafkaBroker, shadowed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
@@ -94,18 +96,18 @@ async def test_a_shadow_that_fails_leaves_the_first_version_as_it_is(
     def fails(*_: Any) -> Any:
         nonlocal calls
         calls += 1
-        raise RuntimeError("a defect of the second version")
+        raise RuntimeError("a defect of the shadow")
 
-    monkeypatch.setattr(Shadow, "_judge", fails)
+    monkeypatch.setattr(Shadow, "_score", fails)
     tree: Settings = shadowed(kafka.brokers)
     raws = lines(1500)
-    said = await live(tree, raws)
+    published = await live(tree, raws)
     assert 1 <= calls <= tree.kafka.partitions
-    assert said["shadow"] == []
-    assert_first_untouched(said, replayed(raws, tree, tmp_path))
+    assert published["shadow"] == []
+    assert_primary_unchanged(published, replayed(raws, tree, tmp_path))
 
 
-async def test_findings_that_find_no_topic_hold_up_nothing(kafka: KafkaBroker, shadowed: Any, topics: Any) -> None:
+async def test_a_missing_shadow_topic_delays_no_events(kafka: KafkaBroker, shadowed: Any, topics: Any) -> None:
     tree: Settings = shadowed(kafka.brokers)
     topics(*(topic.name for topic in TOPICS if topic.name != "shadow"))
     producer = AIOKafkaProducer(bootstrap_servers=kafka.brokers)

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from schemas.settings import ClickHouse, Kafka, Settings
-from schemas.settings import Sink as SinkSettings
+from schemas.setting_sections import ClickHouseSettings, KafkaSettings, SinkSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.sink import Sink
 
@@ -34,9 +34,9 @@ def _brokers(producer: Any) -> str:
 @pytest.fixture
 def settings(broker: Any, tmp_path: Path) -> Settings:
     return Settings(
-        kafka=Kafka(brokers=_brokers(broker), session_timeout_s=6, heartbeat_s=1),
+        kafka=KafkaSettings(brokers=_brokers(broker), session_timeout_s=6, heartbeat_s=1),
         sink=SinkSettings(batch_rows=50, linger_s=0.1, retry_max_s=0.5),
-        clickhouse=ClickHouse(path=tmp_path / "store"),
+        clickhouse=ClickHouseSettings(path=tmp_path / "store"),
     )
 
 

@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka, Settings
+from schemas.setting_sections import KafkaSettings
+from schemas.settings import Settings
 from streams.runtime import topics
 from tests.conftest import MakeSettings, MakeTopics
 from tests.kafka.broker import KafkaBroker
@@ -34,20 +35,20 @@ async def present(tree: Settings) -> set[str]:
     admin = AIOKafkaAdminClient(**topics.client_options(tree.kafka))
     await admin.start()
     try:
-        return {name for name in await topics.partitions_of(admin) if name.startswith(tree.kafka.topic_prefix)}
+        return {name for name in await topics.partition_counts(admin) if name.startswith(tree.kafka.topic_prefix)}
     finally:
         await admin.close()
 
 
-async def found(what: str) -> Finding:
-    [finding] = [f for f in await examine() if f.what == what]
+async def finding_of(check: str) -> Finding:
+    [finding] = [f for f in await examine() if f.check == check]
     return finding
 
 
-async def assert_looked_at_and_made(tree: Settings) -> None:
-    """Nothing is made by `doctor`, which names what is missing; all is made by `topics create`, and once."""
+async def assert_doctor_reports_and_create_creates(tree: Settings) -> None:
+    """`doctor` reports missing topics and creates none; `topics create` creates every topic once."""
     wanted = set(topics.topics(tree.kafka))
-    before = await found("topics")
+    before = await finding_of("topics")
     assert not before.ok
     assert all(name in before.detail for name in wanted)
     assert "streamgauge topics create" in before.detail
@@ -55,18 +56,18 @@ async def assert_looked_at_and_made(tree: Settings) -> None:
 
     assert set(await topics.create_topics(tree.kafka)) == wanted == await present(tree)
     assert await topics.create_topics(tree.kafka) == []
-    assert (await found("topics")).detail == f"{len(wanted)} topics, 4 partitions"
+    assert (await finding_of("topics")).detail == f"{len(wanted)} topics, 4 partitions"
 
 
 async def test_on_the_mock_cluster(mock_kafka: str, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", mock_kafka)
-    await assert_looked_at_and_made(settings(mock_kafka))
+    await assert_doctor_reports_and_create_creates(settings(mock_kafka))
 
 
 async def test_on_apache_kafka(kafka: KafkaBroker, settings: MakeSettings, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
-    await assert_looked_at_and_made(settings(kafka.brokers))
-    assert [f for f in await examine() if f.what == "timestamps"] == []
+    await assert_doctor_reports_and_create_creates(settings(kafka.brokers))
+    assert [f for f in await examine() if f.check == "timestamps"] == []
 
 
 async def test_a_topic_whose_records_are_dated_by_producers_is_a_finding(
@@ -75,7 +76,7 @@ async def test_a_topic_whose_records_are_dated_by_producers_is_a_finding(
     environment.setenv("STREAMGAUGE_KAFKA__BROKERS", kafka.brokers)
     (events,) = make_topics("events", message_timestamp_type="CreateTime")
     await topics.create_topics(settings(kafka.brokers).kafka)
-    finding = await found("timestamps")
+    finding = await finding_of("timestamps")
     assert not finding.ok
     assert events in finding.detail
 
@@ -85,7 +86,7 @@ async def test_a_broker_that_lags_behind_its_controller_is_waited_for(
     kafka: KafkaBroker,
     settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch,
-    look: Callable[[Kafka], Awaitable[object]],
+    look: Callable[[KafkaSettings], Awaitable[object]],
 ) -> None:
     """A worker that started the moment after `topics create` found no topics and ended."""
     tree = settings(kafka.brokers)
@@ -118,8 +119,8 @@ async def test_who_may_create_and_not_describe_creates_all_the_same(
 ) -> None:
     tree = settings(kafka.brokers)
     with monkeypatch.context() as blind:
-        blind.setattr(topics, "SHOWN_WITHIN_S", 0.1)
-        blind.setattr(topics, "partitions_of", no_topics)
+        blind.setattr(topics, "VISIBLE_WITHIN_S", 0.1)
+        blind.setattr(topics, "partition_counts", no_topics)
         made = await topics.create_topics(tree.kafka)
     await topics.check_topics(tree.kafka)
     assert set(made) == await present(tree)

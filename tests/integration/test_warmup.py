@@ -59,7 +59,7 @@ from agents.common import hashing
 from streams.worker import warmup
 
 logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s")
-with warmup._first_start():
+with warmup._log_compilation():
     pass
 """
 

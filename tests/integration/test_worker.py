@@ -52,9 +52,9 @@ async def test_a_rebalance_does_not_judge_kept_partitions_again(kafka: KafkaBrok
     await publish(tree, lines(2000))
     await until(lambda: judged(first) == 2000)
     await second.start()
-    await until(lambda: len(second.engines) + len(second.lag() or ()) > 0)
+    await until(lambda: len(second.runners) + len(second.lag() or ()) > 0)
     await publish(tree, lines(400, seed=2))
-    await until(lambda: behind(first) + behind(second) == 0 and len(second.engines) == 2)
+    await until(lambda: behind(first) + behind(second) == 0 and len(second.runners) == 2)
     await second.stop()
     await first.stop()
     sources = [
@@ -190,7 +190,7 @@ async def test_labels_go_into_the_log_of_their_events(kafka: KafkaBroker, settin
     value = orjson.dumps(label | {"kind": "feedback", "signal": "injection", "label": True})
     await producer.send(tree.kafka.topic("feedback"), value, partition=2)
     await producer.stop()
-    await until(lambda: 2 in worker.engines and worker.engines[2].pipeline.offset == 0)
+    await until(lambda: 2 in worker.runners and worker.runners[2].pipeline.offset == 0)
     await worker.stop()
     (forwarded,) = await read_all(tree, "events")
     assert (forwarded.partition, forwarded.value, forwarded.headers) == (2, value, (("kind", b"feedback"),))
@@ -233,8 +233,8 @@ async def test_a_fetch_without_the_events_is_short(
         return await send(self, node_id, request, **options)
 
     class Pausing(Worker):
-        async def _judge_run(self, partition: int, records: list[ConsumerRecord]) -> None:
-            await super()._judge_run(partition, records)
+        async def _process_records(self, partition: int, records: list[ConsumerRecord]) -> None:
+            await super()._process_records(partition, records)
             time.sleep(0.15)  # noqa: ASYNC251 - the whole loop stands still, as it does while a kernel is compiled
 
     monkeypatch.setattr(AIOKafkaClient, "send", noting)

@@ -1,4 +1,4 @@
-"""What the kernels of words, novelty and answers compute, in plain Python: to be read, and to hold them to."""
+"""Plain Python references of the drift kernels for words, novelty and answer formats."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agents.common.unicode_fold import fold, is_digit, is_wide, is_word
-from agents.drift.answer_format import LOOK
-from agents.drift.language_id import BOUNDS, FIRST_SCRIPT, FUNCTION_WORDS, LANGUAGES, SCRIPTS, word_hash
+from agents.drift.answer_format import HEAD_BYTES
+from agents.drift.language_id import FIRST_SCRIPT, FUNCTION_WORDS, LANGUAGES, SCRIPT_BOUNDS, SCRIPTS, word_hash
 from agents.drift.layout import VOCABULARY
 from agents.drift.novelty import WORDS
 from agents.drift.word_embedding import DIMENSIONS
 
 _ALL = (1 << 64) - 1
-_KNOWN = [set(words.split()) for words in FUNCTION_WORDS.values()]
+_FUNCTION_WORDS = [set(words.split()) for words in FUNCTION_WORDS.values()]
 
 
 def words(text: str) -> Iterator[str]:
-    """Yield folded words: runs of letters and digits, runs of digits as ``0``, pairs of wide characters.
+    """Yield folded words: runs of letters and digits (only digits as ``0``), and pairs of wide characters.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def words(text: str) -> Iterator[str]:
 
 
 def embedding(text: str) -> list[float]:
-    """Return the normalised sum of the words' signs."""
+    """Return the normalised sum of the signs of the words."""
     total = [0.0] * DIMENSIONS
     for word in words(text):
         bits = _mix(word_hash(word)) >> 16
@@ -57,13 +57,13 @@ def embedding(text: str) -> list[float]:
 
 
 def language(text: str) -> str:
-    """Return the language or script, empty without letters."""
+    """Return the language or the script of a text; empty without letters."""
     scripts, votes = dict.fromkeys(SCRIPTS, 0), [0] * FIRST_SCRIPT
     for word in words(text):
         if not is_digit(ord(word[0])):
             scripts[_script(ord(word[0]))] += _size(word)
-        for k, known in enumerate(_KNOWN):
-            votes[k] += word in known
+        for k, function_words in enumerate(_FUNCTION_WORDS):
+            votes[k] += word in function_words
     best = max(SCRIPTS, key=lambda s: scripts[s])
     if not scripts[best]:
         return ""
@@ -78,7 +78,7 @@ def _size(word: str) -> int:
 
 
 def _script(char: int) -> str:
-    for script, bound in zip(SCRIPTS, BOUNDS.tolist(), strict=False):
+    for script, bound in zip(SCRIPTS, SCRIPT_BOUNDS.tolist(), strict=False):
         if char < bound:
             return script if script != "hangul" else "other"
     ranges = {
@@ -95,39 +95,39 @@ _MARKS = (("heading", re.compile(r" *#[# ]")), ("table", re.compile(r" *\|")), (
 _ORDER = ("prose", "list", "heading", "bold", "table")
 
 
-def form(answer: str) -> str:
+def answer_format(answer: str) -> str:
     r"""Return the format of an answer.
 
     Examples
     --------
-    >>> [form(text) for text in ("", "No.", "See:\n- a", "```x```", '{"a": 1}', "# A", "**A**", "| a |")]
+    >>> [answer_format(text) for text in ("", "No.", "See:\n- a", "```x```", '{"a": 1}', "# A", "**A**", "| a |")]
     ['', 'prose', 'list', 'code', 'json', 'heading', 'bold', 'table']
     """
-    head = answer.encode()[:LOOK].decode("utf-8", "ignore")
+    head = answer.encode()[:HEAD_BYTES].decode("utf-8", "ignore")
     if not head:
         return ""
     if head[0] in "{[":
         return "json"
     if "```" in head:
         return "code"
-    found = {"prose", *(name for line in head.split("\n") for name, mark in _MARKS if mark.match(line))}
-    return max(found | ({"bold"} if "**" in head else set()), key=_ORDER.index)
+    formats = {"prose", *(name for line in head.split("\n") for name, mark in _MARKS if mark.match(line))}
+    return max(formats | ({"bold"} if "**" in head else set()), key=_ORDER.index)
 
 
 def novelties(texts: list[str], reference: int) -> list[float]:
-    """Return the novelty of each text after the first ``reference`` ones (every text with a word)."""
+    """Return the novelty of each text after the first ``reference`` texts; every text must have a word."""
     counts: Counter[int] = Counter()
-    total, number, found = 0.0, 0, []
+    total, number, values = 0.0, 0, []
     for i, text in enumerate(texts):
         cells = [(_mix(word_hash(word), 3) >> 16) % VOCABULARY for word in words(text)][:WORDS]
-        surprise = sum(-math.log(min(counts[cell], 255) + 0.5) for cell in cells)
+        surprisal = sum(-math.log(min(counts[cell], 255) + 0.5) for cell in cells)
         if i >= reference:
-            found.append((surprise - len(cells) * total / number) / math.sqrt(len(cells)))
+            values.append((surprisal - len(cells) * total / number) / math.sqrt(len(cells)))
             continue
         if 2 * i >= reference:
-            total, number = total + surprise, number + len(cells)
+            total, number = total + surprisal, number + len(cells)
         counts.update(cells)
-    return found
+    return values
 
 
 def _mix(code: int, salt: int = 1) -> int:

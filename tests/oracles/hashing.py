@@ -1,4 +1,4 @@
-"""`agents.common.hashing` in plain Python, to be read and to be tested against; far too slow to run."""
+"""Plain Python reference of `agents.common.hashing`; too slow for production."""
 
 from __future__ import annotations
 
@@ -32,41 +32,41 @@ def fold(text: str) -> list[int]:
 
 
 def grams(text: list[int]) -> list[int]:
-    """Return the features of all character 3-, 4- and 5-grams, by where they begin, shortest first."""
-    found = []
+    """Return the features of all character 3-, 4- and 5-grams, ordered by start and length."""
+    features = []
     for i in range(len(text)):
         h = (text[i] * 0x9E3779B1 + 7) & _M
         for k, code in enumerate(text[i + 1 : i + 5], 1):
             h = (h * 0x01000193 & _M) ^ code
             if k >= 2:
-                found.append(mix(h + k & _M) % SIZE)
-    return found
+                features.append(mix(h + k & _M) % SIZE)
+    return features
 
 
 def words(text: list[int]) -> list[int]:
-    """Return the features of each word and of it with the word before."""
-    found: list[int] = []
+    """Return the features of each word and of each pair of neighbouring words."""
+    features: list[int] = []
     for previous, word in pairwise([1, *_words(text)]):
-        found += [mix(word ^ 0xA5A5A5A5) % SIZE, mix((previous * 31 & _M) ^ word ^ 0x5BD1E995) % SIZE]
-    return found
+        features += [mix(word ^ 0xA5A5A5A5) % SIZE, mix((previous * 31 & _M) ^ word ^ 0x5BD1E995) % SIZE]
+    return features
 
 
 def _words(text: list[int]) -> list[int]:
-    """Return a hash of each run of letters and digits, and of each ideograph (FNV-1a)."""
-    found: list[int] = []
-    within = False
+    """Return the FNV-1a hash of each run of letters and digits, and of each ideograph."""
+    hashes: list[int] = []
+    in_word = False
     for code in text:
         kind = int(KIND[code]) if code < 0x10000 else OTHER
-        if kind not in {OTHER, IDEOGRAPH} and within:
-            found[-1] = (found[-1] ^ code) * 0x01000193 & _M
+        if kind not in {OTHER, IDEOGRAPH} and in_word:
+            hashes[-1] = (hashes[-1] ^ code) * 0x01000193 & _M
         elif kind != OTHER:
-            found.append((0x811C9DC5 ^ code) * 0x01000193 & _M)
-        within = kind not in {OTHER, IDEOGRAPH}
-    return found
+            hashes.append((0x811C9DC5 ^ code) * 0x01000193 & _M)
+        in_word = kind not in {OTHER, IDEOGRAPH}
+    return hashes
 
 
 def mix(h: int) -> int:
-    """Let every input bit reach every output bit."""
+    """Mix the bits of a hash, so that each input bit affects every output bit."""
     h ^= h >> 16
     h = h * 0x7FEB352D & _M
     h ^= h >> 15

@@ -42,7 +42,7 @@ def check(sent: Request, answer: Answer) -> str:
         assert answer.status == 200 or answer.status in _REFUSALS, (sent, answer)
         assert answer.status == 200 or answer.body, (sent, answer)
         return f"{sent.path} {answer.status}"
-    told = answer.told
+    told = answer.json
     if "accepted" not in told:
         assert answer.status in _REFUSALS, (sent, answer)
         assert told["error"], (sent, answer)
@@ -66,7 +66,7 @@ async def fuzz(brokers: str, numbers: Iterable[int]) -> Counter[str]:
                 answer = await client.post(made.path, made.body, made.content_type, **headers)
                 found[check(made, answer)] += 1
 
-        attacking = [asyncio.create_task(attack(client.gateway.port, number, found)) for number in range(_ATTACKERS)]
+        attacking = [asyncio.create_task(attack(client.server.port, number, found)) for number in range(_ATTACKERS)]
         await asyncio.gather(*(post() for _ in range(_AT_ONCE)))
         for task in attacking:
             task.cancel()
@@ -98,8 +98,8 @@ async def attack(port: int, seed: int, found: Counter[str]) -> None:
 
 async def still_well(client: Client) -> None:
     """Fail if the gateway holds on to something, or takes no events any more."""
-    await until(lambda: client.gateway.door.room.used == 0)
-    assert (await client.post("/v1/events", b"\n".join(lines(10)))).told["accepted"] == 10
+    await until(lambda: client.server.admission.budget.used == 0)
+    assert (await client.post("/v1/events", b"\n".join(lines(10)))).json["accepted"] == 10
 
 
 def peak_mb() -> float:

@@ -1,4 +1,4 @@
-"""The ADWIN kernel makes the cuts that river's ADWIN makes."""
+"""The ADWIN kernel makes the same cuts as river's ADWIN."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PARAMETERS = st.fixed_dictionaries(
 
 
 class Kernel:
-    def __init__(self, given: dict[str, Any], levels: int = 24) -> None:
-        self.given = given
+    def __init__(self, parameters: dict[str, Any], levels: int = 24) -> None:
+        self.parameters = parameters
         self.window = np.zeros(5)
-        self.totals = np.zeros((levels, given["max_buckets"]))
+        self.totals = np.zeros((levels, parameters["max_buckets"]))
         self.variances = np.zeros_like(self.totals)
         self.counts = np.zeros(levels, np.int64)
         self.cut = False
@@ -35,7 +35,7 @@ class Kernel:
         if self.cut:
             for array in (self.window, self.totals, self.variances, self.counts):
                 array[...] = 0
-        of = self.given
+        parameters = self.parameters
         self.cut = bool(
             update(
                 self.window,
@@ -43,10 +43,10 @@ class Kernel:
                 self.variances,
                 self.counts,
                 value,
-                of["delta"],
-                of["clock"],
-                of["min_window_length"],
-                of["grace_period"],
+                parameters["delta"],
+                parameters["clock"],
+                parameters["min_window_length"],
+                parameters["grace_period"],
             )
         )
         return self.cut
@@ -69,25 +69,25 @@ def stream(seed: int, levels: list[float], run: int, kind: str) -> np.ndarray[An
     st.sampled_from(["flags", "noise", "constant"]),
 )
 def test_the_kernel_cuts_where_river_cuts(
-    of: dict[str, Any], seed: int, levels: list[float], run: int, kind: str
+    parameters: dict[str, Any], seed: int, levels: list[float], run: int, kind: str
 ) -> None:
-    ours, theirs = Kernel(of), ADWIN(**of)  # type: ignore[no-untyped-call]
+    kernel, adwin = Kernel(parameters), ADWIN(**parameters)  # type: ignore[no-untyped-call]
     for value in stream(seed, levels, run, kind).tolist():
-        theirs.update(value)  # type: ignore[no-untyped-call]
-        assert ours.update(value) == theirs.drift_detected
-        assert (ours.window[WIDTH], ours.window[TOTAL]) == (theirs.width, theirs.total)
-        assert ours.window[VARIANCE] == theirs._helper.get_variance()
+        adwin.update(value)  # type: ignore[no-untyped-call]
+        assert kernel.update(value) == adwin.drift_detected
+        assert (kernel.window[WIDTH], kernel.window[TOTAL]) == (adwin.width, adwin.total)
+        assert kernel.window[VARIANCE] == adwin._helper.get_variance()
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(2, 6))
-def test_a_window_with_few_levels_is_bounded_and_its_sums_are_exact(seed: int, buckets: int, levels: int) -> None:
-    of = {"delta": 1e-9, "clock": 32, "max_buckets": buckets, "min_window_length": 5, "grace_period": 10}
-    ours, values = Kernel(of, levels), stream(seed, [0.5], 2000, "noise")
+def test_a_window_of_few_levels_is_bounded_and_its_sums_equal_its_events(seed: int, buckets: int, levels: int) -> None:
+    parameters = {"delta": 1e-9, "clock": 32, "max_buckets": buckets, "min_window_length": 5, "grace_period": 10}
+    kernel, values = Kernel(parameters, levels), stream(seed, [0.5], 2000, "noise")
     for value in values.tolist():
-        ours.update(value)
-    width = int(ours.window[WIDTH])
+        kernel.update(value)
+    width = int(kernel.window[WIDTH])
     assert width <= buckets * (2**levels - 1)
-    assert ours.window[LEVELS] == levels
-    assert np.isclose(ours.window[TOTAL], values[-width:].sum())
-    assert np.isclose(ours.window[VARIANCE], values[-width:].var() * width)
+    assert kernel.window[LEVELS] == levels
+    assert np.isclose(kernel.window[TOTAL], values[-width:].sum())
+    assert np.isclose(kernel.window[VARIANCE], values[-width:].var() * width)

@@ -1,4 +1,4 @@
-"""The compiled kernel says what its plain Python reference says, whatever the text and wherever the stream is cut."""
+"""The grounding kernel equals its plain Python reference for any text and any chunk boundaries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents.base import Chunk
 from agents.hallucination import HallucinationAgent
-from agents.hallucination.uncertainty import SKETCH, resemblance, sketch_of
+from agents.hallucination.uncertainty import SKETCH, jaccard, sketch_of
 from evaluation.adapters.hallucination import as_event, feature_rows
 from tests.oracles import hallucination
 from tests.oracles.hallucination import measure
@@ -28,14 +28,14 @@ ROW = st.fixed_dictionaries({"context": st.lists(TEXT, min_size=1, max_size=3), 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=4))
 def test_kernel_equals_reference(rows: list[dict[str, Any]]) -> None:
-    for row, got in zip(rows, feature_rows(rows), strict=True):
+    for row, actual in zip(rows, feature_rows(rows), strict=True):
         context = [c for c in row["context"] if c]
         question = [row["question"]] if row["question"] else []
         expected = measure(context, question, [row["response"]]) if context and row["response"] else None
         if expected is None:
-            assert np.isnan(got).all()
+            assert np.isnan(actual).all()
         else:
-            assert got.tolist() == [*expected, 0.0, 0.0]
+            assert actual.tolist() == [*expected, 0.0, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,19 +51,19 @@ def test_signals_do_not_depend_on_chunk_boundaries(rows: list[dict[str, Any]], d
 
 @settings(max_examples=100, deadline=None)
 @given(TEXT, TEXT)
-def test_a_sketch_of_few_words_resembles_as_their_sets_do(one: str, other: str) -> None:
+def test_the_jaccard_index_of_small_sketches_is_exact(left: str, right: str) -> None:
     sets = []
-    for text in (one[:200], other[:200]):
-        words = [w for w in hallucination._read([text]).words if w.content]
+    for text in (left[:200], right[:200]):
+        words = [w for w in hallucination._analyse([text]).words if w.content]
         sets.append({w.number.whole if w.number else w.stem for w in words})
     union = sets[0] | sets[1]
     if len(union) <= SKETCH:
         expected = len(sets[0] & sets[1]) / len(union) if union else 1.0
-        assert resemblance(sketch_of(one[:200]), sketch_of(other[:200])) == expected
+        assert jaccard(sketch_of(left[:200]), sketch_of(right[:200])) == expected
 
 
 @settings(max_examples=100, deadline=None)
 @given(ROW)
-def test_every_feature_is_a_share(row: dict[str, Any]) -> None:
-    found = feature_rows([row])
-    assert np.isnan(found).all() or ((found >= 0) & (found <= 1)).all()
+def test_every_feature_is_between_0_and_1(row: dict[str, Any]) -> None:
+    features = feature_rows([row])
+    assert np.isnan(features).all() or ((features >= 0) & (features <= 1)).all()

@@ -14,7 +14,7 @@ import orjson
 from processing.pipeline import Outputs, PartitionPipeline, Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
-from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.registry import build_pipeline, state_versions
 from streams.runtime.snapshot_codec import Snapshot, encode
 from tests.traffic import BEGIN
 
@@ -83,7 +83,7 @@ class Stream:
 
     def packed(self) -> bytes:
         """Return the snapshot that a worker would write."""
-        return encode(Snapshot(0, self.pipeline.offset, versions(self.pipeline), self.pipeline.state()))
+        return encode(Snapshot(0, self.pipeline.offset, state_versions(self.pipeline), self.pipeline.state()))
 
 
 def _resident_bytes() -> int:

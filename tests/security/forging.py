@@ -15,7 +15,7 @@ from agents.learning.output_rows import TrainableAgent
 from processing.pipeline import Record
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
-from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.registry import build_pipeline, state_versions
 from streams.runtime.snapshot_codec import Snapshot, encode
 from streams.worker.app import Worker
 from streams.worker.warmup import warm
@@ -58,7 +58,7 @@ def forged(tree: Settings, partition: int, offset: int, **parts: dict[str, Any])
     pipeline = build_pipeline(partition, tree)
     state = pipeline.state()
     return Snapshot(
-        partition, offset, versions(pipeline), {**state, **{n: {**state[n], **p} for n, p in parts.items()}}
+        partition, offset, state_versions(pipeline), {**state, **{n: {**state[n], **p} for n, p in parts.items()}}
     )
 
 
@@ -85,7 +85,7 @@ async def judged_whole(tree: Settings, count: int) -> Any:
 
 
 def learner_of(worker: Worker, partition: int = 0) -> Learner:
-    agents = worker.engines[partition].pipeline.agents
+    agents = worker.runners[partition].pipeline.agents
     return next(a.learner for a in agents if isinstance(a, TrainableAgent) and a.name == "injection")
 
 
@@ -107,7 +107,7 @@ async def running() -> AsyncIterator[Run]:
         await worker.start()
         every = tree.kafka.partitions
         if count is None:
-            await until(lambda: len(worker.engines) == every and not sum((worker.lag() or {0: 1}).values()), 60)
+            await until(lambda: len(worker.runners) == every and not sum((worker.lag() or {0: 1}).values()), 60)
         else:
             await until(lambda: judged(worker) == count, 60)
         return worker

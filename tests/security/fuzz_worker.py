@@ -26,7 +26,7 @@ from schemas.settings import Settings
 from streams.runtime.decode import decode_event
 from streams.runtime.partitioning import event_key
 from streams.runtime.snapshot_codec import Snapshot
-from streams.runtime.snapshot_store import pieces
+from streams.runtime.snapshot_store import to_records
 from streams.runtime.topics import create_topics
 from tests.faults.processes import Service
 from tests.faults.test_kill import waiting
@@ -148,7 +148,7 @@ def forged(tree: Settings) -> None:
     topic = tree.kafka.topic("snapshots")
     for partition in range(tree.kafka.partitions):
         for slot in (0, 1):
-            for key, value in pieces(Snapshot(partition, 10**9, {"injection": 6}, {"injection": {"x": 1}}), slot):
+            for key, value in to_records(Snapshot(partition, 10**9, {"injection": 6}, {"injection": {"x": 1}}), slot):
                 producer.produce(topic, value, key=key, partition=partition)
         for slot in (0, 1, 7, -1):
             manifest = {"offset": 10**9, "slot": slot, "pieces": 10**9, "crc": 0}

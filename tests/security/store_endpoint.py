@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
 from streams.connectors.clickhouse.reader_role import READER
@@ -105,7 +106,7 @@ def endpoint(folder: Path) -> Iterator[Endpoint]:
     (folder / "secret.csv").write_text(f"{CANARY},b\n{CANARY},2\n")
     (folder / "resultset").write_text(f"${{data}}{CANARY}\n")
     (folder / "row").write_text("${x:Raw}\n")
-    store = ClickHouse(path=folder / "store")
+    store = ClickHouseSettings(path=folder / "store")
     client = connect(store)
     migrate(client, Settings(clickhouse=store))
     client.command(

@@ -17,7 +17,7 @@ from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.runtime import record_batches
 from streams.runtime.snapshot_codec import Snapshot
-from streams.runtime.snapshot_store import load, pieces
+from streams.runtime.snapshot_store import load, to_records
 from streams.runtime.topics import create_topics
 from streams.sink.table_rows import TABLES
 from tests import raw_batches
@@ -39,7 +39,7 @@ from tests.security.processes import (
     worker_of,
 )
 from tests.waiting import until
-from tools.model_registry import wanted
+from tools.model_registry import pending_requests
 from tools.tail_alerts import tail
 
 ALERT = {
@@ -170,7 +170,7 @@ async def test_a_read_of_any_topic_passes_a_bomb_over(
     for topic in ("snapshots", "label_requests", "feedback", "alerts"):
         await bomb(tree, bombs["lz4"], 0, topic)
     snapshot = Snapshot(0, 7, {}, {})
-    for key, value in pieces(snapshot, 0):
+    for key, value in to_records(snapshot, 0):
         await produce(tree, value, 0, "snapshots", key=key)
     request = orjson.loads(event("c")) | {"signal": "injection", "score": 0.5, "flag": False, "probability": 0.5}
     request |= {"reason": "new", "source_partition": 0, "source_offset": 0}
@@ -179,7 +179,7 @@ async def test_a_read_of_any_topic_passes_a_bomb_over(
     found = await load(tree, 0)
     assert found is not None
     assert found.offset == 7
-    assert [r.call_id for r in await wanted(tree.kafka, 5, None, None)] == ["c"]
+    assert [r.call_id for r in await pending_requests(tree.kafka, 5, None, None)] == ["c"]
     shown = StringIO()
     task = asyncio.create_task(tail(tree.kafka, Console(file=shown, width=200), from_start=True, as_json=False))
     await until(lambda: "rose" in shown.getvalue())

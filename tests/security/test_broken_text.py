@@ -91,7 +91,7 @@ def gateway(mock_kafka: str, settings: MakeSettings) -> Settings:
 async def test_the_gateway_takes_and_marks_what_is_no_valid_unicode(gateway: Settings) -> None:
     async with running(gateway) as client:
         answer = await client.post("/v1/events", b"\n".join(map(_event, _BROKEN, _BROKEN.values())))
-    assert (answer.status, answer.told["accepted"]) == (202, len(_BROKEN))
+    assert (answer.status, answer.json["accepted"]) == (202, len(_BROKEN))
     events = [orjson.loads(record.value) for record in await read_all(gateway, "events")]
     assert [event["input_issues"] for event in events] == [["invalid_unicode"]] * len(_BROKEN)
     assert all("Ignore all previous" in event["messages"][0]["content"] for event in events)

@@ -21,7 +21,7 @@ from schemas.event import INPUT_ISSUES, KEYS_MAX, NAME_MAX, LLMEvent
 from schemas.settings import Settings
 from streams.runtime.decode import FEEDBACK_HEADER, decode_event
 from streams.sink.table_rows import TABLES, build_row
-from streams.worker.pipeline_metrics import PLACES_MAX, Meters
+from streams.worker.pipeline_metrics import MAX_SCOPES, PipelineMetrics
 from tests.security.flood import DIMENSIONS, Stream, call, flood
 
 MANY = 25_000
@@ -52,11 +52,11 @@ def kept(pipeline: PartitionPipeline) -> dict[str, list[Any]]:
     """Return what the pipeline knows of the victim, by map."""
     injection, grounding = agent(pipeline, InjectionAgent), agent(pipeline, HallucinationAgent)
     maps: dict[str, TenantLru[Any, Any]] = {
-        "drift": agent(pipeline, DriftAgent).segments._owner,
+        "drift": agent(pipeline, DriftAgent).segments._row_of,
         "injection.rate": injection._rate._segments,
         "injection.usual": injection._conversations._baselines,
-        "injection.sampler": injection.learner.sampler._lines,
-        "injection.times": injection.learner._times._marks,
+        "injection.sampler": injection.learner.sampler._rows,
+        "injection.times": injection.learner._watermarks._times,
         "grounding.rate": grounding._rate._segments,
         "grounding.thresholds": grounding._thresholds._segments,
         "alerts.windows": pipeline.alert_engine._windows,
@@ -81,7 +81,7 @@ def test_a_flood_takes_no_baseline_of_another_tenant(dimension: str) -> None:
         name: sorted(map(str, keys)) for name, keys in before.items()
     }
     rows = agent(stream.pipeline, DriftAgent).segments
-    seen = [int(rows.rows[row]["seen"]) for tenant, _, row in rows._owner.items() if tenant == "victim"]
+    seen = [int(rows.rows[row]["seen"]) for tenant, _, row in rows._row_of.items() if tenant == "victim"]
     assert min(seen) > 0
 
 
@@ -335,18 +335,18 @@ def samples(name: str) -> list[Any]:
 
 def test_labels_of_metrics_are_bounded_whatever_senders_write() -> None:
     stream = Stream()
-    meters = Meters(stream.pipeline)
+    metrics = PipelineMetrics(stream.pipeline)
     stream.send({**event, "input_issues": [f"made up {n}"]} for n, event in enumerate(flood("app", 12_000)))
-    meters.publish(stream.pipeline)
+    metrics.publish(stream.pipeline)
     assert {s.labels["issue"] for s in samples("streamgauge_input_issues_total")} <= {*INPUT_ISSUES, OTHER}
     counted = {s.labels["what"]: s.value for s in samples("streamgauge_scopes_overflow_total")}
     assert counted["drift"] > 0
     row = {"estimator": "observed", "precision": 0.5, "recall": 0.5, "auc": 0.5, "calibration_error": 0.1, "labels": 9}
-    for n in range(3 * PLACES_MAX):
+    for n in range(3 * MAX_SCOPES):
         mine = {"tenant": "victim", "app": "shop"} if n % 100 == 0 or n < 10 else {"tenant": f"t{n}", "app": "a"}
-        meters.quality([row | {"signal": "injection"} | mine], 7)
+        metrics.publish_quality([row | {"signal": "injection"} | mine], 7)
     shown = {
         (s.labels["tenant"], s.labels["app"]) for s in samples("streamgauge_quality") if s.labels["partition"] == "7"
     }
-    assert len(shown) <= PLACES_MAX
+    assert len(shown) <= MAX_SCOPES
     assert ("victim", "shop") in shown

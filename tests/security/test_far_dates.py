@@ -14,7 +14,8 @@ from aiokafka import AIOKafkaProducer
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.runtime.topics import create_topics
 from streams.sink import Sink
@@ -87,7 +88,7 @@ class Watched:
         return done
 
 
-def watching(settings: ClickHouse, inserts: list[set[int]]) -> Callable[[], Client]:
+def watching(settings: ClickHouseSettings, inserts: list[set[int]]) -> Callable[[], Client]:
     return lambda: Watched(connect(settings, settings.database), inserts)  # type: ignore[return-value]
 
 
@@ -137,7 +138,7 @@ async def test_a_sink_killed_amid_far_dated_rows_repeats_none_and_loses_none(
 
 def test_the_engine_refuses_an_insert_of_more_months(tmp_path: Path) -> None:
     """So no insert of the sink has them: a server's own limit is 100."""
-    tree = Settings(clickhouse=ClickHouse(path=tmp_path / "store"))
+    tree = Settings(clickhouse=ClickHouseSettings(path=tmp_path / "store"))
     store = connect(tree.clickhouse)
     migrate(store, tree)
     dates = [datetime(1990 + n // 12, 1 + n % 12, 1, tzinfo=UTC) for n in range(MONTHS_PER_INSERT + 1)]

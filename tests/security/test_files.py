@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.settings import Settings, leaves
+from schemas.settings import Settings, iter_settings
 from tests.certificates import make_certificate
 from tests.onnx_model import make as make_model
 from tools.cli import main
@@ -38,7 +38,7 @@ BESIDES: dict[str, tuple[str, dict[str, str]]] = {
     "learning.hallucination_weights": ("worker", {}),
 }
 """A command that reads the file, and what else has to be set; braces are files that are right."""
-FILES = [".".join(path) for path, field in leaves(Settings) if "Path" in str(field.annotation)]
+FILES = [".".join(path) for path, field in iter_settings(Settings) if "Path" in str(field.annotation)]
 
 
 def test_every_setting_that_names_a_file_is_here() -> None:

@@ -39,7 +39,7 @@ Open: TypeAlias = Callable[..., contextlib.AbstractAsyncContextManager[Client]]
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     """Three keys: ``good``, ``bad``, and ``poor`` of one event a second; their file is ``keys.yaml``."""
-    made = {name: create_key.make(name, "acme", [], {}) for name in ("good", "bad", "poor")}
+    made = {name: create_key.new_key(name, "acme", [], {}) for name in ("good", "bad", "poor")}
     entries = [yaml.safe_load(key.entry)[0] for key in made.values()]
     entries[2]["quota"] = {"events_per_s": 1, "burst_s": 3}
     (tmp_path / "keys.yaml").write_text(yaml.safe_dump(entries))
@@ -61,8 +61,8 @@ async def sends(client: Client, key: str, body: bytes, times: int = 1, connectio
     """Post a body several times, on a connection of its own each time if asked; return the statuses."""
     statuses = []
     for _ in range(times):
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{client.gateway.port}") as http:
-            own = Client(client.gateway, http) if connection else client
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{client.server.port}") as http:
+            own = Client(client.server, http) if connection else client
             statuses.append((await own.post("/v1/events", body, authorization=f"Bearer {key}")).status)
     return statuses
 
@@ -82,23 +82,23 @@ def closed(reason: str) -> float:
 async def test_bodies_of_one_key_that_do_not_end_leave_room_for_the_others(
     gateway: Open, keys: Keys, kind: str
 ) -> None:
-    async with gateway() as client, peers(client.gateway.port, 12) as attackers:
+    async with gateway() as client, peers(client.server.port, 12) as attackers:
         before = refusals("key share")
         for attacker in attackers:
             with contextlib.suppress(ConnectionError):
                 await attacker.send(*unfinished(kind, keys["bad"], BODY))
         await until(lambda: refusals("key share") > before)  # it has all that it can get
-        assert client.gateway.door.room.used > LIMIT // 4
+        assert client.server.admission.budget.used > LIMIT // 4
         assert await sends(client, keys["good"], LARGE, 5) == [202] * 5
         assert await sends(client, keys["good"], RAWS[0], 20) == [202] * 20
-        assert client.gateway.door.room.used >= BODY - 1  # it holds a body yet
+        assert client.server.admission.budget.used >= BODY - 1  # it holds a body yet
 
 
 async def test_a_key_of_few_events_cannot_hold_many_bodies(gateway: Open, keys: Keys) -> None:
-    async with gateway() as client, peers(client.gateway.port, 6) as attackers:
+    async with gateway() as client, peers(client.server.port, 6) as attackers:
         for attacker in attackers[:3]:
             await attacker.send(*unfinished("slow", keys["poor"], 10_000))
-        await until(lambda: client.gateway.door.room.used == 3 * 9_999)
+        await until(lambda: client.server.admission.budget.used == 3 * 9_999)
         for attacker in attackers[3:]:  # three events is all that it may send at once
             await attacker.send(*unfinished("empty", keys["poor"], 10_000))
             assert (await attacker.reply()).status == 429
@@ -107,35 +107,35 @@ async def test_a_key_of_few_events_cannot_hold_many_bodies(gateway: Open, keys: 
 
 async def test_bodies_that_are_left_behind_give_their_room_back(gateway: Open, keys: Keys) -> None:
     async with gateway() as client:
-        async with peers(client.gateway.port, 4) as attackers:
+        async with peers(client.server.port, 4) as attackers:
             for attacker in attackers:
                 await attacker.send(*unfinished("slow", keys["bad"], BODY // 2))
-            await until(lambda: client.gateway.door.room.used > MIB)
+            await until(lambda: client.server.admission.budget.used > MIB)
             attackers[0].half_close()
             attackers[1].half_close()
-        await until(lambda: client.gateway.door.room.used == 0)
+        await until(lambda: client.server.admission.budget.used == 0)
         assert await sends(client, keys["bad"], LARGE, 3) == [202] * 3
 
 
 async def test_nobody_without_a_key_takes_any_room(gateway: Open, keys: Keys) -> None:
-    async with gateway() as client, peers(client.gateway.port, 30) as attackers:
+    async with gateway() as client, peers(client.server.port, 30) as attackers:
         before = refusals("key")
         for attacker in attackers:
             await attacker.send(head("sgk_guess", f"Content-Length: {BODY}"), b" " * 20_000)
             assert (await attacker.reply()).status == 401
-            assert client.gateway.door.room.used == 0
+            assert client.server.admission.budget.used == 0
         assert refusals("key") == before + 30
         assert await sends(client, keys["good"], LARGE, 3) == [202] * 3
 
 
 async def test_without_keys_an_address_has_a_share(mock_kafka: str, settings: MakeSettings) -> None:
     tree = settings(mock_kafka, ingest={"port": 0, "in_flight_bytes": LIMIT})
-    async with running(tree) as client, peers(client.gateway.port, 8) as attackers:
+    async with running(tree) as client, peers(client.server.port, 8) as attackers:
         before = refusals("key share")
         for attacker in attackers:
             await attacker.send(*unfinished("slow", "", BODY))
         await until(lambda: refusals("key share") > before)
-        assert client.gateway.door.room.used <= LIMIT // 2
+        assert client.server.admission.budget.used <= LIMIT // 2
 
 
 async def test_a_body_beyond_a_quarter_of_the_room_is_too_large(gateway: Open, keys: Keys) -> None:
@@ -148,7 +148,7 @@ async def test_a_body_beyond_a_quarter_of_the_room_is_too_large(gateway: Open, k
 
 
 async def test_a_body_that_drips_is_cut(gateway: Open, keys: Keys) -> None:
-    async with gateway(body_stall_s=0.4, body_bytes_per_s=10_000) as client, peers(client.gateway.port, 1) as (slow,):
+    async with gateway(body_stall_s=0.4, body_bytes_per_s=10_000) as client, peers(client.server.port, 1) as (slow,):
         await slow.send(head(keys["bad"], "Content-Length: 1000000"))
         answered = asyncio.create_task(slow.reply())
         while not answered.done():
@@ -157,17 +157,17 @@ async def test_a_body_that_drips_is_cut(gateway: Open, keys: Keys) -> None:
             await asyncio.wait({answered}, timeout=0.02)
         reply = answered.result()
         assert (reply.status, orjson.loads(reply.body)["reason"]) == (408, "slow body")
-        await until(lambda: client.gateway.door.room.used == 0)
+        await until(lambda: client.server.admission.budget.used == 0)
 
 
 async def test_a_body_that_stops_after_a_fast_beginning_is_cut(gateway: Open, keys: Keys) -> None:
-    async with gateway(body_stall_s=0.2) as client, peers(client.gateway.port, 1) as (slow,):
+    async with gateway(body_stall_s=0.2) as client, peers(client.server.port, 1) as (slow,):
         await slow.send(*unfinished("slow", keys["bad"], BODY))
         assert (await slow.reply()).status == 408
 
 
 async def test_a_body_that_pauses_less_than_it_may_is_taken(gateway: Open, keys: Keys) -> None:
-    async with gateway(body_stall_s=20, body_bytes_per_s=0.001) as client, peers(client.gateway.port, 1) as (slow,):
+    async with gateway(body_stall_s=20, body_bytes_per_s=0.001) as client, peers(client.server.port, 1) as (slow,):
         raw = RAWS[0]
         await slow.send(head(keys["good"], f"Content-Length: {len(raw)}"))
         for at in range(0, len(raw), 50):
@@ -191,24 +191,24 @@ async def test_a_body_that_pauses_less_than_it_may_is_taken(gateway: Open, keys:
 async def test_a_body_that_would_be_refused_is_not_asked_for(
     gateway: Open, keys: Keys, key: str, lines_: tuple[str, ...], status: int
 ) -> None:
-    async with gateway() as client, peers(client.gateway.port, 1) as (peer,):
+    async with gateway() as client, peers(client.server.port, 1) as (peer,):
         await peer.send(head(keys.get(key, key), "Expect: 100-continue", *lines_))
         assert (await peer.reply()).status == status
 
 
 async def test_a_key_without_quota_left_is_refused_before_its_body(gateway: Open, keys: Keys) -> None:
-    async with gateway() as client, peers(client.gateway.port, 2) as (first, second):
+    async with gateway() as client, peers(client.server.port, 2) as (first, second):
         await first.send(post(keys["poor"], b"\n".join(RAWS[:9])))  # more than it may send at once: a debt
         assert (await first.reply()).status == 202
         await second.send(head(keys["poor"], f"Content-Length: {BODY}", "Expect: 100-continue"))
         reply = await second.reply()
         assert (reply.status, orjson.loads(reply.body)["reason"]) == (429, "quota events_per_s")
         assert b"retry-after: " in reply.head.lower()
-        assert client.gateway.door.room.used == 0
+        assert client.server.admission.budget.used == 0
 
 
 async def test_whoever_was_told_to_wait_has_no_body_read_until_then(gateway: Open, keys: Keys) -> None:
-    async with gateway() as client, peers(client.gateway.port, 2) as (first, second):
+    async with gateway() as client, peers(client.server.port, 2) as (first, second):
         await first.send(post(keys["poor"], RAWS[0]))
         assert (await first.reply()).status == 202
         await first.send(post(keys["poor"], b"\n".join(RAWS)))
@@ -218,7 +218,7 @@ async def test_whoever_was_told_to_wait_has_no_body_read_until_then(gateway: Ope
 
 
 async def test_a_body_that_is_welcome_is_asked_for(gateway: Open, keys: Keys) -> None:
-    async with gateway() as client, peers(client.gateway.port, 1) as (peer,):
+    async with gateway() as client, peers(client.server.port, 1) as (peer,):
         for _ in range(2):
             await peer.send(head(keys["good"], f"Content-Length: {len(RAWS[0])}", "Expect: 100-continue"))
             assert (await peer.reply()).status == 100
@@ -230,7 +230,7 @@ async def test_a_body_that_is_welcome_is_asked_for(gateway: Open, keys: Keys) ->
 
 
 async def test_requests_of_one_key_at_once_are_bounded(gateway: Open, keys: Keys) -> None:
-    async with gateway(requests_per_key=3) as client, peers(client.gateway.port, 5) as attackers:
+    async with gateway(requests_per_key=3) as client, peers(client.server.port, 5) as attackers:
         for attacker in attackers:
             await attacker.send(*unfinished("empty", keys["bad"], 1000))
         over = [asyncio.create_task(a.reply()) for a in attackers]
@@ -261,7 +261,7 @@ async def test_expensive_bodies_of_one_key_are_worked_on_one_at_a_time(
 
     monkeypatch.setattr(otlp_api, "normalise_spans", counted)
     body = collector.as_json(collector.spans(*range(300)))
-    async with gateway() as client, peers(client.gateway.port, 8) as attackers:
+    async with gateway() as client, peers(client.server.port, 8) as attackers:
         request = head(keys["bad"], f"Content-Length: {len(body)}", path="/v1/traces", content_type=JSON)
         for attacker in attackers:
             await attacker.send(request, body)
@@ -274,7 +274,7 @@ async def test_expensive_bodies_of_one_key_are_worked_on_one_at_a_time(
 @pytest.fixture
 async def kept(gateway: Open, keys: Keys) -> AsyncIterator[tuple[Client, Peer]]:
     """A gateway of 20 connections, and one on which the good key has sent an event."""
-    async with gateway(connections=20) as client, peers(client.gateway.port, 1) as (good,):
+    async with gateway(connections=20) as client, peers(client.server.port, 1) as (good,):
         await good.send(post(keys["good"], RAWS[0]))
         assert (await good.reply()).status == 202
         yield client, good
@@ -289,12 +289,12 @@ async def test_many_connections_close_none_of_another_key(
     before = closed("crowded")
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(60):
-            (peer,) = await stack.enter_async_context(peers(client.gateway.port, 1))
+            (peer,) = await stack.enter_async_context(peers(client.server.port, 1))
             await peer.send(begun)
             if begun.endswith(b"\r\n\r\n") or first == "key":
                 await peer.reply()
         await until(lambda: closed("crowded") >= before + 41)
-        assert len(client.gateway.door.connections) <= 20
+        assert len(client.server.admission.connections) <= 20
         for _ in range(5):
             await good.send(post(keys["good"], RAWS[0]))
             assert (await good.reply()).status == 202
@@ -306,7 +306,7 @@ async def test_a_connection_with_a_request_under_way_is_the_last_to_be_closed(
 ) -> None:
     client, good = kept
     await good.send(head(keys["good"], CHUNKED))
-    async with peers(client.gateway.port, 60) as attackers:
+    async with peers(client.server.port, 60) as attackers:
         for attacker in attackers:
             with contextlib.suppress(ConnectionError):
                 await attacker.send(b"GET ")
@@ -316,7 +316,7 @@ async def test_a_connection_with_a_request_under_way_is_the_last_to_be_closed(
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/events HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100])
 async def test_headers_that_do_not_end_are_not_waited_for(gateway: Open, keys: Keys, sent: bytes) -> None:
-    async with gateway(read_timeout_s=0.4) as client, peers(client.gateway.port, 5) as attackers:
+    async with gateway(read_timeout_s=0.4) as client, peers(client.server.port, 5) as attackers:
         before = closed("silent")
         for attacker in attackers:
             await attacker.send(sent)
@@ -331,7 +331,7 @@ async def test_a_handshake_of_tls_that_does_not_come_is_not_waited_for(
     monkeypatch.setattr(health, "_HANDSHAKE_S", 0.3)
     cert, key = await asyncio.to_thread(make_certificate, tmp_path)
     tls = {"tls_cert_file": cert, "tls_key_file": key}
-    async with gateway(ready=False, **tls) as client, peers(client.gateway.port, 3) as attackers:
+    async with gateway(ready=False, **tls) as client, peers(client.server.port, 3) as attackers:
         await attackers[0].send(b"\x16\x03\x01")
         assert [await attacker.rest() for attacker in attackers] == [b""] * 3
 
@@ -341,7 +341,7 @@ async def test_a_handshake_of_tls_that_does_not_come_is_not_waited_for(
     [(["X-A: " + "a" * 9000], 431), ([f"X-{n}: a" for n in range(80)], 400), (["Cookie: " + "a" * 9000], 431)],
 )
 async def test_headers_are_bounded(gateway: Open, keys: Keys, lines_: list[str], status: int) -> None:
-    async with gateway() as client, peers(client.gateway.port, 1) as (peer,):
+    async with gateway() as client, peers(client.server.port, 1) as (peer,):
         await peer.send(head(keys["good"], "Content-Length: 2", *lines_))
         assert (await peer.reply()).status == status
 
@@ -362,7 +362,7 @@ async def test_under_all_attacks_of_one_key_every_request_of_another_is_taken(ga
         async def attack() -> None:
             while going:
                 for kind in kinds:
-                    (peer,) = await stack.enter_async_context(peers(client.gateway.port, 1))
+                    (peer,) = await stack.enter_async_context(peers(client.server.port, 1))
                     with contextlib.suppress(ConnectionError):
                         await peer.send(*unfinished(kind, keys["bad"], BODY))
                 await asyncio.sleep(0)
@@ -376,4 +376,4 @@ async def test_under_all_attacks_of_one_key_every_request_of_another_is_taken(ga
         await attacking
         assert statuses == [[202] * 25] * 4
         await stack.aclose()
-        await until(lambda: client.gateway.door.room.used == 0)
+        await until(lambda: client.server.admission.budget.used == 0)

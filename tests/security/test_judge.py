@@ -18,9 +18,10 @@ from pydantic import ValidationError
 
 from schemas.errors import SettingsError
 from schemas.event import LLMEvent
-from schemas.settings import Judge, load_settings
+from schemas.setting_sections import JudgeSettings
+from schemas.settings import load_settings
 from streams.reviewers.judge import JudgeReviewer
-from streams.reviewers.reviewer import Opinion
+from streams.reviewers.reviewer import Review
 from tests.certificates import make_certificate
 from tests.judge_server import Answer, JudgeServer, fails, says, serving
 from tests.traffic import event
@@ -37,14 +38,14 @@ SECRETS = {
 
 def judge(url: str, **parts: Any) -> JudgeReviewer:
     whole = {"url": url, "key": KEY, "model": "m", "timeout_s": 5.0, "retries": 0, "retry_max_s": 1.0}
-    return JudgeReviewer(Judge.model_validate(whole | parts))
+    return JudgeReviewer(JudgeSettings.model_validate(whole | parts))
 
 
-async def asked(answer: Answer, of: LLMEvent | None = None, **parts: Any) -> tuple[Opinion, JudgeServer]:
+async def asked(answer: Answer, of: LLMEvent | None = None, **parts: Any) -> tuple[Review, JudgeServer]:
     async with serving(answer) as server:
         reviewer = judge(server.url, **parts)
         try:
-            return await reviewer.ask(of or event("hello"), parts.pop("signal", "injection")), server
+            return await reviewer.review(of or event("hello"), parts.pop("signal", "injection")), server
         finally:
             await reviewer.close()
 
@@ -98,7 +99,7 @@ def test_what_is_no_plain_address_is_refused_and_not_shown(url: str, monkeypatch
 @pytest.mark.parametrize("key", ["sk CANARY", "sk-CANARY\n", "sk-CANARY\r\nX-A: 1", "\x00CANARY", "CANARYé"])
 def test_a_key_that_no_header_may_hold_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValidationError, match=r"reviewers\.judge\.key") as error:
-        Judge.model_validate({"url": "https://h/v1", "model": "m", "key": key})
+        JudgeSettings.model_validate({"url": "https://h/v1", "model": "m", "key": key})
     assert "CANARY" not in error.value.errors(include_input=False)[0]["msg"]
 
 
@@ -106,7 +107,7 @@ def test_a_key_that_no_header_may_hold_is_refused_and_not_shown(key: str) -> Non
 async def test_a_redirect_gets_neither_key_nor_text(status: int) -> None:
     async with serving(says("no")) as other:
         opinion, server = await asked(fails(status, Location=f"{other.url}/chat/completions"))
-        assert (opinion, len(server.bodies), other.bodies) == (Opinion("refused"), 1, [])
+        assert (opinion, len(server.bodies), other.bodies) == (Review("refused"), 1, [])
 
 
 async def test_a_certificate_that_nobody_vouches_for_gets_nothing(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ async def test_a_certificate_that_nobody_vouches_for_gets_nothing(tmp_path: Path
 
     server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
     reviewer = judge(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
-    assert await reviewer.ask(event("hello"), "injection") == Opinion("away")
+    assert await reviewer.review(event("hello"), "injection") == Review("away")
     await reviewer.close()
     server.close()
     await server.wait_closed()
@@ -143,7 +144,7 @@ def told(signal: str) -> LLMEvent:
 async def test_texts_are_redacted_before_they_are_sent(signal: str) -> None:
     async with serving(says("no")) as server:
         reviewer = judge(server.url, text_chars=100_000)
-        await reviewer.ask(told(signal), signal)
+        await reviewer.review(told(signal), signal)
         await reviewer.close()
     sent = json.dumps(server.bodies)
     for marker, secret in SECRETS.items():
@@ -203,11 +204,11 @@ async def test_an_answer_without_end_is_not_read_to_its_end(status: int) -> None
 
     runner, url = await serves(floods)
     reviewer = judge(url)
-    opinion = await reviewer.ask(event("hello"), "injection")
+    opinion = await reviewer.review(event("hello"), "injection")
     await asyncio.wait_for(ended.wait(), 30)
     await reviewer.close()
     await runner.cleanup()
-    assert opinion == Opinion("away" if status == 503 else "refused")
+    assert opinion == Review("away" if status == 503 else "refused")
     assert sum(sent) < 64 << 20
 
 
@@ -219,7 +220,7 @@ async def test_a_packed_answer_is_not_unpacked(encoding: str) -> None:
         return web.Response(body=bomb, headers={"Content-Encoding": encoding}, content_type="application/json")
 
     opinion, server = await asked(packs)
-    assert opinion == Opinion("refused")
+    assert opinion == Review("refused")
     assert server.headers[0]["Accept-Encoding"] == "identity"
 
 
@@ -240,16 +241,16 @@ async def test_an_answer_of_any_shape_is_unparsed(raw: bytes) -> None:
         return web.Response(body=raw, content_type="application/json")
 
     opinion, _ = await asked(answers)
-    assert opinion == Opinion("unparsed")
+    assert opinion == Review("unparsed")
 
 
 @pytest.mark.parametrize("wait", ["²", "9" * 400, "-1", "1e9", "Mon, 99 Foo 99999 99:99:99 GMT", "nan", ""])
 async def test_no_wait_that_it_asks_for_stops_the_reviewer(wait: str) -> None:
     async with serving(fails(429, Retry_After=wait), says("yes")) as server:
         reviewer = judge(server.url)
-        assert await reviewer.ask(event("hello"), "injection") == Opinion("away")
+        assert await reviewer.review(event("hello"), "injection") == Review("away")
         assert reviewer._not_before <= asyncio.get_running_loop().time() + 1.0  # retry_max_s
-        assert (await reviewer.ask(event("hello"), "injection")).outcome == "yes"
+        assert (await reviewer.review(event("hello"), "injection")).outcome == "yes"
         await reviewer.close()
 
 
@@ -265,7 +266,7 @@ async def test_an_answer_that_drips_ends_with_its_time() -> None:
 
     runner, url = await serves(drips)
     reviewer = judge(url, timeout_s=0.5)
-    assert await reviewer.ask(event("hello"), "injection") == Opinion("away")
+    assert await reviewer.review(event("hello"), "injection") == Review("away")
     await reviewer.close()
     await runner.cleanup()
 

@@ -241,7 +241,7 @@ async def test_labels_of_invented_users_on_kafka_hide_no_attack(kafka: KafkaBrok
     await producer.stop()
     async with judging(tree) as worker:
         await until(lambda: judged(worker) == len(first) + len(false) + len(again), 90)
-        counts = [learner_of(engine.pipeline).counts for engine in worker.engines.values()]
+        counts = [learner_of(engine.pipeline).counts for engine in worker.runners.values()]
         assert sum(count.over_budget for count in counts) >= 600 - 2 * BUDGET
     rows = {row["event"]["event_id"]: row["signals"]["injection"] for row in await values(tree, "scored")}
     assert [k for k in SURE if not rows[f"b{k}"]["flag"]] == []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agents.base import Chunk
 from agents.hallucination import hash_set
-from agents.hallucination.abstention import LONGEST
+from agents.hallucination.abstention import MAX_CHARACTERS
 from schemas.settings import Settings
 from streams.connectors.clickhouse.http_interface import _format
 from streams.connectors.clickhouse.query_engine import Query
@@ -62,9 +62,9 @@ def test_a_hundred_families_of_text_are_tried() -> None:
 @pytest.mark.parametrize("reader", heads())
 def test_what_reads_the_head_of_an_answer_takes_no_longer_than_a_call(reader: str) -> None:
     reads = heads()[reader]
-    texts = [make(4 * LONGEST)[:LONGEST] for make in FAMILIES.values()]
-    texts += ["i do not know" + " " * (LONGEST - 20) + "b", "not" + " \n" * (LONGEST // 2 - 5) + "b"]
-    whole = seconds(lambda: READERS["pipeline"](ordinary(LONGEST)), 9)
+    texts = [make(4 * MAX_CHARACTERS)[:MAX_CHARACTERS] for make in FAMILIES.values()]
+    texts += ["i do not know" + " " * (MAX_CHARACTERS - 20) + "b", "not" + " \n" * (MAX_CHARACTERS // 2 - 5) + "b"]
+    whole = seconds(lambda: READERS["pipeline"](ordinary(MAX_CHARACTERS)), 9)
     assert max(seconds(lambda text=text: reads(text), 5) for text in texts) < whole  # type: ignore[misc]
 
 
@@ -105,10 +105,7 @@ def _places(codes: NDArray[np.uint64], seed: np.uint64) -> NDArray[np.int64]:
     """Return the slot that each code has in an empty table."""
     tables = (hash_set.table(300, seed) for _ in codes)
     return np.array(
-        [
-            int(hash_set.add(keys, np.uint64(len(keys) - 2), code, np.int64(1)))
-            for keys, code in zip(tables, codes[:, 0], strict=True)
-        ]
+        [int(hash_set.add(keys, seed, code, np.int64(1))) for keys, code in zip(tables, codes[:, 0], strict=True)]
     )
 
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from schemas.errors import ContractError
 from schemas.event import LLMEvent
 from schemas.feedback import Feedback
-from streams.ingest.api_keys import ANONYMOUS, Sender
-from streams.ingest.validation import row, take
+from streams.ingest.api_keys import ANONYMOUS, ApiKeyIdentity
+from streams.ingest.validation import validate_items, validated_row
 from streams.runtime.decode import FEEDBACK_HEADER, decode_event
-from streams.runtime.problems import MOST_LISTED, listed
+from streams.runtime.problems import MAX_PROBLEMS, list_problems
 from streams.runtime.topics import create_topics
 from tests.conftest import MakeSettings
 from tests.judging import judged, judging
@@ -38,12 +38,12 @@ DIGITS = b"9" * 400
 @pytest.mark.parametrize("tenant", [None, "t"])
 @pytest.mark.parametrize("said", MANY.values(), ids=MANY)
 def test_problems_without_number_are_not_listed(said: dict[str, Any], tenant: str | None) -> None:
-    """Each that is listed is objects of a kilobyte."""
+    """Each listed problem costs about 1 kB of objects."""
     raw = orjson.dumps({k: v for k, v in (EVENT | said).items() if tenant or k != "tenant"})
     tracemalloc.start()
     try:
         with pytest.raises(ContractError):
-            row(raw, Sender("k", "t", frozenset()))
+            validated_row(raw, ApiKeyIdentity("k", "t", frozenset()))
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
@@ -58,19 +58,19 @@ def test_a_list_of_probabilities_is_one_problem() -> None:
 @pytest.mark.parametrize("over", [0, 1])
 def test_at_most_so_many_problems_are_listed(over: int) -> None:
     with pytest.raises(ValidationError) as raised:
-        LLMEvent.model_validate(EVENT | {"messages": [0] * (MOST_LISTED + over)})
+        LLMEvent.model_validate(EVENT | {"messages": [0] * (MAX_PROBLEMS + over)})
     if not over:
-        assert len(listed(raised.value)) == MOST_LISTED
+        assert len(list_problems(raised.value)) == MAX_PROBLEMS
         return
     with pytest.raises(ContractError) as refused:
-        listed(raised.value)
+        list_problems(raised.value)
     assert refused.value.code == "too_many_problems"
-    assert str(MOST_LISTED + 1) in str(refused.value)
+    assert str(MAX_PROBLEMS + 1) in str(refused.value)
     assert "LLMEvent" in str(refused.value)
 
 
 def test_the_last_event_whose_identifiers_are_shortened_has_so_many() -> None:
-    names = [{"role": "user", "name": LONG}] * (MOST_LISTED - 2)
+    names = [{"role": "user", "name": LONG}] * (MAX_PROBLEMS - 2)
     raw = orjson.dumps(EVENT | {"conversation_id": LONG, "user_id": LONG, "messages": names})
     event = decode_event(raw)
     assert isinstance(event, LLMEvent)
@@ -91,7 +91,7 @@ async def test_others_get_their_turn_between_large_items_and_between_many(count:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    assert len((await take(items, ANONYMOUS)).rows) == count
+    assert len((await validate_items(items, ANONYMOUS)).rows) == count
     task.cancel()
     assert turns >= min(count, 6) - 1
 

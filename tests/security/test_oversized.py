@@ -73,7 +73,7 @@ async def test_a_span_of_control_characters_is_scored_and_marked(
     kafka: KafkaBroker, settings: MakeSettings, tmp_path: Path
 ) -> None:
     """4.1 kB with an ordinary key: 24 MB as JSON, once a dead letter that no broker took, for ever."""
-    made = create_key.make("clinic", "acme", [], {})
+    made = create_key.new_key("clinic", "acme", [], {})
     (tmp_path / "keys.yaml").write_text(made.entry)
     tree = settings(kafka.brokers, ingest={"port": 0, "keys_file": str(tmp_path / "keys.yaml")})
     await create_topics(tree.kafka)

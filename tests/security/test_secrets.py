@@ -66,7 +66,7 @@ async def first(peer: Peer) -> bytes:
 
 @pytest.fixture
 async def process(mock_kafka: str, settings: MakeSettings, tmp_path: Path) -> AsyncIterator[Process]:
-    made = create_key.make("k", "acme", [], {})
+    made = create_key.new_key("k", "acme", [], {})
     (tmp_path / "keys.yaml").write_text(made.entry)
     port, health_port = free_port(), free_port()
     own = {"port": port, "health_port": health_port, "keys_file": tmp_path / "keys.yaml", "read_timeout_s": 2}

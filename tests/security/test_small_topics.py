@@ -16,7 +16,7 @@ from confluent_kafka.admin._resource import ResourceType
 from schemas.errors import DecodeError
 from schemas.event import INPUT_ISSUES
 from schemas.settings import Settings
-from streams.runtime.dead_letters import Origin, letter, post
+from streams.runtime.dead_letters import Origin, build_dead_letter, send_reducing
 from streams.runtime.producer import Producer, message_limits
 from streams.runtime.topics import TOPICS, create_topics
 from tests.conftest import MakeSettings
@@ -151,7 +151,9 @@ async def test_a_dead_letter_is_written_smaller_until_its_topic_takes_it(
     await take_less(tree, takes, "dead_letters")
     raw = b"x" * (300 << 10)
     topic = tree.kafka.topic("dead_letters")
-    await post(made, topic, b"k", letter(Origin("o", "t", 0, 0), DecodeError("e" * 3000), b"k" * 9000, raw))
+    await send_reducing(
+        made, topic, b"k", build_dead_letter(Origin("o", "t", 0, 0), DecodeError("e" * 3000), b"k" * 9000, raw)
+    )
     found = await letters(tree)
     assert len(found) == (form != "lost")
     for told in found:
@@ -169,8 +171,8 @@ async def test_an_item_that_the_topic_does_not_take_costs_its_neighbours_nothing
     async with running(tree) as client:
         for _ in range(2):
             answer = await client.post("/v1/events", body)
-            assert (answer.status, answer.told["accepted"], answer.told["rejected"]) == (202, 2, 1)
-            assert answer.told["problems"][0]["index"] == 1
+            assert (answer.status, answer.json["accepted"], answer.json["rejected"]) == (202, 2, 1)
+            assert answer.json["problems"][0]["index"] == 1
         await take_less(tree, SMALL // 4, "events")
         between = event("between", pad="y" * (SMALL // 2))
         assert (await client.post("/v1/events", between)).status == 503  # it was within what was taken before

@@ -20,10 +20,10 @@ from schemas.errors import SettingsError
 from schemas.learning import ModelCommand
 from schemas.settings import Settings, load_settings
 from streams.runtime.decode import COMMAND_HEADER, FEEDBACK_HEADER
-from streams.runtime.registry import build_pipeline, versions
+from streams.runtime.registry import build_pipeline, state_versions
 from streams.runtime.signing import Signer
 from streams.runtime.snapshot_codec import Snapshot, decode, encode
-from streams.runtime.snapshot_store import Assembly, load, pieces
+from streams.runtime.snapshot_store import SnapshotAssembler, load, to_records
 from streams.runtime.topics import create_topics
 from streams.worker.app import Worker
 from tests.conftest import MakeSettings
@@ -86,11 +86,13 @@ async def test_a_worker_starts_cold_where_state_is_forged_and_loses_no_event(
     await create_topics(tree.kafka)
     bomb = next(raw for what, raw in forged_sizes() if "says so" in what)
     raws = [
-        pieces(forged(tree, 0, 10**9), 0),
+        to_records(forged(tree, 0, 10**9), 0),
         in_pieces(bomb, 1),
         in_pieces(b"SGS1 and what is none", 2),
-        pieces(replace(forged(tree, 3, 0), parts={name: {"x": np.zeros(3)} for name in forged(tree, 3, 0).parts}), 0),
-        [(k.replace(b"0/", b"4/", 1), v) for k, v in pieces(forged(tree, 0, 0), 0)],
+        to_records(
+            replace(forged(tree, 3, 0), parts={name: {"x": np.zeros(3)} for name in forged(tree, 3, 0).parts}), 0
+        ),
+        [(k.replace(b"0/", b"4/", 1), v) for k, v in to_records(forged(tree, 0, 0), 0)],
         [(b"5/manifest/0", manifest) for manifest in (b"{", b"[]", b'{"offset":"1"}', b'{"offset":1,"slot":0}')],
     ]
     for partition, records in enumerate(raws):
@@ -130,17 +132,17 @@ async def test_a_forged_snapshot_gives_way_to_the_older_one_and_nothing_is_misse
     await create_topics(tree.kafka)
     await publish(tree, FEW[:100])
     worker = await run(tree, 100)
-    await worker.engines[0].save()
+    await worker.runners[0].save()
     await publish(tree, FEW[100:150])
     await until(lambda: judged(worker) == 150)
     await worker.stop()
     assert (await assembled(tree))[0].manifest.offset == 149
     assert len(await assembled(tree)) == 2
     for slot in (0, 1):
-        await write(tree, "snapshots", pieces(forged(tree, 0, 10**9), slot))
+        await write(tree, "snapshots", to_records(forged(tree, 0, 10**9), slot))
     await publish(tree, FEW[150:])
     worker = await run(tree, len(FEW))
-    engine = worker.engines[0]
+    engine = worker.runners[0]
     state, rejected = engine.pipeline.state(), engine.rejected
     await worker.stop()
     assert set(rejected) == {"offset"}
@@ -148,9 +150,9 @@ async def test_a_forged_snapshot_gives_way_to_the_older_one_and_nothing_is_misse
 
 
 async def assembled(tree: Settings) -> list[Any]:
-    assembly = Assembly(0)
+    assembly = SnapshotAssembler(0)
     for record in await read_all(tree, "snapshots"):
-        assembly.take(record)
+        assembly.add(record)
     return assembly.newest_first()
 
 
@@ -164,15 +166,15 @@ async def test_a_part_that_fails_in_use_starts_cold_and_the_others_go_on(
     await publish(tree, FEW)
     items = await log_of(tree)
     pipeline.process(items[:150])
-    state = decode(encode(Snapshot(0, 149, versions(pipeline), pipeline.state())))
+    state = decode(encode(Snapshot(0, 149, state_versions(pipeline), pipeline.state())))
     columns: Any = state.parts["drift"]["segments"]["columns"]
     columns["n"][:] = 300
     columns["unit"][:] = 0.0
     columns["limit"][:] = 0.0
-    await write(tree, "snapshots", pieces(state, 0))
+    await write(tree, "snapshots", to_records(state, 0))
     worker = await run(tree, len(FEW))
-    cold, rejected = worker.engines[0].cold, worker.engines[0].rejected
-    after = worker.engines[0].pipeline.state()
+    cold, rejected = worker.runners[0].cold, worker.runners[0].rejected
+    after = worker.runners[0].pipeline.state()
     await worker.stop()
     pipeline.process(items[150:])
     assert (cold, rejected) == (("drift",), ("failed",))
@@ -194,26 +196,26 @@ async def test_with_a_key_only_signed_snapshots_count_and_keys_rotate(
     topic, unsigned = old.kafka.topic("snapshots"), forged(old, 0, 49)
     stranger, ours = Signer({"old": SecretStr("x" * 32)}), Signer.of(old)
     for records in (
-        pieces(unsigned, 0),
-        pieces(unsigned, 1, stranger, topic),
-        pieces(replace(unsigned, partition=1), 1, ours, topic),
-        [(k.replace(b"1/", b"0/", 1), v) for k, v in pieces(replace(unsigned, partition=1), 1, ours, topic)],
-        pieces(unsigned, 1, ours, "another.snapshots"),
+        to_records(unsigned, 0),
+        to_records(unsigned, 1, stranger, topic),
+        to_records(replace(unsigned, partition=1), 1, ours, topic),
+        [(k.replace(b"1/", b"0/", 1), v) for k, v in to_records(replace(unsigned, partition=1), 1, ours, topic)],
+        to_records(unsigned, 1, ours, "another.snapshots"),
         [
             (k, v.replace(b'"offset":48', b'"offset":49'))
-            for k, v in pieces(replace(unsigned, offset=48), 1, ours, topic)
+            for k, v in to_records(replace(unsigned, offset=48), 1, ours, topic)
         ],
     ):
         await write(old, "snapshots", records)
     await publish(old, FEW[50:100])
     worker = await run(both, 100)  # what the old key signed is still known
-    assert (worker.engines[0].cold, worker.engines[0].rejected) == ((), ("signature",))
-    assert packed(worker.engines[0].pipeline.state()) == packed(await judged_whole(both, 100))
+    assert (worker.runners[0].cold, worker.runners[0].rejected) == ((), ("signature",))
+    assert packed(worker.runners[0].pipeline.state()) == packed(await judged_whole(both, 100))
     await worker.stop()
     await publish(old, FEW[100:])
     worker = await run(new, len(FEW))  # by now all state is signed with the new key
-    assert worker.engines[0].cold == ()
-    assert packed(worker.engines[0].pipeline.state()) == packed(await judged_whole(both, len(FEW)))
+    assert worker.runners[0].cold == ()
+    assert packed(worker.runners[0].pipeline.state()) == packed(await judged_whole(both, len(FEW)))
     await worker.stop()
     assert (await load(new, 0)) is not None
 
@@ -222,9 +224,9 @@ async def test_an_unsigned_snapshot_alone_is_a_cold_start(kafka: KafkaBroker, se
     tree = signing(settings, kafka, "new")
     await create_topics(tree.kafka)
     await publish(tree, FEW)
-    await write(tree, "snapshots", pieces(forged(tree, 0, len(FEW) - 1), 0))
+    await write(tree, "snapshots", to_records(forged(tree, 0, len(FEW) - 1), 0))
     worker = await run(tree, len(FEW))
-    assert (worker.engines[0].cold, worker.engines[0].rejected) == (("all",), ("signature",))
+    assert (worker.runners[0].cold, worker.runners[0].rejected) == (("all",), ("signature",))
     await worker.stop()
 
 

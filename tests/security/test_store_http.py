@@ -12,7 +12,7 @@ import pytest
 import urllib3
 import zstandard
 
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
 from tests.security.store_endpoint import OWNER_PASSWORD, READER_PASSWORD, Endpoint, endpoint
 
@@ -35,7 +35,7 @@ def send(
 
 
 def test_each_run_has_a_password_of_its_own(tmp_path: Path) -> None:
-    accounts = [StoreServer(ClickHouse(path=tmp_path)).accounts for _ in range(2)]
+    accounts = [StoreServer(ClickHouseSettings(path=tmp_path)).accounts for _ in range(2)]
     assert [set(account) for account in accounts] == [{"streamgauge_reader"}] * 2
     passwords = {password for account in accounts for password in account.values()}
     assert len(passwords) == 2

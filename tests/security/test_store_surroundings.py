@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from schemas.errors import StoreError
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 from streams.connectors.clickhouse import connect
 
 BROKEN = [
@@ -97,5 +97,5 @@ def test_an_old_server_is_named_with_the_least_version(tmp_path: Path, command: 
 
 def test_a_server_that_does_not_tell_its_version_is_an_error_of_its_own() -> None:
     with old_server("") as port, pytest.raises(StoreError) as error:
-        connect(ClickHouse(port=port))
+        connect(ClickHouseSettings(port=port))
     assert error.value.reason != "too_old"

@@ -18,7 +18,8 @@ import pytest
 import streams
 import tools
 from schemas.outputs import Alert
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.runtime.terminal import Console, json_text, visible
 from tools.print_table import show
@@ -69,7 +70,7 @@ def on_terminal(environment: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    own = ClickHouse(path=tmp_path / "store")
+    own = ClickHouseSettings(path=tmp_path / "store")
     client = connect(own)
     migrate(client, Settings(clickhouse=own))
     client.close()
@@ -93,7 +94,7 @@ def test_sql_in_a_pipe_escapes_as_clickhouse_reads_it(store: Path) -> None:
     done = subprocess.run(command, env=settings(store), capture_output=True, check=True)
     name, value = done.stdout.decode().splitlines()
     assert STEERING.search(name + value) is None
-    client = connect(ClickHouse(path=store / "store"))
+    client = connect(ClickHouseSettings(path=store / "store"))
     undone = client.query("SELECT * FROM format(TSV, 'a String', {data:String})", {"data": value.replace("\\", "\\\\")})
     client.close()
     assert value.startswith("\\x1b[2J")

@@ -11,12 +11,13 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
 from streams.runtime.decode import FEEDBACK_HEADER
 from streams.runtime.partitioning import window_key
 from streams.runtime.snapshot_codec import decode
-from streams.runtime.snapshot_store import pieces
+from streams.runtime.snapshot_store import to_records
 from streams.runtime.topics import create_topics
 from streams.sink.inserter import Inserter
 from streams.sink.table_rows import TABLES
@@ -105,13 +106,13 @@ async def test_a_worker_and_its_successor_are_not_blinded(tree: Settings, tmp_pa
 
 def stored_events(tmp_path: Path, scored: Sequence[bytes]) -> tuple[int, ...]:
     """Return what the store has: events, those that are marked, those that are dated 2199."""
-    tree = Settings(clickhouse=ClickHouse(path=tmp_path / "store"))
+    tree = Settings(clickhouse=ClickHouseSettings(path=tmp_path / "store"))
     client = connect(tree.clickhouse)
     migrate(client, tree)
     inserter = Inserter(lambda: connect(tree.clickhouse), "streamgauge")
     (table,) = [table for table in TABLES if table.topic == "scored"]
     records = [Kept(k, value) for k, value in enumerate(scored)]
-    assert not inserter.insert(table, "t-0-0-0", records, (-1, -1)).bad
+    assert not inserter.insert(table, "t-0-0-0", records, (-1, -1)).rejected
     query = (
         "SELECT count(), countIf(has(input_issues, 'time_skew')), countIf(toYear(time) = 2199) FROM streamgauge.events"
     )
@@ -153,7 +154,7 @@ async def test_a_snapshot_that_was_poisoned_before_the_upgrade_is_outlived(tree:
     await publish(tree, calls(POISONED.offset + 1, tenants=8))
     producer = AIOKafkaProducer(bootstrap_servers=tree.kafka.brokers)
     await producer.start()
-    for key, value in pieces(replace(POISONED, partition=PARTITION), 0):
+    for key, value in to_records(replace(POISONED, partition=PARTITION), 0):
         await producer.send_and_wait(tree.kafka.topic("snapshots"), value, key=key, partition=PARTITION)
     await producer.stop()
     ordinary = [event for event, _ in story("good")]

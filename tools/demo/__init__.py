@@ -1,4 +1,4 @@
-"""``streamgauge demo``: everything at once in one process, on simulated traffic whose truth is known."""
+"""Command ``streamgauge demo``: the whole monitor in one process, on simulated traffic with known ground truth."""
 
 from tools.demo.run import run_demo
 

@@ -1,4 +1,4 @@
-"""SQL's answers against what is true of the traffic, exactly."""
+"""Compare ClickHouse results with the simulator's ground truth."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 from clickhouse_connect.driver.query import QueryResult
 
-from tools.simulator import Truth
+from tools.simulator import GroundTruth
 
-Ask: TypeAlias = Callable[[str], Awaitable[QueryResult]]
+RunQuery: TypeAlias = Callable[[str], Awaitable[QueryResult]]
 
 _EVENTS = """
 SELECT app, count(), countIf(error_type != ''), sum(input_tokens), sum(output_tokens),
@@ -24,61 +24,63 @@ MEASURES = ("calls", "failed calls", "input tokens", "output tokens", "cost, 1e-
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One number: what SQL says, and what is true.
+    """Comparison of one figure from ClickHouse with the ground truth.
 
     Attributes
     ----------
     table, measure
-        What was asked.
+        Table that was queried, and name of the figure.
     app
-        Of which app; empty: of all.
+        App of the figure; empty for the sum of all apps.
+    actual, expected
+        Figure from ClickHouse (None if the app has no row), and figure of the ground truth.
     """
 
     table: str
     measure: str
     app: str
-    found: int | None
+    actual: int | None
     expected: int
 
     @property
     def ok(self) -> bool:
-        """Whether they are equal."""
-        return self.found == self.expected
+        """True if the figures are equal."""
+        return self.actual == self.expected
 
 
-async def check(ask: Ask, truth: Truth, alert_states: int) -> list[Check]:
-    """Ask ClickHouse and compare.
+async def run_checks(query: RunQuery, truth: GroundTruth, alert_states: int) -> list[Check]:
+    """Query ClickHouse and compare the results with the ground truth.
 
     Parameters
     ----------
-    ask
+    query
         Runs SQL.
     truth
-        Of the traffic.
+        Ground truth of the traffic.
     alert_states
-        Changes of state that were read from the alerts topic.
+        Number of alert states that were read from the alerts topic.
     """
     checks = [
-        *_by_app("events", await ask(_EVENTS), truth),
-        *_by_app("aggregates_1m", await ask(_AGGREGATES), truth),
+        *_by_app("events", await query(_EVENTS), truth),
+        *_by_app("aggregates_1m", await query(_AGGREGATES), truth),
     ]
-    ids = {name for (name,) in (await ask("SELECT DISTINCT event_id FROM events")).result_rows}
+    ids = {name for (name,) in (await query("SELECT DISTINCT event_id FROM events")).result_rows}
     checks.append(Check("events", "distinct ids", "", len(ids), truth.calls))
-    checks.append(Check("events", "ids not sent, or missing", "", len(ids ^ truth.ids), 0))
+    checks.append(Check("events", "wrong or missing ids", "", len(ids ^ truth.ids), 0))
     for table, measure, expected in (
         ("dead_letters", "malformed records", truth.kinds["malformed"]),
         ("feedback", "labels", truth.kinds["feedback"]),
-        ("alerts", "as on the topic", alert_states),
+        ("alerts", "alert states", alert_states),
     ):
-        [[found]] = (await ask(f"SELECT count() FROM {table}")).result_rows  # noqa: S608 - names from above
-        checks.append(Check(table, measure, "", found, expected))
+        [[actual]] = (await query(f"SELECT count() FROM {table}")).result_rows  # noqa: S608 - table names are constants
+        checks.append(Check(table, measure, "", actual, expected))
     return checks
 
 
-def _by_app(table: str, result: QueryResult, truth: Truth) -> Iterator[Check]:
+def _by_app(table: str, result: QueryResult, truth: GroundTruth) -> Iterator[Check]:
     rows = {app: values for app, *values in result.result_rows}
     for k, measure in enumerate(MEASURES):
         for name, app in sorted(truth.apps.items()):
             expected = (app.calls, app.errors, app.input_tokens, app.output_tokens, app.cost_nanousd)
-            found = int(rows[name][k]) if name in rows else None
-            yield Check(table, measure, name, found, expected[k])
+            actual = int(rows[name][k]) if name in rows else None
+            yield Check(table, measure, name, actual, expected[k])

@@ -1,4 +1,4 @@
-"""What the terminal shows while the hour is played: a live view, or plain lines where nobody looks."""
+"""Progress display of the demo: a live view on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEPS = 10
 
 @dataclass(slots=True)
 class Progress:
-    """Where the run is."""
+    """Progress of the run."""
 
     total: int
     sent: int = 0
@@ -40,28 +40,28 @@ class Progress:
 
     @property
     def stored(self) -> int:
-        """Events in ClickHouse."""
+        """Number of events in ClickHouse."""
         return sum(row[2] for row in self.apps)
 
 
-class Screen:
-    """Shows `progress`; use as a context manager while it changes.
+class LiveView:
+    """Display of `progress`; a context manager that shows it while the run lasts.
 
     Parameters
     ----------
     console
-        Where to.
+        Console to print to.
     total
-        Records that will be sent.
+        Number of records that will be sent.
     """
 
     def __init__(self, console: Console, total: int) -> None:
         self.progress = Progress(total)
         self._console = console
-        self._live = Live(console=console, get_renderable=self._view, refresh_per_second=4) if _tty(console) else None
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4) if _tty(console) else None
         self._step = 0
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> LiveView:
         if self._live is not None:
             self._live.start()
         return self
@@ -70,32 +70,32 @@ class Screen:
         if self._live is not None:
             self._live.stop()
 
-    def heard(self, alert: Alert) -> None:
+    def on_alert(self, alert: Alert) -> None:
         """Show an alert."""
         self.progress.alerts.append(alert)
         if self._live is None:
             self._console.print(line(alert), highlight=False, soft_wrap=True)
 
-    def moved(self) -> None:
-        """Say how far it is, now and then, where there is no live view."""
+    def refresh(self) -> None:
+        """Print the progress in steps of 10 % if there is no live view."""
         p = self.progress
         step = p.sent * _STEPS // max(p.total, 1)
         if self._live is None and step > self._step:
             self._step = step
             self._console.print(f"{_clock(p)}  {p.sent:,} of {p.total:,} records sent, {p.stored:,} events stored")
 
-    def _view(self) -> RenderableType:
+    def _render(self) -> RenderableType:
         p = self.progress
         head = Table.grid(padding=(0, 2))
         head.add_row(
             Text(_clock(p), style="bold"),
             ProgressBar(total=p.total, completed=p.sent, width=34),
             f"{p.sent:,} of {p.total:,} records sent",
-            f"{p.backlog:,} waiting",
+            f"lag {p.backlog:,}",
         )
         return Panel(
             Group(head, "", _apps(p), "", *_alert_lines(p)),
-            title="streamgauge: an hour of traffic, played fast",
+            title="streamgauge: one hour of traffic, fast-forward",
             border_style="cyan",
         )
 
@@ -133,12 +133,12 @@ def _flags(count: int) -> str:
 
 def _alert_lines(progress: Progress) -> list[RenderableType]:
     if not progress.alerts:
-        return [Text("no alert yet: the agents are learning what is usual", style="dim")]
+        return [Text("no alerts yet: the agents are learning their baselines", style="dim")]
     return [one_line(alert) for alert in progress.alerts]
 
 
 def one_line(alert: Alert) -> Text:
-    """Return an alert as a line that is cut, not wrapped."""
+    """Return an alert as one line that is truncated, not wrapped."""
     text = Text.from_markup(line(alert), style="dim" if alert.state == "resolved" else "")
     text.no_wrap, text.overflow = True, "ellipsis"
     return text

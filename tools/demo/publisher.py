@@ -1,4 +1,4 @@
-"""Publishes the simulated records at a steady rate, never faster than they are judged and stored."""
+"""Publisher of the simulated records: constant rate, paused while the worker or the sink lags."""
 
 from __future__ import annotations
 
@@ -9,78 +9,81 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.errors import BrokerError
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from tools.demo.mock_broker import LINGER_MS
 from tools.simulator import Record
 
 _TICK_S = 0.05
 _MAX_BACKLOG = 700
-"""Records; at 3.5 kB a scored record it is half of the 5 MB that the mock cluster keeps of a partition."""
+"""Maximum lag in records. At 3.5 kB per scored record, it is half of the mock cluster's 5 MB per partition."""
 
 
 class Publisher:
-    """Sends records in order.
+    """Producer that sends records in order.
 
     Parameters
     ----------
     kafka
-        The broker and the names of its topics.
+        Settings of the broker and the topic names.
     rate
-        Records a second.
+        Records per second.
     backlog
-        How many records wait to be judged or stored in the fullest partition.
+        Returns the lag of worker or sink in records, for the partition with the largest lag.
 
     Attributes
     ----------
     sent
-        Records handed over so far.
+        Number of records produced so far.
     """
 
-    def __init__(self, kafka: Kafka, rate: float, backlog: Callable[[], int]) -> None:
+    def __init__(self, kafka: KafkaSettings, rate: float, backlog: Callable[[], int]) -> None:
         self.sent = 0
         self._topic = kafka.topic
         self._rate = rate
         self._backlog = backlog
-        self._failed: KafkaError | None = None
-        # murmur2: the partitioner of Kafka's own clients, so that a key goes where theirs would put it.
+        self._error: KafkaError | None = None
+        # murmur2 is the partitioner of the Java clients, so a key gets the same partition as from them.
         options = {"bootstrap.servers": kafka.brokers, "linger.ms": LINGER_MS, "partitioner": "murmur2", "log_level": 0}
         self._producer = Producer(options)
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Send all; return when the broker has them.
+        """Send all records; return when the broker has acknowledged them.
 
         Raises
         ------
         BrokerError
-            If it refuses one.
+            If the broker rejects a record.
         """
-        begin = time.monotonic()
-        held = 0.0
+        start = time.monotonic()
+        paused = 0.0
         while self.sent < len(records):
-            due = min(len(records), int((time.monotonic() - begin - held) * self._rate) + 1)
+            due = min(len(records), int((time.monotonic() - start - paused) * self._rate) + 1)
             for record in records[self.sent : due]:
                 self._producer.produce(
                     self._topic(record.topic), record.value, key=record.key, on_delivery=self._delivered
                 )
             self.sent = due
             self._producer.poll(0)
-            held += await self._pause()
+            paused += await self._pause()
         await asyncio.to_thread(self._producer.flush, 10)
         self._check(len(self._producer))
 
     async def _pause(self) -> float:
-        """Wait a tick, and longer while the readers are behind; return how much longer."""
+        """Wait one tick, and longer while worker or sink lags; return the extra seconds."""
         self._check(0)
         await asyncio.sleep(_TICK_S)
-        begin = time.monotonic()
+        start = time.monotonic()
         while self._backlog() > _MAX_BACKLOG:
             self._producer.poll(0)
             await asyncio.sleep(_TICK_S)
-        return time.monotonic() - begin
+        return time.monotonic() - start
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
-        self._failed = self._failed or error
+        self._error = self._error or error
 
-    def _check(self, left: int) -> None:
-        if self._failed is not None or left:
-            raise BrokerError(f"demo: the embedded broker did not take {left or 'a'} record: {self._failed}")
+    def _check(self, unsent: int) -> None:
+        if self._error is not None or unsent:
+            raise BrokerError(
+                f"demo: embedded broker did not acknowledge {unsent or 'some'} records ({self._error or 'timeout'}); "
+                "run the demo again on an idle machine"
+            )

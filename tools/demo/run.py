@@ -1,4 +1,4 @@
-"""The demo from begin to end."""
+"""Run the demo from start to end."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from rich.console import Console
 from schemas.errors import StreamgaugeError
 from streams.runtime.lifecycle import until_signalled
 from streams.worker.warmup import warm
-from tools.demo.alert_collector import Listener
-from tools.demo.embedded_stack import Stage
-from tools.demo.exactness_checks import Check, check
-from tools.demo.live_view import LIVE_SQL, Screen
+from tools.demo.alert_collector import AlertCollector
+from tools.demo.embedded_stack import EmbeddedStack
+from tools.demo.exactness_checks import Check, run_checks
+from tools.demo.live_view import LIVE_SQL, LiveView
 from tools.demo.publisher import Publisher
-from tools.demo.report import Sql, show_checks, show_exports, show_queries, show_verdict, show_ways_in
-from tools.demo.scorecard import judge
+from tools.demo.report import SqlEndpoint, show_checks, show_connections, show_exports, show_queries, show_scorecard
+from tools.demo.scorecard import Scorecard, build_scorecard
 from tools.simulator import Traffic, simulate
 
 RATE = 330.0
-"""Records a second: the hour takes 50 s."""
+"""Records per second; the simulated hour takes 50 s."""
 
 DEADLINE_S = 175.0
 _SETTLE_S = 30.0
 _POLL_S = 0.7
 _PORTS = (9092, 8123)
-"""Of Kafka and of ClickHouse, where it stays: those that the pages and the settings have."""
+"""Ports of Kafka and ClickHouse with ``--stay``; the docs and the default settings use them."""
 
 _WIDTH = 100
 
 
 async def run_demo(console: Console, *, seed: int, stay: bool) -> int:
-    """Play an hour of traffic with four incidents through the whole monitor.
+    """Run one hour of simulated traffic with four incidents through the whole monitor.
 
     Parameters
     ----------
     console
-        Where to print.
+        Console to print to.
     seed
-        Of the traffic.
+        Seed of the traffic.
     stay
-        Keep serving afterwards, until SIGINT or SIGTERM.
+        Keep all endpoints open afterwards, until SIGINT or SIGTERM.
 
     Returns
     -------
     int
-        0 if all incidents were caught and every number in ClickHouse is exact, 1 otherwise.
+        0 if all incidents were detected and every figure in ClickHouse is exact, 1 otherwise.
 
     Raises
     ------
     StreamgaugeError
-        If a part stops or the whole takes too long; says how far it was.
+        If a part stops or the deadline passes; the message contains the progress.
     """
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
@@ -68,12 +68,12 @@ async def run_demo(console: Console, *, seed: int, stay: bool) -> int:
     try:
         return await main
     except asyncio.CancelledError:
-        console.print("\nstopped before the end")
+        console.print("\ninterrupted")
         return 1
 
 
 async def _run(console: Console, seed: int, *, stay: bool) -> int:
-    with tempfile.TemporaryDirectory(prefix="streamgauge-demo-") as name, _quiet(Path(name) / "demo.log"):
+    with tempfile.TemporaryDirectory(prefix="streamgauge-demo-") as name, _log_to_file(Path(name) / "demo.log"):
         return await _Demo(console, Path(name), seed).run(stay=stay)
 
 
@@ -81,142 +81,145 @@ class _Demo:
     def __init__(self, console: Console, folder: Path, seed: int) -> None:
         self._console = console
         self._folder = folder
-        self._doing = "starting"
-        # The last full hour, so that the hour in the tables is one hour.
-        begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-        self._traffic: Traffic = simulate(begin, seed=seed)
-        self._screen = Screen(console, len(self._traffic.records))
+        self._phase = "starting"
+        # The last full hour, so that the hourly aggregates have a single row per app and version.
+        start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+        self._traffic: Traffic = simulate(start, seed=seed)
+        self._view = LiveView(console, len(self._traffic.records))
 
     async def run(self, *, stay: bool) -> int:
-        begin = time.monotonic()
+        start = time.monotonic()
         try:
             async with (
                 asyncio.timeout(DEADLINE_S) as deadline,
-                Stage(self._folder, _PORTS if stay else (0, 0)) as stage,
+                EmbeddedStack(self._folder, _PORTS if stay else (0, 0)) as stack,
             ):
-                self._greet()
-                code = await self._play(stage)
-                self._say(f"[dim]{time.monotonic() - begin:.0f} s in all[/dim]")
-                self._ways_in(stage, serving=stay)
+                self._print_introduction()
+                code = await self._play(stack)
+                self._print(f"[dim]{time.monotonic() - start:.0f} s in total[/dim]")
+                self._print_connections(stack, serving=stay)
                 if stay:
                     deadline.reschedule(None)
-                    await self._serve(stage)
+                    await self._serve(stack)
                 return code
         except TimeoutError as error:
-            p = self._screen.progress
+            p = self._view.progress
             raise StreamgaugeError(
-                f"demo: not done after {DEADLINE_S:.0f} s; it was {self._doing} ({p.sent:,} of {p.total:,} records "
-                f"sent, {p.stored:,} events stored, {p.backlog:,} waiting); is the machine busy? {self._last_log()}"
+                f"demo: not finished after {DEADLINE_S:.0f} s while {self._phase} ({p.sent:,} of {p.total:,} records "
+                f"sent, {p.stored:,} events stored, lag {p.backlog:,}); run it on an idle machine. {self._last_log()}"
             ) from error
 
-    async def _play(self, stage: Stage) -> int:
-        await self._compile(stage)
-        self._doing = "waiting for worker and sink"
-        await stage.begin()
-        async with Listener(stage.settings.kafka, self._screen.heard) as listener:
-            with self._screen:
-                await self._publish(stage)
-                checks = await self._settle(stage, listener)
-                await self._look(stage, self._screen.progress.sent)
-        verdict = judge(self._traffic.truth, listener.alerts)
-        self._say("")
-        show_verdict(self._console, verdict)
-        await show_queries(self._console, stage.query)
+    async def _play(self, stack: EmbeddedStack) -> int:
+        await self._compile(stack)
+        self._phase = "waiting for worker and sink"
+        await stack.start()
+        async with AlertCollector(stack.settings.kafka, self._view.on_alert) as collector:
+            with self._view:
+                await self._publish(stack)
+                checks = await self._settle(stack, collector)
+                await self._update_view(stack, self._view.progress.sent)
+        scorecard = build_scorecard(self._traffic.truth, collector.alerts)
+        self._print("")
+        show_scorecard(self._console, scorecard)
+        await show_queries(self._console, stack.query)
         show_checks(self._console, checks)
-        exact = all(c.ok for c in checks)
-        good = exact and verdict.caught == len(verdict.catches) > 0
-        self._say(
-            "\n[bold green]All caught, all exact.[/bold green]"
-            if good
-            else "\n[bold red]Not as it should be.[/bold red]"
-        )
-        return 0 if good else 1
+        return self._print_result(scorecard, checks)
 
-    def _greet(self) -> None:
+    def _print_result(self, scorecard: Scorecard, checks: list[Check]) -> int:
+        missed = len(scorecard.detections) - scorecard.detected
+        different = sum(not c.ok for c in checks)
+        if scorecard.detections and not missed and not different:
+            self._print("\n[bold green]All incidents detected, all figures exact.[/bold green]")
+            return 0
+        result = f"Demo failed: {missed} incidents missed, {different} figures differ (see above)."
+        self._print(f"\n[bold red]{result}[/bold red]")
+        return 1
+
+    def _print_introduction(self) -> None:
         truth, seconds = self._traffic.truth, len(self._traffic.records) / RATE
-        self._say(
-            f"[bold]Three services[/bold] (health, finance, security) make {truth.calls:,} LLM calls in an hour, "
-            f"played in {seconds:.0f} s. {truth.kinds['request']:,} of them come as two halves, "
-            f"{truth.kinds['malformed']} records are malformed, {truth.kinds['feedback']} labels come after. "
-            f"[bold]{len(truth.incidents)} incidents[/bold] "
-            "are hidden in it.\nKafka broker, worker, sink and ClickHouse all run in this process, on loopback and a "
-            "temporary folder.\nThe texts are real; the attacks are from sources that the weights never saw "
+        self._print(
+            f"[bold]Three services[/bold] (health, finance, security) make {truth.calls:,} LLM calls in one hour, "
+            f"replayed in {seconds:.0f} s. {truth.kinds['request']:,} calls arrive as separate request and response "
+            f"records, {truth.kinds['malformed']} records are malformed, and {truth.kinds['feedback']} labels follow. "
+            f"The traffic contains [bold]{len(truth.incidents)} incidents[/bold].\n"
+            "Kafka broker, worker, sink and ClickHouse run in this process, on loopback and in a temporary folder.\n"
+            "The texts are real; the attacks come from sources that were not used in training "
             "(tools/simulator/samples/README.md).\n"
         )
 
-    async def _compile(self, stage: Stage) -> None:
-        self._doing = "loading kernels"
-        with self._console.status("loading kernels (the first run compiles them: about a minute of one core)"):
-            await asyncio.to_thread(warm, stage.settings)
+    async def _compile(self, stack: EmbeddedStack) -> None:
+        self._phase = "loading kernels"
+        with self._console.status("loading kernels (the first run compiles them, about one minute on one core)"):
+            await asyncio.to_thread(warm, stack.settings)
 
-    async def _publish(self, stage: Stage) -> None:
-        self._doing = "publishing"
-        publisher = Publisher(stage.settings.kafka, RATE, stage.backlog)
+    async def _publish(self, stack: EmbeddedStack) -> None:
+        self._phase = "publishing"
+        publisher = Publisher(stack.settings.kafka, RATE, stack.backlog)
         sending = asyncio.create_task(publisher.publish(self._traffic.records))
         try:
             while not sending.done():
-                stage.check()
-                await self._look(stage, publisher.sent)
+                stack.raise_if_stopped()
+                await self._update_view(stack, publisher.sent)
                 await asyncio.wait({sending}, timeout=_POLL_S)
             await sending
         finally:
             sending.cancel()
-        await self._look(stage, publisher.sent)
+        await self._update_view(stack, publisher.sent)
 
-    async def _look(self, stage: Stage, sent: int) -> None:
-        p = self._screen.progress
-        p.sent, p.backlog = sent, stage.backlog()
+    async def _update_view(self, stack: EmbeddedStack, sent: int) -> None:
+        p = self._view.progress
+        p.sent, p.backlog = sent, stack.backlog()
         p.clock_ms = self._traffic.records[max(sent - 1, 0)].at_ms
-        p.apps = (await stage.query(LIVE_SQL)).result_rows
-        self._screen.moved()
+        p.apps = (await stack.query(LIVE_SQL)).result_rows
+        self._view.refresh()
 
-    async def _settle(self, stage: Stage, listener: Listener) -> list[Check]:
-        """Wait until everything is in ClickHouse; return what was compared, right or wrong, when time is up."""
-        self._doing = "waiting for the last rows"
+    async def _settle(self, stack: EmbeddedStack, collector: AlertCollector) -> list[Check]:
+        """Wait until all rows are in ClickHouse or the time limit passes; return the latest checks."""
+        self._phase = "waiting for the last rows"
         checks: list[Check] = []
 
         async def settled() -> bool:
             nonlocal checks
-            await self._look(stage, self._screen.progress.sent)
-            quiet = stage.backlog() == 0
-            checks = await check(stage.query, self._traffic.truth, len(listener.alerts))
-            return quiet and all(c.ok for c in checks)
+            await self._update_view(stack, self._view.progress.sent)
+            drained = stack.backlog() == 0
+            checks = await run_checks(stack.query, self._traffic.truth, len(collector.alerts))
+            return drained and all(c.ok for c in checks)
 
         try:
             async with asyncio.timeout(_SETTLE_S):
-                await stage.until(settled)
+                await stack.wait_until(settled)
         except TimeoutError:
-            checks = checks or await check(stage.query, self._traffic.truth, len(listener.alerts))
+            checks = checks or await run_checks(stack.query, self._traffic.truth, len(collector.alerts))
         return checks
 
-    def _ways_in(self, stage: Stage, *, serving: bool) -> None:
-        [(user, password)] = stage.server.accounts.items()
-        sql = Sql(stage.server.port, user, password)
-        show_ways_in(self._console, stage.brokers, sql, stage.metrics_port, serving=serving)
+    def _print_connections(self, stack: EmbeddedStack, *, serving: bool) -> None:
+        [(user, password)] = stack.server.accounts.items()
+        sql = SqlEndpoint(stack.server.port, user, password)
+        show_connections(self._console, stack.brokers, sql, stack.metrics_port, serving=serving)
         if serving:
-            show_exports(self._console, stage.brokers, sql, stage.settings.drift.events_per_false_alarm)
+            show_exports(self._console, stack.brokers, sql, stack.settings.drift.events_per_false_alarm)
 
-    async def _serve(self, stage: Stage) -> None:
-        async def ended() -> None:
-            await stage.until(lambda: False)
+    async def _serve(self, stack: EmbeddedStack) -> None:
+        async def run() -> None:
+            await stack.wait_until(lambda: False)
 
-        async def nothing() -> None:
+        async def stop() -> None:
             return None
 
-        await until_signalled(ended, nothing)
-        self._say("stopping")
+        await until_signalled(run, stop)
+        self._print("stopping")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, highlight=False)
 
     def _last_log(self) -> str:
         lines = (self._folder / "demo.log").read_text().splitlines()
-        return f"Last in the log: {lines[-1]}" if lines else ""
+        return f"Last log line: {lines[-1]}" if lines else ""
 
 
 @contextmanager
-def _quiet(file: Path) -> Iterator[None]:
-    """Send the log to a file while the terminal is ours."""
+def _log_to_file(file: Path) -> Iterator[None]:
+    """Redirect the log to a file while the demo uses the terminal."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     handler = logging.FileHandler(file)

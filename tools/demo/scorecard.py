@@ -1,4 +1,4 @@
-"""Which alert caught which incident, and which alerts nothing had caused. Pure."""
+"""Scorecard of the demo: match alerts to incidents and count false alarms. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from schemas.outputs import Alert
-from tools.simulator import Incident, Truth
+from tools.simulator import GroundTruth, Incident
 from tools.simulator.incidents import Kind
 
-CAUGHT_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
+DETECTED_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "injection": (("injection-campaign", "injection.rate"),),
     "hallucination": (("hallucination-burst", "hallucination.rate"),),
     "topic": (("drift", "drift.text"), ("drift", "drift.novelty"), ("drift", "drift.unfamiliar")),
@@ -24,10 +24,10 @@ CAUGHT_BY: Mapping[Kind, tuple[tuple[str, str], ...]] = {
         ("slow", "latency_ms"),
     ),
 }
-"""Rules and signals that name the incident; any other alert during it does not count.
+"""Rules and signals that identify an incident; other alerts during the incident do not count as its detection.
 
-The drift agent tells one change once, by the feature that proved it first: for the regression that may be what is
-slower, what is dearer, or the longer answers that are the cause of both.
+The drift agent reports a change once, by the first feature whose change is significant. For the regression it may be
+the higher latency, the higher cost, or the longer answers that cause both.
 """
 
 _SINGLE_EVENT = "injection-attempt"
@@ -35,17 +35,17 @@ _RECOVERY_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Catch:
-    """An incident and the first alert that names it.
+class Detection:
+    """An incident and the first alert that identifies it.
 
     Attributes
     ----------
     alert
-        None where it was missed.
+        None if the incident was missed.
     events
-        Calls of the app from the incident's begin to the alert, both included.
+        Calls of the app from the start of the incident to the alert, both included.
     delay_ms
-        Event time between them.
+        Event time from the start of the incident to the alert.
     """
 
     incident: Incident
@@ -55,80 +55,81 @@ class Catch:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of incidents and alerts.
+class Scorecard:
+    """Detections and the classification of all other alerts.
 
     Attributes
     ----------
-    catches
+    detections
         One per incident.
-    other
-        Firing alerts during an incident of their app, beside the one that counts.
-    after
-        Change alerts within ten minutes after an incident of their app: the traffic went back.
-    false
-        All others.
+    related
+        Further firing alerts during an incident of their app.
+    recovery
+        Change alerts within ten minutes after an incident of their app, when the traffic returns to normal.
+    false_alarms
+        All remaining firing alerts.
     """
 
-    catches: tuple[Catch, ...]
-    other: tuple[Alert, ...]
-    after: tuple[Alert, ...]
-    false: tuple[Alert, ...]
+    detections: tuple[Detection, ...]
+    related: tuple[Alert, ...]
+    recovery: tuple[Alert, ...]
+    false_alarms: tuple[Alert, ...]
 
     @property
-    def caught(self) -> int:
-        """How many incidents were caught."""
-        return sum(c.alert is not None for c in self.catches)
+    def detected(self) -> int:
+        """Number of detected incidents."""
+        return sum(d.alert is not None for d in self.detections)
 
 
-def judge(truth: Truth, alerts: Sequence[Alert]) -> Verdict:
-    """Hold the alerts against the incidents.
+def build_scorecard(truth: GroundTruth, alerts: Sequence[Alert]) -> Scorecard:
+    """Match the alerts to the incidents.
 
     Parameters
     ----------
     truth
-        Of the traffic.
+        Ground truth of the traffic.
     alerts
-        All changes of state.
+        All alert states.
     """
     firing = sorted((a for a in alerts if a.state == "firing"), key=fired_ms)
-    catches = tuple(_catch(incident, truth, firing) for incident in truth.incidents)
-    counted = {c.alert.alert_id for c in catches if c.alert is not None}
-    kinds: dict[str, list[Alert]] = {"other": [], "after": [], "false": []}
+    detections = tuple(_detect(incident, truth, firing) for incident in truth.incidents)
+    counted = {d.alert.alert_id for d in detections if d.alert is not None}
+    categories: dict[str, list[Alert]] = {"related": [], "recovery": [], "false": []}
     for alert in firing:
         if alert.alert_id not in counted:
-            kinds[_kind(alert, truth.incidents)].append(alert)
-    return Verdict(catches, tuple(kinds["other"]), tuple(kinds["after"]), tuple(kinds["false"]))
+            categories[_category(alert, truth.incidents)].append(alert)
+    related, recovery, false_alarms = map(tuple, categories.values())
+    return Scorecard(detections, related, recovery, false_alarms)
 
 
-def _catch(incident: Incident, truth: Truth, firing: Sequence[Alert]) -> Catch:
+def _detect(incident: Incident, truth: GroundTruth, firing: Sequence[Alert]) -> Detection:
     for alert in firing:
-        if names(alert, incident):
-            at = fired_ms(alert)
-            events = truth.apps[incident.app].between(incident.begin_ms, at)
-            return Catch(incident, alert, events, at - incident.begin_ms)
-    return Catch(incident, None)
+        if identifies(alert, incident):
+            at_ms = fired_ms(alert)
+            events = truth.apps[incident.app].between(incident.start_ms, at_ms)
+            return Detection(incident, alert, events, at_ms - incident.start_ms)
+    return Detection(incident, None)
 
 
-def names(alert: Alert, incident: Incident) -> bool:
-    """Whether an alert names an incident: rule, signal and app are right, it came in time, its evidence is of it."""
+def identifies(alert: Alert, incident: Incident) -> bool:
+    """Return True if rule, signal, app, time and evidence of an alert match an incident."""
     return (
-        any(alert.rule == rule and fnmatchcase(alert.signal, signal) for rule, signal in CAUGHT_BY[incident.kind])
+        any(alert.rule == rule and fnmatchcase(alert.signal, signal) for rule, signal in DETECTED_BY[incident.kind])
         and (alert.segment.get("tenant"), alert.segment.get("app")) == (incident.tenant, incident.app)
-        and incident.begin_ms <= fired_ms(alert) <= incident.end_ms
+        and incident.start_ms <= fired_ms(alert) <= incident.end_ms
         and (not alert.evidence or not incident.affected.isdisjoint(alert.evidence))
     )
 
 
-def _kind(alert: Alert, incidents: Sequence[Incident]) -> str:
+def _category(alert: Alert, incidents: Sequence[Incident]) -> str:
     if alert.rule == _SINGLE_EVENT:
         attacks = (i.affected for i in incidents if i.kind == "injection")
-        return "other" if any(not ids.isdisjoint(alert.evidence) for ids in attacks) else "false"
-    at = fired_ms(alert)
-    own = [i for i in incidents if (i.tenant, i.app) == (alert.segment.get("tenant"), alert.segment.get("app"))]
-    if any(i.begin_ms <= at <= i.end_ms for i in own):
-        return "other"
-    return "after" if any(i.end_ms < at <= i.end_ms + _RECOVERY_MS for i in own) else "false"
+        return "related" if any(not ids.isdisjoint(alert.evidence) for ids in attacks) else "false"
+    at_ms = fired_ms(alert)
+    same_app = [i for i in incidents if (i.tenant, i.app) == (alert.segment.get("tenant"), alert.segment.get("app"))]
+    if any(i.start_ms <= at_ms <= i.end_ms for i in same_app):
+        return "related"
+    return "recovery" if any(i.end_ms < at_ms <= i.end_ms + _RECOVERY_MS for i in same_app) else "false"
 
 
 def fired_ms(alert: Alert) -> int:

@@ -1,4 +1,4 @@
-"""A port that can be written down: the embedded broker's own is another one each time."""
+"""TCP proxy that gives the embedded broker a fixed port; the broker itself picks a random one."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from contextlib import asynccontextmanager, suppress
 from socket import AF_INET
 from typing import Any
 
-_LetIn = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+_ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 _CHUNK = 64 << 10
 
 
 @asynccontextmanager
-async def doorway(port: int, broker: str) -> AsyncIterator[str]:
-    """Hand connections to a port of loopback on to the broker while the context is open.
+async def tcp_proxy(port: int, broker: str) -> AsyncIterator[str]:
+    """Forward connections from a loopback port to the broker while the context is open.
 
-    Clients ask there who the brokers are; what they are told is the broker's own port, and they go to it.
+    Clients bootstrap through the proxy. The metadata response names the broker's own port, and clients connect to it.
 
     Parameters
     ----------
     port
-        0 takes a free one.
+        0 selects a free port.
     broker
         ``host:port``.
 
     Yields
     ------
     str
-        ``host:port`` of the doorway; of the broker itself where the port is taken.
+        ``host:port`` of the proxy, or of the broker itself if the port is in use.
     """
-    open_: set[asyncio.StreamWriter] = set()
+    writers: set[asyncio.StreamWriter] = set()
 
-    async def let_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_.add(writer)
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
         try:
-            host, _, to = broker.rpartition(":")
-            inside, outside = await asyncio.open_connection(host, int(to))
-            open_.add(outside)
-            await asyncio.gather(_hand_on(reader, outside), _hand_on(inside, writer))
-            open_.discard(outside)
+            host, _, broker_port = broker.rpartition(":")
+            broker_reader, broker_writer = await asyncio.open_connection(host, int(broker_port))
+            writers.add(broker_writer)
+            await asyncio.gather(_copy(reader, broker_writer), _copy(broker_reader, writer))
+            writers.discard(broker_writer)
         except OSError:
-            writer.close()  # the broker is gone: so is its door
+            writer.close()  # the broker is gone
         finally:
-            open_.discard(writer)
+            writers.discard(writer)
 
-    server = await _listening(let_in, port)
+    server = await _start_server(forward, port)
     if server is None:
         yield broker
         return
-    at = next(socket for socket in server.sockets if socket.family is AF_INET)
+    listener = next(socket for socket in server.sockets if socket.family is AF_INET)
     try:
-        yield f"127.0.0.1:{at.getsockname()[1]}"
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.close()
-        for writer in open_:
+        for writer in writers:
             writer.close()
 
 
-async def _listening(let_in: _LetIn, port: int) -> asyncio.Server | None:
-    for host in ("localhost", "127.0.0.1"):  # localhost may be ::1 too, and clients try that first; it may not be there
+async def _start_server(handler: _ConnectionHandler, port: int) -> asyncio.Server | None:
+    for host in ("localhost", "127.0.0.1"):  # clients may try ::1 first for localhost; ::1 may not exist
         with suppress(OSError):
-            return await asyncio.start_server(let_in, host, port)
+            return await asyncio.start_server(handler, host, port)
     return None
 
 
-async def _hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         with suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""Two versions of settings on the same history: which alerts would appear, vanish or change."""
+"""Comparison of two versions of settings on one event log: alerts that appear, vanish or change."""
 
 from tools.diff.compare import diff
 

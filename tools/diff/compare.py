@@ -1,4 +1,4 @@
-"""One history through two versions at once."""
+"""Process one event log with two versions of the settings and compare the alerts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from processing.pipeline import Outputs, PartitionPipeline, Record, ScoredChunk
 from schemas.settings import Settings
 from streams.runtime.registry import build_pipeline
 from streams.worker.warmup import warm
-from tools.diff.episodes import Episode, Episodes, Pair, changes, match
-from tools.replay import Log, deal
+from tools.diff.episodes import AlertPair, Episode, Episodes, changed_fields, match
+from tools.replay import Log, dispatch_lines
 
 
 @dataclass(slots=True)
-class Flags:
-    """How many events an agent flagged: in either version, in the second only, in the first only."""
+class FlagCounts:
+    """Events that an agent flagged: in the old version, in the new one, in the new one only, in the old one only."""
 
     old: int = 0
     new: int = 0
@@ -28,34 +28,34 @@ class Flags:
 
 @dataclass(slots=True)
 class Difference:
-    """What two versions say of one history.
+    """Differences between the alerts of two versions on one event log.
 
     Attributes
     ----------
-    records, bad
-        Lines read, and those of them that are no record.
+    records, malformed
+        Lines read, and malformed lines.
     same
-        Alerts that both versions raise, alike.
+        Number of alerts that are equal in both versions, by rule.
     appeared, vanished, changed
-        Alerts of the second only, of the first only, and of both but not alike; by event time.
+        Alerts of the new version only, alerts of the old version only, and alerts of both that differ, by event time.
     flags
-        By agent.
+        Flagged events by agent.
     """
 
     records: int = 0
-    bad: int = 0
+    malformed: int = 0
     same: Counter[str] = field(default_factory=Counter)
     appeared: list[Episode] = field(default_factory=list)
     vanished: list[Episode] = field(default_factory=list)
-    changed: list[Pair] = field(default_factory=list)
-    flags: dict[str, Flags] = field(default_factory=lambda: defaultdict(Flags))
+    changed: list[AlertPair] = field(default_factory=list)
+    flags: dict[str, FlagCounts] = field(default_factory=lambda: defaultdict(FlagCounts))
 
     def __bool__(self) -> bool:
-        """Whether any alert differs."""
+        """Return True if any alert differs."""
         return bool(self.appeared or self.vanished or self.changed)
 
     def by_rule(self) -> dict[str, dict[str, int]]:
-        """Return counts by rule and what became of its alerts."""
+        """Return the number of alerts by rule and kind (see `KINDS`)."""
         counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(KINDS, 0))
         for rule, n in self.same.items():
             counts[rule]["same"] += n
@@ -67,11 +67,11 @@ class Difference:
         return dict(sorted(counts.items()))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON-able values."""
+        """Return the difference as JSON-serialisable values."""
         return {
             "differs": bool(self),
             "records": self.records,
-            "bad": self.bad,
+            "malformed": self.malformed,
             "rules": self.by_rule(),
             "appeared": [asdict(e) for e in self.appeared],
             "vanished": [asdict(e) for e in self.vanished],
@@ -86,24 +86,25 @@ KINDS = ("same", "appeared", "vanished", "changed")
 def diff(
     files: list[Path], old: Settings, new: Settings, progress: Callable[[int], object] = lambda _: None
 ) -> Difference:
-    """Judge every line with both versions, from their beginning, and compare the alerts.
+    """Process every line with both versions, each starting without state, and compare the alerts.
 
-    The lines are given to partitions as the first version's ``kafka.partitions`` would: how many there are is part of
-    every alert's identity, and no matter of detection.
+    Both versions use the partition count of the old one (``kafka.partitions``). The partition is part of an alert's
+    identity, so a different count would make every alert differ.
     """
     warm(old)
-    found = Difference()
-    first, second = _Version(old), _Version(new)
+    difference = Difference()
+    old_version, new_version = _Version(old), _Version(new)
 
-    def judge(partition: int, records: Sequence[Record]) -> None:
-        _count_flags(first.judge(partition, records), second.judge(partition, records), found.flags)
+    def process(partition: int, records: Sequence[Record]) -> None:
+        old_outputs, new_outputs = old_version.process(partition, records), new_version.process(partition, records)
+        _count_flags(old_outputs, new_outputs, difference.flags)
 
-    read = deal(files, Log(old.kafka.partitions), judge, progress)
-    found.records, found.bad = read.records, read.bad
-    for one, other in match(first.alerts.all(), second.alerts.all()):
-        _file(found, one, other)
-    found.appeared.sort(key=lambda e: (e.started_at, e.alert_id))
-    return found
+    read = dispatch_lines(files, Log(old.kafka.partitions), process, progress)
+    difference.records, difference.malformed = read.records, read.malformed
+    for old_episode, new_episode in match(old_version.alerts.all(), new_version.alerts.all()):
+        _classify(difference, old_episode, new_episode)
+    difference.appeared.sort(key=lambda e: (e.started_at, e.alert_id))
+    return difference
 
 
 class _Version:
@@ -112,44 +113,44 @@ class _Version:
         self._pipelines: dict[int, PartitionPipeline] = {}
         self.alerts = Episodes()
 
-    def judge(self, partition: int, records: Sequence[Record]) -> Outputs:
+    def process(self, partition: int, records: Sequence[Record]) -> Outputs:
         if partition not in self._pipelines:
             self._pipelines[partition] = build_pipeline(partition, self._settings)
-        out = self._pipelines[partition].process(records)
-        self.alerts.add(out.alerts)
-        return out
+        outputs = self._pipelines[partition].process(records)
+        self.alerts.add(outputs.alerts)
+        return outputs
 
 
-def _file(found: Difference, one: Episode | None, other: Episode | None) -> None:
-    if one is not None and other is not None:
-        if changed := changes(one, other):
-            found.changed.append(Pair(one, other, changed))
+def _classify(difference: Difference, old: Episode | None, new: Episode | None) -> None:
+    if old is not None and new is not None:
+        if changed := changed_fields(old, new):
+            difference.changed.append(AlertPair(old, new, changed))
         else:
-            found.same[one.rule] += 1
-    elif one is not None:
-        found.vanished.append(one)
-    elif other is not None:
-        found.appeared.append(other)
+            difference.same[old.rule] += 1
+    elif old is not None:
+        difference.vanished.append(old)
+    elif new is not None:
+        difference.appeared.append(new)
 
 
-def _count_flags(first: Outputs, second: Outputs, flags: dict[str, Flags]) -> None:
-    old, new = _flagged(first), _flagged(second)
-    for name in sorted(old.keys() | new.keys()):
-        was, is_ = old.get(name, set()), new.get(name, set())
-        of = flags[name]
-        of.old += len(was)
-        of.new += len(is_)
-        of.appeared += len(is_ - was)
-        of.vanished += len(was - is_)
+def _count_flags(old: Outputs, new: Outputs, flags: dict[str, FlagCounts]) -> None:
+    old_by_agent, new_by_agent = _flagged(old), _flagged(new)
+    for agent in sorted(old_by_agent.keys() | new_by_agent.keys()):
+        old_events, new_events = old_by_agent.get(agent, set()), new_by_agent.get(agent, set())
+        counts = flags[agent]
+        counts.old += len(old_events)
+        counts.new += len(new_events)
+        counts.appeared += len(new_events - old_events)
+        counts.vanished += len(old_events - new_events)
 
 
-def _flagged(out: Outputs) -> dict[str, set[tuple[int, str]]]:
-    """Return the flagged events of a run by agent, each by its offset and id."""
+def _flagged(outputs: Outputs) -> dict[str, set[tuple[int, str]]]:
+    """Return the flagged events by agent, each as offset and event id."""
     flagged: dict[str, set[tuple[int, str]]] = {}
-    for step in out.steps:
+    for step in outputs.steps:
         if isinstance(step, ScoredChunk):
             ids = list(zip(step.chunk.offsets.tolist(), (e.event_id for e in step.chunk.events), strict=True))
             for name, signals in step.signals.items():
-                which = (i for i, said in enumerate(signals) if getattr(said, "flag", False))
-                flagged.setdefault(name, set()).update(ids[i] for i in which)
+                indices = (i for i, signal in enumerate(signals) if getattr(signal, "flag", False))
+                flagged.setdefault(name, set()).update(ids[i] for i in indices)
     return flagged

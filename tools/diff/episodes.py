@@ -1,4 +1,4 @@
-"""Alerts as episodes, from firing to resolved, and which of two versions belong together."""
+"""Alerts as episodes from firing to resolved, and the matching of episodes of two versions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 _STILL_FIRING = "9999"
-"""After every time: as text, times of one format are in order."""
+"""Sorts after every timestamp; timestamps of one format sort as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One firing of a rule, and its end where there was one by the end of the history.
+    """One firing of a rule and its end, if it ended within the event log.
 
     Attributes
     ----------
     resolved_at
-        Event time, None while it fires.
+        Event time of the end, None while the alert fires.
     evidence
-        Event ids: all that were collected by its end, the first where it still fires.
+        Event ids: all collected ones of a resolved alert, the first ones of a firing alert.
     """
 
     alert_id: str
@@ -38,13 +38,13 @@ class Episode:
 
     @property
     def end(self) -> str:
-        """Its end as text that can be compared."""
+        """End of the episode as comparable text."""
         return self.resolved_at or _STILL_FIRING
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One alert in both versions, and in what it differs."""
+class AlertPair:
+    """An alert in both versions and the names of the changed fields."""
 
     old: Episode
     new: Episode
@@ -52,13 +52,13 @@ class Pair:
 
 
 class Episodes:
-    """Collects the changes of state of one version's alerts."""
+    """Collector of the state changes of one version's alerts."""
 
     def __init__(self) -> None:
         self._of: dict[str, Episode] = {}
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take rows in the order in which a pipeline gave them; the later state of an alert stays."""
+        """Add rows in the order of the pipeline's output; the latest state of an alert replaces earlier ones."""
         for row in rows:
             self._of[row["alert_id"]] = Episode(
                 **{name: row[name] for name in Episode.__dataclass_fields__ if name in row and name != "evidence"},
@@ -67,37 +67,37 @@ class Episodes:
             )
 
     def all(self) -> list[Episode]:
-        """Return the episodes by time."""
+        """Return the episodes ordered by start time."""
         return sorted(self._of.values(), key=lambda e: (e.started_at, e.alert_id))
 
 
 def match(old: Sequence[Episode], new: Sequence[Episode]) -> Iterator[tuple[Episode | None, Episode | None]]:
-    """Pair the episodes of two versions; what has no counterpart comes with None.
+    """Pair the episodes of two versions; an episode without a counterpart is paired with None.
 
-    Those that the same event set off belong together; of the rest, those of the same rule, signal, segment and
-    partition whose times overlap, the earliest first.
+    Episodes triggered by the same event match. The remaining episodes match if they have the same rule, signal, segment
+    and partition and their times overlap, the earliest first.
     """
     by_id = {e.alert_id: e for e in new}
-    rest: list[Episode] = []
+    unmatched: list[Episode] = []
     for episode in old:
         if (counterpart := by_id.pop(episode.alert_id, None)) is not None:
             yield episode, counterpart
         else:
-            rest.append(episode)
-    free: dict[str, list[Episode]] = defaultdict(list)
+            unmatched.append(episode)
+    candidates: dict[str, list[Episode]] = defaultdict(list)
     for episode in by_id.values():
-        free[episode.fingerprint].append(episode)
-    for episode in rest:
-        others = free[episode.fingerprint]
-        at = next((i for i, other in enumerate(others) if _overlap(episode, other)), None)
-        yield episode, None if at is None else others.pop(at)
-    for others in free.values():
-        for other in others:
-            yield None, other
+        candidates[episode.fingerprint].append(episode)
+    for episode in unmatched:
+        group = candidates[episode.fingerprint]
+        index = next((i for i, candidate in enumerate(group) if _overlap(episode, candidate)), None)
+        yield episode, None if index is None else group.pop(index)
+    for group in candidates.values():
+        for episode in group:
+            yield None, episode
 
 
-def changes(old: Episode, new: Episode) -> tuple[str, ...]:
-    """Return in what two episodes differ: ``time``, ``severity``, ``evidence``."""
+def changed_fields(old: Episode, new: Episode) -> tuple[str, ...]:
+    """Return the names of the fields that differ: ``time``, ``severity``, ``evidence``."""
     differs = {
         "time": (old.started_at, old.resolved_at) != (new.started_at, new.resolved_at),
         "severity": old.severity != new.severity,
@@ -106,5 +106,5 @@ def changes(old: Episode, new: Episode) -> tuple[str, ...]:
     return tuple(name for name, differing in differs.items() if differing)
 
 
-def _overlap(one: Episode, other: Episode) -> bool:
-    return one.started_at <= other.end and other.started_at <= one.end
+def _overlap(old: Episode, new: Episode) -> bool:
+    return old.started_at <= new.end and new.started_at <= old.end

@@ -1,4 +1,4 @@
-"""A difference for the terminal."""
+"""Terminal output of a difference."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.diff.compare import KINDS, Difference
-from tools.diff.episodes import Episode, Pair
+from tools.diff.episodes import AlertPair, Episode
 
 
-def render(found: Difference, console: Console) -> None:
-    """Print counts by rule, flags by agent, then each alert that differs."""
-    counts = Table("rule", *KINDS, title=f"alerts by rule, {found.records:,} records")
-    for rule, kinds in found.by_rule().items():
+def render(difference: Difference, console: Console) -> None:
+    """Print counts by rule, flags by agent, and each alert that differs."""
+    counts = Table("rule", *KINDS, title=f"alerts by rule, {difference.records:,} records")
+    for rule, kinds in difference.by_rule().items():
         counts.add_row(rule, *(str(kinds[kind]) for kind in KINDS))
     console.print(counts)
     flags = Table("agent", "old", "new", "appeared", "vanished", title="flagged events by agent")
-    for name, of in sorted(found.flags.items()):
-        if of.old or of.new:
-            flags.add_row(name, str(of.old), str(of.new), str(of.appeared), str(of.vanished))
+    for agent, n in sorted(difference.flags.items()):
+        if n.old or n.new:
+            flags.add_row(agent, str(n.old), str(n.new), str(n.appeared), str(n.vanished))
     if flags.row_count:
         console.print(flags)
-    if found:
-        console.print(_alerts(found))
+    if difference:
+        console.print(_alerts(difference))
     else:
-        console.print("the same alerts")
+        console.print("no alert differs")
 
 
-def _alerts(found: Difference) -> Table:
-    shown = Table("", "rule", "severity", "fires", "resolves", "evidence", "what", title="alerts that differ")
-    rows = [(e.started_at, "[green]+[/green]", *_cells(e), e.summary) for e in found.appeared]
-    rows += [(e.started_at, "[red]-[/red]", *_cells(e), e.summary) for e in found.vanished]
-    rows += [(p.old.started_at, "[yellow]~[/yellow]", *_both(p), p.new.summary) for p in found.changed]
+def _alerts(difference: Difference) -> Table:
+    table = Table("", "rule", "severity", "started", "resolved", "evidence", "summary", title="alerts that differ")
+    rows = [(e.started_at, "[green]+[/green]", *_cells(e), e.summary) for e in difference.appeared]
+    rows += [(e.started_at, "[red]-[/red]", *_cells(e), e.summary) for e in difference.vanished]
+    rows += [(p.old.started_at, "[yellow]~[/yellow]", *_changed_cells(p), p.new.summary) for p in difference.changed]
     for _, *cells in sorted(rows):
-        shown.add_row(*cells)
-    return shown
+        table.add_row(*cells)
+    return table
 
 
 def _cells(episode: Episode) -> tuple[str, ...]:
@@ -47,10 +47,9 @@ def _cells(episode: Episode) -> tuple[str, ...]:
     )
 
 
-def _both(pair: Pair) -> tuple[str, ...]:
-    """Write what differs as old -> new, and what does not once."""
-    old, new = _cells(pair.old), _cells(pair.new)
-    cells = [one if one == other else f"{one} -> {other}" for one, other in zip(old, new, strict=True)]
+def _changed_cells(pair: AlertPair) -> tuple[str, ...]:
+    """Return changed cells as ``old -> new`` and equal cells as they are."""
+    cells = [a if a == b else f"{a} -> {b}" for a, b in zip(_cells(pair.old), _cells(pair.new), strict=True)]
     if "evidence" in pair.changed:
         lost = len(set(pair.old.evidence) - set(pair.new.evidence))
         gained = len(set(pair.new.evidence) - set(pair.old.evidence))

@@ -1,19 +1,19 @@
-"""``streamgauge eval``: labelled rows through the very agents of the worker, measured.
+"""Command ``streamgauge eval``: measure the worker's agents on labelled rows.
 
-Rows become events, events become chunks of 256, chunks go to ``Agent.score``; labels come back as
-`schemas.feedback.Feedback` to ``Agent.learn``. Nothing is learned from a row that is not scored yet.
+Rows become events, events become chunks of 256, and ``Agent.score`` scores the chunks. Labels reach ``Agent.learn`` as
+`schemas.feedback.Feedback`. The label of a row is learned only after the row is scored.
 
 Rows
 ----
-JSON lines, plain or gzipped (known by content). Other fields are passed over.
+JSON lines, plain or gzipped (detected by content). Other fields are ignored.
 
 - injection: ``{"text", "label", "role"?, "src"?, "lang"?}``; ``label`` 1 is an attack; ``role`` is user (default),
   system, developer, assistant, tool or document.
 - hallucination: ``{"context"?, "question"?, "response", "label", "src"?, "lang"?}``; ``label`` 1 is an unsupported
-  response; ``context`` is a string or a list of them.
-- drift: ``{"stream", "i", "text", "change_at"?}``, each stream in order of ``i``; ``change_at`` null: no change;
-  left out: not known. ``kind`` and ``mix`` group streams where given. One agent sees all rows in the file's order,
-  each stream as an application of its own.
+  response; ``context`` is a string or a list of strings.
+- drift: ``{"stream", "i", "text", "change_at"?}``, each stream in order of ``i``. ``change_at`` is null for a stream
+  without a change and missing if the change is unknown. ``kind`` and ``mix`` group streams. One agent sees all rows in
+  the file's order, each stream as its own application.
 
 Report of injection and hallucination (keys as in the JSON)
 -----------------------------------------------------------
@@ -21,33 +21,34 @@ Report of injection and hallucination (keys as in the JSON)
 feedback, each of ``quarters`` has:
 
 - ``n``, ``positives``, ``unscored``: rows, rows with label 1, rows without a score. A row that the agent does not
-  score (no context, no text) is ranked below every scored one and counts as not flagged, as it is in production.
-- ``auc``, ``average_precision``, ``tpr_at_1_fpr``: of the score. Null where one class is missing.
-- ``f1``, ``precision``, ``recall``, ``fpr``: of the agent's flags, that is, at the shipped threshold. A group with
-  one class has ``recall`` or ``fpr`` only.
-- ``us_per_event``: microseconds within ``Agent.score`` (the chunk's texts are laid out there), without reading,
-  JSON, validation and the compilation of kernels. A chunk's time is shared out by the length of its rows' texts.
-- ``baseline``: the same measures of the simplest thing: a keyword list (score: phrases found; flag: any), or the
-  share of response words that the context lacks (flag: more than half).
-- ``against_benign``: for a group of positives only, ``auc``, ``average_precision`` and ``tpr_at_1_fpr`` of its rows
-  against all ``n`` benign rows of the file that have one of its roles; null for others.
-- ``without_feedback``: with feedback, the measures of an agent that got no label, on the same rows; null otherwise.
+  score (no context, no text) ranks below every scored row and counts as not flagged, as in production.
+- ``auc``, ``average_precision``, ``tpr_at_1_fpr``: measures of the score. Null if one class is missing.
+- ``f1``, ``precision``, ``recall``, ``fpr``: measures of the agent's flags, that is, at the shipped threshold. A group
+  with one class has ``recall`` or ``fpr`` only.
+- ``us_per_event``: microseconds within ``Agent.score``, including the layout of the chunk's texts, excluding reading,
+  JSON, validation and the compilation of kernels. A chunk's time is divided among its rows by text length.
+- ``baseline``: the same measures of a simple baseline: a keyword list (score: number of phrases; flag: at least one),
+  or the fraction of response words that the context lacks (flag: more than half).
+- ``against_benign``: for a group with positives only, ``auc``, ``average_precision`` and ``tpr_at_1_fpr`` of its rows
+  against all ``n`` benign rows of the file that have one of its roles; null for other groups.
+- ``without_feedback``: with feedback, the measures of an agent without labels on the same rows; null otherwise.
 
-``mean_by_source``: means over the ``sources`` that have both classes, each weighing the same. ``threshold`` is the
-shipped one, ``chunk`` the rows scored at a time, ``labels_given`` and ``labels_learned`` the labels offered and taken.
+``mean_by_source`` has the unweighted means over the ``sources`` that have both classes. ``threshold`` is the shipped
+threshold, ``chunk`` the number of rows scored at a time, ``labels_given`` the number of labels offered to the agent,
+``labels_learned`` the number of labels it learned.
 
 Feedback
 --------
-Each row's label is given with the chance ``feedback``, drawn by ``seed`` and place alone, once the chunk of 32 rows
-that it is in was scored (test-then-train). The file's order is kept, so quarters of a file that is sorted by source
-differ by their sources too: compare each with its ``without_feedback``.
+Each row's label is given with probability ``feedback``, which depends on ``seed`` and the row's position only, after
+its chunk of 32 rows is scored (test-then-train). The file's order is kept, so the quarters of a file that is sorted by
+source also differ in their sources: compare each quarter with its ``without_feedback``.
 
 Report of drift
 ---------------
-``overall``, ``by_kind`` (`drift.DriftFigures`) and ``streams`` by name (`drift.Stream`): ``alarms`` are values of
-``i``, ``signals`` say what moved, ``delay`` counts rows from ``change_at`` to the first alarm at or after it,
-``false_alarms`` those before it (all, where there is no change). ``asked_events_per_false_alarm`` and
-``reference_events`` are the settings it ran with.
+``overall`` and ``by_kind`` are `drift_detection.DriftFigures`; ``streams`` maps names to `drift_detection.Stream`.
+``alarms`` are values of ``i``, ``signals`` the signals that changed, ``delay`` the number of rows from ``change_at`` to
+the first alarm at or after it, ``false_alarms`` the number of alarms before it (all alarms of a stream without a
+change). ``target_events_per_false_alarm`` and ``reference_events`` are the settings of the run.
 """
 
 from __future__ import annotations
@@ -58,17 +59,17 @@ from agents.base import Agent
 from schemas.errors import SettingsError
 from schemas.settings import Settings
 from streams.runtime.registry import build_agents
-from tools.evaluation.detection import Detection, evaluate_detection
-from tools.evaluation.drift_detection import Drift, evaluate_drift
+from tools.evaluation.detection import DetectionReport, evaluate_detection
+from tools.evaluation.drift_detection import DriftReport, evaluate_drift
 from tools.evaluation.labelled_rows import read_labelled, read_streams
 from tools.evaluation.scoring import Progress
 
-__all__ = ["SIGNALS", "Detection", "Drift", "evaluate"]
+__all__ = ["SIGNALS", "DetectionReport", "DriftReport", "evaluate"]
 
 SIGNALS = ("injection", "hallucination", "drift")
 
 
-def evaluate(  # noqa: PLR0913 - what the command takes
+def evaluate(  # noqa: PLR0913 - the options of the command
     file: Path,
     signal: str,
     feedback: float = 0.0,
@@ -76,35 +77,37 @@ def evaluate(  # noqa: PLR0913 - what the command takes
     *,
     settings: Settings | None = None,
     progress: Progress = lambda _: None,
-) -> Detection | Drift:
+) -> DetectionReport | DriftReport:
     """Measure a signal's agent on labelled rows.
 
     Parameters
     ----------
     file
-        The rows.
+        File of labelled rows.
     signal
         ``injection``, ``hallucination`` or ``drift``.
     feedback
-        Share of rows whose label is learned, once they are scored.
+        Fraction of rows whose label is learned after scoring.
     seed
-        Of the choice of those rows.
+        Seed that selects the rows for feedback.
     settings
-        Those of the worker; the defaults where not given.
+        Settings of the worker; defaults if None.
     progress
-        Told the number of rows scored so far.
+        Called with the number of rows scored so far.
 
     Raises
     ------
     SettingsError
-        Where the signal is unknown, cannot learn, or the file cannot be read or has no rows.
+        If the signal is unknown or cannot learn, or the file cannot be read or has no rows.
     RecordError
-        For the first bad row: its line, its field, the fix.
+        For the first malformed row: line, field and remedy.
     """
     if signal not in SIGNALS:
-        raise SettingsError(f"--signal {signal}: choose one of {', '.join(SIGNALS)}", "--signal", "unknown")
+        raise SettingsError(
+            f"--signal {signal}: unknown signal; choose one of {', '.join(SIGNALS)}", "--signal", "unknown"
+        )
     if not 0.0 <= feedback <= 1.0:
-        raise SettingsError(f"--feedback {feedback}: give a share from 0 to 1", "--feedback")
+        raise SettingsError(f"--feedback {feedback}: give a fraction from 0 to 1", "--feedback")
     chosen = settings or Settings()
 
     def make() -> Agent:
@@ -113,9 +116,7 @@ def evaluate(  # noqa: PLR0913 - what the command takes
     if signal != "drift":
         return evaluate_detection(file.name, signal, read_labelled(file, signal), make, feedback, seed, progress)
     if feedback:
-        raise SettingsError(
-            "--feedback: drift learns from the stream itself, not from labels; leave it out", "--feedback", "conflict"
-        )
+        raise SettingsError("--feedback: drift does not learn from labels; omit the option", "--feedback", "conflict")
     drift = chosen.drift
     return evaluate_drift(
         file.name, read_streams(file), make, drift.events_per_false_alarm, drift.reference_events, progress

@@ -1,4 +1,4 @@
-"""The simplest thing that could work, to be measured beside each agent."""
+"""Simple baselines to compare the agents with."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PHRASES = (
     *("reveal prompt", "reveal instructions", "do anything now", "developer mode", "jailbreak", "you are now"),
     *("pretend you", "without restrictions", "no restrictions"),
 )
-"""Words that follow one another with at most three others in between: "ignore all of the previous" counts."""
+"""Phrases; up to three other words may stand between two of their words ("ignore all of the previous" matches)."""
 MISSING_LIMIT = 0.5
-"""A response is flagged when more of its words than this are missing in the context."""
+"""Fraction of a response's words missing in the context above which the response is flagged."""
 
 _BETWEEN = r"\b(?:\W+\w+){0,3}?\W+"
 _PATTERNS = tuple(re.compile(_BETWEEN.join(phrase.split()) + r"\b") for phrase in PHRASES)
@@ -23,16 +23,16 @@ _WORD = re.compile(r"\w+")
 
 
 def baseline(signal: str, event: LLMEvent) -> tuple[float, bool]:
-    """Score and flag of the baseline: a keyword list for injection, word overlap for hallucination."""
+    """Return score and flag of the baseline: a keyword list for injection, word overlap for hallucination."""
     if signal == "injection":
-        found = keywords("\n".join([*(m.content for m in event.messages), event.text("document")]))
-        return float(found), found > 0
+        matches = keywords("\n".join([*(m.content for m in event.messages), event.text("document")]))
+        return float(matches), matches > 0
     missing = missing_words(event.text("document"), event.text("response"))
     return missing, missing > MISSING_LIMIT
 
 
 def keywords(text: str) -> int:
-    """Count the `PHRASES` that a text has.
+    """Count the `PHRASES` in a text.
 
     Examples
     --------
@@ -44,14 +44,14 @@ def keywords(text: str) -> int:
 
 
 def missing_words(context: str, response: str) -> float:
-    """Share of a response's words that the context lacks; -1 where there is nothing to compare.
+    """Return the fraction of a response's words that the context lacks; -1 if context or response has no words.
 
     Examples
     --------
     >>> missing_words("The bridge opened in 1932.", "the Bridge closed in 1932")
     0.2
     """
-    words, known = _WORD.findall(response.lower()), set(_WORD.findall(context.lower()))
-    if not words or not known:
+    words, context_words = _WORD.findall(response.lower()), set(_WORD.findall(context.lower()))
+    if not words or not context_words:
         return -1.0
-    return sum(word not in known for word in words) / len(words)
+    return sum(word not in context_words for word in words) / len(words)

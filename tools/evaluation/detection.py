@@ -1,4 +1,4 @@
-"""Injection and hallucination: how well the agent ranks and flags labelled rows, by group and over time."""
+"""Evaluation of injection and hallucination: ranking and flagging of labelled rows, by group and over time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.evaluation.baseline import baseline
-from tools.evaluation.labelled_rows import Labelled
+from tools.evaluation.labelled_rows import LabelledRow
+from tools.evaluation.ranking_metrics import DetectionQuality, mean, measure
 from tools.evaluation.ranking_metrics import Labels as Mask
-from tools.evaluation.ranking_metrics import Quality, mean, measure
 from tools.evaluation.scoring import (
     CHUNK,
     FEEDBACK_CHUNK,
-    Factory,
+    AgentFactory,
     Labels,
     Progress,
     Results,
@@ -28,8 +28,8 @@ QUARTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class AgainstBenign:
-    """Rows of a source without benign rows, ranked against ``n`` benign rows of all sources, of the same roles."""
+class BenignComparison:
+    """Measures of a source without benign rows against ``n`` benign rows of all sources with the same roles."""
 
     n: int
     auc: float | None
@@ -38,35 +38,35 @@ class AgainstBenign:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures(Quality):
-    """`Quality` of a group of rows, and of the baseline on the same rows.
+class Figures(DetectionQuality):
+    """Measures of a group of rows, and of the baseline on the same rows.
 
     Attributes
     ----------
     n, positives, unscored
-        Rows; those with label 1; those that the agent gave no score (ranked last, never flagged).
+        Rows; rows with label 1; rows that the agent did not score (ranked last, never flagged).
     us_per_event
         Microseconds within ``Agent.score``.
     baseline
-        The same measures of the baseline.
+        Measures of the baseline.
     against_benign
-        Given where the group has positives only.
+        Measures against benign rows if the group has positives only, otherwise None.
     without_feedback
-        Given with feedback: an agent that got no label, on the same rows.
+        With feedback: measures of an agent without labels on the same rows, otherwise None.
     """
 
     n: int
     positives: int
     unscored: int
     us_per_event: float | None
-    baseline: Quality
-    against_benign: AgainstBenign | None
-    without_feedback: Quality | None
+    baseline: DetectionQuality
+    against_benign: BenignComparison | None
+    without_feedback: DetectionQuality | None
 
 
 @dataclass(frozen=True, slots=True)
 class MeanBySource:
-    """Means over the ``sources`` sources that have rows of both classes, each source weighing the same."""
+    """Unweighted means over the ``sources`` sources that have rows of both classes."""
 
     sources: int
     auc: float | None
@@ -77,8 +77,8 @@ class MeanBySource:
 
 
 @dataclass(frozen=True, slots=True)
-class Detection:
-    """The report; `tools.evaluation` says what each key means."""
+class DetectionReport:
+    """Report of a detection signal; `tools.evaluation` describes each key."""
 
     signal: str
     file: str
@@ -96,51 +96,57 @@ class Detection:
     quarters: Sequence[Figures]
 
 
-def evaluate_detection(  # noqa: PLR0913, PLR0917 - what the command takes
-    file: str, signal: str, rows: Sequence[Labelled], make: Factory, feedback: float, seed: int, progress: Progress
-) -> Detection:
-    """Score all rows in the file's order, give back the labels asked for, and measure."""
+def evaluate_detection(  # noqa: PLR0913, PLR0917 - the options of the command
+    file: str,
+    signal: str,
+    rows: Sequence[LabelledRow],
+    make: AgentFactory,
+    feedback: float,
+    seed: int,
+    progress: Progress,
+) -> DetectionReport:
+    """Score all rows in the file's order, feed back the selected labels, and measure."""
     warm_up(make, rows)
     agent, frozen = make(), None
     threshold = float(getattr(agent, "threshold", np.nan))
     labels = Labels(signal, _labels(rows), draw(len(rows), feedback, seed)) if feedback else None
-    found = score_rows(agent, rows, labels, progress)
+    results = score_rows(agent, rows, labels, progress)
     if labels is not None:
         frozen = score_rows(make(), rows)
-    data = _Data(signal, rows, found, frozen)
+    data = _Data(signal, rows, results, frozen)
     by_src = data.by(lambda row: row.src)
-    every = np.arange(len(rows))
-    return Detection(
+    all_rows = np.arange(len(rows))
+    return DetectionReport(
         signal=signal,
         file=file,
         threshold=threshold,
         chunk=CHUNK if labels is None else FEEDBACK_CHUNK,
         feedback=feedback,
         seed=seed,
-        labels_given=found.given,
-        labels_learned=found.learned,
-        overall=data.figures(every),
+        labels_given=results.given,
+        labels_learned=results.learned,
+        overall=data.figures(all_rows),
         mean_by_source=_mean(list(by_src.values())),
         by_src=by_src,
         by_lang=data.by(lambda row: row.lang),
         by_role=data.by(lambda row: row.role),
-        quarters=[data.figures(part) for part in np.array_split(every, QUARTERS)] if labels is not None else [],
+        quarters=[data.figures(part) for part in np.array_split(all_rows, QUARTERS)] if labels is not None else [],
     )
 
 
 class _Data:
-    """Columns of all rows, and measures of any choice of them."""
+    """Columns of all rows, with the measures of any subset."""
 
-    def __init__(self, signal: str, rows: Sequence[Labelled], found: Results, frozen: Results | None) -> None:
-        self.rows, self.found, self.frozen = rows, found, frozen
+    def __init__(self, signal: str, rows: Sequence[LabelledRow], results: Results, frozen: Results | None) -> None:
+        self.rows, self.results, self.frozen = rows, results, frozen
         self.label = _labels(rows)
         self.role = np.array([row.role for row in rows])
-        simple = [baseline(signal, row.event) for row in rows]
-        self.simple_score = np.array([score for score, _ in simple])
-        self.simple_flag = np.array([flag for _, flag in simple])
+        scores_and_flags = [baseline(signal, row.event) for row in rows]
+        self.baseline_score = np.array([score for score, _ in scores_and_flags])
+        self.baseline_flag = np.array([flag for _, flag in scores_and_flags])
 
-    def by(self, key: Callable[[Labelled], str]) -> dict[str, Figures]:
-        """Measure each group, by name; rows without a name are in none."""
+    def by(self, key: Callable[[LabelledRow], str]) -> dict[str, Figures]:
+        """Return the figures of each group by name; rows without a name are in no group."""
         members: dict[str, list[int]] = {}
         for i, row in enumerate(self.rows):
             if name := key(row):
@@ -148,28 +154,28 @@ class _Data:
         return {name: self.figures(np.array(members[name])) for name in sorted(members)}
 
     def figures(self, at: NDArray[np.int64]) -> Figures:
-        label, found, frozen = self.label[at], self.found, self.frozen
+        label, results, frozen = self.label[at], self.results, self.frozen
         return Figures(
-            **asdict(measure(label, found.score[at], found.flag[at])),
+            **asdict(measure(label, results.score[at], results.flag[at])),
             n=len(at),
             positives=int(label.sum()),
-            unscored=int(found.unscored[at].sum()),
-            us_per_event=float(found.micros[at].mean()) if len(at) else None,
-            baseline=measure(label, self.simple_score[at], self.simple_flag[at]),
+            unscored=int(results.unscored[at].sum()),
+            us_per_event=float(results.micros[at].mean()) if len(at) else None,
+            baseline=measure(label, self.baseline_score[at], self.baseline_flag[at]),
             against_benign=self._against_benign(at) if len(at) and label.all() else None,
             without_feedback=None if frozen is None else measure(label, frozen.score[at], frozen.flag[at]),
         )
 
-    def _against_benign(self, at: NDArray[np.int64]) -> AgainstBenign | None:
+    def _against_benign(self, at: NDArray[np.int64]) -> BenignComparison | None:
         benign = np.flatnonzero(~self.label & np.isin(self.role, np.unique(self.role[at])))
         if not len(benign):
             return None
         both = np.concatenate([at, benign])
-        found = measure(self.label[both], self.found.score[both], self.found.flag[both])
-        return AgainstBenign(len(benign), found.auc, found.average_precision, found.tpr_at_1_fpr)
+        quality = measure(self.label[both], self.results.score[both], self.results.flag[both])
+        return BenignComparison(len(benign), quality.auc, quality.average_precision, quality.tpr_at_1_fpr)
 
 
-def _labels(rows: Sequence[Labelled]) -> Mask:
+def _labels(rows: Sequence[LabelledRow]) -> Mask:
     return np.array([row.label == 1 for row in rows])
 
 

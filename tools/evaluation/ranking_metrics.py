@@ -1,6 +1,6 @@
-"""Measures of a ranking and of a decision, ties handled as scikit-learn does.
+"""Measures of rankings and of decisions, with ties handled as in scikit-learn.
 
-A threshold cuts between distinct scores only: rows of one score are taken together.
+A threshold separates distinct scores only: rows with equal scores are on the same side.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ FPR_LIMIT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How well rows are ranked and decided; None where the rows of one class, or any flag, are missing.
+class DetectionQuality:
+    """Measures of ranked and flagged rows; None if one class or every flag is missing.
 
     Attributes
     ----------
     auc
         Area under the ROC curve.
     average_precision
-        Area under the precision-recall curve, by steps.
+        Area under the precision-recall curve, as a step function.
     tpr_at_1_fpr
-        Share of positives found at the lowest threshold with at most 1 % false positives.
+        Recall at the lowest threshold with at most 1 % false positives.
     f1, precision, recall, fpr
-        Of the flags, that is, at the threshold that ships.
+        Measures of the flags, that is, at the shipped threshold.
     """
 
     auc: float | None
@@ -44,12 +44,12 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows above each distinct score, from the highest down; starts at (0, 0).
+    """Cumulative counts of rows by descending distinct score, starting at (0, 0).
 
     Attributes
     ----------
     true, false
-        float64[k + 1], positives and negatives at or above the k-th highest score.
+        float64[k + 1], numbers of positives and negatives with at least the k-th highest score.
     """
 
     true: Numbers
@@ -57,12 +57,12 @@ class Ranking:
 
     @property
     def both(self) -> bool:
-        """Whether there are rows of both classes."""
+        """True if there are rows of both classes."""
         return bool(self.true[-1] and self.false[-1])
 
 
 def rank(label: Labels, score: Numbers) -> Ranking:
-    """Order rows by score, ties together."""
+    """Return the ranking of rows by score."""
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     last_of_tie = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(score) else np.zeros(0, np.int64)
@@ -71,7 +71,7 @@ def rank(label: Labels, score: Numbers) -> Ranking:
 
 
 def auc(ranking: Ranking) -> float | None:
-    """Probability that a positive scores above a negative, ties counting half (Mann-Whitney); None for one class.
+    """Return the probability that a positive scores above a negative, ties counting half; None for one class.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def auc(ranking: Ranking) -> float | None:
 
 
 def average_precision(ranking: Ranking) -> float | None:
-    """Precision at each distinct score, weighed by the recall it adds; None for one class.
+    """Return the mean precision over distinct scores, weighted by the recall gain; None for one class.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def average_precision(ranking: Ranking) -> float | None:
 
 
 def tpr_at_fpr(ranking: Ranking, limit: float = FPR_LIMIT) -> float | None:
-    """Recall at the lowest threshold whose false positive rate is at most ``limit``; None for one class.
+    """Return the recall at the lowest threshold with a false positive rate of at most ``limit``; None for one class.
 
     Examples
     --------
@@ -112,12 +112,12 @@ def tpr_at_fpr(ranking: Ranking, limit: float = FPR_LIMIT) -> float | None:
     return float(ranking.true[allowed][-1] / ranking.true[-1])
 
 
-def measure(label: Labels, score: Numbers, flag: Labels) -> Quality:
-    """Measure scores and flags against labels."""
+def measure(label: Labels, score: Numbers, flag: Labels) -> DetectionQuality:
+    """Return the measures of scores and flags against labels."""
     ranking = rank(label, score)
     positives, negatives = int(label.sum()), int((~label).sum())
     true, false = int((label & flag).sum()), int((~label & flag).sum())
-    return Quality(
+    return DetectionQuality(
         auc(ranking),
         average_precision(ranking),
         tpr_at_fpr(ranking),
@@ -129,6 +129,6 @@ def measure(label: Labels, score: Numbers, flag: Labels) -> Quality:
 
 
 def mean(values: list[float | None]) -> float | None:
-    """Mean of what is there; None if nothing is."""
-    there = [value for value in values if value is not None]
-    return sum(there) / len(there) if there else None
+    """Return the mean of the values that are not None; None if there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

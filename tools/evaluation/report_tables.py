@@ -1,4 +1,4 @@
-"""The report as tables for the terminal."""
+"""Terminal tables of an evaluation report."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tools.evaluation.detection import Detection, Figures
-from tools.evaluation.drift_detection import Drift, DriftFigures, Stream
-from tools.evaluation.ranking_metrics import Quality
+from tools.evaluation.detection import DetectionReport, Figures
+from tools.evaluation.drift_detection import DriftFigures, DriftReport, Stream
+from tools.evaluation.ranking_metrics import DetectionQuality
 
 _MEASURES = ("auc", "average_precision", "tpr_at_1_fpr", "f1", "precision", "recall", "fpr")
 _HEADS = ("AUC", "AP", "TPR1%", "F1", "prec.", "rec.", "FPR")
 
 
-def render(report: Detection | Drift, console: Console) -> None:
-    """Print a report: the agent's figures, the baseline's beneath them and dimmed."""
-    if isinstance(report, Drift):
+def render(report: DetectionReport | DriftReport, console: Console) -> None:
+    """Print a report; the baseline's figures are dimmed below those of the agent."""
+    if isinstance(report, DriftReport):
         _render_drift(report, console)
     else:
         _render_detection(report, console)
 
 
-def _render_detection(report: Detection, console: Console) -> None:
+def _render_detection(report: DetectionReport, console: Console) -> None:
     console.print(_overview(report), "")
     for title, groups in (("source", report.by_src), ("language", report.by_lang), ("role", report.by_role)):
         if groups:
@@ -33,13 +33,13 @@ def _render_detection(report: Detection, console: Console) -> None:
     if report.quarters:
         quarters = {f"quarter {k}": figures for k, figures in enumerate(report.quarters, start=1)}
         console.print(_groups("in order", quarters), "")
-    alone = {name: figures for name, figures in report.by_src.items() if figures.against_benign is not None}
-    if alone:
-        console.print(_alone(alone), "")
+    positives_only = {name: figures for name, figures in report.by_src.items() if figures.against_benign is not None}
+    if positives_only:
+        console.print(_positives_only(positives_only), "")
     console.print(_notes(report), style="dim", highlight=False)
 
 
-def _overview(report: Detection) -> Table:
+def _overview(report: DetectionReport) -> Table:
     table = _table(f"{report.signal}: {report.file}", "", *_COUNTS, *_HEADS, "µs")
     _add(table, "all rows", report.overall)
     means = report.mean_by_source
@@ -68,80 +68,80 @@ def _add(table: Table, name: str, figures: Figures) -> None:
     _add_dim(table, "baseline", figures.baseline)
 
 
-def _add_dim(table: Table, name: str, quality: Quality) -> None:
+def _add_dim(table: Table, name: str, quality: DetectionQuality) -> None:
     table.add_row(_name(f"  {name}"), "", "", *_measures(quality), "", style="dim")
 
 
-def _measures(quality: Quality) -> list[str]:
+def _measures(quality: DetectionQuality) -> list[str]:
     return [number(getattr(quality, name)) for name in _MEASURES]
 
 
-def _alone(groups: Mapping[str, Figures]) -> Table:
+def _positives_only(groups: Mapping[str, Figures]) -> Table:
     table = _table(None, "label 1 only, against benign", "rows", "benign", "AUC", "AP", "TPR1%")
     for name, figures in groups.items():
-        if (found := figures.against_benign) is not None:
-            measures = map(number, (found.auc, found.average_precision, found.tpr_at_1_fpr))
-            table.add_row(_name(name), f"{figures.n:,}", f"{found.n:,}", *measures)
+        if (comparison := figures.against_benign) is not None:
+            measures = map(number, (comparison.auc, comparison.average_precision, comparison.tpr_at_1_fpr))
+            table.add_row(_name(name), f"{figures.n:,}", f"{comparison.n:,}", *measures)
     return table
 
 
-def _notes(report: Detection) -> str:
+def _notes(report: DetectionReport) -> str:
     notes = [
         "pos.: rows with label 1. TPR1%: recall at 1 % false positives. µs: microseconds per event.",
-        f"F1, precision, recall and FPR at the shipped threshold ({number(report.threshold)}).",
+        f"F1, precision, recall and FPR: at the shipped threshold ({number(report.threshold)}).",
     ]
     if report.overall.unscored:
-        notes.append(f"{report.overall.unscored:,} rows had nothing to score; they are ranked last and not flagged.")
+        notes.append(f"{report.overall.unscored:,} rows had no text to score; they rank last and are not flagged.")
     if any(figures.against_benign for figures in report.by_src.values()):
-        notes.append("Sources with label 1 only are measured against all benign rows of their roles.")
+        notes.append("Sources with label 1 only are compared with all benign rows of their roles.")
     if report.feedback:
         notes.append(
-            f"{report.labels_given:,} labels given back after their scores, {report.labels_learned:,} learned "
-            f"(share {report.feedback:g}, seed {report.seed}, file order)."
+            f"{report.labels_given:,} labels fed back after scoring, {report.labels_learned:,} learned "
+            f"(fraction {report.feedback:g}, seed {report.seed}, file order)."
         )
     return " ".join(notes)
 
 
-def _render_drift(report: Drift, console: Console) -> None:
-    heads = ("streams", "rows", "change", "found", "mean", "median", "false", "events/false", "µs")
+def _render_drift(report: DriftReport, console: Console) -> None:
+    heads = ("streams", "rows", "change", "detected", "mean", "median", "false", "events/false", "µs")
     summary = _table(f"drift: {report.file}", "", *heads)
-    _add_sum(summary, "all", report.overall)
+    _add_total(summary, "all", report.overall)
     for kind, figures in report.by_kind.items():
-        _add_sum(summary, kind, figures)
+        _add_total(summary, kind, figures)
     console.print(summary, "")
     streams = _table(None, "stream", "rows", "kind", "change at", "delay", "false", "later", "alarms")
     for name, stream in report.streams.items():
         _add_stream(streams, name, stream)
     console.print(streams, "")
     note = (
-        "delay: events from the change to the first alarm; later: alarms after that one. "
-        f"Asked: {report.asked_events_per_false_alarm:,} events per false alarm; "
+        "delay: events from the change to the first alarm; later: alarms after the first one. "
+        f"Target: {report.target_events_per_false_alarm:,} events per false alarm; "
         f"reference: {report.reference_events:,} events."
     )
     console.print(note, style="dim", highlight=False)
 
 
-def _add_sum(table: Table, name: str, figures: DriftFigures) -> None:
-    counts = (figures.streams, figures.n, figures.with_change, figures.found)
+def _add_total(table: Table, name: str, figures: DriftFigures) -> None:
+    counts = (figures.streams, figures.n, figures.with_change, figures.detected)
     delays = (figures.mean_delay, figures.median_delay)
     false = (figures.false_alarms, figures.events_per_false_alarm, figures.us_per_event)
     table.add_row(_name(name), *map(number, (*counts, *delays, *false)))
 
 
 def _add_stream(table: Table, name: str, stream: Stream) -> None:
-    alarms = ", ".join(f"{i} {what}" for i, what in zip(stream.alarms, stream.signals, strict=True))
+    alarms = ", ".join(f"{i} {signal}" for i, signal in zip(stream.alarms, stream.signals, strict=True))
     figures = map(number, (stream.change_at, stream.delay, stream.false_alarms, stream.later_alarms))
     table.add_row(_name(name), number(stream.n), stream.kind, *figures, alarms)
 
 
 def _table(title: str | None, first: str, *rest: str) -> Table:
-    """Return a table that fits into 80 columns: names are cut where they must be, figures never."""
+    """Return a table for 80 columns; it may truncate names, but not figures."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.padding, table.show_edge = (0, 1, 0, 0), False
     table.add_column(first, style="cyan")
     for name in rest:
-        words = name in {"kind", "alarms"}
-        table.add_column(name, justify="left" if words else "right", no_wrap=not words)
+        is_text = name in {"kind", "alarms"}
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
     return table
 
 
@@ -150,7 +150,7 @@ def _name(text: str) -> Text:
 
 
 def number(value: float | None) -> str:
-    """Three digits; whole numbers whole.
+    """Format a figure with three digits, and integers in full.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rows through an agent as events go through the worker: in chunks, labels after their scores."""
+"""Score rows with an agent as the worker does: in chunks, with labels after the scores."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from schemas.feedback import Feedback
 
 CHUNK = 256
 FEEDBACK_CHUNK = 32
-"""With feedback, labels are learned after each chunk of this many rows: soon, and never before their score."""
+"""Rows per chunk with feedback; labels are learned after each chunk, soon after their scores and never before."""
 UNSCORED = -1.0
-"""Score of a row that the agent does not score: below every score, as such a row is never flagged in production."""
+"""Score of an unscored row; it is below every real score because production never flags such a row."""
 
 Progress = Callable[[int], object]
-Factory = Callable[[], Agent]
+AgentFactory = Callable[[], Agent]
 
 
 class Row(Protocol):
-    """Anything with an event."""
+    """Object with an event."""
 
     @property
     def event(self) -> LLMEvent:
-        """What the agent is given."""
+        """Event that the agent scores."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What an agent said of each row, and what that took.
+    """Scores of each row and their cost.
 
     Attributes
     ----------
     score
-        float64[n], `UNSCORED` where it gave none.
+        float64[n], `UNSCORED` for rows without a score.
     flag
         bool[n].
     micros
-        float64[n], microseconds within ``Agent.score``; a chunk's time is shared out by the length of its rows' texts.
+        float64[n], microseconds within ``Agent.score``; a chunk's time is divided among its rows by text length.
     changes
-        What it found about the stream; ``index`` is the row's.
+        Changes of the stream with their row numbers.
     given, learned
-        Labels offered to the agent, and those it took.
+        Labels offered to the agent, and labels it learned.
     """
 
     score: NDArray[np.float64]
@@ -61,13 +61,13 @@ class Results:
     @property
     def unscored(self) -> NDArray[np.bool_]:
         """bool[n], rows without a score."""
-        none: NDArray[np.bool_] = self.score == UNSCORED
-        return none
+        mask: NDArray[np.bool_] = self.score == UNSCORED
+        return mask
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Labels to be given back, as of a signal: ``value`` of the rows in ``drawn``."""
+    """Labels of a signal to feed back: ``value`` of the rows in ``drawn``."""
 
     signal: str
     value: NDArray[np.bool_]
@@ -75,37 +75,37 @@ class Labels:
 
 
 def draw(n: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """Choose rows, each with the same chance; the choice depends on seed and place only, not on chunks."""
-    chosen: NDArray[np.bool_] = np.random.default_rng(seed).random(n) < share
-    return chosen
+    """Draw rows with equal probability; the draw depends on seed and position only, not on chunks."""
+    drawn: NDArray[np.bool_] = np.random.default_rng(seed).random(n) < share
+    return drawn
 
 
-def warm_up(make: Factory, rows: Sequence[Row]) -> None:
-    """Let kernels compile on an agent that is thrown away."""
+def warm_up(make: AgentFactory, rows: Sequence[Row]) -> None:
+    """Compile the kernels with a temporary agent."""
     make().score(_chunk(rows[:CHUNK], 0))
 
 
 def score_rows(
     agent: Agent, rows: Sequence[Row], labels: Labels | None = None, progress: Progress = lambda _: None
 ) -> Results:
-    """Score all rows in order; with ``labels``, those of a chunk are learned when the whole chunk is scored."""
+    """Score all rows in order; with ``labels``, learn the labels of a chunk after the whole chunk is scored."""
     n, step = len(rows), CHUNK if labels is None else FEEDBACK_CHUNK
     score, flag, micros = np.full(n, UNSCORED), np.zeros(n, np.bool_), np.zeros(n)
     changes: list[tuple[int, ChangePoint]] = []
     given = learned = 0
     for k in range(0, n, step):
         chunk = _chunk(rows[k : k + step], k)
-        begin = time.perf_counter_ns()
-        found = agent.score(chunk)
-        spent = (time.perf_counter_ns() - begin) / 1000
-        micros[k : k + step] = spent * _shares(chunk)
-        for i, signal in enumerate(found.signals, start=k):
+        start = time.perf_counter_ns()
+        outputs = agent.score(chunk)
+        elapsed_us = (time.perf_counter_ns() - start) / 1000
+        micros[k : k + step] = elapsed_us * _shares(chunk)
+        for i, signal in enumerate(outputs.signals, start=k):
             if signal is not None and getattr(signal, "score", None) is not None:
                 score[i], flag[i] = signal.score, signal.flag
-        changes += [(k + change.index, change) for change in found.changes]
+        changes += [(k + change.index, change) for change in outputs.changes]
         if labels is not None:
-            taken = [agent.learn(_feedback(rows[k + i].event, labels, k + i)) for i in _drawn(labels, k, step)]
-            given, learned = given + len(taken), learned + sum(taken)
+            accepted = [agent.learn(_feedback(rows[k + i].event, labels, k + i)) for i in _drawn(labels, k, step)]
+            given, learned = given + len(accepted), learned + sum(accepted)
         progress(min(k + step, n))
     return Results(score, flag, micros, changes, given, learned)
 
@@ -115,14 +115,14 @@ def _chunk(rows: Sequence[Row], first: int) -> Chunk:
 
 
 def _shares(chunk: Chunk) -> NDArray[np.float64]:
-    """Each event's part of the chunk's text; a byte is added so that an event without text costs something too."""
+    """Return each event's share of the chunk's text; one byte is added so that events without text have a cost."""
     size = 1.0 + np.bincount(chunk.texts.event, np.diff(chunk.texts.start), len(chunk))
     return np.asarray(size / size.sum(), np.float64)
 
 
 def _drawn(labels: Labels, first: int, step: int) -> list[int]:
-    found: list[int] = np.flatnonzero(labels.drawn[first : first + step]).tolist()
-    return found
+    indices: list[int] = np.flatnonzero(labels.drawn[first : first + step]).tolist()
+    return indices
 
 
 def _feedback(event: LLMEvent, labels: Labels, i: int) -> Feedback:

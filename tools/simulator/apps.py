@@ -1,4 +1,4 @@
-"""The three services whose traffic is simulated."""
+"""Definitions of the three simulated services."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of an app's prompt and how the model behaves under it.
+    """Version of an app's prompt and the model's behaviour with it.
 
     Attributes
     ----------
     system
         The system prompt.
     ms_per_token
-        Generation time of one output token.
+        Generation time per output token, in milliseconds.
     elaborate
-        Sentences of the passage that are added to the answer.
+        Number of passage sentences that are added to the answer.
     """
 
     system: str
@@ -27,18 +27,18 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A service: whose it is, which model it calls, what that costs and how long it takes.
+    """Simulated service: tenant, model, prices and latency.
 
     Attributes
     ----------
     usd_in, usd_out
-        Price of a million tokens.
+        Price in USD per million input or output tokens.
     ttft_ms
-        Median time to first token; it is log-normal.
+        Median time to first token, in milliseconds; the distribution is log-normal.
     lookups
-        Share of calls that ask a tool (whois) instead of the retriever.
+        Fraction of calls that use a tool (whois) instead of the retriever.
     share
-        Share of all traffic.
+        Fraction of all calls.
     """
 
     tenant: str
@@ -56,7 +56,7 @@ class App:
 
     @property
     def key(self) -> str:
-        """The record key: see `tools.simulator.traffic`."""
+        """Kafka record key; see `tools.simulator.traffic`."""
         return f"{self.tenant}/{self.name}"
 
 

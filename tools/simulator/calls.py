@@ -1,4 +1,4 @@
-"""One simulated LLM call: what was asked, what was found, what was answered, what it took."""
+"""Simulated LLM calls: prompt, retrieved documents, answer, usage and latency."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _TURNS_MAX = 4
 
 
 @dataclass(slots=True)
-class Draft:
-    """The texts of a call before it is costed."""
+class CallDraft:
+    """Texts of a call, before usage and latency are computed."""
 
     user: str
     answer: str
@@ -30,7 +30,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Conversation:
-    """A conversation that may go on."""
+    """Open conversation."""
 
     id: str
     user: str
@@ -38,47 +38,47 @@ class Conversation:
     last: tuple[str, str] = ("", "")
 
 
-class Caller:
-    """Makes the calls of one app, one after the other, from one seeded generator.
+class CallGenerator:
+    """Generator of one app's calls from a seeded random number generator.
 
     Parameters
     ----------
     app
-        Whose calls.
+        App that makes the calls.
     rng
-        Where all chance comes from.
+        Source of all randomness.
     """
 
     def __init__(self, app: App, rng: random.Random) -> None:
         self.app = app
         self._rng = rng
-        self._open: deque[Conversation] = deque(maxlen=64)
-        self._made = 0
+        self._conversations: deque[Conversation] = deque(maxlen=64)
+        self._count = 0
 
     def call(self, at_ms: int, version: str, kind: Kind | None) -> dict[str, Any]:
-        """Return the next call; ``kind`` names the incident that touches it."""
+        """Return the next call; ``kind`` is the kind of incident that affects it."""
         draft = self._draft(self.app.versions[version], kind)
-        talk = self._conversation(new=kind is not None)
-        messages = self._messages(version, draft, talk)
-        talk.turns, talk.last = talk.turns + 1, (draft.user, draft.answer)
-        name = f"{self.app.name}-{self._made:06d}"
-        self._made += 1
-        return self._origin(name, at_ms, version, talk) | {
+        conversation = self._conversation(new=kind is not None)
+        messages = self._messages(version, draft, conversation)
+        conversation.turns, conversation.last = conversation.turns + 1, (draft.user, draft.answer)
+        name = f"{self.app.name}-{self._count:06d}"
+        self._count += 1
+        return self._identity(name, at_ms, version, conversation) | {
             "parameters": {"temperature": 0.2, "max_tokens": 1024},
             "messages": messages,
             "documents": draft.documents,
             **self._outcome(version, draft, messages),
         }
 
-    def _origin(self, name: str, at_ms: int, version: str, talk: Conversation) -> dict[str, Any]:
+    def _identity(self, name: str, at_ms: int, version: str, conversation: Conversation) -> dict[str, Any]:
         return {
             "event_id": name,
             "call_id": name,
             "time": iso(at_ms),
             "tenant": self.app.tenant,
             "app": self.app.name,
-            "conversation_id": talk.id,
-            "user_id": talk.user,
+            "conversation_id": conversation.id,
+            "user_id": conversation.user,
             "prompt_name": self.app.name,
             "prompt_version": version,
             "provider": self.app.provider,
@@ -86,83 +86,87 @@ class Caller:
             "response_model": self.app.snapshot,
         }
 
-    def _draft(self, version: Version, kind: Kind | None) -> Draft:
+    def _draft(self, version: Version, kind: Kind | None) -> CallDraft:
         rng = self._rng
         if kind == "injection":
             return self._attack(rng.choice(attacks()))
         if rng.random() < self.app.lookups:
             return self._lookup(_BENIGN_FIELD)
-        asked = rng.choice(questions(self.app.name))
-        answer = _elaborate(asked.passage, version.elaborate)
+        question = rng.choice(questions(self.app.name))
+        answer = _elaborate(question.passage, version.elaborate)
         if kind == "hallucination":
-            answer = asked.passage.unsupported
-        # Retrievers find something for every question, and models answer from it: off topic, only the questions change.
-        text = rng.choice(off_topic()) if kind == "topic" else asked.text
-        return Draft(rng.choice(self.app.greetings) + text, answer, self._retrieve(asked.passage))
+            answer = question.passage.unsupported
+        # A retriever returns a passage for every question, and the model answers from it. Topic drift therefore changes
+        # the questions only.
+        text = rng.choice(off_topic()) if kind == "topic" else question.text
+        return CallDraft(rng.choice(self.app.greetings) + text, answer, self._retrieve(question.passage))
 
-    def _attack(self, text: str) -> Draft:
-        """Half of them come from the user, half hide in what a tool returns; most of both are declined."""
-        draft = Draft(text, _REFUSAL) if self._rng.random() < 0.5 else self._lookup(text)
+    def _attack(self, text: str) -> CallDraft:
+        """Return an attack: half come from the user, half hide in a tool result. The model refuses most attacks."""
+        draft = CallDraft(text, _REFUSAL) if self._rng.random() < 0.5 else self._lookup(text)
         if self._rng.random() < 0.7:
             draft.answer = _REFUSAL
         return draft
 
-    def _lookup(self, value: str) -> Draft:
+    def _lookup(self, value: str) -> CallDraft:
         record = self._rng.choice(whois()).replace(INJECTION_MARKER, value)
-        said = [line.strip() for line in record.split("\n") if ": " in line][:3]
-        return Draft(self._rng.choice(_LOOKUPS), "The record says: " + "; ".join(said) + ".", tool=record)
+        fields = [line.strip() for line in record.split("\n") if ": " in line][:3]
+        answer = "The record says: " + "; ".join(fields) + "."  # language: ok
+        return CallDraft(self._rng.choice(_LOOKUPS), answer, tool=record)
 
     def _retrieve(self, passage: Passage) -> list[dict[str, Any]]:
-        found = [passage]
+        passages = [passage]
         if self._rng.random() < 0.3:
-            found.append(self._rng.choice(questions(self.app.name)).passage)
-        return [{"text": p.document, "score": round(self._rng.uniform(0.6, 0.95), 3)} for p in found]
+            passages.append(self._rng.choice(questions(self.app.name)).passage)
+        return [{"text": p.document, "score": round(self._rng.uniform(0.6, 0.95), 3)} for p in passages]
 
     def _conversation(self, *, new: bool) -> Conversation:
         rng = self._rng
-        if not new and self._open and rng.random() < 0.3:
-            talk = rng.choice(self._open)
-            if talk.turns < _TURNS_MAX:
-                return talk
-        talk = Conversation(f"{self.app.name}-c{rng.getrandbits(40):010x}", f"user-{rng.randrange(400)}")
+        if not new and self._conversations and rng.random() < 0.3:
+            conversation = rng.choice(self._conversations)
+            if conversation.turns < _TURNS_MAX:
+                return conversation
+        conversation = Conversation(f"{self.app.name}-c{rng.getrandbits(40):010x}", f"user-{rng.randrange(400)}")
         if not new:
-            self._open.append(talk)
-        return talk
+            self._conversations.append(conversation)
+        return conversation
 
-    def _messages(self, version: str, draft: Draft, talk: Conversation) -> list[dict[str, Any]]:
+    def _messages(self, version: str, draft: CallDraft, conversation: Conversation) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = [{"role": "system", "content": self.app.versions[version].system}]
-        if talk.turns:
+        if conversation.turns:
             messages += [
-                {"role": "user", "content": talk.last[0]},
-                {"role": "assistant", "content": talk.last[1]},
+                {"role": "user", "content": conversation.last[0]},
+                {"role": "assistant", "content": conversation.last[1]},
             ]
         messages.append({"role": "user", "content": draft.user})
         if draft.tool:
-            asked = {"id": "t1", "name": "whois", "arguments": "{}"}
-            messages.append({"role": "assistant", "tool_calls": [asked]})
+            tool_call = {"id": "t1", "name": "whois", "arguments": "{}"}
+            messages.append({"role": "assistant", "tool_calls": [tool_call]})
             messages.append({"role": "tool", "content": draft.tool, "tool_call_id": "t1"})
         return messages
 
-    def _outcome(self, version: str, draft: Draft, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    def _outcome(self, version: str, draft: CallDraft, messages: list[dict[str, Any]]) -> dict[str, Any]:
         rng, app = self._rng, self.app
-        read = sum(tokens(m.get("content", "")) + 4 for m in messages) + sum(tokens(d["text"]) for d in draft.documents)
-        first = app.ttft_ms * rng.lognormvariate(0.0, 0.35)
+        input_tokens = sum(tokens(m.get("content", "")) + 4 for m in messages) + sum(
+            tokens(d["text"]) for d in draft.documents
+        )
+        ttft_ms = app.ttft_ms * rng.lognormvariate(0.0, 0.35)
         if rng.random() < 0.006:
             return {"error": {"type": "timeout", "status": 504}, "latency_ms": 30_000.0}
-        written = tokens(draft.answer)
-        whole = first + written * app.versions[version].ms_per_token * rng.lognormvariate(0.0, 0.25)
+        output_tokens = tokens(draft.answer)
+        latency_ms = ttft_ms + output_tokens * app.versions[version].ms_per_token * rng.lognormvariate(0.0, 0.25)
         cached = (tokens(app.versions[version].system) // 16) * 16 if rng.random() < 0.5 else 0
         return {
             "choices": [{"content": draft.answer, "finish_reason": "stop"}],
-            "usage": {"input_tokens": read, "output_tokens": written, "cached_tokens": cached},
-            "cost_usd": round((read * app.usd_in + written * app.usd_out) / 1e6, 9),
-            "latency_ms": round(whole, 1),
-            "ttft_ms": round(first, 1),
+            "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached},
+            "cost_usd": round((input_tokens * app.usd_in + output_tokens * app.usd_out) / 1e6, 9),
+            "latency_ms": round(latency_ms, 1),
+            "ttft_ms": round(ttft_ms, 1),
         }
 
 
 def tokens(text: str) -> int:
-    """Return about how many tokens a text has.
+    """Return the approximate number of tokens in a text.
 
     Examples
     --------
@@ -173,7 +177,7 @@ def tokens(text: str) -> int:
 
 
 def iso(ms: int) -> str:
-    """Return milliseconds since 1970 as ISO 8601.
+    """Return a Unix time in milliseconds as ISO 8601.
 
     Examples
     --------
@@ -184,9 +188,9 @@ def iso(ms: int) -> str:
 
 
 def _elaborate(passage: Passage, sentences: int) -> str:
-    """Add sentences of the passage that the short answer leaves out: longer, and still supported."""
+    """Return the answer with further sentences of the passage: longer, but still supported."""
     if not sentences:
         return passage.answer
     lines = [line.lstrip("-# ").strip() for line in passage.document.split("\n")]
-    more = [line for line in lines if len(line) > 30 and line not in passage.answer][:sentences]
-    return " ".join([passage.answer, *more])
+    added = [line for line in lines if len(line) > 30 and line not in passage.answer][:sentences]
+    return " ".join([passage.answer, *added])

@@ -1,4 +1,4 @@
-"""What is true of the simulated traffic, to hold the monitor's answers against."""
+"""Ground truth of the simulated traffic, to compare the monitor's results with."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tools.simulator.incidents import Incident
 
 
 @dataclass(slots=True)
-class AppTruth:
-    """Totals of one app, over whole calls."""
+class AppTotals:
+    """Totals of one app over its complete calls."""
 
     calls: int = 0
     errors: int = 0
@@ -23,7 +23,7 @@ class AppTruth:
     ids: set[str] = field(default_factory=set)
 
     def add(self, call: dict[str, Any], at_ms: int) -> None:
-        """Count a call; calls come in the order of their begin."""
+        """Add a call; calls must be added in order of start time."""
         usage = call.get("usage") or {}
         self.calls += 1
         self.errors += "error" in call
@@ -33,32 +33,32 @@ class AppTruth:
         self.times_ms.append(at_ms)
         self.ids.add(call["event_id"])
 
-    def between(self, begin_ms: int, end_ms: int) -> int:
-        """Return how many calls began in a closed interval of event time."""
-        return bisect_right(self.times_ms, end_ms) - bisect_left(self.times_ms, begin_ms)
+    def between(self, start_ms: int, end_ms: int) -> int:
+        """Return the number of calls that started in a closed interval of event time."""
+        return bisect_right(self.times_ms, end_ms) - bisect_left(self.times_ms, start_ms)
 
 
 @dataclass(slots=True)
-class Truth:
+class GroundTruth:
     """Totals of the whole run and its incidents.
 
     Attributes
     ----------
     apps
-        By app.
+        Totals by app.
     kinds
-        Records by kind: ``call``, ``request``, ``response``, ``feedback``, ``malformed``.
+        Number of records by kind: ``call``, ``request``, ``response``, ``feedback``, ``malformed``.
     incidents
-        In order of begin.
+        Incidents in order of start.
     """
 
-    apps: dict[str, AppTruth] = field(default_factory=dict)
+    apps: dict[str, AppTotals] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     incidents: tuple[Incident, ...] = ()
 
     @property
     def calls(self) -> int:
-        """Whole calls, halves joined."""
+        """Number of calls, with requests and responses joined."""
         return sum(app.calls for app in self.apps.values())
 
     @property

@@ -1,4 +1,4 @@
-"""What goes wrong in the simulated hour, where and when."""
+"""Incidents of the simulated hour."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ Kind: TypeAlias = Literal["injection", "hallucination", "regression", "topic"]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """An incident as it is planned.
+    """Planned incident.
 
     Attributes
     ----------
-    begin, end
-        As shares of the hour.
+    start, end
+        Times as fractions of the hour.
     share
-        Share of the app's calls that it touches while it lasts.
+        Fraction of the app's calls that the incident affects while it lasts.
     """
 
     kind: Kind
     title: str
     app: App
-    begin: float
+    start: float
     end: float
     share: float
 
     def covers(self, at: float) -> bool:
-        """Whether it is on at this share of the hour."""
-        return self.begin <= at < self.end
+        """Return True if the incident is active at this fraction of the hour."""
+        return self.start <= at < self.end
 
 
 SCENARIOS = (
     Scenario("injection", "prompt-injection campaign", SOC, 0.26, 0.38, 0.25),
     Scenario("hallucination", "hallucination burst", TRIAGE, 0.38, 0.50, 0.3),
-    Scenario("regression", "prompt v2: slower, dearer", ADVISOR, 0.54, 1.0, 1.0),
+    Scenario("regression", "prompt v2: slower, more expensive", ADVISOR, 0.54, 1.0, 1.0),
     Scenario("topic", "topic drift: off-topic questions", TRIAGE, 0.76, 1.0, 0.4),
 )
-"""They begin one after the other, each after its app has had at least 15 minutes of quiet."""
+"""Scenarios in order of start; each starts after its app has had at least 15 minutes of normal traffic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An incident as it happened.
+    """Incident as it occurred.
 
     Attributes
     ----------
-    begin_ms, end_ms
-        Event times of the first and the last call it touched.
-    begin_index
-        How many calls of the app came before.
+    start_ms, end_ms
+        Event times of the first and the last affected call.
+    start_index
+        Number of calls of the app before the incident.
     affected
-        Event ids of the calls it touched.
+        Event ids of the affected calls.
     """
 
     kind: Kind
     title: str
     tenant: str
     app: str
-    begin_ms: int
+    start_ms: int
     end_ms: int
-    begin_index: int
+    start_index: int
     affected: frozenset[str]

@@ -1,4 +1,4 @@
-"""Records that services publish by mistake; each must end as a dead letter."""
+"""Malformed records; each must become a dead letter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-_SPOIL: tuple[Callable[[dict[str, Any], bytes], bytes | None], ...] = (
+_CORRUPTIONS: tuple[Callable[[dict[str, Any], bytes], bytes | None], ...] = (
     lambda _, raw: raw[: len(raw) // 2],
     lambda _, raw: raw.replace(b'"app"', b'"app\xff"', 1),
     lambda *_: b"service restarted",
@@ -23,9 +23,9 @@ _SPOIL: tuple[Callable[[dict[str, Any], bytes], bytes | None], ...] = (
     lambda call, _: orjson.dumps(call | {"kind": "request", "choices": [{"content": "hi"}]}),
 )
 
-KINDS = len(_SPOIL)
+KINDS = len(_CORRUPTIONS)
 
 
-def spoil(call: dict[str, Any], kind: int) -> bytes | None:
-    """Return a call's record with the given mistake in it."""
-    return _SPOIL[kind % KINDS](call, orjson.dumps(call))
+def corrupt(call: dict[str, Any], kind: int) -> bytes | None:
+    """Return the record of a call with the given kind of defect."""
+    return _CORRUPTIONS[kind % KINDS](call, orjson.dumps(call))

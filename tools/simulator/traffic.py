@@ -1,9 +1,10 @@
-"""An hour of traffic as the records that services publish, with the truth about it.
+"""One hour of traffic as published records, with its ground truth.
 
-Every record is keyed ``tenant/app``, conversations or not. Baselines (drift's reference, the usual rate of flags) live
-in the pipeline of a partition: keyed by conversation, an app's calls spread over all partitions, and each of the four
-would have to learn its own baseline from a quarter of the calls and would see a quarter of an incident. A service with
-more traffic than one partition carries keys by conversation and learns four baselines in the time of one.
+Every record has the key ``tenant/app``. Baselines (the drift reference, the baseline rate of flags) belong to the
+pipeline of a partition. With the conversation as key, an app's calls would be distributed over all four partitions;
+each partition would learn its own baseline from a quarter of the calls and would see a quarter of an incident. A
+service with more traffic than one partition can process uses the conversation as key and accepts one baseline per
+partition.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from typing import Any
 import orjson
 
 from tools.simulator.apps import APPS
-from tools.simulator.calls import Caller, iso
-from tools.simulator.ground_truth import AppTruth, Truth
+from tools.simulator.calls import CallGenerator, iso
+from tools.simulator.ground_truth import AppTotals, GroundTruth
 from tools.simulator.incidents import SCENARIOS, Incident, Scenario
-from tools.simulator.malformed import KINDS, spoil
+from tools.simulator.malformed import KINDS, corrupt
 
 CALLS = 14_400
 HOUR_MS = 3_600_000
-_HALVES = 0.12
-_FEEDBACK = 0.01
+_SPLIT_SHARE = 0.12
+_FEEDBACK_SHARE = 0.01
 _RESPONSE_FIELDS = ("choices", "usage", "cost_usd", "latency_ms", "ttft_ms", "error", "response_model")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record to publish.
+    """Record to publish.
 
     Attributes
     ----------
     topic
-        ``events`` or ``feedback``, without prefix.
+        Topic without prefix: ``events`` or ``feedback``.
     at_ms
-        Event time at which the service publishes it.
+        Event time of publication.
     """
 
     topic: str
@@ -48,23 +49,23 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Records in the order in which they are published, and what is true of them."""
+    """Records in publication order, and their ground truth."""
 
     records: tuple[Record, ...]
-    truth: Truth
+    truth: GroundTruth
 
 
-def simulate(begin: datetime, *, seed: int = 7, calls: int = CALLS) -> Traffic:
-    """Make an hour of traffic.
+def simulate(start: datetime, *, seed: int = 7, calls: int = CALLS) -> Traffic:
+    """Generate one hour of traffic.
 
     Parameters
     ----------
-    begin
-        Event time of the first call.
+    start
+        Event time at which the hour starts.
     seed
-        The same seed and begin give the same bytes.
+        Seed; equal seeds and start times give identical bytes.
     calls
-        LLM calls in the hour, all apps together.
+        Number of LLM calls in the hour, over all apps.
 
     Examples
     --------
@@ -73,63 +74,63 @@ def simulate(begin: datetime, *, seed: int = 7, calls: int = CALLS) -> Traffic:
     >>> traffic.truth.calls, [i.app for i in traffic.truth.incidents]
     (300, ['soc-copilot', 'triage', 'advisor', 'triage'])
     """
-    run = _Run(int(begin.timestamp() * 1000), random.Random(seed))
+    run = _Run(int(start.timestamp() * 1000), random.Random(seed))
     for number in range(calls):
         run.add(number, calls)
-    run.truth.incidents = tuple(run.incident(s) for s in SCENARIOS if run.touched[s.kind])
+    run.truth.incidents = tuple(run.incident(s) for s in SCENARIOS if run.affected[s.kind])
     run.records.sort(key=lambda record: record.at_ms)
     return Traffic(tuple(run.records), run.truth)
 
 
 class _Run:
-    def __init__(self, begin_ms: int, rng: random.Random) -> None:
-        self.begin_ms = begin_ms
+    def __init__(self, start_ms: int, rng: random.Random) -> None:
+        self.start_ms = start_ms
         self.rng = rng
         self.records: list[Record] = []
-        self.truth = Truth(apps={app.name: AppTruth() for app in APPS})
-        self.touched: dict[str, list[tuple[int, int, str]]] = {s.kind: [] for s in SCENARIOS}
-        self._callers = {app.name: Caller(app, rng) for app in APPS}
+        self.truth = GroundTruth(apps={app.name: AppTotals() for app in APPS})
+        self.affected: dict[str, list[tuple[int, int, str]]] = {s.kind: [] for s in SCENARIOS}
+        self._generators = {app.name: CallGenerator(app, rng) for app in APPS}
         self._shares = [app.share for app in APPS]
 
     def add(self, number: int, calls: int) -> None:
-        """Publish the next call, and now and then a label for it or a record that is none."""
+        """Publish the next call, sometimes with labels for it or a malformed record."""
         rng = self.rng
-        where = (number + rng.random()) / calls
-        at_ms = self.begin_ms + int(where * HOUR_MS)
+        at = (number + rng.random()) / calls
+        at_ms = self.start_ms + int(at * HOUR_MS)
         app = rng.choices(APPS, self._shares)[0]
-        scenario = next((s for s in SCENARIOS if s.app is app and s.covers(where) and rng.random() < s.share), None)
+        scenario = next((s for s in SCENARIOS if s.app is app and s.covers(at) and rng.random() < s.share), None)
         version = "v2" if scenario is not None and scenario.kind == "regression" else "v1"
-        call = self._callers[app.name].call(at_ms, version, scenario.kind if scenario else None)
-        truth = self.truth.apps[app.name]
+        call = self._generators[app.name].call(at_ms, version, scenario.kind if scenario else None)
+        totals = self.truth.apps[app.name]
         if scenario is not None:
-            self.touched[scenario.kind].append((at_ms, truth.calls, call["event_id"]))
-        truth.add(call, at_ms)
+            self.affected[scenario.kind].append((at_ms, totals.calls, call["event_id"]))
+        totals.add(call, at_ms)
         key = app.key.encode()
         self._publish(key, call, at_ms)
-        self._comment(key, call, at_ms, scenario)
+        self._publish_feedback(key, call, at_ms, scenario)
         if number % 600 == 599:
-            self._put("malformed", "events", key, spoil(call | {"event_id": "broken"}, number // 600 % KINDS), at_ms)
+            self._put("malformed", "events", key, corrupt(call | {"event_id": "broken"}, number // 600 % KINDS), at_ms)
 
     def incident(self, scenario: Scenario) -> Incident:
-        """Return what became of a scenario."""
-        touched = self.touched[scenario.kind]
-        begin_ms, begin_index, _ = touched[0]
-        names = frozenset(event_id for _, _, event_id in touched)
+        """Return the incident that a scenario produced."""
+        affected = self.affected[scenario.kind]
+        start_ms, start_index, _ = affected[0]
+        ids = frozenset(event_id for _, _, event_id in affected)
         app = scenario.app
         return Incident(
-            scenario.kind, scenario.title, app.tenant, app.name, begin_ms, touched[-1][0], begin_index, names
+            scenario.kind, scenario.title, app.tenant, app.name, start_ms, affected[-1][0], start_index, ids
         )
 
     def _publish(self, key: bytes, call: dict[str, Any], at_ms: int) -> None:
-        if self.rng.random() >= _HALVES:
+        if self.rng.random() >= _SPLIT_SHARE:
             self._put("call", "events", key, orjson.dumps(call), at_ms)
             return
-        request, response = halves(call, at_ms)
+        request, response = split(call, at_ms)
         self._put("request", "events", key, orjson.dumps(request), at_ms)
         self._put("response", "events", key, orjson.dumps(response), at_ms + int(call["latency_ms"]))
 
-    def _comment(self, key: bytes, call: dict[str, Any], at_ms: int, scenario: Scenario | None) -> None:
-        if self.rng.random() >= _FEEDBACK:
+    def _publish_feedback(self, key: bytes, call: dict[str, Any], at_ms: int, scenario: Scenario | None) -> None:
+        if self.rng.random() >= _FEEDBACK_SHARE:
             return
         kind = scenario.kind if scenario else None
         later = at_ms + self.rng.randrange(5_000, 60_000)
@@ -142,8 +143,8 @@ class _Run:
         self.records.append(Record(topic, key, value, at_ms))
 
 
-def halves(call: dict[str, Any], at_ms: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a call as its request and its response; the worker joins them by ``call_id`` and names the whole by it."""
+def split(call: dict[str, Any], at_ms: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the request and the response record of a call; the worker joins them by ``call_id``."""
     name = call["call_id"]
     request = {k: v for k, v in call.items() if k not in _RESPONSE_FIELDS}
     response = {k: v for k, v in call.items() if k in _RESPONSE_FIELDS or k in {"call_id", "tenant", "app"}}
@@ -155,6 +156,6 @@ def halves(call: dict[str, Any], at_ms: int) -> tuple[dict[str, Any], dict[str, 
 
 
 def _label(call: dict[str, Any], signal: str, at_ms: int, label: bool) -> dict[str, Any]:
-    same = {k: call[k] for k in ("call_id", "tenant", "app", "conversation_id")}
+    identity = {k: call[k] for k in ("call_id", "tenant", "app", "conversation_id")}
     name = f"{call['call_id']}-{signal}"
-    return {"feedback_id": name, "time": iso(at_ms), "signal": signal, "label": label, "source": "annotator"} | same
+    return {"feedback_id": name, "time": iso(at_ms), "signal": signal, "label": label, "source": "annotator"} | identity

@@ -1,4 +1,4 @@
-"""ClickHouse: connecting and the schema; `http_interface` serves the embedded engine over HTTP."""
+"""The ClickHouse connector: connections and migrations; `http_interface` serves the embedded engine over HTTP."""
 
 from streams.connectors.clickhouse.connection import connect
 from streams.connectors.clickhouse.migrations import migrate

@@ -1,4 +1,4 @@
-"""CityHash128 of version 1.0.2, which ClickHouse puts before each compressed block; later versions of CityHash differ.
+"""CityHash128, version 1.0.2: the checksum of ClickHouse's compressed blocks. Later versions of CityHash differ.
 
 References
 ----------
@@ -19,12 +19,12 @@ _MUL = np.uint64(0x9DDFEA08EB382D69)
 
 
 def city_hash_128(data: bytes) -> bytes:
-    """Return the 16 bytes of the hash as ClickHouse writes them.
+    """Return the 16 bytes of the hash in ClickHouse's byte order.
 
     Parameters
     ----------
     data
-        8 bytes or more: the header of a block alone has 9.
+        At least 8 bytes; the header of a block has 9.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def city_hash_128(data: bytes) -> bytes:
     'e1d7b2f3cf9f621443d4c30bfe04027e'
     """
     if len(data) < 8:
-        raise ValueError(f"{len(data)} bytes: at least 8 are hashed")
+        raise ValueError(f"data: {len(data)} bytes; pass at least 8 bytes")
     low, high = _hash(np.frombuffer(data, np.uint8))
     return int(low).to_bytes(8, "little") + int(high).to_bytes(8, "little")
 
@@ -73,7 +73,7 @@ def _weak(s: NDArray[np.uint8], at: int, a: np.uint64, b: np.uint64) -> tuple[np
 
 @numba.njit(cache=True)
 def _short(s: NDArray[np.uint8], at: int) -> np.uint64:
-    """Hash the up to 16 bytes from a position to the end."""
+    """Hash at most 16 bytes, from a position to the end."""
     n = len(s) - at
     size = np.uint64(n)
     if n > 8:

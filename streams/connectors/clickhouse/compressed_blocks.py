@@ -1,6 +1,6 @@
-"""ClickHouse's own compression of HTTP answers (``compress=1``): LZ4 blocks, each with a header and a checksum.
+"""ClickHouse's compression of HTTP responses (``compress=1``): LZ4 blocks, each with a header and a checksum.
 
-JDBC asks for it by default.
+JDBC requests it by default.
 """
 
 from __future__ import annotations

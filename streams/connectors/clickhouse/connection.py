@@ -1,4 +1,4 @@
-"""One way to reach ClickHouse: a server over HTTP, or the same engine in this process."""
+"""Connections to ClickHouse: a server over HTTP, or the embedded engine in this process."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import StoreError, StoreReason
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 
 MIN_VERSION = (25, 8)
-"""Of the server: the oldest release in which the migrations run; 25.5 knows no DateTime64 in a TTL."""
+"""Minimum version of the server for the migrations; 25.5 does not support DateTime64 in a TTL."""
 
 SEND_RECEIVE_TIMEOUT_S = 60
 _VERSION_TIMEOUT_S = 5
 _VERSION = re.compile(r"(\d+)\.(\d+)[\d.]*")
 
 
-def connect(settings: ClickHouse, database: str = "default") -> Client:
+def connect(settings: ClickHouseSettings, database: str = "default") -> Client:
     """Open a client.
 
     Parameters
     ----------
-    settings : ClickHouse
-        With ``path`` the engine runs in this process, where every client must name the same path.
+    settings : ClickHouseSettings
+        With ``path`` the engine runs in this process; all clients of a process must use the same path.
     database : str
-        What unqualified names are looked up in; it must exist, and ours does not before `migrate`.
+        Default database, which must exist. `migrate` creates ``settings.database``.
 
     Returns
     -------
     Client
-        Blocking: call it in a thread. One client serves one thread at a time.
+        Blocking client, to be used in a thread. A client serves one thread at a time.
 
     Raises
     ------
     StoreError
-        If nothing answers, or a server that is older than `MIN_VERSION`.
+        If ClickHouse does not answer, or if the server is older than `MIN_VERSION`.
     """
     try:
         client = _server(settings, database) if settings.path is None else _engine(settings.path, database)
     except (ClickHouseError, OSError, ValueError) as error:
-        # An old server is met by queries that it cannot answer, so its version is asked for before that is reported.
+        # An old server fails on the driver's first queries, so its version is checked before the error is reported.
         if settings.path is None:
-            check_version(_asked_version(settings), settings)
-        raise StoreError(f"{_where(settings)}: {_told(error, database)}", _reason(error)) from error
+            check_version(_server_version(settings), settings)
+        raise StoreError(f"{_where(settings)}: {_describe(error, database)}", _reason(error)) from error
     try:
         check_version(client.server_version or "", settings)
     except StoreError:
@@ -56,21 +56,21 @@ def connect(settings: ClickHouse, database: str = "default") -> Client:
     return client
 
 
-def check_version(version: str, settings: ClickHouse) -> None:
-    """Raise `StoreError` if a server is too old; a version that cannot be read is no reason.
+def check_version(version: str, settings: ClickHouseSettings) -> None:
+    """Raise `StoreError` if a server is too old; an unknown version format is accepted.
 
     Examples
     --------
-    >>> check_version("26.9.2.1", ClickHouse())
-    >>> check_version("18.16.1", ClickHouse())
+    >>> check_version("26.9.2.1", ClickHouseSettings())
+    >>> check_version("18.16.1", ClickHouseSettings())
     Traceback (most recent call last):
         ...
     schemas.errors.StoreError: clickhouse.host=127.0.0.1, clickhouse.port=8123: ClickHouse 18.16.1 is too old; ...
     """
-    found = _VERSION.match(version)
-    if found and (int(found[1]), int(found[2])) < MIN_VERSION:
-        least = ".".join(map(str, MIN_VERSION))
-        raise StoreError(f"{_where(settings)}: ClickHouse {found[0]} is too old; run {least} or newer", "too_old")
+    match = _VERSION.match(version)
+    if match and (int(match[1]), int(match[2])) < MIN_VERSION:
+        minimum = ".".join(map(str, MIN_VERSION))
+        raise StoreError(f"{_where(settings)}: ClickHouse {match[0]} is too old; run {minimum} or newer", "too_old")
 
 
 def _engine(path: Path, database: str) -> Client:
@@ -80,7 +80,7 @@ def _engine(path: Path, database: str) -> Client:
     return clickhouse_connect.get_client(interface="chdb", path=str(path), database=database, chdb_options=OPTIONS)
 
 
-def _server(settings: ClickHouse, database: str) -> Client:
+def _server(settings: ClickHouseSettings, database: str) -> Client:
     return clickhouse_connect.get_client(
         host=settings.host,
         port=settings.port,
@@ -93,8 +93,8 @@ def _server(settings: ClickHouse, database: str) -> Client:
     )
 
 
-def _asked_version(settings: ClickHouse) -> str:
-    """Ask a server for its version in the one way that all of them understand; empty if it does not say."""
+def _server_version(settings: ClickHouseSettings) -> str:
+    """Return the version of a server, by a query that all versions understand; empty without an answer."""
     scheme = "https" if settings.secure else "http"
     request = urllib.request.Request(  # noqa: S310 - the scheme is one of these two
         f"{scheme}://{settings.host}:{settings.port}/?query=SELECT+version()",
@@ -108,17 +108,17 @@ def _asked_version(settings: ClickHouse) -> str:
     return text.decode(errors="replace")
 
 
-def _where(settings: ClickHouse) -> str:
+def _where(settings: ClickHouseSettings) -> str:
     if settings.path is not None:
         return f"clickhouse.path={settings.path}"
     return f"clickhouse.host={settings.host}, clickhouse.port={settings.port}"
 
 
-def _told(error: BaseException, database: str) -> str:
+def _describe(error: BaseException, database: str) -> str:
     if "UNKNOWN_DATABASE" in str(error):
         return f"no database {database}; run: streamgauge db migrate"
     root = _root(error)
-    return f"no answer ({root}); is it running?" if isinstance(root, OSError) else str(error)
+    return f"no answer ({root}); check that ClickHouse is running" if isinstance(root, OSError) else str(error)
 
 
 def _reason(error: BaseException) -> StoreReason:

@@ -1,8 +1,8 @@
-"""The embedded ClickHouse (chDB): one engine in this process, with our configuration and no other.
+"""The embedded ClickHouse engine (chDB), isolated from other ClickHouse configurations.
 
-Importing chDB starts an engine, and an engine reads ``config.xml`` of the working directory, or of the home folder,
-unless it is given another: a file that is meant for a server then stops whatever imports chDB. So the first import
-happens in an empty folder, and each connection names our file.
+The import of chDB starts an engine, and an engine reads ``config.xml`` in the working directory or the home folder by
+default. The configuration of a server there would make the import fail. So chDB is imported in an empty folder, and
+each connection names our configuration file.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from urllib.parse import urlencode
 
 ACCESS = Path(__file__).with_name("access")
 OPTIONS = {"config-file": str(ACCESS / "config.xml")}
-"""Of every connection: the first one configures the engine."""
+"""Options of all connections; the first connection configures the engine."""
 
 
 @contextlib.contextmanager
-def _nowhere() -> Iterator[None]:
-    """Run in an empty folder that is the home folder too."""
+def _empty_folder() -> Iterator[None]:
+    """Run in an empty folder that is also the home folder."""
     home = os.environ.get("HOME")
     with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
         os.environ["HOME"] = empty
@@ -35,10 +35,10 @@ def _nowhere() -> Iterator[None]:
                 os.environ["HOME"] = home
 
 
-with _nowhere():
+with _empty_folder():
     import chdb
 
 
 def open_handle(path: Path) -> Any:
-    """Return a connection of its own to the engine of a folder: ``USE``, ``SET`` and ``SET ROLE`` stay within it."""
+    """Return a separate connection to the engine of a folder: ``USE``, ``SET`` and ``SET ROLE`` apply only to it."""
     return chdb.connect(f"{path.resolve()}?{urlencode(OPTIONS)}")

@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface, served from the engine in this process, so that curl, Grafana and clients can query."""
+"""ClickHouse's HTTP interface for the embedded engine, so that curl, Grafana and ClickHouse clients can query it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from schemas.errors import StoreError
-from schemas.settings import ClickHouse
+from schemas.setting_sections import ClickHouseSettings
 from streams.connectors.clickhouse import origin_check
 from streams.connectors.clickhouse.compressed_blocks import compress
 from streams.connectors.clickhouse.native_format import at_revision
@@ -28,12 +28,12 @@ from streams.runtime.http_server import Runner
 
 log = logging.getLogger(__name__)
 OWNER = "default"
-"""A user who may do everything; there is none unless an account of this name is given."""
+"""A user with all permissions; the user exists only if ``accounts`` contains the name."""
 
 MAX_INSERT_BYTES = 256 << 20
 AUTHENTICATION_FAILED = 516
 BAD_ARGUMENTS = 36
-# What the HTTP layer takes for itself; every other parameter is a setting.
+# Parameters of the HTTP layer; all other parameters are settings.
 TRANSPORT = frozenset(
     {"query", "database", "default_format", "user", "password", "quota_key", "session_id", "session_timeout",
      "session_check", "query_id", "compress", "decompress", "wait_end_of_query", "buffer_size", "role", "stacktrace",
@@ -61,17 +61,17 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StoreServer:
-    """Serves the embedded engine until stopped.
+    """HTTP server for the embedded engine.
 
     Parameters
     ----------
-    settings : ClickHouse
-        ``path`` names the engine's folder; ``database`` is used where a query names none.
+    settings : ClickHouseSettings
+        ``path`` is the engine's folder; ``database`` is the default database of queries.
     host, port : str, int
-        Loopback unless you know better; port 0 takes a free one, which `port` then says.
+        Listen address, loopback by default; port 0 selects a free port, and `port` is then the actual port.
     accounts : mapping of str to str
-        Users and their passwords. They read (`READER`), but for `OWNER`, who is for tests. By default a reader with a
-        random password.
+        Password by user. All users are readers (`READER`), except for `OWNER`, which is for tests. The default is one
+        reader with a random password.
 
     Examples
     --------
@@ -85,13 +85,13 @@ class StoreServer:
 
     def __init__(
         self,
-        settings: ClickHouse,
+        settings: ClickHouseSettings,
         host: str = "127.0.0.1",
         port: int = 8123,
         accounts: Mapping[str, str] | None = None,
     ) -> None:
         if settings.path is None:
-            raise StoreError("clickhouse.path: not set; only the embedded engine is served from here")
+            raise StoreError("clickhouse.path: not set; set it, as only the embedded engine can be served")
         self.host = host
         self.port = port
         self.accounts = accounts if accounts is not None else {READER: secrets.token_urlsafe(18)}
@@ -123,9 +123,9 @@ class StoreServer:
 
     @web.middleware
     async def _own_origin(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        why = origin_check.refusal(request.headers, self.host)
+        problem = origin_check.origin_problem(request.headers, self.host)
         try:
-            answer = web.Response(status=403, text=f"{why}\n") if why else await handler(request)
+            answer = web.Response(status=403, text=f"{problem}\n") if problem else await handler(request)
         except web.HTTPException as error:
             answer = web.Response(status=error.status, text=f"{error.reason}\n")
         answer.headers.update(origin_check.HEADERS)
@@ -136,7 +136,7 @@ class StoreServer:
 
     async def _query(self, request: web.Request) -> web.Response:
         user, password = _credentials(request)
-        # Nothing is read of somebody whose password is wrong.
+        # The body of a request with a wrong password is not read.
         if not hmac.compare_digest(self.accounts.get(user, secrets.token_hex()).encode(), password.encode()):
             return _failure(AUTHENTICATION_FAILED, f"{user[:40]}: Authentication failed: no such user and password")
         try:
@@ -156,7 +156,7 @@ class StoreServer:
 
 
 def _credentials(request: web.Request) -> tuple[str, str]:
-    """Return user and password: of the headers, else of the URL, as ClickHouse takes them."""
+    """Return user and password, from the headers or else from the URL, as in ClickHouse."""
     headers, fields = request.headers, request.query
     if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
         return headers.get("X-ClickHouse-User", OWNER), headers.get("X-ClickHouse-Key", "")
@@ -171,19 +171,19 @@ def _credentials(request: web.Request) -> tuple[str, str]:
 
 
 async def _read(request: web.Request, *, owner: bool) -> Query:
-    """Turn an HTTP request into a query: SQL from the URL, the body or a form; data from the body."""
-    most = MAX_INSERT_BYTES if owner else MAX_SQL_BYTES
-    if (request.content_length or 0) > most:
-        raise TooLargeError(most)
-    request._client_max_size = most  # noqa: SLF001 - aiohttp has one limit for all, and a reader's is smaller
+    """Return the query of an HTTP request: SQL from the URL, the body or a form; data from the body."""
+    max_bytes = MAX_INSERT_BYTES if owner else MAX_SQL_BYTES
+    if (request.content_length or 0) > max_bytes:
+        raise TooLargeError(max_bytes)
+    request._client_max_size = max_bytes  # noqa: SLF001 - aiohttp has one limit for all, and a reader's is smaller
     fields = dict(request.query)
     body = b""
     if request.content_type == "multipart/form-data":
         fields |= {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
     else:
-        body = decompress(await request.read(), request.headers.get("Content-Encoding", ""), most)
+        body = decompress(await request.read(), request.headers.get("Content-Encoding", ""), max_bytes)
     if _on(fields, "decompress"):
-        raise ValueError("decompress=1 is not served: send the body as it is, or with a Content-Encoding")
+        raise ValueError("decompress=1: not supported; send an uncompressed body, or use Content-Encoding")
     default_format = request.headers.get("X-ClickHouse-Format") or fields.get("default_format") or "TabSeparated"
     return Query(
         sql=fields.get("query", ""),
@@ -199,9 +199,9 @@ async def _read(request: web.Request, *, owner: bool) -> Query:
     )
 
 
-def _id(given: str) -> str:
-    """Return a query's id as it may stand in a header."""
-    return given if _QUERY_ID.fullmatch(given) else str(uuid.uuid4())
+def _id(query_id: str) -> str:
+    """Return a query id that is valid in a header; a new id if the given id is not."""
+    return query_id if _QUERY_ID.fullmatch(query_id) else str(uuid.uuid4())
 
 
 def _on(fields: Mapping[str, str], name: str) -> bool:
@@ -231,7 +231,7 @@ def _success(query: Query, answer: Answer) -> web.Response:
 
 
 def _failure(code: int, message: str) -> web.Response:
-    log.info("query refused: code %d", code)
+    log.info("query failed: code %d", code)
     if not message.startswith("Code: "):
         message = f"Code: {code}. DB::Exception: {message}"
     return web.Response(

@@ -1,4 +1,4 @@
-"""The schema, brought up to date from numbered SQL files. Running it twice does nothing the second time."""
+"""Schema migrations from numbered SQL files; idempotent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.errors import SettingsError, StoreError
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 
 DEDUPLICATION_WINDOW = 100_000
-"""Parts whose tokens are remembered. A range of far-dated rows makes 2,748 parts at the most, and each partition of a
-topic may have one under way: with 10,000, four of them pushed out what a crash then inserted again."""
+"""Number of parts whose deduplication tokens ClickHouse remembers. An insert of far-dated rows creates up to 2,748
+parts, and each partition of a topic may have one insert in progress. With a window of 10,000, four such inserts evicted
+tokens that a replay after a crash needed."""
 RETENTION = {
     "events": "events_days",
     "alerts": "alerts_days",
@@ -27,32 +29,32 @@ RETENTION = {
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOKKEEPING = """CREATE TABLE IF NOT EXISTS ${database}.schema_migrations${on_cluster}
 (
-    number UInt32 COMMENT 'of the SQL file',
-    name String COMMENT 'the SQL file',
-    checksum String COMMENT 'SHA-256 of its text before templating'
+    number UInt32 COMMENT 'number of the SQL file',
+    name String COMMENT 'name of the SQL file',
+    checksum String COMMENT 'SHA-256 of the file before templating'
 )
-ENGINE = ${replicated}ReplacingMergeTree ORDER BY number COMMENT 'which SQL files were applied'"""
+ENGINE = ${replicated}ReplacingMergeTree ORDER BY number COMMENT 'applied SQL files'"""
 
 
 def migrate(client: Client, settings: Settings) -> list[str]:
-    """Create what is missing and set retention.
+    """Apply all pending migrations and set the retention of the tables.
 
     Parameters
     ----------
     client : Client
         From `streams.connectors.clickhouse.connect`.
     settings : Settings
-        Names database and cluster, and the days each table is kept.
+        Settings with database, cluster and retention.
 
     Returns
     -------
     list of str
-        The files applied now; empty if the schema was up to date.
+        Names of the applied files; empty if the schema was up to date.
 
     Raises
     ------
     StoreError
-        If a statement fails, or a file that was applied has been changed since.
+        If a statement fails, or if an applied file has changed.
     """
     values = template_values(settings.clickhouse)
     try:
@@ -65,21 +67,22 @@ def migrate(client: Client, settings: Settings) -> list[str]:
     return applied
 
 
-def template_values(settings: ClickHouse) -> dict[str, str]:
-    """Return what the SQL files' placeholders stand for.
+def template_values(settings: ClickHouseSettings) -> dict[str, str]:
+    """Return the values of the placeholders in the SQL files.
 
     Examples
     --------
-    >>> template_values(ClickHouse(cluster="main"))["on_cluster"]
+    >>> template_values(ClickHouseSettings(cluster="main"))["on_cluster"]
     " ON CLUSTER 'main'"
     """
     if not _NAME.fullmatch(settings.database):
         raise SettingsError(
-            f"clickhouse.database: {settings.database!r}; use letters, digits and _", "clickhouse.database"
+            f"clickhouse.database: {settings.database!r} is not a valid name; use letters, digits and _",
+            "clickhouse.database",
         )
     if settings.cluster and not re.fullmatch(r"[\w{}-]+", settings.cluster):
         raise SettingsError(
-            f"clickhouse.cluster: {settings.cluster!r}; use letters, digits, _, - and a macro's braces",
+            f"clickhouse.cluster: {settings.cluster!r} is not a valid name; use letters, digits, _, - and {{macros}}",
             "clickhouse.cluster",
         )
     kind = "replicated" if settings.cluster else "non_replicated"
@@ -95,12 +98,12 @@ def template_values(settings: ClickHouse) -> dict[str, str]:
 def migration_files() -> list[tuple[int, str, str]]:
     """Return number, name and text of each SQL file, in order."""
     folder = files("schemas") / "sql"
-    found = [(f.name, f.read_text()) for f in folder.iterdir() if re.match(r"\d{4}_\w+\.sql$", f.name)]
-    return [(int(name[:4]), name, text) for name, text in sorted(found)]
+    sql_files = [(f.name, f.read_text()) for f in folder.iterdir() if re.match(r"\d{4}_\w+\.sql$", f.name)]
+    return [(int(name[:4]), name, text) for name, text in sorted(sql_files)]
 
 
 def statements(text: str, values: dict[str, str]) -> list[str]:
-    """Split a file at semicolons that end a line, and fill its placeholders in."""
+    """Return the statements of a file, split at semicolons at the end of a line, with placeholders replaced."""
     parts = re.split(r";[ \t]*(?:\n|$)", text)
     return [Template(part).substitute(values).strip() for part in parts if part.strip()]
 
@@ -108,25 +111,25 @@ def statements(text: str, values: dict[str, str]) -> list[str]:
 def _apply_missing(client: Client, values: dict[str, str]) -> list[str]:
     database = values["database"]
     rows = client.query(f"SELECT number, checksum FROM {database}.schema_migrations FINAL").result_rows  # noqa: S608
-    known: dict[int, str] = dict(rows)  # type: ignore[arg-type]  # rows of two columns
+    checksums: dict[int, str] = dict(rows)  # type: ignore[arg-type]  # rows of two columns
     applied = []
     for number, name, text in migration_files():
         checksum = hashlib.sha256(text.encode()).hexdigest()
-        if number not in known:
+        if number not in checksums:
             for statement in statements(text, values):
                 client.command(statement)
             client.insert("schema_migrations", [[number, name, checksum]], ["number", "name", "checksum"], database)
             applied.append(name)
-        elif known[number] != checksum:
+        elif checksums[number] != checksum:
             raise StoreError(
-                f"{name}: changed since it was applied to {database}; put changes into a new file",
+                f"{name}: changed since it was applied to {database}; restore it and add a new migration instead",
                 "changed_migration",
                 migration=name,
             )
     return applied
 
 
-def _set_retention(client: Client, settings: ClickHouse, values: dict[str, str]) -> None:
+def _set_retention(client: Client, settings: ClickHouseSettings, values: dict[str, str]) -> None:
     query = "SELECT create_table_query FROM system.tables WHERE database = {d:String} AND name = {t:String}"
     for table, setting in RETENTION.items():
         days = getattr(settings, setting)

@@ -1,7 +1,7 @@
-"""ClickHouse's Native format as a client of a given protocol revision reads it (``client_protocol_version``).
+"""Conversion of ClickHouse's Native format to the protocol revision of a client (``client_protocol_version``).
 
-The embedded engine writes the format's first revision. clickhouse-go reads nothing else than the later ones: a header
-before each block, and a byte after each column's type. So the ends of the columns are looked for, type by type.
+The embedded engine writes the first revision of the format. clickhouse-go reads only later revisions, which add a
+header before each block and a byte after the type of each column. So the conversion must find the end of each column.
 
 References
 ----------
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from schemas.errors import StoreError
 
 _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
-"""No overflow row, no bucket number."""
+"""Block header without overflow row and bucket number."""
 
 _CUSTOM_SERIALIZATION = 54454
-"""From this revision a byte after a column's type says whether its serialization is the type's own."""
+"""First revision with a byte after the type of a column that marks a custom serialization."""
 
 _WIDTHS = {
     "Bool": 1, "Int8": 1, "UInt8": 1, "Enum8": 1, "Nothing": 1,
@@ -39,25 +39,25 @@ _ELEMENT_NAME = re.compile(r"(?:`(?:[^`\\]|\\.)*`|[A-Za-z_]\w*)\s+(?=[A-Z])")
 
 
 class NativeError(StoreError):
-    """A type that this module cannot find the end of; ``code`` is ClickHouse's NOT_IMPLEMENTED."""
+    """A column type with an unknown layout; ``code`` is ClickHouse's NOT_IMPLEMENTED."""
 
     code = 48
 
 
 def at_revision(data: bytes, revision: int) -> bytes:
-    """Return blocks of the first revision as blocks of another.
+    """Convert blocks of the first revision to another revision.
 
     Parameters
     ----------
     data
-        As the engine wrote them.
+        Blocks from the engine.
     revision
-        Of the client; 0 changes nothing.
+        Protocol revision of the client; 0 changes nothing.
 
     Raises
     ------
     NativeError
-        If a column has a type whose end cannot be found.
+        If the layout of a column type is unknown.
     """
     if not revision:
         return data
@@ -67,13 +67,13 @@ def at_revision(data: bytes, revision: int) -> bytes:
     try:
         cuts += _cuts(cursor, len(data), flag)
     except IndexError as error:
-        raise NativeError("no Native of these types for this client; cast them to String") from error
+        raise NativeError("Native format: incomplete data or unsupported types; cast the columns to String") from error
     cuts.append((len(data), b""))
     return b"".join(before + data[here:there] for (here, before), (there, _) in pairwise(cuts))
 
 
 def _cuts(cursor: _Cursor, end: int, flag: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield where something comes between, and what."""
+    """Yield the positions of insertions and the bytes to insert."""
     while cursor.at < end:
         yield cursor.at, _BLOCK_INFO
         columns, rows = cursor.varint(), cursor.varint()
@@ -87,7 +87,7 @@ def _cuts(cursor: _Cursor, end: int, flag: bytes) -> Iterator[tuple[int, bytes]]
 
 
 class _Cursor:
-    """A place in Native data."""
+    """A read position in Native data."""
 
     def __init__(self, data: bytes) -> None:
         self.at = 0
@@ -104,7 +104,7 @@ class _Cursor:
         return self._data[self.at - size : self.at].decode()
 
     def prefix(self, kind: str) -> None:
-        """Pass what stands before a column's values, of the types within it too."""
+        """Skip the prefix of a column, including the prefixes of nested types."""
         name, arguments = _parsed(kind)
         if name == "LowCardinality":
             self.at += 8
@@ -113,7 +113,7 @@ class _Cursor:
                 self.prefix(inner)
 
     def values(self, kind: str, rows: int) -> None:
-        """Pass the values of a column."""
+        """Skip the values of a column."""
         if not rows:
             return
         name, arguments = _parsed(kind)
@@ -128,15 +128,15 @@ class _Cursor:
             self._low_cardinality(arguments[0])
         elif name in {"Array", "Map", "Nested"}:
             self.at += 8 * rows
-            within = self._number(self.at - 8)
+            inner_rows = self._number(self.at - 8)
             for inner in _inner(name, arguments):
-                self.values(inner, within)
+                self.values(inner, inner_rows)
         else:
             for inner in _inner(name, arguments):
                 self.values(inner, rows)
 
     def _low_cardinality(self, inner: str) -> None:
-        """Pass a dictionary and the positions in it; NULL is one of its values."""
+        """Skip a dictionary and its indices; NULL is a value of the dictionary."""
         width = 1 << (self._data[self.at] & 0xFF)
         keys = self._number(self.at + 8)
         self.at += 16
@@ -149,7 +149,7 @@ class _Cursor:
 
 
 def _width(name: str, arguments: list[str]) -> int:
-    """Return the bytes of a value; 0 where values differ in size."""
+    """Return the size of a value in bytes; 0 for types of variable size."""
     if name == "FixedString":
         return int(arguments[0])
     if name == "Decimal":
@@ -158,7 +158,7 @@ def _width(name: str, arguments: list[str]) -> int:
 
 
 def _inner(name: str, arguments: list[str]) -> list[str]:
-    """Return the types whose values a type's values are made of."""
+    """Return the element types of a type."""
     if name in {"Array", "Nullable", "Map"}:
         return arguments
     if name == "SimpleAggregateFunction":
@@ -167,7 +167,7 @@ def _inner(name: str, arguments: list[str]) -> list[str]:
         return [_ELEMENT_NAME.sub("", argument, count=1) for argument in arguments]
     if _width(name, arguments):
         return []
-    raise NativeError(f"no Native of type {name} for this client; cast the column to String")
+    raise NativeError(f"Native format: type {name} is not supported; cast the column to String")
 
 
 def _parsed(kind: str) -> tuple[str, list[str]]:

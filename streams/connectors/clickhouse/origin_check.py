@@ -1,4 +1,4 @@
-"""Who may ask at all: a page in the user's browser must neither read the store nor make it run anything."""
+"""Origin check of HTTP requests: a web page in the user's browser must neither read the store nor run queries."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDictProxy
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_OWN = frozenset({"none", "same-origin"})
+_SAME_ORIGIN = frozenset({"none", "same-origin"})
 HEADERS = {
-    "X-Content-Type-Options": "nosniff",  # an answer is never taken for a script
+    "X-Content-Type-Options": "nosniff",  # a response is never interpreted as a script
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""Headers of all responses."""
 
 
-def refusal(headers: CIMultiDictProxy[str], host: str) -> str:
-    """Return why a request is refused; empty if it may go on.
+def origin_problem(headers: CIMultiDictProxy[str], host: str) -> str:
+    """Return the reason to reject a request; empty if the request is allowed.
 
-    A browser names the origin of a request (Origin, Sec-Fetch-Site); drivers send neither header. The host asked for
-    (Host) must be ours: otherwise a page whose own name points at loopback would be of our origin (DNS rebinding).
+    Browsers send the origin of a request (Origin, Sec-Fetch-Site); drivers send neither header. The Host header must
+    name this server: otherwise a page whose domain resolves to loopback would have our origin (DNS rebinding).
 
     Parameters
     ----------
     headers
-        Of the request.
+        Headers of the request.
     host
-        The address that the server listens on.
+        Listen address of the server.
     """
-    asked = headers.get("Host", "")
-    name = _hostname(asked)
+    host_header = headers.get("Host", "")
+    name = _hostname(host_header)
     if name != host and not (host in LOOPBACK and name in LOOPBACK):
-        return f"Host: {asked[:100]!r} is not this server; ask for {host}"
-    if headers.get("Sec-Fetch-Site", "none").lower() not in _OWN:
-        return "Sec-Fetch-Site: pages of other origins are not served"
-    if any(origin != f"http://{asked}" for origin in headers.getall("Origin", ())):
-        return "Origin: pages of other origins are not served"
+        return f"Host: {host_header[:100]!r} is not this server; use {host}"
+    if headers.get("Sec-Fetch-Site", "none").lower() not in _SAME_ORIGIN:
+        return "Sec-Fetch-Site: requests from pages of other origins are rejected; use a database client"
+    if any(origin != f"http://{host_header}" for origin in headers.getall("Origin", ())):
+        return "Origin: requests from pages of other origins are rejected; use a database client"
     return ""
 
 
-def _hostname(asked: str) -> str:
+def _hostname(host_header: str) -> str:
     try:
-        return urlsplit(f"//{asked}").hostname or ""
+        return urlsplit(f"//{host_header}").hostname or ""
     except ValueError:
         return ""

@@ -1,4 +1,4 @@
-"""The embedded engine behind the HTTP server: one connection per query, so that nobody's settings reach another's."""
+"""Query execution on the embedded engine: one connection per query, so that settings never leak between queries."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class EngineError(StoreError):
-    """The engine refused a query; ``code`` is ClickHouse's."""
+    """A query failed in the engine; ``code`` is ClickHouse's error number."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        found = _CODE.search(message)
-        self.code = int(found[1]) if found else 1002
+        match = _CODE.search(message)
+        self.code = int(match[1]) if match else 1002
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A request as the HTTP layer understood it.
+    """A query, parsed by the HTTP layer.
 
     Attributes
     ----------
     owner
-        Whether it may do everything; all others read.
+        True if the query has all permissions; False for readers.
     """
 
     sql: str
@@ -49,14 +49,14 @@ class Query:
 
     @property
     def text(self) -> str:
-        """The statement: of the URL, of the body, or begun in one and ended in the other."""
+        """The statement: from the URL, from the body, or from both, joined."""
         body = self.body.decode()
         return f"{self.sql}\n{body}" if self.sql and body else self.sql or body
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A result of the engine."""
+    """The result of a query."""
 
     body: bytes
     read_rows: int = 0
@@ -64,29 +64,29 @@ class Answer:
 
 
 class Engine:
-    """Runs queries; blocks.
+    """The embedded engine; all methods block.
 
     Parameters
     ----------
     path : Path
-        The engine's folder; a process has one engine, so all clients in it name the same.
+        Folder of the engine. A process has one engine, so all its clients must use the same folder.
     database : str
-        Used where a query names none; for readers also instead of ``default``, which holds none of our tables.
+        Default database; for readers it also replaces ``default``, which has none of our tables.
     """
 
     def __init__(self, path: Path, database: str) -> None:
         self._path = path
         self._database = database
-        self._keeper: Any = None  # the engine lives as long as a handle is open
+        self._handle: Any = None  # the engine runs as long as a handle is open
 
     def open(self) -> None:
         """Start the engine."""
-        self._keeper = open_handle(self._path)
+        self._handle = open_handle(self._path)
 
     def close(self) -> None:
-        """Let go of the engine."""
-        if self._keeper is not None:
-            self._keeper.close()
+        """Release the engine."""
+        if self._handle is not None:
+            self._handle.close()
 
     def run(self, query: Query) -> Answer:
         """Run one query.
@@ -94,25 +94,25 @@ class Engine:
         Raises
         ------
         EngineError
-            With the engine's text and code.
+            If the query fails, with the engine's message and code.
         DeniedError
-            If a reader asks for more than reading.
+            If a reader's query does not only read.
         """
         handle = open_handle(self._path)
         try:
-            return self._own(handle, query) if query.owner else self._read(handle, query)
+            return self._run_as_owner(handle, query) if query.owner else self._run_as_reader(handle, query)
         except RuntimeError as error:
             raise EngineError(_clean(str(error))) from error
         finally:
             handle.close()
 
-    def _read(self, handle: Any, query: Query) -> Answer:
+    def _run_as_reader(self, handle: Any, query: Query) -> Answer:
         sql = readable(handle, query.text)
         self._use(handle, self._database if query.database == "default" else query.database)
         restrict(handle)
         return _execute(handle, sql, query)
 
-    def _own(self, handle: Any, query: Query) -> Answer:
+    def _run_as_owner(self, handle: Any, query: Query) -> Answer:
         self._use(handle, query.database)
         insert = split_insert(query.sql.encode(), query.body)
         return _insert(handle, *insert) if insert is not None else _execute(handle, query.text, query)
@@ -120,25 +120,25 @@ class Engine:
     def _use(self, handle: Any, database: str) -> None:
         database = database or self._database
         if not _NAME.fullmatch(database):
-            raise ValueError(f"database {database!r}: use letters, digits and _")
+            raise ValueError(f"database {database!r}: not a valid name; use letters, digits and _")
         handle.query(f"USE {database}")
 
 
 def _execute(handle: Any, sql: str, query: Query) -> Answer:
     for name, value in query.settings.items():
         if not _NAME.fullmatch(name):
-            raise ValueError(f"setting {name!r}: not a name")
+            raise ValueError(f"setting {name!r}: not a valid name; use letters, digits and _")
         handle.query(f"SET {name} = {quote(value)}")
     result = handle.query(sql, query.default_format, params=query.parameters or None)
     return Answer(bytes(result.bytes() or b""), result.rows_read())
 
 
 def _insert(handle: Any, into: str, data_format: str, data: bytes) -> Answer:
-    """Insert through a file: the engine takes no data beside a query."""
+    """Insert data through a file, since the engine does not accept data together with a query."""
     with tempfile.NamedTemporaryFile(suffix=".insert") as file:
         file.write(data)
         file.flush()
-        # SETTINGS stand after FROM INFILE in this form
+        # with FROM INFILE, the SETTINGS clause follows the file name
         target, _, settings = into.partition(" SETTINGS ")
         clause = f" SETTINGS {settings}" if settings else ""
         result = handle.query(f"{target} FROM INFILE {quote(file.name)}{clause} FORMAT {data_format}", "TabSeparated")

@@ -1,9 +1,9 @@
-"""The reader of the embedded engine: a connection takes its role, profile and limits before it runs SQL from outside.
+"""The reader role of the embedded engine: a connection gets role, profile and limits before it runs external SQL.
 
-The engine's own access control decides, by the same roles and profiles as on a server (``access/users.d/roles.xml``).
-Three things are outside of it in an embedded engine, which takes its user for the owner of the process: statements that
-change the session (``SET ROLE``), ``INTO OUTFILE``, and the functions of `UNCONTROLLED`. The engine's parser finds
-them, and what runs is the text that the parser makes of the statement: there is no second parser to differ from it.
+The engine's access control decides, by the same roles and profiles as on a server (``access/users.d/roles.xml``). An
+embedded engine trusts its user as the owner of the process, so three things are outside its access control: statements
+that change the session (``SET ROLE``), ``INTO OUTFILE``, and the functions in `UNCONTROLLED`. The engine's parser
+detects them, and the engine runs the text that its parser formatted, so there is no second parser that could differ.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from streams.connectors.clickhouse.embedded import ACCESS
 
 READER = "streamgauge_reader"
 MAX_SQL_BYTES = 256 << 10
-"""ClickHouse's own limit (max_query_size)."""
+"""Maximum size of a statement, equal to ClickHouse's default (max_query_size)."""
 
 READONLY = 164
 ACCESS_DENIED = 497
 UNCONTROLLED = frozenset({"file", "python", "arrowstream"})
-"""Functions that read files or objects of this process without a grant; refused as names, wherever they stand."""
+"""Functions that read files or objects of this process without a grant; their names are rejected everywhere."""
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.|'')*'|(`(?:[^`\\]|\\.|``)*`)", re.DOTALL)
 _PLAIN = re.compile(r"[^'`\"\x80-\U0010ffff]*")
@@ -31,7 +31,7 @@ _WORD = re.compile(r"\w+")
 
 
 class DeniedError(StoreError):
-    """SQL from outside that asks for more than reading our tables; ``code`` is ClickHouse's."""
+    """External SQL does more than read our tables; ``code`` is ClickHouse's error number."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"Code: {code}. DB::Exception: {message}")
@@ -39,40 +39,42 @@ class DeniedError(StoreError):
 
 
 def readable(handle: Any, sql: str) -> str:
-    """Return a statement as the engine's parser understands it, if it reads and does nothing else.
+    """Return a statement, formatted by the engine's parser, if it only reads.
 
     Parameters
     ----------
     handle
-        A connection that `restrict` has not reached yet.
+        A connection before `restrict`.
     sql
-        From outside.
+        External SQL.
 
     Raises
     ------
     DeniedError
-        If it is more than one statement, no reading one, or names one of `UNCONTROLLED`.
+        If there is more than one statement, if the statement does not only read, or if it contains a name in
+        `UNCONTROLLED`.
     RuntimeError
-        The engine's, if it is no SQL.
+        If the text is not valid SQL; raised by the engine.
     """
     if len(sql.encode()) > MAX_SQL_BYTES:
-        raise DeniedError(62, f"the statement is over {MAX_SQL_BYTES:,} bytes; send a shorter one")
+        raise DeniedError(62, f"the statement exceeds {MAX_SQL_BYTES:,} bytes; send a shorter statement")
     formatted = handle.query(f"SELECT formatQuerySingleLine({quote(sql)}) FORMAT RawBLOB", "RawBLOB").bytes()
     text = bytes(formatted).decode()
-    found = handle._conn.classify_query(text)  # noqa: SLF001 - chDB exposes its classifier nowhere else
-    if found["query_class"].name != "READ_ONLY" or found["statement_count"] != 1:
+    query_class = handle._conn.classify_query(text)  # noqa: SLF001 - chDB exposes its classifier nowhere else
+    if query_class["query_class"].name != "READ_ONLY" or query_class["statement_count"] != 1:
         raise DeniedError(
-            READONLY, "readers read: send one SELECT, SHOW, DESCRIBE, EXISTS or EXPLAIN without INTO OUTFILE"
+            READONLY,
+            "readers may only read; send one SELECT, SHOW, DESCRIBE, EXISTS or EXPLAIN without INTO OUTFILE",
         )
-    if named := uncontrolled(text):
+    if name := uncontrolled(text):
         raise DeniedError(
-            ACCESS_DENIED, f"the name {named} is not for readers: it is a function that reads this machine"
+            ACCESS_DENIED, f"the function {name} reads files of this machine and is not allowed for readers; remove it"
         )
     return text
 
 
 def uncontrolled(text: str) -> str:
-    """Return the first name of `UNCONTROLLED` in a statement that the engine formatted; empty if there is none.
+    """Return the first name of `UNCONTROLLED` in a formatted statement; empty if there is none.
 
     Examples
     --------
@@ -84,28 +86,28 @@ def uncontrolled(text: str) -> str:
     names = [match[1][1:-1] for match in _QUOTED.finditer(text) if match[1]]
     bare = _QUOTED.sub(" ", text)
     if not _PLAIN.fullmatch(bare):
-        raise DeniedError(ACCESS_DENIED, "the statement holds quotes that are not closed")
+        raise DeniedError(ACCESS_DENIED, "the statement has unclosed quotes; close them")
     return next((name for name in map(str.lower, [*names, *_WORD.findall(bare)]) if name in UNCONTROLLED), "")
 
 
 def restrict(handle: Any) -> None:
-    """Make a connection the reader's, for good: no statement that `readable` passes takes a role or lifts a limit."""
+    """Restrict a connection to the reader role permanently; statements that pass `readable` cannot undo it."""
     limits = ", ".join(f"{name} = {quote(value)}" for name, value in _limits().items())
-    # Values come first, because the profile's constraints forbid to set them; readonly comes last, because it forbids
-    # to choose a profile.
+    # Values come first, because the profile's constraints prevent changes; readonly comes last, because it prevents
+    # the choice of a profile.
     for statement in (f"SET {limits}", f"SET ROLE {READER}", f"SET profile = '{READER}'", "SET readonly = 2"):
         handle.query(statement)
 
 
 @cache
 def _limits() -> dict[str, str]:
-    """Return the settings of the reader's profile: this engine takes a profile's constraints, but not its values."""
+    """Return the settings of the reader's profile: the embedded engine applies its constraints, but not its values."""
     settings = ET.parse(ACCESS / "users.d" / "roles.xml").findall(f"profiles/{READER}/*")  # noqa: S314 - our own file
     return {of.tag: of.text or "" for of in settings if of.tag not in {"constraints", "readonly"}}
 
 
 def quote(value: str) -> str:
-    r"""Return a string literal of ClickHouse's.
+    r"""Return a ClickHouse string literal.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Bodies as clients send them: compressed, and with data behind an INSERT statement."""
+"""Parsing of request bodies: decompression, and separation of an INSERT statement from its data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import lz4.frame  # type: ignore[import-untyped]
 import zstandard
 
 _ZSTD_WINDOW = 8 << 20
-"""Bytes: what zstd uses up to level 19. A frame may ask for gigabytes."""
+"""Maximum window in bytes, sufficient for zstd up to level 19. A frame may request gigabytes."""
 
-# White space is tried from its begin only: a body of blanks would be read once from each of them.
+# Possessive: without it, a body of blanks would be scanned again from each blank.
 _INSERT = re.compile(
     rb"\s*+(?P<into>INSERT\s++INTO\s++(?:TABLE\s++)?[^;]+?)(?<!\s)\s++FORMAT\s++(?P<format>\w+)(?:\r?\n|[ \t]|$)",
     re.IGNORECASE,
@@ -20,27 +20,27 @@ _PLAIN = re.compile(rb"\s*(?:INSERT\b.*?\b(?:VALUES|SELECT|WITH)\b)", re.IGNOREC
 
 
 class TooLargeError(ValueError):
-    """A body over its limit; ``code`` is ClickHouse's."""
+    """A body exceeds its size limit; ``code`` is ClickHouse's error number."""
 
     code = 307
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"the body is over {most:,} bytes unpacked; send less at once")
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the body exceeds {max_bytes:,} bytes unpacked; send less per request")
 
 
-def decompress(data: bytes, encoding: str, most: int) -> bytes:
-    """Undo a Content-Encoding, and never unpack further than one byte too far.
+def decompress(data: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Return the decoded body; decompression stops one byte above the limit.
 
     Raises
     ------
     TooLargeError
-        If it is more than ``most`` bytes.
+        If the decoded body exceeds ``max_bytes``.
     ValueError
-        If it is broken, or the encoding is unknown.
+        If the body is malformed, or the encoding is not supported.
 
     Examples
     --------
-    >>> decompress(zlib.compress(b"x"), "deflate", most=100)
+    >>> decompress(zlib.compress(b"x"), "deflate", max_bytes=100)
     b'x'
     """
     try:
@@ -48,43 +48,43 @@ def decompress(data: bytes, encoding: str, most: int) -> bytes:
             case "" | "identity":
                 out = data
             case "gzip" | "deflate":
-                out = _inflate(data, most)
+                out = _inflate(data, max_bytes)
             case "zstd":
                 unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
                 with unpacker.stream_reader(data, read_across_frames=True) as reader:
-                    out = reader.read(most + 1)
+                    out = reader.read(max_bytes + 1)
             case "lz4":
-                out = _lz4(data, most)
+                out = _lz4(data, max_bytes)
             case _:
-                raise ValueError(f"Content-Encoding {encoding[:40]}: use gzip, deflate, zstd or lz4")
+                raise ValueError(f"Content-Encoding {encoding[:40]}: not supported; use gzip, deflate, zstd or lz4")
     except (zlib.error, zstandard.ZstdError, RuntimeError) as error:
-        raise ValueError(f"the body is not {encoding[:40]}: {error}") from error
-    if len(out) > most:
-        raise TooLargeError(most)
+        raise ValueError(f"the body is not valid {encoding[:40]} ({error}); send it again") from error
+    if len(out) > max_bytes:
+        raise TooLargeError(max_bytes)
     return out
 
 
-def _inflate(data: bytes, most: int) -> bytes:
+def _inflate(data: bytes, max_bytes: int) -> bytes:
     stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    out = stream.decompress(data, most + 1)
-    if not stream.eof and len(out) <= most:
-        raise ValueError("the body ends too early; send it whole")
+    out = stream.decompress(data, max_bytes + 1)
+    if not stream.eof and len(out) <= max_bytes:
+        raise ValueError("the body is incomplete; send the complete body")
     return out
 
 
-def _lz4(data: bytes, most: int) -> bytes:
+def _lz4(data: bytes, max_bytes: int) -> bytes:
     out = b""
-    while data and len(out) <= most:
+    while data and len(out) <= max_bytes:
         frame = lz4.frame.LZ4FrameDecompressor()
-        out += frame.decompress(data, most + 1 - len(out))
-        if not frame.eof and len(out) <= most:
-            raise ValueError("the body ends too early; send it whole")
+        out += frame.decompress(data, max_bytes + 1 - len(out))
+        if not frame.eof and len(out) <= max_bytes:
+            raise ValueError("the body is incomplete; send the complete body")
         data = frame.unused_data or b""
     return out
 
 
 def split_insert(statement: bytes, body: bytes) -> tuple[str, str, bytes] | None:
-    r"""Split an INSERT with data into ``INSERT INTO t (a, b)``, its format and the data; None for anything else.
+    r"""Split an INSERT with data into ``INSERT INTO t (a, b)``, format and data; None for other statements.
 
     Examples
     --------
@@ -94,8 +94,8 @@ def split_insert(statement: bytes, body: bytes) -> tuple[str, str, bytes] | None
     ('INSERT INTO t', 'JSONEachRow', b'{}')
     >>> split_insert(b"INSERT INTO t VALUES (1)", b"")
     """
-    whole = statement + b"\n" + body if statement else body
-    found = _INSERT.match(whole)
-    if not found or found["format"].lower() == b"values" or _PLAIN.fullmatch(found["into"]):
+    text = statement + b"\n" + body if statement else body
+    match = _INSERT.match(text)
+    if not match or match["format"].lower() == b"values" or _PLAIN.fullmatch(match["into"]):
         return None
-    return found["into"].decode(), found["format"].decode(), whole[found.end() :]
+    return match["into"].decode(), match["format"].decode(), text[match.end() :]

@@ -1,6 +1,6 @@
-"""``docs/contracts/tables.md``: every table, view and column, asked of the engine itself after the migrations.
+"""Generator of ``docs/contracts/tables.md``: tables, views and columns, read from the engine after the migrations.
 
-``python -m streams.connectors.clickhouse.table_reference`` writes it.
+``python -m streams.connectors.clickhouse.table_reference`` writes the page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from clickhouse_connect.driver.client import Client
 
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse.connection import connect
 from streams.connectors.clickhouse.migrations import RETENTION, migrate
 
@@ -21,11 +22,11 @@ PERSONAL = {
     "dead_letters": ("key", "raw"),
     "feedback": ("conversation_id", "user_id", "comment"),
 }
-"""Columns in which there may be who somebody is, or what they wrote."""
+"""Columns that may contain personal data: identities or texts of people."""
 
 _TABLE_OF = {"alerts_current": "alerts", "aggregates_1h": "aggregates_1m", "events_latest": "events"}
-"""View to the table whose columns it has."""
-_OF_VIEWS = {
+"""Source table by view."""
+_VIEW_COLUMNS = {
     "hour": "start of the hour, event time",
     "cost_usd": "sum, in US dollars",
     "latency_p50": "median of latency_ms, within 2 %",
@@ -35,7 +36,7 @@ _OF_VIEWS = {
     "ttft_p95": "95 % quantile of ttft_ms, within 2 %",
     "ttft_p99": "99 % quantile of ttft_ms, within 2 %",
 }
-"""Columns that only a view has; the engine keeps no comment of these."""
+"""Comments of columns that exist only in views; the engine does not store comments for them."""
 
 _TABLES = """SELECT name, engine, comment, sorting_key FROM system.tables WHERE database = {d:String}
 ORDER BY name = 'schema_migrations', engine = 'View', name"""
@@ -44,31 +45,31 @@ ORDER BY position"""
 
 
 def tables_reference(client: Client, database: str) -> str:
-    """Return the page, of a database that `migrate` brought up to date."""
+    """Return the page for a migrated database."""
     rows = [
         "# Tables in ClickHouse",
         "",
-        "Made by `streamgauge db migrate` in the database `clickhouse.database`; what to ask: [sql.md](../sql.md).",
-        "Times are UTC. **P**: may hold who somebody is, or what they wrote. Views come after tables.",
+        "`streamgauge db migrate` creates these tables in the database `clickhouse.database`; [sql.md](../sql.md) has",
+        "example queries. Times are UTC. **P**: may contain personal data. Views follow tables.",
     ]
     about: dict[tuple[str, str], str] = {}
     for name, engine, comment, order in client.query(_TABLES, parameters={"d": database}).result_rows:
         rows += ["", f"## {name}", "", f"{'View' if engine == 'View' else 'Table'}: {comment}."]
         if name in RETENTION:
             rows += ["", f"Sorted by `{order}`; kept for `clickhouse.{RETENTION[name]}`."]
-        rows += ["", "| column | | type | what |", "|---|---|---|---|"]
+        rows += ["", "| column | | type | description |", "|---|---|---|---|"]
         table = _TABLE_OF.get(str(name), str(name))
         for column, kind, described in client.query(_COLUMNS, parameters={"d": database, "t": name}).result_rows:
-            said = str(described) or _OF_VIEWS.get(str(column), "")
-            what = about.setdefault((table, str(column)), said).replace("|", r"\|")
-            rows.append(f"| {column} | {'P' if column in PERSONAL.get(table, ()) else ''} | `{kind}` | {what} |")
+            text = str(described) or _VIEW_COLUMNS.get(str(column), "")
+            description = about.setdefault((table, str(column)), text).replace("|", r"\|")
+            rows.append(f"| {column} | {'P' if column in PERSONAL.get(table, ()) else ''} | `{kind}` | {description} |")
     return "\n".join(rows) + "\n"
 
 
 def main() -> None:
-    """Write it, from an empty store."""
+    """Write the page, from an empty store."""
     with TemporaryDirectory() as folder:
-        store = ClickHouse(path=Path(folder) / "store")
+        store = ClickHouseSettings(path=Path(folder) / "store")
         client = connect(store)
         try:
             migrate(client, Settings(clickhouse=store))

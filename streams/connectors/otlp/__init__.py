@@ -1,4 +1,4 @@
-"""OpenTelemetry in: OTLP trace and log export requests, in any GenAI dialect, as events and labels. No I/O, no clock.
+"""Conversion of OTLP trace and log export requests, in all GenAI dialects, to events and labels. No I/O, no clock.
 
 Examples
 --------
@@ -16,10 +16,10 @@ from typing import Literal, TypeAlias
 from schemas.errors import ContractError, DecodeError
 from streams.connectors.otlp import otlp_json, otlp_proto
 from streams.connectors.otlp.export_result import Normalised, Problem
-from streams.connectors.otlp.log_requests import Journal
+from streams.connectors.otlp.log_requests import LogRequest
 from streams.connectors.otlp.request_limits import MAX_BODY_BYTES
 from streams.connectors.otlp.resource_scope import Sources
-from streams.connectors.otlp.trace_requests import Trace
+from streams.connectors.otlp.trace_requests import TraceRequest
 
 Encoding: TypeAlias = Literal["proto", "json", "auto"]
 
@@ -34,23 +34,23 @@ def normalise_spans(
     Parameters
     ----------
     raw
-        The body, unpacked.
+        Unpacked body.
     encoding
-        ``proto`` (otlp_proto), ``json`` (otlp_json), or ``auto`` to tell by the first byte.
+        ``proto`` (otlp_proto), ``json`` (otlp_json), or ``auto`` to detect the encoding by the first byte.
     tenant
-        The sender's, where it is known otherwise; it goes before what the telemetry says.
+        Authenticated tenant of the sender; overrides the tenant in the telemetry.
     wait_for_logs
-        Whether messages and answers may come as log records (`normalise_logs`): calls are then fragments, whole as soon
-        as their span and their answer are there.
+        True if messages and responses may arrive as log records (`normalise_logs`): calls are then fragments, complete
+        when their span and their response have arrived.
 
     Raises
     ------
     RecordError
-        Where the body as a whole cannot be read. A bad span among good ones is a problem of the result instead.
+        If the body as a whole cannot be read. An invalid span is a problem of the result instead.
     """
     out = Normalised()
     body, reader = _checked(raw, encoding)
-    Trace(Sources(tenant), out, wait_for_logs).read(reader.spans(body, out))
+    TraceRequest(Sources(tenant), out, wait_for_logs).read(reader.spans(body, out))
     return out
 
 
@@ -58,17 +58,18 @@ def normalise_logs(raw: bytes | None, encoding: Encoding, *, tenant: str | None 
     """Return the fragments of calls and the labels of an ``ExportLogsServiceRequest``; see `normalise_spans`."""
     out = Normalised()
     body, reader = _checked(raw, encoding)
-    Journal(Sources(tenant), out).read(reader.logs(body, out))
+    LogRequest(Sources(tenant), out).read(reader.logs(body, out))
     return out
 
 
 def _checked(raw: bytes | None, encoding: Encoding) -> tuple[bytes, ModuleType]:
     if raw is None:
-        raise DecodeError("value: null; send an OTLP export request", code="null")
+        raise DecodeError("value: missing; send an OTLP export request", code="null")
     if len(raw) > MAX_BODY_BYTES:
         raise ContractError(
-            f"body: {len(raw)} bytes; at most {MAX_BODY_BYTES} are read; send smaller batches", code="too_large"
+            f"body: {len(raw):,} bytes exceed the limit of {MAX_BODY_BYTES:,} bytes; send smaller batches",
+            code="too_large",
         )
-    # An export request in protobuf never begins with a brace: it would be a field 15 that no signal has.
+    # A protobuf export request never starts with a brace: the byte would be a field 15, which no signal has.
     is_json = raw[:1] == b"{" if encoding == "auto" else encoding == "json"
     return raw, otlp_json if is_json else otlp_proto

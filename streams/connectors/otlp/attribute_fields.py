@@ -1,4 +1,4 @@
-"""One pass over a span's attributes: plain fields, parameters and tags by name, the rest for the dialects."""
+"""Classification of a span's attributes in one pass: plain fields, parameters, tags, and the rest for the dialects."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from streams.connectors.otlp.request_limits import MAX_MESSAGES, MAX_NAME_CHARS,
 
 _ASSOCIATION = "traceloop.association.properties."
 _MAX_TOKENS = 2**31 - 1
-_KNOWN_MAX, _KNOWN_CHARS = 8192, 128
+_CACHE_MAX, _CACHED_NAME_CHARS = 8192, 128
 _TAGGED = (str, int, float)
 
 
 class Fields:
-    """What the table of names found.
+    """Classified attributes of a span or log record.
 
     Attributes
     ----------
     plain
-        Field to value, as given.
+        Original value by field.
     parameters, tags
-        As in an event.
+        Parameters and tags of the event.
     lists
-        Flattened lists: prefix to index to the rest of the name to value.
+        Flattened lists: value by prefix, index and rest of the name.
     rest
-        Attributes of a dialect, for it to read, and those that nobody knows.
+        Attributes for the dialects, and unknown attributes.
     guarded
-        Whether a guardrail's attributes are among the rest.
+        True if ``rest`` contains attributes of a guardrail.
     """
 
     __slots__ = ("guarded", "lists", "parameters", "plain", "rest", "tags")
@@ -49,17 +49,17 @@ class Fields:
         found = self.lists.get(prefix)
         return [found[index] for index in sorted(found)[:MAX_MESSAGES]] if found else []
 
-    # Most fields are missing in most spans: each of these looks first, and then only makes of it what it must.
+    # Most fields are missing in most spans, so each method checks for presence before it converts a value.
 
     def text(self, name: str) -> str:
-        """Return a field's text, empty where it is missing."""
+        """Return the text of a field, empty if it is missing."""
         if name not in self.plain:
             return ""
         value = self.plain[name]
         return value if isinstance(value, str) else str(value)
 
     def tokens(self, name: str) -> int | None:
-        """Return a count of tokens, None where it is missing or is no count."""
+        """Return the token count of a field, None if it is missing or invalid."""
         if name not in self.plain:
             return None
         value = self.plain[name]
@@ -67,62 +67,62 @@ class Fields:
         return count if count is not None and 0 <= count <= _MAX_TOKENS else None
 
     def number(self, name: str) -> float | None:
-        """Return a number, None where it is missing or is none."""
+        """Return the number of a field, None if it is missing or invalid."""
         return number(self.plain[name]) if name in self.plain else None
 
 
-_Place: TypeAlias = tuple[str, str, int, str]
-"""Where attributes of one name go, under which name, and the name's rank or, in a list, the index and the rest of it.
-Of what nobody places, the rank says whether it is a guardrail's.
+_Target: TypeAlias = tuple[str, str, int, str]
+"""Destination of an attribute: kind, key, rank of the name (in a list: index), and rest of the name (in a list).
+For unknown names the rank is 1 if the attribute belongs to a guardrail.
 
-A plain tuple: a named one takes five times as long to take apart.
+A plain tuple: unpacking a named tuple takes five times as long.
 """
 
 
-def sort(attributes: Mapping[str, Any]) -> Fields:
-    """Return a span's attributes by where they go."""
+def classify(attributes: Mapping[str, Any]) -> Fields:
+    """Return the classified attributes of a span or log record."""
     found = Fields()
     plain, rest, lists = found.plain, found.rest, found.lists
     ranks: dict[str, int] = {}
     guarded = 0
     for name, value in attributes.items():
-        into, to, rank, inner = _KNOWN.get(name) or _known(name)
-        if into == "plain":
-            if value is not None and value != "" and (to not in ranks or rank < ranks[to]):
-                ranks[to] = rank
-                plain[to] = value
-        elif into == "rest":
+        kind, key, rank, inner = _CACHE.get(name) or _cached_target(name)
+        if kind == "plain":
+            if value is not None and value != "" and (key not in ranks or rank < ranks[key]):
+                ranks[key] = rank
+                plain[key] = value
+        elif kind == "rest":
             rest[name] = value
             guarded |= rank
-        elif into == "list":
-            items = lists.get(to)
+        elif kind == "list":
+            items = lists.get(key)
             if items is None:
-                items = lists[to] = {}
+                items = lists[key] = {}
             if rank in items:
                 items[rank][inner] = value
             else:
                 items[rank] = {inner: value}
-        elif into == "tag":
-            add_tag(found.tags, to, value)
-        elif rank or to not in found.parameters:
-            found.parameters[to] = value
+        elif kind == "tag":
+            add_tag(found.tags, key, value)
+        elif rank or key not in found.parameters:
+            found.parameters[key] = value
     found.guarded = bool(guarded)
     return found
 
 
-_KNOWN: dict[str, _Place] = {}
-"""The few hundred names that services use are looked up, and taken apart, once."""
+_CACHE: dict[str, _Target] = {}
+"""Destination by attribute name: the few hundred names that services use are parsed only once."""
 
 
-def _known(name: str) -> _Place:
-    place = _place(name)
-    # Only so many, and short ones: whoever sends may make up names, megabytes long.
-    if len(_KNOWN) < _KNOWN_MAX and len(name) <= _KNOWN_CHARS:
-        _KNOWN[name] = place
-    return place
+def _cached_target(name: str) -> _Target:
+    target = _target(name)
+    # Bounded, and short names only: a sender may invent names, even megabytes long.
+    if len(_CACHE) < _CACHE_MAX and len(name) <= _CACHED_NAME_CHARS:
+        _CACHE[name] = target
+    return target
 
 
-def _place(name: str) -> _Place:
+def _target(name: str) -> _Target:
     if name in FIELDS:
         return "plain", *FIELDS[name], ""
     if name in TAGS:
@@ -136,23 +136,23 @@ def _place(name: str) -> _Place:
     return _in_list(name) or ("rest", name, int(name.startswith(GUARDRAILS)), "")
 
 
-def _in_list(name: str) -> _Place | None:
+def _in_list(name: str) -> _Target | None:
     for prefix in LISTS:
         if name.startswith(prefix):
             index, _, rest = name[len(prefix) :].partition(".")
-            # An index is a place in order, not a length: gaps cost nothing.
+            # The index only defines the order, so gaps cost nothing.
             return ("list", prefix, int(index), rest) if index.isdecimal() and len(index) <= 6 else None
     return None
 
 
 def add_tag(tags: dict[str, str], name: str, value: Any) -> None:
-    """Add a tag while there is room; only texts and numbers become tags."""
+    """Add a text or a number as a tag, up to `MAX_TAGS`; other values are ignored."""
     if isinstance(value, _TAGGED) and len(tags) < MAX_TAGS:
         tags[name[:MAX_NAME_CHARS]] = str(value)[:MAX_TAG_CHARS]
 
 
 def count_unmapped(rest: Mapping[str, Any], out: Normalised) -> None:
-    """Count the GenAI attributes that no dialect took."""
+    """Count the GenAI attributes that no dialect maps."""
     for name in rest:
         if name not in PLACED and name.startswith(COUNTED) and not name.startswith(GUARDRAILS):
             out.unknown(name)

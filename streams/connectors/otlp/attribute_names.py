@@ -1,6 +1,6 @@
-"""Which attribute goes where: every name that the dialects use for the plain fields of an event.
+"""The mapping of attribute names to event fields, for all dialects.
 
-Sources, as read in November 2026: the GenAI semantic conventions (registry up to 1.44 and their own repository since),
+Sources, as of November 2026: the GenAI semantic conventions (registry up to 1.44 and their own repository since),
 opentelemetry-semantic-conventions-ai 0.5.1 (Traceloop), openinference-semantic-conventions 0.1.42, langfuse 5.0.4 and
 openlit's conventions.
 """
@@ -78,7 +78,7 @@ _BY_FIELD: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 FIELDS: Final = {name: (field, rank) for field, names in _BY_FIELD.items() for rank, name in enumerate(names)}
-"""Attribute to the field it fills; of several present the one of least rank counts."""
+"""Field and rank by attribute; if several attributes of a field are present, the lowest rank wins."""
 
 TAGS: Final = {
     "gen_ai.response.id": "response_id",
@@ -93,7 +93,7 @@ TAGS: Final = {
     "langfuse.release": "release",
     "langfuse.version": "release",
 }
-"""Attribute to the tag it becomes."""
+"""Tag by attribute."""
 
 LISTS: Final = (
     "gen_ai.prompt.",
@@ -106,7 +106,7 @@ LISTS: Final = (
     "retrieval.documents.",
     "reranker.output_documents.",
 )
-"""Beginnings of names that go on with an index: lists flattened into attributes."""
+"""Prefixes of lists that are flattened into attributes; an index follows the prefix."""
 
 PARAMETERS: Final = {
     "gen_ai.request.choice.count": "n",
@@ -125,7 +125,7 @@ PARAMETERS: Final = {
     "llm.chat.stop_sequences": "stop",
 }
 PARAMETER_PREFIX: Final = "gen_ai.request."
-"""Whatever else was asked of the model keeps the rest of its name."""
+"""Prefix of all other request parameters; the rest of the name is the name of the parameter."""
 
 PLACED: Final = frozenset(
     {
@@ -138,7 +138,7 @@ PLACED: Final = frozenset(
         "gen_ai.event.content", "metadata", "tag.tags",
     }
 )  # fmt: skip
-"""Read by a dialect, not by the table; no word of them in the count of unmapped names."""
+"""Attributes that a dialect reads; they are not counted as unmapped."""
 
 COUNTED: Final = ("gen_ai.", "llm.", "traceloop.", "langfuse.", "openinference.", "retrieval.", "ai.")
-"""Names outside these are not about the call: nobody expects them in an event."""
+"""Prefixes of attributes that are counted if unmapped; other attributes do not describe the call."""

@@ -1,4 +1,4 @@
-"""Messages, answers and documents in the shapes of an event, from the many shapes that dialects give them."""
+"""Conversion of messages, responses and documents from the formats of all dialects to the event's format."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ROLES: Final = {
 _JSON: Final = ("[", "{", '"')
 _PARTS: Final = ('[{"type"', '[{"text"')
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
-_SILENT_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "compaction"})
-"""Said elsewhere in the event (tool calls), or not said to anybody."""
+_SKIPPED_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_call", "tool_use", "compaction"})
+"""Types of parts that are not text of the message: tool calls have their own field, reasoning is internal."""
 
 
 @dataclass(slots=True)
 class Content:
-    """What a call was asked, what it answered, what had been looked up for it, and what was repaired in them."""
+    """Prompt, response and retrieved documents of a call, and the issues repaired in them."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Content:
     issues: list[str] = field(default_factory=list)
 
     def add(self, other: Content) -> None:
-        """Take from another dialect what this one did not say."""
+        """Add the content of another dialect where this content is empty."""
         self.messages = self.messages or other.messages
         self.choices = self.choices or other.choices
         self.documents = self.documents or other.documents
@@ -47,12 +47,12 @@ class Content:
 
 
 def role(value: Any, default: str = "user") -> str:
-    """Return one of an event's roles."""
+    """Return the event's role for a dialect's role."""
     return _ROLES.get(value.lower(), default) if isinstance(value, str) else default
 
 
 def compact(value: Any) -> str:
-    """Return JSON text of a value; a string is itself, None nothing."""
+    """Return a value as JSON text; strings are unchanged, None is empty."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -63,8 +63,8 @@ def compact(value: Any) -> str:
         return TOO_DEEP
 
 
-def decoded(value: Any) -> Any:
-    """Return what JSON text says; text that is no JSON, and anything else, as it is."""
+def decode_json(value: Any) -> Any:
+    """Return the parsed value of JSON text; other values are unchanged."""
     if type(value) is str and value.startswith(_JSON):
         try:
             return loads(value)
@@ -73,29 +73,31 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def told(value: Any, into: Content) -> Any:
-    """Return `decoded` of content: what stands in JSON that was cut or is no valid Unicode too, which is an issue."""
-    found = decoded(value)
-    if found is not value or type(value) is not str or not value.startswith(("[", "{")):
-        return found
-    if (raw := repaired_unicode(value.encode())) is not None and (whole := decoded(raw.decode())) != raw.decode():
-        into.issues.append(INVALID_UNICODE)
-        return whole
-    if (begun := completed_json(value)) is not None:
-        into.issues.append(TRUNCATED_JSON)
-        return begun
-    return found
+def decode_content(value: Any, out: Content) -> Any:
+    """Return the parsed value of JSON text, repaired if it is truncated or invalid Unicode; repairs are issues."""
+    decoded = decode_json(value)
+    if decoded is not value or type(value) is not str or not value.startswith(("[", "{")):
+        return decoded
+    if (raw := repaired_unicode(value.encode())) is not None:
+        text = raw.decode()
+        if (repaired := decode_json(text)) != text:
+            out.issues.append(INVALID_UNICODE)
+            return repaired
+    if (completed := completed_json(value)) is not None:
+        out.issues.append(TRUNCATED_JSON)
+        return completed
+    return decoded
 
 
-def parts_of(content: Any, into: Content | None = None) -> Any:
-    """Return a list of parts that was written as JSON text; any other text stays, be it JSON or not."""
+def decode_parts(content: Any, out: Content | None = None) -> Any:
+    """Return the list of parts in JSON text; other text is unchanged, even if it is JSON."""
     if not (isinstance(content, str) and content.startswith(_PARTS)):
         return content
-    return decoded(content) if into is None else told(content, into)
+    return decode_json(content) if out is None else decode_content(content, out)
 
 
 def flat(content: Any) -> str:
-    r"""Return content as one text: parts of text by lines, other parts as a marker such as ``[image]``.
+    r"""Return content as one text: one line per text part, and markers such as ``[image]`` for other parts.
 
     Examples
     --------
@@ -111,18 +113,18 @@ def flat(content: Any) -> str:
     return compact(content)
 
 
-def spoken_text(content: Any) -> str:
-    """Return content as one text, be it a text, parts, or parts written as JSON text."""
+def text_of(content: Any) -> str:
+    """Return content as one text; content is a text, a list of parts, or parts as JSON text."""
     if type(content) is str and not content.startswith(_PARTS):
         return content
-    return flat(parts_of(content))
+    return flat(decode_parts(content))
 
 
 def _part(part: Any) -> str:
     if not isinstance(part, dict):
         return compact(part)
     kind = part.get("type", "text")
-    if not isinstance(kind, str) or kind in _SILENT_PARTS:
+    if not isinstance(kind, str) or kind in _SKIPPED_PARTS:
         return ""
     if kind in _TEXT_PARTS:
         text = part.get("text", part.get("content"))
@@ -132,25 +134,27 @@ def _part(part: Any) -> str:
 
 
 def tool_calls(calls: Any) -> list[dict[str, str]]:
-    """Return tool calls, from OpenAI's shape (``function``) or the flat one of the semantic conventions."""
+    """Return tool calls, from OpenAI's format (``function``) or the flat format of the semantic conventions."""
     out = []
     for call in calls[:MAX_PARTS] if isinstance(calls, list) else ():
         if isinstance(call, dict):
             inner = call.get("function")
-            said = inner if isinstance(inner, dict) else call
-            arguments = said.get("arguments", said.get("args", said.get("input")))
-            out.append(tool_call(call.get("id"), said.get("name"), arguments))
+            function = inner if isinstance(inner, dict) else call
+            arguments = function.get("arguments", function.get("args", function.get("input")))
+            out.append(tool_call(call.get("id"), function.get("name"), arguments))
     return out
 
 
 def tool_call(call_id: Any, name: Any, arguments: Any) -> dict[str, str]:
-    """Return one tool call."""
+    """Return a tool call in the event's format."""
     return {"id": compact(call_id), "name": compact(name), "arguments": compact(arguments)}
 
 
-def message(who: str, text: str, calls: list[dict[str, str]] | None = None, tool_call_id: Any = None) -> dict[str, Any]:
-    """Return one message."""
-    out: dict[str, Any] = {"role": who, "content": text}
+def message(
+    role_name: str, text: str, calls: list[dict[str, str]] | None = None, tool_call_id: Any = None
+) -> dict[str, Any]:
+    """Return a message in the event's format."""
+    out: dict[str, Any] = {"role": role_name, "content": text}
     if calls:
         out["tool_calls"] = calls
     if tool_call_id:
@@ -159,7 +163,7 @@ def message(who: str, text: str, calls: list[dict[str, str]] | None = None, tool
 
 
 def choice(text: str, reason: Any, calls: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    """Return one answer."""
+    """Return a choice in the event's format."""
     out: dict[str, Any] = {"content": text}
     if reason:
         out["finish_reason"] = compact(reason)
@@ -169,7 +173,7 @@ def choice(text: str, reason: Any, calls: list[dict[str, str]] | None = None) ->
 
 
 def document(text: Any, doc_id: Any = None, score: Any = None, source: Any = None) -> dict[str, Any]:
-    """Return one retrieved passage."""
+    """Return a retrieved document in the event's format."""
     out: dict[str, Any] = {"text": flat(text)}
     if doc_id is not None:
         out["id"] = compact(doc_id)
@@ -181,12 +185,12 @@ def document(text: Any, doc_id: Any = None, score: Any = None, source: Any = Non
     return out
 
 
-def openai_message(said: Mapping[str, Any], default: str = "user") -> dict[str, Any]:
-    """Return a message of OpenAI's shape (``role``, ``content``, ``tool_calls``)."""
-    who = role(said.get("role"), default)
-    return message(who, flat(said.get("content")), tool_calls(said.get("tool_calls")), said.get("tool_call_id"))
+def openai_message(item: Mapping[str, Any], default: str = "user") -> dict[str, Any]:
+    """Return a message from OpenAI's format (``role``, ``content``, ``tool_calls``)."""
+    role_name = role(item.get("role"), default)
+    return message(role_name, flat(item.get("content")), tool_calls(item.get("tool_calls")), item.get("tool_call_id"))
 
 
 def bounded(items: Any) -> Iterable[Any]:
-    """Return at most `MAX_MESSAGES` of a list; of what is no list, itself."""
+    """Return at most `MAX_MESSAGES` items of a list; a single value is returned as the only item."""
     return items[:MAX_MESSAGES] if isinstance(items, list) else (items,)

@@ -1,4 +1,4 @@
-"""From a call's fields and content to an event of `schemas.event.LLMEvent`, valid by the way it is made."""
+"""Construction of valid `schemas.event.LLMEvent` records from the fields and the content of a call."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from streams.connectors.otlp.any_value import integer
 from streams.connectors.otlp.attribute_fields import Fields
-from streams.connectors.otlp.content import Content, compact, decoded
+from streams.connectors.otlp.content import Content, compact, decode_json
 from streams.connectors.otlp.export_result import Normalised
-from streams.connectors.otlp.record_views import Happening, SpanView
+from streams.connectors.otlp.record_views import SpanEvent, SpanView
 from streams.connectors.otlp.request_limits import MAX_EVENTS_BYTES, MAX_NAME_CHARS
 from streams.connectors.otlp.resource_scope import Source
 from streams.connectors.otlp.timestamps import iso, milliseconds, nanoseconds
 from streams.connectors.otlp.token_usage import usage
-from streams.connectors.otlp.truncation import fitted
+from streams.connectors.otlp.truncation import serialise
 
 _FIRST_TOKENS: Final = frozenset(
     {"First Token Stream Event", "llm.content.completion.chunk", "gen_ai.content.completion.chunk"}
@@ -32,33 +32,33 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
 def call_name(trace_id: str, span_id: str) -> str:
-    """Return the name of a call, known from any of its signals."""
+    """Return the id of a call, the same for all signals of the call."""
     return f"{trace_id}-{span_id}"
 
 
-def fill(event: dict[str, Any], found: Fields, content: Content, span: SpanView | None) -> None:
-    """Add what a span or log record tells to an event that has its identity."""
-    for name, value in found.plain.items():
+def add_fields(event: dict[str, Any], fields: Fields, content: Content, span: SpanView | None) -> None:
+    """Add the fields and the content of a span or log record to an event."""
+    for name, value in fields.plain.items():
         if name in _TEXTS:
             event[name] = value if type(value) is str else str(value)
-    provider = found.text("provider").lower()
+    provider = fields.text("provider").lower()
     if provider:
         event["provider"] = provider
-    if parameters := _parameters(found):
+    if parameters := _parameters(fields):
         event["parameters"] = parameters
-    _say(event, content.messages, content.documents, _choices(found, content))
-    if (counted := usage(found, span, provider)) is not None:
-        event["usage"] = counted
-    if found.tags:
-        event["tags"] = found.tags
+    _add_content(event, content.messages, content.documents, _choices(fields, content))
+    if (token_usage := usage(fields, span, provider)) is not None:
+        event["usage"] = token_usage
+    if fields.tags:
+        event["tags"] = fields.tags
     if content.issues:
         event["input_issues"] = list(dict.fromkeys(content.issues))
-    cost = found.number("cost_usd")
+    cost = fields.number("cost_usd")
     if cost is not None and 0.0 <= cost <= 1e6:
         event["cost_usd"] = cost
 
 
-def _say(event: dict[str, Any], messages: list[Any], documents: list[Any], choices: list[Any]) -> None:
+def _add_content(event: dict[str, Any], messages: list[Any], documents: list[Any], choices: list[Any]) -> None:
     if messages:
         event["messages"] = messages
     if documents:
@@ -67,41 +67,41 @@ def _say(event: dict[str, Any], messages: list[Any], documents: list[Any], choic
         event["choices"] = choices
 
 
-def time_and_fate(event: dict[str, Any], found: Fields, span: SpanView) -> None:
-    """Add what only the span knows: how long the call took, and whether it failed."""
+def add_outcome(event: dict[str, Any], fields: Fields, span: SpanView) -> None:
+    """Add latency, error and span ids, which only the span has."""
     if (latency := milliseconds(span.start_ns, span.end_ns)) is not None:
         event["latency_ms"] = latency
-    if (ttft := _ttft(found, span)) is not None:
+    if (ttft := _ttft(fields, span)) is not None:
         event["ttft_ms"] = ttft
-    if (error := _error(found, span)) is not None:
+    if (error := _error(fields, span)) is not None:
         event["error"] = error
     event["trace_id"], event["span_id"] = span.trace_id, span.span_id
     if span.parent_id:
         event["parent_span_id"] = span.parent_id
 
 
-def _ttft(found: Fields, span: SpanView) -> float | None:
-    seconds = found.number("ttft_s")
+def _ttft(fields: Fields, span: SpanView) -> float | None:
+    seconds = fields.number("ttft_s")
     if seconds is not None and 0.0 <= seconds <= 86_400.0:
         return round(seconds * 1e3, 3)
-    if "first_token_at" in found.plain and (begun := nanoseconds(found.text("first_token_at"))) is not None:
-        return milliseconds(span.start_ns, begun)
-    for event in span.happenings:
+    if "first_token_at" in fields.plain and (first_token_ns := nanoseconds(fields.text("first_token_at"))) is not None:
+        return milliseconds(span.start_ns, first_token_ns)
+    for event in span.events:
         if event.name in _FIRST_TOKENS:
             return milliseconds(span.start_ns, event.time_ns)
     return None
 
 
-def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
-    if not (span.failed or "error_type" in found.plain):
+def _error(fields: Fields, span: SpanView) -> dict[str, Any] | None:
+    if not (span.failed or "error_type" in fields.plain):
         return None
-    kind = found.text("error_type")
-    raised = next((event for event in span.happenings if event.name == "exception"), Happening("", 0, {})).attributes
+    kind = fields.text("error_type")
+    raised = next((event for event in span.events if event.name == "exception"), SpanEvent("", 0, {})).attributes
     out: dict[str, Any] = {"type": kind or compact(raised.get("exception.type")) or "error"}
-    said = span.status or found.text("error_message") or compact(raised.get("exception.message"))
-    if said:
-        out["message"] = said
-    status = integer(found.plain.get("error_status"))
+    message = span.status or fields.text("error_message") or compact(raised.get("exception.message"))
+    if message:
+        out["message"] = message
+    status = integer(fields.plain.get("error_status"))
     if status is None and kind.isdecimal():
         status = integer(kind)
     if status is not None:
@@ -109,13 +109,13 @@ def _error(found: Fields, span: SpanView) -> dict[str, Any] | None:
     return out
 
 
-def _parameters(found: Fields) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for name, given in found.parameters.items():
-        value = given if type(given) is int else _parameter(given)
-        if value is not None and name not in _HIDDEN_PARAMETERS and len(told) < _MAX_PARAMETERS:
-            told[name[:MAX_NAME_CHARS]] = value
-    return told
+def _parameters(fields: Fields) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    for name, raw_value in fields.parameters.items():
+        value = raw_value if type(raw_value) is int else _parameter(raw_value)
+        if value is not None and name not in _HIDDEN_PARAMETERS and len(parameters) < _MAX_PARAMETERS:
+            parameters[name[:MAX_NAME_CHARS]] = value
+    return parameters
 
 
 def _parameter(value: Any) -> Any:
@@ -128,40 +128,40 @@ def _parameter(value: Any) -> Any:
     return compact(value)[:_MAX_PARAMETER_CHARS]
 
 
-def _choices(found: Fields, content: Content) -> list[dict[str, Any]]:
-    """Return the answers, each with why it ended; an answer whose text was not recorded still ended."""
-    if "finish_reasons" in found.plain:
-        reasons = decoded(found.plain["finish_reasons"])
+def _choices(fields: Fields, content: Content) -> list[dict[str, Any]]:
+    """Return the choices with their finish reasons; without recorded choices, one empty choice per finish reason."""
+    if "finish_reasons" in fields.plain:
+        reasons = decode_json(fields.plain["finish_reasons"])
         listed = reasons if isinstance(reasons, list) else [reasons]
-        for said, reason in zip(content.choices, listed, strict=False):
-            if reason and "finish_reason" not in said:
-                said["finish_reason"] = compact(reason)
+        for choice, reason in zip(content.choices, listed, strict=False):
+            if reason and "finish_reason" not in choice:
+                choice["finish_reason"] = compact(reason)
         if not content.choices:
             return [{"finish_reason": compact(reason)} for reason in listed[:16] if reason]
     return content.choices
 
 
-def emit(event: dict[str, Any], source: Source, where: str, out: Normalised) -> None:
-    """Serialise an event under the key of its app, where the other signals of the call will come too."""
+def emit_event(event: dict[str, Any], source: Source, where: str, out: Normalised) -> None:
+    """Serialise an event under the key of its app, the same key as for the other signals of the call."""
     if out.size > MAX_EVENTS_BYTES:
-        out.reject(where, f"the calls before it are {out.size} bytes as events already; send fewer at once")
+        out.reject(where, f"the previous calls of the request already have {out.size:,} bytes; send smaller batches")
         return
     try:
-        raw = fitted(event)
+        raw = serialise(event)
     except TypeError as error:
-        out.reject(where, f"it cannot be written as JSON: {str(error)[:200]}")
+        out.reject(where, f"cannot be written as JSON: {str(error)[:200]}; remove the value")
         return
     out.size += len(raw)
     out.events.append((source.key, raw))
 
 
-def begin(trace_id: str, span_id: str, time_ns: int, source: Source) -> dict[str, Any]:
-    """Return an event that has nothing but its identity.
+def new_event(trace_id: str, span_id: str, time_ns: int, source: Source) -> dict[str, Any]:
+    """Return an event with only its ids, time and source.
 
     Raises
     ------
     ValueError
-        Naming the field, where the ids or the time are none.
+        If an id or the time is invalid; the message names the field.
     """
     if len(trace_id) != 32 or trace_id == _NO_TRACE:
         raise ValueError("trace_id: must be 16 bytes that are not all zero")

@@ -1,4 +1,4 @@
-"""What an export request became, and the collector that keeps it within bounds."""
+"""The result of an export request: events, labels and problems, within limits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _INDEX = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One span or log record that could not be used, or not whole.
+    """A span or log record that was rejected as a whole or in part.
 
     Attributes
     ----------
     where
-        Trace and span id, or the position where those are what is wrong.
+        Trace and span id, or the position in the request if the ids are invalid.
     reason
-        Names the field and the fix; holds no payload.
+        Names the field and the fix; contains no payload.
     """
 
     where: str
@@ -31,7 +31,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Normalised:
-    """Events and labels of one export request, ready to be produced.
+    """Events and labels of an export request, ready to be written to Kafka.
 
     Attributes
     ----------
@@ -40,17 +40,17 @@ class Normalised:
     feedback
         Key and Feedback as JSON.
     problems
-        The first `MAX_PROBLEMS`; each is a span or record that was not used.
+        The first `MAX_PROBLEMS` problems, one per rejected span or record.
     rejected
-        How many were not used: the ``rejected_spans`` of an OTLP answer.
+        Number of rejected spans or records: ``rejected_spans`` of an OTLP response.
     unmapped
-        By name, GenAI attributes that found no place in an event; digits between dots are ``N``.
+        Count of unmapped GenAI attributes by name; digits are replaced by ``N``.
     size
-        Bytes of the events.
+        Total bytes of the events.
     skipped
-        Spans and records that are no LLM call, retrieval, verdict or label.
+        Number of spans and records that are not an LLM call, retrieval, verdict or label.
     repaired
-        Whether the request was no valid Unicode and was repaired.
+        True if the request was invalid Unicode and was repaired.
     """
 
     events: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -63,13 +63,13 @@ class Normalised:
     repaired: bool = False
 
     def reject(self, where: str, reason: str, count: int = 1) -> None:
-        """Count what was not used, and say why while there is room."""
+        """Count rejected spans or records, and record the problem, up to `MAX_PROBLEMS`."""
         self.rejected += count
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(where, reason))
 
     def unknown(self, name: str, count: int = 1) -> None:
-        """Count an attribute that found no place."""
+        """Count an unmapped attribute."""
         name = _INDEX.sub("N", name[:128])
         if name not in self.unmapped and len(self.unmapped) >= MAX_UNMAPPED_NAMES:
             name = OTHER

@@ -1,4 +1,4 @@
-"""Labels for calls, from evaluation events."""
+"""Construction of feedback records from evaluation events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from streams.connectors.otlp.content import compact
-from streams.connectors.otlp.evaluation_results import judged
+from streams.connectors.otlp.evaluation_results import evaluation_label
 from streams.connectors.otlp.event_builder import call_name
 from streams.connectors.otlp.export_result import Normalised
 from streams.connectors.otlp.resource_scope import Source
@@ -17,23 +17,25 @@ from streams.connectors.otlp.timestamps import iso
 _MAX_COMMENT_CHARS = 2_000
 
 
-class About(NamedTuple):
-    """The call that a label is for."""
+class LabelTarget(NamedTuple):
+    """The labelled call."""
 
     trace_id: str
     span_id: str
     conversation: str
 
 
-def label(about: About, time_ns: int, attributes: Mapping[str, Any], source: Source, out: Normalised) -> None:
-    """Add the label that an evaluation of a call gives; count the evaluation where it gives none."""
+def add_label(
+    target: LabelTarget, time_ns: int, attributes: Mapping[str, Any], source: Source, out: Normalised
+) -> None:
+    """Add the label of an evaluation; count the evaluation as unmapped if it has none."""
     name = compact(attributes.get("gen_ai.evaluation.name"))
-    said = judged(attributes)
+    result = evaluation_label(attributes)
     time = iso(time_ns)
-    if said is None or time is None or not (about.trace_id.strip("0") and about.span_id.strip("0")):
+    if result is None or time is None or not (target.trace_id.strip("0") and target.span_id.strip("0")):
         out.unknown(f"gen_ai.evaluation.result {name}")
         return
-    call = call_name(about.trace_id, about.span_id)
+    call = call_name(target.trace_id, target.span_id)
     event: dict[str, Any] = {
         "kind": "feedback",
         "feedback_id": f"{call}-{name}"[:256],
@@ -41,13 +43,13 @@ def label(about: About, time_ns: int, attributes: Mapping[str, Any], source: Sou
         "time": time,
         "tenant": source.tenant,
         "app": source.app,
-        "signal": said.signal,
-        "label": said.label,
+        "signal": result.signal,
+        "label": result.label,
         "source": "judge",
     }
-    if explained := compact(attributes.get("gen_ai.evaluation.explanation")):
-        event["comment"] = explained[:_MAX_COMMENT_CHARS]
-    conversation = compact(attributes.get("gen_ai.conversation.id")) or about.conversation
+    if explanation := compact(attributes.get("gen_ai.evaluation.explanation")):
+        event["comment"] = explanation[:_MAX_COMMENT_CHARS]
+    conversation = compact(attributes.get("gen_ai.conversation.id")) or target.conversation
     if conversation:
         event["conversation_id"] = conversation
     out.feedback.append((source.key, orjson.dumps(event)))

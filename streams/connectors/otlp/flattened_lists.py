@@ -1,4 +1,4 @@
-"""Lists within an item of a flattened list: ``tool_calls.0.name`` of ``gen_ai.prompt.2.tool_calls.0.name``."""
+"""Reading of nested flattened lists, such as ``tool_calls.0.name`` in ``gen_ai.prompt.2.tool_calls.0.name``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.connectors.otlp.request_limits import MAX_MESSAGES
 
 
 def rows(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
-    """Return the items under a prefix in order of their index, each as the rest of its names to its values.
+    """Return the items of a flattened list in order of their index, each as a dict of name to value.
 
     Examples
     --------

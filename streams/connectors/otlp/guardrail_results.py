@@ -1,13 +1,13 @@
-"""Verdicts of guardrails, from the attributes that are proposed or already in use for them.
+"""Verdicts of guardrails, from the attributes that conventions propose and libraries use.
 
 - ``gen_ai.guardrail.component.name``, ``.result.type``, ``.result.value``, ``.source``, ``.risk.*`` and the operation
-  ``apply_guardrail`` (open-telemetry/semantic-conventions-genai, pull request 427, its latest text); its earlier texts
+  ``apply_guardrail`` (open-telemetry/semantic-conventions-genai, pull request 427, latest version); earlier versions
   had ``gen_ai.guardrail.verdict.type`` and ``.target.type``, ``gen_ai.security.*`` and ``gen_ai.guardian.*``.
 - ``gen_ai.guardrail.name``, ``.status`` (PASSED, FAILED), ``.duration`` of Traceloop's SDK 0.62.
 - ``gen_ai.guardrail.triggered``, ``.action``, ``.confidence``, ``.violation_type`` (traceloop/openllmetry, issue 3460).
 - ``guardrail_name``, ``guardrail_mode``, ``guardrail_status`` of LiteLLM's OpenTelemetry spans.
 
-Values are the providers' own words; they are read liberally. A word that is not known is no verdict.
+Values differ by provider, so many synonyms are accepted. An unknown value gives no verdict.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from streams.connectors.otlp.any_value import number
-from streams.connectors.otlp.content import compact, decoded
+from streams.connectors.otlp.content import compact, decode_json
 from streams.connectors.otlp.record_views import SpanView
 from streams.connectors.otlp.request_limits import MAX_NAME_CHARS, MAX_SIBLINGS
 
@@ -39,7 +39,7 @@ _NAMES: Final = (
     "gen_ai.guardrail.component.name", "gen_ai.guardrail.name", "gen_ai.security.guardrail.name",
     "gen_ai.guardian.name", "guardrail_name", "gen_ai.guardrail.policy.id", "gen_ai.security.policy.id",
 )  # fmt: skip
-_SAID: Final = (
+_VERDICT_NAMES: Final = (
     "gen_ai.guardrail.verdict.type", "gen_ai.security.verdict.type", "gen_ai.security.decision.type",
     "gen_ai.guardrail.action.type", "gen_ai.guardrail.action", "gen_ai.security.action.type",
     "gen_ai.guardrail.verdict", "gen_ai.guardrail.status", "guardrail_status", "gen_ai.guardrail.result.value",
@@ -62,41 +62,42 @@ _POST: Final = ("post", "output", "response", "model_", "answer")
 
 
 def verdict(
-    given: Mapping[str, Any], *, failed: bool = False, latency_ms: float | None = None
+    attributes: Mapping[str, Any], *, failed: bool = False, latency_ms: float | None = None
 ) -> dict[str, Any] | None:
-    """Return the verdict that attributes tell; None where they tell none."""
-    said = _verdict(given, failed=failed)
-    if said is None:
+    """Return the verdict in a span's attributes; None if there is none."""
+    result = _verdict(attributes, failed=failed)
+    if result is None:
         return None
-    out: dict[str, Any] = {"name": compact(_first(given, _NAMES) or "guardrail")[:MAX_NAME_CHARS], "verdict": said}
-    if (mode := _mode(compact(_first(given, _MODES)).lower())) is not None:
+    name = compact(_first(attributes, _NAMES) or "guardrail")[:MAX_NAME_CHARS]
+    out: dict[str, Any] = {"name": name, "verdict": result}
+    if (mode := _mode(compact(_first(attributes, _MODES)).lower())) is not None:
         out["mode"] = mode
-    score = number(_first(given, _SCORES))
+    score = number(_first(attributes, _SCORES))
     if score is not None and math.isfinite(score):
         out["score"] = score
-    if categories := _categories(_first(given, _CATEGORIES)):
+    if categories := _categories(_first(attributes, _CATEGORIES)):
         out["categories"] = categories
     if latency_ms is not None:
         out["latency_ms"] = latency_ms
-    if provider := _first(given, _PROVIDERS):
+    if provider := _first(attributes, _PROVIDERS):
         out["provider"] = compact(provider)
     return out
 
 
-def _first(given: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((given[name] for name in names if given.get(name) not in (None, "")), None)
+def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((attributes[name] for name in names if attributes.get(name) not in (None, "")), None)
 
 
-def _verdict(given: Mapping[str, Any], *, failed: bool) -> str | None:
-    if failed or given.get("gen_ai.guardrail.error.type") or given.get("error.type"):
+def _verdict(attributes: Mapping[str, Any], *, failed: bool) -> str | None:
+    if failed or attributes.get("gen_ai.guardrail.error.type") or attributes.get("error.type"):
         return "error"
-    for name in _SAID:
-        value = given.get(name)
-        if isinstance(value, str) and (said := _VERDICTS.get(value.lower())):
-            return said
-    if str(given.get("gen_ai.guardrail.result.type", "")).endswith("triggered"):
-        return "block" if str(given.get("gen_ai.guardrail.result.value")).lower() == "true" else "pass"
-    triggered = given.get("gen_ai.guardrail.triggered")
+    for name in _VERDICT_NAMES:
+        value = attributes.get(name)
+        if isinstance(value, str) and (result := _VERDICTS.get(value.lower())):
+            return result
+    if str(attributes.get("gen_ai.guardrail.result.type", "")).endswith("triggered"):
+        return "block" if str(attributes.get("gen_ai.guardrail.result.value")).lower() == "true" else "pass"
+    triggered = attributes.get("gen_ai.guardrail.triggered")
     return None if not isinstance(triggered, bool) else "flag" if triggered else "pass"
 
 
@@ -106,75 +107,75 @@ def _mode(source: str) -> str | None:
     return "pre" if any(word in source for word in _PRE) else None
 
 
-def _categories(found: Any) -> list[str]:
-    found = decoded(found)
-    items = found if isinstance(found, list) else [] if found is None else [found]
+def _categories(value: Any) -> list[str]:
+    value = decode_json(value)
+    items = value if isinstance(value, list) else [] if value is None else [value]
     return [compact(item)[:MAX_NAME_CHARS] for item in items[:MAX_VERDICTS] if item]
 
 
-class Given(NamedTuple):
-    """A guardrail's own span."""
+class GuardrailSpan(NamedTuple):
+    """The span of a guardrail."""
 
     start_ns: int
     end_ns: int
     parent_id: str
-    said: dict[str, Any]
+    result: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Verdicts:
-    """Verdicts of guardrails' own spans in this request, for the calls they stand beside."""
+    """Verdicts of guardrail spans in a request, to be assigned to the calls next to them."""
 
-    by_trace: dict[str, list[Given]] = field(default_factory=dict)
+    by_trace: dict[str, list[GuardrailSpan]] = field(default_factory=dict)
     by_call: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, span: SpanView, latency_ms: float | None) -> bool:
-        """Keep a guardrail's verdict; False if its span tells none."""
-        said = verdict(span.attributes, failed=span.failed, latency_ms=latency_ms)
-        if said is not None:
-            kept = self.by_trace.setdefault(span.trace_id, [])
-            if len(kept) < MAX_SIBLINGS:
-                kept.append(Given(span.start_ns, span.end_ns, span.parent_id, said))
-        return said is not None
+        """Add the verdict of a guardrail span; return False if the span has none."""
+        result = verdict(span.attributes, failed=span.failed, latency_ms=latency_ms)
+        if result is not None:
+            guardrails = self.by_trace.setdefault(span.trace_id, [])
+            if len(guardrails) < MAX_SIBLINGS:
+                guardrails.append(GuardrailSpan(span.start_ns, span.end_ns, span.parent_id, result))
+        return result is not None
 
     def assign(self, calls: Sequence[SpanView]) -> None:
-        """Find each verdict's call: its parent, else the sibling right before it or, without one, right after."""
-        beside: dict[str, list[SpanView]] = {}
+        """Assign each verdict to a call: the parent, else the previous sibling, else the next sibling."""
+        calls_by_trace: dict[str, list[SpanView]] = {}
         for span in calls:
             if span.trace_id in self.by_trace:
-                beside.setdefault(span.trace_id, []).append(span)
-        for trace, spans in beside.items():
-            for given in self.by_trace[trace]:
-                if (found := _call_of(given, spans)) is not None:
-                    said = self.by_call.setdefault((trace, found[0].span_id), [])
-                    said.append({"mode": found[1], **given.said} if found[1] else given.said)
+                calls_by_trace.setdefault(span.trace_id, []).append(span)
+        for trace, spans in calls_by_trace.items():
+            for guardrail in self.by_trace[trace]:
+                if (found := _call_of(guardrail, spans)) is not None:
+                    result = self.by_call.setdefault((trace, found[0].span_id), [])
+                    result.append({"mode": found[1], **guardrail.result} if found[1] else guardrail.result)
 
     def of(self, span: SpanView) -> list[dict[str, Any]]:
         """Return the verdicts on a call."""
         return self.by_call.get((span.trace_id, span.span_id), [])[:MAX_VERDICTS]
 
 
-def _call_of(given: Given, spans: Sequence[SpanView]) -> tuple[SpanView, str] | None:
-    """Return the call that a verdict is on, and whether it looked at the prompt or the answer, where that is plain."""
-    mode = given.said.get("mode")
+def _call_of(guardrail: GuardrailSpan, spans: Sequence[SpanView]) -> tuple[SpanView, str] | None:
+    """Return the call of a verdict, and its mode (``pre``, ``post``) if the position of the span determines it."""
+    mode = guardrail.result.get("mode")
     before, after = None, None
     for span in spans:
-        if span.span_id == given.parent_id:
+        if span.span_id == guardrail.parent_id:
             return span, ""
-        if span.parent_id == given.parent_id:
-            if span.end_ns <= given.start_ns and (before is None or span.end_ns > before.end_ns):
+        if span.parent_id == guardrail.parent_id:
+            if span.end_ns <= guardrail.start_ns and (before is None or span.end_ns > before.end_ns):
                 before = span
-            if span.start_ns >= given.end_ns and (after is None or span.start_ns < after.start_ns):
+            if span.start_ns >= guardrail.end_ns and (after is None or span.start_ns < after.start_ns):
                 after = span
     if before is not None and mode != "pre":
         return before, "post"
     return (after, "pre") if after is not None and mode != "post" else None
 
 
-def of_call(attributes: Mapping[str, Any], happenings: Any, *, guarded: bool) -> list[dict[str, Any]]:
-    """Return the verdicts that a call's own attributes (where ``guarded`` says that some do) and events tell."""
-    found = [verdict(event.attributes) for event in happenings if event.name in EVENTS] if happenings else []
+def call_verdicts(attributes: Mapping[str, Any], events: Any, *, guarded: bool) -> list[dict[str, Any]]:
+    """Return the verdicts in a call's events and, if ``guarded``, in its attributes."""
+    found = [verdict(event.attributes) for event in events if event.name in EVENTS] if events else []
     if guarded:
-        own = {name: value for name, value in attributes.items() if name != "error.type"}
-        found.append(verdict(own))
-    return [said for said in found if said is not None][:MAX_VERDICTS]
+        filtered = {name: value for name, value in attributes.items() if name != "error.type"}
+        found.append(verdict(filtered))
+    return [result for result in found if result is not None][:MAX_VERDICTS]

@@ -1,6 +1,6 @@
-"""Export requests in JSON: ``otlp_json`` of the Collector's Kafka exporter, and OTLP/HTTP.
+"""Parsing of export requests in JSON: ``otlp_json`` of the Collector's Kafka exporter, and OTLP/HTTP.
 
-Ids are hex, names camelCase, 64-bit numbers text (the protobuf JSON mapping, but for the ids).
+Ids are hexadecimal, names camelCase, 64-bit integers text (the protobuf JSON mapping, except for the ids).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 from schemas.errors import ContractError, DecodeError
 from streams.connectors.otlp.any_value import from_json, integer, pairs_from_json
 from streams.connectors.otlp.export_result import Normalised
-from streams.connectors.otlp.record_views import Happening, Logs, LogView, Spans, SpanView
+from streams.connectors.otlp.record_views import Logs, LogView, SpanEvent, Spans, SpanView
 from streams.connectors.otlp.request_limits import (
     MAX_ATTRIBUTES,
     MAX_EVENTS,
@@ -31,42 +31,44 @@ _ERRORS: Final = (2, "2", "STATUS_CODE_ERROR")
 
 
 def loads(raw: bytes | str) -> Any:
-    """Parse JSON of bounded size in memory.
+    """Parse JSON with a limit on its size in memory.
 
     Raises
     ------
-    DecodeError, ContractError
-        Not JSON; or JSON of more objects and arrays than any trace has.
+    DecodeError
+        If the text is not JSON.
+    ContractError
+        If it has more than `MAX_JSON_CONTAINERS` objects and arrays.
     """
-    # Each takes two bytes at least.
+    # An object or array takes at least two bytes.
     if len(raw) > 2 * MAX_JSON_CONTAINERS and _containers(raw) > MAX_JSON_CONTAINERS:
         raise ContractError(
-            f"over {MAX_JSON_CONTAINERS} objects and arrays; send smaller batches", code="too_many_values"
+            f"more than {MAX_JSON_CONTAINERS:,} objects and arrays; send smaller batches", code="too_many_values"
         )
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise DecodeError(f"not JSON: {error.msg} at byte {error.pos}") from error
+        raise DecodeError(f"invalid JSON: {error.msg} at byte {error.pos}; send valid JSON") from error
 
 
 def _containers(raw: bytes | str) -> int:
     encoded = np.frombuffer(raw.encode() if isinstance(raw, str) else raw, np.uint8)
-    # "[" is "{" without this bit. Counting two bytes takes bytes.count 7 times as long, a quarter of parsing them.
+    # "[" is "{" without one bit. Two calls of bytes.count would take 7 times as long, a quarter of the parsing time.
     return int(np.count_nonzero((encoded | 0x20) == ord("{")))
 
 
 def spans(raw: bytes, out: Normalised) -> Spans:
-    """Yield the spans of an ``ExportTraceServiceRequest``; those of foreign names as None."""
+    """Yield the spans of an ``ExportTraceServiceRequest``; None for a span without GenAI names."""
     for record, scope, resource in _records(raw, out, "resourceSpans", "scopeSpans", "spans"):
-        yield _span_view(record, scope, resource, out) if _ours(record) else None
+        yield _span_view(record, scope, resource, out) if _is_genai(record) else None
 
 
 def logs(raw: bytes, out: Normalised) -> Logs:
-    """Yield the records of an ``ExportLogsServiceRequest``; those of foreign names as None."""
+    """Yield the records of an ``ExportLogsServiceRequest``; None for a record without GenAI names."""
     for record, scope, resource in _records(raw, out, "resourceLogs", "scopeLogs", "logRecords"):
         name = record.get("eventName")
-        ours = _ours(record) or (isinstance(name, str) and name.startswith("gen_ai"))
-        yield _log_view(record, scope, resource, out) if ours else None
+        is_genai = _is_genai(record) or (isinstance(name, str) and name.startswith("gen_ai"))
+        yield _log_view(record, scope, resource, out) if is_genai else None
 
 
 def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mapping[str, Any], str, dict[str, Any]]]:
@@ -74,16 +76,16 @@ def _records(raw: bytes, out: Normalised, *levels: str) -> Iterator[tuple[Mappin
     if body == {}:
         return
     if not isinstance(body, dict) or levels[0] not in body:
-        raise ContractError(f"{levels[0]}: missing; the body is no OTLP JSON export request of this signal", levels[0])
+        raise ContractError(f"{levels[0]}: missing; send an OTLP JSON export request of this signal", levels[0])
     count = 0
     for outer in _objects(body[levels[0]]):
         resource = pairs_from_json(_object(outer.get("resource")).get("attributes"))
         for middle in _objects(outer.get(levels[1])):
             scope = text(_object(middle.get("scope")).get("name"))
-            for record in _used_up(middle.get(levels[2])):
+            for record in _consume(middle.get(levels[2])):
                 count += 1
                 if count > MAX_SPANS:
-                    out.reject(f"{levels[2]} {count}", f"one request has over {MAX_SPANS}; send smaller batches")
+                    out.reject(f"{levels[2]} {count}", f"more than {MAX_SPANS:,} in a request; send smaller batches")
                 else:
                     yield record, scope, resource
 
@@ -99,7 +101,7 @@ def _body(raw: bytes, out: Normalised) -> Any:
 
 
 def _issues(out: Normalised, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what was repaired in a record, of a body of which something was."""
+    """Return the issues of a record in a repaired body."""
     return (INVALID_UNICODE,) if out.repaired and b"\xef\xbf\xbd" in orjson.dumps(record) else ()
 
 
@@ -107,7 +109,7 @@ def _listed(value: Any) -> list[Any]:
     if type(value) is not list:
         return []
     if len(value) > MAX_FIELDS:
-        raise ContractError(f"over {MAX_FIELDS} items in one list; send smaller batches", code="too_many_values")
+        raise ContractError(f"more than {MAX_FIELDS:,} items in a list; send smaller batches", code="too_many_values")
     return value
 
 
@@ -115,12 +117,12 @@ def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
     return (item for item in _listed(value) if type(item) is dict)
 
 
-def _used_up(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a list and forget each: read and freed in one go, they are still in the core's cache."""
+def _consume(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a list and drop each from the list: freed at once, they are still in the CPU cache."""
     listed = _listed(value)
-    for place, item in enumerate(listed):
+    for index, item in enumerate(listed):
         if type(item) is dict:
-            listed[place] = None
+            listed[index] = None
             yield item
 
 
@@ -129,12 +131,12 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def text(value: Any) -> str:
-    """Return a string, or an empty one for what is none."""
+    """Return a string unchanged, and an empty string for other values."""
     return value if isinstance(value, str) else ""
 
 
-def _ours(record: Mapping[str, Any]) -> bool:
-    """Tell whether an attribute's or an event's name is one of GenAI's."""
+def _is_genai(record: Mapping[str, Any]) -> bool:
+    """Return True if a record has an attribute or an event with a GenAI name."""
     for pair in _listed(record.get("attributes")):
         key = pair.get("key") if type(pair) is dict else None
         if type(key) is str and ("gen_ai" in key or "llm." in key or "openinference" in key or "langfuse." in key):
@@ -145,19 +147,19 @@ def _ours(record: Mapping[str, Any]) -> bool:
 def _attributes(value: Any, of: SpanView | None, out: Normalised) -> dict[str, Any]:
     if isinstance(value, list) and len(value) > MAX_ATTRIBUTES:
         where = "log record" if of is None else of.where
-        out.reject(where, f"{len(value)} attributes; at most {MAX_ATTRIBUTES} are read")
+        out.reject(where, f"{len(value):,} attributes exceed the limit of {MAX_ATTRIBUTES:,}; send fewer")
         return {}
     return pairs_from_json(value)
 
 
 def _hex(value: Any, digits: int) -> str:
-    """Return an id in lower case, or an empty string where it is none."""
+    """Return a hexadecimal id in lower case; an empty string if it is invalid."""
     if type(value) is not str or len(value) != digits:
         return ""
     if _HEX(value):
         return value
-    found = value.lower()
-    return found if _HEX(found) else ""
+    result = value.lower()
+    return result if _HEX(result) else ""
 
 
 def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> SpanView:
@@ -179,13 +181,13 @@ def _span_view(span: Mapping[str, Any], scope: str, resource: dict[str, Any], ou
     view.attributes = _attributes(span.get("attributes"), view, out)
     view.issues = _issues(out, span)
     if events := span.get("events"):
-        view.happenings = _happenings(events)
+        view.events = _span_events(events)
     return view
 
 
-def _happenings(events: Any) -> list[Happening]:
-    """Return a span's events as long as they have no more attributes together than a span may have."""
-    found, left = [], MAX_ATTRIBUTES
+def _span_events(events: Any) -> list[SpanEvent]:
+    """Return the events of a span, up to `MAX_ATTRIBUTES` attributes in total."""
+    result, left = [], MAX_ATTRIBUTES
     for event in events[:MAX_EVENTS] if type(events) is list else ():
         if type(event) is not dict:
             continue
@@ -194,8 +196,8 @@ def _happenings(events: Any) -> list[Happening]:
         if left < 0:
             break
         time_ns = integer(event.get("timeUnixNano")) or 0
-        found.append(Happening(text(event.get("name")), time_ns, pairs_from_json(attributes)))
-    return found
+        result.append(SpanEvent(text(event.get("name")), time_ns, pairs_from_json(attributes)))
+    return result
 
 
 def _log_view(record: Mapping[str, Any], scope: str, resource: dict[str, Any], out: Normalised) -> LogView:

@@ -1,7 +1,7 @@
-"""Just enough of the protobuf wire format to find the records in an export request.
+"""A minimal scanner of the protobuf wire format that finds the records in an export request.
 
-Each span is then parsed alone by `google.protobuf`: a broken one leaves its neighbours whole, one of foreign names is
-never parsed, and no more than one is ever held unpacked (4 MB of empty submessages unpack to a hundred).
+`google.protobuf` then parses each span separately: a malformed span does not affect other spans, a span without GenAI
+names is never parsed, and at most one span is unpacked at a time (4 MB of empty submessages unpack to 100 MB).
 """
 
 from __future__ import annotations
@@ -16,63 +16,65 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
 
 
-def submessages(raw: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    r"""Yield field number, begin and end of each length-delimited field of the message at ``raw[begin:end]``.
+def submessages(raw: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    r"""Yield field number, start and end of each length-delimited field of the message at ``raw[start:end]``.
 
     Raises
     ------
     DecodeError
-        Where it is no protobuf message.
+        If the bytes are not a protobuf message.
     ContractError
-        Where it has more fields than `MAX_FIELDS`.
+        If the message has more fields than `MAX_FIELDS`.
 
     Examples
     --------
     >>> [(n, b"\x0a\x02hi\x10\x01"[i:j]) for n, i, j in submessages(b"\x0a\x02hi\x10\x01", 0, 6)]
     [(1, b'hi')]
     """
-    at, left = begin, MAX_FIELDS
+    at, left = start, MAX_FIELDS
     try:
         while at < end:
             if (left := left - 1) < 0:
                 raise ContractError(
-                    f"over {MAX_FIELDS} fields in one message; send smaller batches", code="too_many_values"
+                    f"more than {MAX_FIELDS:,} fields in a message; send smaller batches", code="too_many_values"
                 )
-            # Tags are one byte in OTLP and sizes mostly two: read here, as a call costs more than the reading.
+            # Inlined: OTLP tags have one byte and sizes mostly two, so a function call costs more than the read.
             if (tag := raw[at]) < 0x80:
                 at += 1
             else:
                 tag, at = _varint(raw, at, end)
             if tag & 7 != _BYTES:
-                at = _passed(raw, at, end, tag & 7)
+                at = _skip(raw, at, end, tag & 7)
                 continue
             if (size := raw[at]) < 0x80:
                 at += 1
             else:
                 size, at = _varint(raw, at, end)
             if size > end - at:
-                raise DecodeError(f"byte {at}: a field of {size} bytes in a message that ends after {end - at}")
+                raise DecodeError(
+                    f"byte {at}: a field of {size} bytes exceeds its message by {size - end + at}; send valid protobuf"
+                )
             yield tag >> 3, at, at + size
             at += size
     except IndexError as error:
-        raise DecodeError(f"byte {at}: the body ends within a field") from error
+        raise DecodeError(f"byte {at}: the body ends within a field; send the complete body") from error
     if at > end:
-        raise DecodeError(f"byte {end}: the message ends within a field")
+        raise DecodeError(f"byte {end}: the message ends within a field; send the complete body")
 
 
 def with_valid_texts(descriptor: Any, raw: bytes) -> bytes:
-    """Return a message in whose texts each byte that is no UTF-8 is a question mark: no field changes its size.
+    """Return a message with a question mark for each byte of its texts that is not UTF-8; no field changes its size.
 
     Raises
     ------
     RecordError
-        Where it is no protobuf message, or has too many fields.
+        If the bytes are not a protobuf message, or have too many fields.
     """
     out = bytearray(raw)
     left = [(descriptor, 0, len(raw), MAX_DEPTH)]
     while left:
-        kind, begin, end, depth = left.pop()
-        for number, i, j in submessages(raw, begin, end):
+        kind, start, end, depth = left.pop()
+        for number, i, j in submessages(raw, start, end):
             of = kind.fields_by_number.get(number)
             if of is None:
                 continue
@@ -87,13 +89,13 @@ def _valid(text: bytes) -> bytes:
     return text.decode("utf-8", "surrogateescape").encode("utf-8", "replace")
 
 
-def _passed(raw: bytes, at: int, end: int, kind: int) -> int:
-    """Return where a field of another kind ends."""
+def _skip(raw: bytes, at: int, end: int, kind: int) -> int:
+    """Return the end of a field that is not length-delimited."""
     if kind == _VARINT:
         return _varint(raw, at, end)[1]
     if kind in _FIXED:
         return at + _FIXED[kind]
-    raise DecodeError(f"byte {at}: wire type {kind}; the body is no OTLP protobuf")
+    raise DecodeError(f"byte {at}: unknown wire type {kind}; send OTLP protobuf")
 
 
 def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:
@@ -105,4 +107,4 @@ def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise DecodeError(f"byte {at}: a number that does not end; the body is cut, or no OTLP protobuf")
+    raise DecodeError(f"byte {at}: incomplete number; send the complete body as OTLP protobuf")

@@ -1,4 +1,4 @@
-"""Spans and log records as the dialects read them, whichever encoding they came in."""
+"""Views of spans and log records for the dialects, independent of the encoding."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 Attributes: TypeAlias = "dict[str, Any]"
-"""Name to str, bool, int, float, list, dict, bytes or None."""
+"""Values (str, bool, int, float, list, dict, bytes or None) by name."""
 
 
-class Happening(NamedTuple):
+class SpanEvent(NamedTuple):
     """A span event."""
 
     name: str
@@ -20,7 +20,7 @@ class Happening(NamedTuple):
 
 @dataclass(slots=True)
 class SpanView:
-    """One span."""
+    """A span."""
 
     trace_id: str
     span_id: str
@@ -31,20 +31,20 @@ class SpanView:
     failed: bool
     status: str
     attributes: Attributes
-    happenings: Sequence[Happening]
+    events: Sequence[SpanEvent]
     scope: str
     resource: Mapping[str, Any]
     issues: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
-        """The span's name in a problem."""
+        """The name of the span in problems."""
         return f"span {self.trace_id or '?'}-{self.span_id or '?'}"
 
 
 @dataclass(slots=True)
 class LogView:
-    """One log record."""
+    """A log record."""
 
     trace_id: str
     span_id: str
@@ -58,11 +58,11 @@ class LogView:
 
     @property
     def where(self) -> str:
-        """The record's name in a problem."""
+        """The name of the record in problems."""
         return f"log record of span {self.trace_id or '?'}-{self.span_id or '?'}"
 
 
 Reject: TypeAlias = Callable[[str, str], None]
 Spans: TypeAlias = "Iterator[SpanView | None]"
-"""None stands for a span that is no GenAI span, as far as a look at its names tells."""
+"""None stands for a span without GenAI names."""
 Logs: TypeAlias = "Iterator[LogView | None]"

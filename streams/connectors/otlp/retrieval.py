@@ -1,6 +1,6 @@
-"""Passages that a retriever's span found, given to the LLM calls of the same trace that began after it ended.
+"""Assignment of retrieved passages to the LLM calls of the same trace that start after the retrieval.
 
-Within one export request: a call that is exported later than its retriever goes without.
+Both must be in one export request: a call that is exported later than its retrieval gets no passages.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streams.connectors.otlp.attribute_fields import Fields
-from streams.connectors.otlp.content import bounded, decoded, document
+from streams.connectors.otlp.content import bounded, decode_json, document
 from streams.connectors.otlp.dialects import openinference
 from streams.connectors.otlp.record_views import SpanView
 from streams.connectors.otlp.request_limits import MAX_DOCUMENTS, MAX_SIBLINGS
@@ -22,47 +22,47 @@ _TEXTS: Final = ("content", "text", "page_content", "document")
 
 @dataclass(slots=True)
 class Retrievals:
-    """What retrievers of this request found, by trace."""
+    """Retrieved passages of a request, by trace."""
 
-    found: dict[str, list[tuple[int, list[dict[str, Any]]]]] = field(default_factory=dict)
+    by_trace: dict[str, list[tuple[int, list[dict[str, Any]]]]] = field(default_factory=dict)
 
-    def add(self, span: SpanView, found: Fields) -> None:
-        """Keep what a retriever found."""
-        if passages := list(_passages(span, found))[:MAX_DOCUMENTS]:
-            kept = self.found.setdefault(span.trace_id, [])
-            if len(kept) < MAX_SIBLINGS:
-                kept.append((span.end_ns, passages))
+    def add(self, span: SpanView, fields: Fields) -> None:
+        """Add the passages of a retrieval span."""
+        if passages := list(_passages(span, fields))[:MAX_DOCUMENTS]:
+            retrievals = self.by_trace.setdefault(span.trace_id, [])
+            if len(retrievals) < MAX_SIBLINGS:
+                retrievals.append((span.end_ns, passages))
 
     def before(self, span: SpanView) -> list[dict[str, Any]]:
-        """Return the passages found in this trace before a call began."""
+        """Return the passages retrieved in the trace before the start of a call."""
         out: list[dict[str, Any]] = []
-        for ended, passages in self.found.get(span.trace_id, ()):
-            if ended <= span.start_ns and len(out) < MAX_DOCUMENTS:
+        for end_ns, passages in self.by_trace.get(span.trace_id, ()):
+            if end_ns <= span.start_ns and len(out) < MAX_DOCUMENTS:
                 out += passages
         return out[:MAX_DOCUMENTS]
 
 
-def split(passages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the passages that have a text, and the ids of those that have none (the conventions ask for ids only)."""
+def split_by_text(passages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the passages with text, and the ids of passages without text (the conventions require ids only)."""
     return [p for p in passages if p["text"]], [p["id"] for p in passages if not p["text"] and "id" in p]
 
 
-def _passages(span: SpanView, found: Fields) -> Iterator[dict[str, Any]]:
+def _passages(span: SpanView, fields: Fields) -> Iterator[dict[str, Any]]:
     attributes = span.attributes
     for prefix in ("reranker.output_documents.", "retrieval.documents."):
-        if passages := openinference.documents(found.rows(prefix)):
+        if passages := openinference.documents(fields.rows(prefix)):
             yield from passages
             return
-    listed = decoded(attributes.get("gen_ai.retrieval.documents"))
+    listed = decode_json(attributes.get("gen_ai.retrieval.documents"))
     if listed is None:
-        output = decoded(attributes.get("traceloop.entity.output"))
+        output = decode_json(attributes.get("traceloop.entity.output"))
         listed = output.get("documents") if isinstance(output, dict) else None
     yield from (_of_mapping(item) for item in bounded(listed or []) if isinstance(item, dict | str))
-    for event in span.happenings:
+    for event in span.events:
         for prefix in RESULTS:
             if event.name == prefix and f"{prefix}.document" in event.attributes:
-                given = event.attributes
-                yield document(given[f"{prefix}.document"], given.get(f"{prefix}.id"), given.get(f"{prefix}.score"))
+                found = event.attributes
+                yield document(found[f"{prefix}.document"], found.get(f"{prefix}.id"), found.get(f"{prefix}.score"))
 
 
 def _of_mapping(item: Mapping[str, Any] | str) -> dict[str, Any]:

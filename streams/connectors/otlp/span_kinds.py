@@ -1,4 +1,4 @@
-"""What a span is: one LLM call, or something that stands beside one."""
+"""Classification of spans: LLM call, retrieval, guardrail or other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streams.connectors.otlp.attribute_fields import Fields
 
 
 class Kind(Enum):
-    """What a span is to us."""
+    """Kind of a span."""
 
     CALL = auto()
     RETRIEVAL = auto()
@@ -29,18 +29,18 @@ _BY_KIND: Final = {
 }
 
 
-def kind_of(found: Fields) -> Kind:
-    """Tell what a span is, by its operation, else by its kind in the dialect's own words, else by what it carries.
+def kind_of(fields: Fields) -> Kind:
+    """Return the kind of a span: by its operation, else by the dialect's kind, else by its content.
 
-    Agents, workflows, tools and embeddings are no calls: an agent's span sums up the tokens of calls below it. Nor is
-    ``fetch_response``, which gets an answer once more that another call brought about.
+    Agents, workflows, tools and embeddings are not calls: the span of an agent sums up the tokens of its calls. Neither
+    is ``fetch_response``, which only retrieves the response of an earlier call.
     """
-    if operation := found.text("operation"):
+    if operation := fields.text("operation"):
         return _BY_OPERATION.get(operation.lower(), Kind.OTHER)
-    if kind := found.text("kind"):
+    if kind := fields.text("kind"):
         return _BY_KIND.get(kind.lower(), Kind.OTHER)
-    if any(name.startswith("gen_ai.guardrail.") for name in found.rest):
+    if any(name.startswith("gen_ai.guardrail.") for name in fields.rest):
         return Kind.GUARDRAIL
-    modelled = "request_model" in found.plain or "response_model" in found.plain
-    spoken = "input_tokens" in found.plain or found.lists or "gen_ai.input.messages" in found.rest
-    return Kind.CALL if modelled and spoken else Kind.OTHER
+    has_model = "request_model" in fields.plain or "response_model" in fields.plain
+    has_content = "input_tokens" in fields.plain or fields.lists or "gen_ai.input.messages" in fields.rest
+    return Kind.CALL if has_model and has_content else Kind.OTHER

@@ -1,4 +1,4 @@
-"""Nanoseconds since 1970 as an event writes times and durations."""
+"""Conversion between nanoseconds since 1970 and the times and durations of an event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DAY_MS: Final = 86_400_000.0
 
 
 def iso(nanoseconds: int) -> str | None:
-    """Return a time as an event has it; None outside the years that the store holds.
+    """Return a time in the event's format; None outside 1971 to 2199, the years that ClickHouse can store.
 
     Examples
     --------
@@ -26,18 +26,18 @@ def iso(nanoseconds: int) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _to_the_second(second: int) -> str:
-    # Formatting costs a microsecond, and the spans of a batch share a few seconds.
+    # Cached: formatting takes a microsecond, and the spans of a batch lie within a few seconds.
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def milliseconds(begin_ns: int, end_ns: int) -> float | None:
-    """Return a duration; None where it is negative or over a day."""
-    elapsed = (end_ns - begin_ns) / 1e6
+def milliseconds(start_ns: int, end_ns: int) -> float | None:
+    """Return a duration in milliseconds; None if it is negative or longer than a day."""
+    elapsed = (end_ns - start_ns) / 1e6
     return round(elapsed, 3) if 0.0 <= elapsed <= _DAY_MS else None
 
 
 def nanoseconds(text: str) -> int | None:
-    """Return the nanoseconds of an ISO 8601 time with its zone; None for what is none."""
+    """Return the nanoseconds of an ISO 8601 time with a time zone; None if the text is not one."""
     try:
         moment = datetime.fromisoformat(text.strip('"'))
     except ValueError:

@@ -1,19 +1,20 @@
-"""Tokens as an event counts them: cached ones are part of the input, reasoning ones of the output.
+"""Normalisation of token counts: input includes cached tokens, output includes reasoning tokens.
 
-Sources differ, and each rule here is one of theirs:
+Sources count differently, so each source has a rule:
 
 - OpenAI's API includes cached tokens in ``prompt_tokens`` and reasoning tokens in ``completion_tokens``; so do all its
   instrumentations. Nothing is added.
-- The GenAI semantic conventions want every kind of input token in ``gen_ai.usage.input_tokens``, and say that the count
-  of Anthropic's API excludes cached ones, which the instrumentation must add (docs/gen-ai/anthropic.md, 1.41). The
-  official instrumentation, Traceloop's (0.62) and OpenInference's (3.1) add them. Nothing is added here.
-- OpenLIT (for Anthropic and Bedrock) and Traceloop's Bedrock instrumentation hand on the provider's count, which
+- The GenAI semantic conventions require all input tokens in ``gen_ai.usage.input_tokens``. The count of Anthropic's API
+  excludes cached tokens, so instrumentations must add them (docs/gen-ai/anthropic.md, 1.41). The official
+  instrumentation, Traceloop's (0.62) and OpenInference's (3.1) add them. Nothing is added here.
+- OpenLIT (for Anthropic and Bedrock) and Traceloop's Bedrock instrumentation report the provider's count, which
   excludes cached tokens, with a total that excludes them too: cached tokens are added (`_EXCLUDING`).
-- Elsewhere the numbers tell. A total that equals input + output + cached says that the input excludes them (Bedrock's
-  ``totalTokens``; OpenInference's LangChain instrumentation reasons the same way), as does an input below the cached.
-- Gemini's ``candidates_token_count`` excludes thoughts, its total includes them. Traceloop's instrumentation hands
-  both on, so for Google the rest of the total is reasoning; the official one and OpenInference's add the thoughts.
-- Reasoning above the output, or a total of input + output + reasoning, says that the output excludes it.
+- For all other sources the numbers decide. The input excludes cached tokens if the total equals input + output +
+  cached (Bedrock's ``totalTokens``; OpenInference's LangChain instrumentation uses the same rule), or if the input is
+  below the cached tokens.
+- Gemini's ``candidates_token_count`` excludes thoughts, its total includes them. Traceloop's instrumentation reports
+  both, so for Google the rest of the total is reasoning. The official instrumentation and OpenInference's add thoughts.
+- The output excludes reasoning tokens if they exceed the output, or if the total equals input + output + reasoning.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ _MAX: Final = 2**31 - 1
 _DETAILS: Final = frozenset({"cache_read", "cache_write", "reasoning"})
 _COUNTS: Final = _DETAILS | {"input_tokens", "output_tokens"}
 _EXCLUDING: Final = frozenset({"opentelemetry.instrumentation.bedrock"})
-"""Scopes whose input count excludes cached tokens and whose total does not show it."""
+"""Instrumentation scopes whose input count and total both exclude cached tokens."""
 _OPENLIT_EXCLUDING: Final = frozenset({"anthropic", "aws.bedrock"})
 
 
-def usage(found: Fields, span: SpanView | None, provider: str) -> dict[str, int] | None:
-    """Return the event's usage, None where no count was given."""
-    if _COUNTS.isdisjoint(found.plain):
+def usage(fields: Fields, span: SpanView | None, provider: str) -> dict[str, int] | None:
+    """Return the usage of the event, None without token counts."""
+    if _COUNTS.isdisjoint(fields.plain):
         return None
-    inputs, outputs = found.tokens("input_tokens"), found.tokens("output_tokens")
+    inputs, outputs = fields.tokens("input_tokens"), fields.tokens("output_tokens")
     read = written = reasoning = None
-    if not _DETAILS.isdisjoint(found.plain):
-        read, written, reasoning = found.tokens("cache_read"), found.tokens("cache_write"), found.tokens("reasoning")
+    if not _DETAILS.isdisjoint(fields.plain):
+        read, written, reasoning = fields.tokens("cache_read"), fields.tokens("cache_write"), fields.tokens("reasoning")
     if inputs is outputs is read is written is reasoning is None:
         return None
     inputs, outputs, read, reasoning = inputs or 0, outputs or 0, read or 0, reasoning or 0
-    cached, total = read + (written or 0), found.tokens("total_tokens")
+    cached, total = read + (written or 0), fields.tokens("total_tokens")
     if cached and _input_excludes(inputs, outputs, cached, total, excluding=_excludes(span, provider)):
         inputs = min(inputs + cached, _MAX)
     outputs, reasoning = _output(inputs, outputs, reasoning, total, provider)

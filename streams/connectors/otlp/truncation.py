@@ -1,7 +1,7 @@
-"""An event of a span within what a record of the events topic may have.
+"""Truncation of events to the size limit of a record of the events topic.
 
-JSON writes a control character as six bytes, so a span of 4 MB of them is an event of 24 MB. It is repaired and marked
-instead of refused: what a user typed must not decide whether a call is scored.
+JSON writes a control character as six bytes, so 4 MB of control characters in a span become an event of 24 MB. Such an
+event is truncated and marked instead of rejected: a user's text must not prevent that a call is scored.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _LENGTHS: Final = tuple(1 << n for n in range(21, 5, -1))
 _MARK_BYTES: Final = 256
 
 
-def fitted(event: dict[str, Any]) -> bytes:
-    """Return an event as JSON of at most `MAX_BODY_BYTES`, marked with what was done to it.
+def serialise(event: dict[str, Any]) -> bytes:
+    """Return an event as JSON of at most `MAX_BODY_BYTES`, with the applied repairs in ``input_issues``.
 
-    Control characters become spaces first; then the longest texts lose their middle.
+    First, control characters become spaces; then the middle of the longest texts is removed.
     """
     raw = orjson.dumps(event)
     if len(raw) <= MAX_BODY_BYTES:
@@ -31,10 +31,10 @@ def fitted(event: dict[str, Any]) -> bytes:
     issues = ["control_characters"] if blanked != event else []
     event, raw = blanked, orjson.dumps(blanked)
     truncated = False
-    for most in _LENGTHS:
+    for max_chars in _LENGTHS:
         if len(raw) <= MAX_BODY_BYTES - _MARK_BYTES:
             break
-        event = _texts(event, lambda text, most=most: _shortened(text, most))  # type: ignore[misc]  # a default binds
+        event = _texts(event, lambda text, max_chars=max_chars: _shortened(text, max_chars))  # type: ignore[misc]  # a default binds
         raw, truncated = orjson.dumps(event), True
     issues += ["event_truncated"] if truncated else []
     return orjson.dumps(event | {"input_issues": merged_issues(event.get("input_issues", ()), issues)})
@@ -48,5 +48,5 @@ def _texts(value: Any, change: Callable[[str], str]) -> Any:
     return [_texts(inner, change) for inner in value] if type(value) is list else value
 
 
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+def _shortened(text: str, max_chars: int) -> str:
+    return text if len(text) <= max_chars else f"{text[: max_chars // 2]} ... {text[-max_chars // 2 :]}"

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from schemas.settings import Settings, load_settings
-from streams.ingest.api_keys import read
-from streams.ingest.auth_check import check_open
+from streams.ingest.api_keys import read_key_file
+from streams.ingest.auth_check import require_auth_or_loopback
 
 ROOT = Path(__file__).parents[3]
 DOCKER = ROOT / "docker"
@@ -159,11 +159,11 @@ def test_the_gateway_may_finish_before_it_is_killed(loaded: Settings) -> None:
 
 def test_the_gateway_lets_nobody_in_whose_key_is_not_in_the_mounted_file(loaded: Settings) -> None:
     ingest = loaded.ingest
-    check_open(ingest)
+    require_auth_or_loopback(ingest)
     assert ingest.keys_file is not None
     assert not ingest.allow_anonymous
     folders = {target: source for source, target, *_ in mounts(SERVICES["ingest"])}
-    assert read(DOCKER / folders[str(ingest.keys_file.parent)] / ingest.keys_file.name) == []
+    assert read_key_file(DOCKER / folders[str(ingest.keys_file.parent)] / ingest.keys_file.name) == []
     assert f"127.0.0.1:{ingest.port}:{ingest.port}" in SERVICES["ingest"]["ports"]
 
 

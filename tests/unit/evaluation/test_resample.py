@@ -1,4 +1,4 @@
-"""Intervals of the quality report: they hold what they promise on data whose truth is known."""
+"""Intervals of the quality report: coverage on data with known truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHIFT, SPREAD, SOURCES = 1.0, 0.4, 10
 
 
 def true_mean_auc() -> float:
-    """P(attack > harmless) where a source's shift is itself drawn: a difference of normals."""
+    """Return P(attack > harmless) for a random shift per source: a difference of normals."""
     return NormalDist().cdf(SHIFT / (2 + SPREAD**2) ** 0.5)
 
 
@@ -28,7 +28,7 @@ def sources(rng: np.random.Generator) -> tuple[dict[str, Ranked], dict[str, list
     return ranked, {"all": [rng.standard_normal(50) for _ in range(6)]}
 
 
-def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
+def test_intervals_cover_the_true_value() -> None:
     held = 0
     for run in range(100):
         found = ranked_means(*sources(np.random.default_rng(run)), draws=60, seed=run).mean()["auc"]
@@ -56,7 +56,7 @@ def test_a_source_is_ranked_among_its_own_negatives_only() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 300)), min_size=1, max_size=400))
-def test_measures_are_those_of_the_command_that_evaluates(rows: list[tuple[bool, int]]) -> None:
+def test_measures_equal_those_of_the_evaluation_command(rows: list[tuple[bool, int]]) -> None:
     label, score = np.array([one for one, _ in rows]), np.array([s / 7 for _, s in rows])
     found = ranked_means({"": Ranked(score[label], "")}, {"": [score[~label]]}, 0)
     expected = measure(label, score, label)
@@ -64,7 +64,7 @@ def test_measures_are_those_of_the_command_that_evaluates(rows: list[tuple[bool,
     assert ours == pytest.approx([expected.auc, expected.average_precision, expected.tpr_at_1_fpr], abs=5e-5)
 
 
-def test_a_draw_takes_sources_and_their_rows_with_replacement() -> None:
+def test_a_draw_samples_sources_and_rows_with_replacement() -> None:
     rng = np.random.default_rng(1)
     means = ranked_means({"a": Ranked(rng.standard_normal(50), "n")}, {"n": [np.full(30, -9.0), np.full(30, 9.0)]}, 200)
     assert set(np.round(means.drawn[:, 0, 0], 6)) == {0.0, 0.5, 1.0}  # only low, both, only high ones drawn
@@ -76,13 +76,13 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert ranked_means(*data, draws=20).mean() != ranked_means(*data, draws=20, seed=8).mean()
 
 
-def test_nothing_to_measure_is_none() -> None:
+def test_measures_without_rows_are_none() -> None:
     assert share([]).value is None
     assert share([np.zeros(0, np.bool_)]).value is None
     assert ranked_means({}, {}, draws=3).mean()["auc"].value is None
 
 
-@pytest.mark.parametrize(("said", "error"), [(0.5, 0.2), (0.3, 0.0), (1.0, 0.7)])
-def test_calibration_error_is_the_distance_of_what_was_said_from_what_was_so(said: float, error: float) -> None:
+@pytest.mark.parametrize(("predicted", "error"), [(0.5, 0.2), (0.3, 0.0), (1.0, 0.7)])
+def test_calibration_error_is_the_distance_of_predicted_from_observed_frequency(predicted: float, error: float) -> None:
     label = np.arange(1000) % 10 < 3
-    assert expected_calibration_error(label, np.full(1000, said), bins=5) == pytest.approx(error)
+    assert expected_calibration_error(label, np.full(1000, predicted), bins=5) == pytest.approx(error)

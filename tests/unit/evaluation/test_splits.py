@@ -1,4 +1,4 @@
-"""Splits of the quality report: kin stay together, near-duplicates apart, the same data give the same folds."""
+"""Splits of the quality report: families stay together, near-duplicates are removed, folds are deterministic."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from evaluation.families import FAMILIES, NOT_TESTED, NOT_TRAINED, family_of
-from evaluation.near import ALIKE, jaccard, near_duplicates
-from evaluation.splits import deal, leave_family_out, leave_language_out, text_of
+from evaluation.near_duplicates import MIN_SIMILARITY, jaccard, near_duplicates
+from evaluation.splits import assign_folds, leave_family_out, leave_language_out, text_of
 
 WORDS = ["".join(random.Random(i).choices("abcdefghijklmnopqrstuvwxyz", k=6)) for i in range(4000)]
 SOURCES = ("cyberseceval_pi", "cyberseceval_pi_multi", "deepset", "shire_llama3", "banking77", "bbh", "hh_harmless")
@@ -37,7 +37,7 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
-def test_a_source_is_in_one_family_and_each_family_says_why() -> None:
+def test_a_source_is_in_one_family_and_each_family_has_a_reason() -> None:
     sources = [source for family in FAMILIES for source in family.sources]
     assert max(Counter(sources).values()) == 1
     assert all(family.reason for family in FAMILIES)
@@ -45,7 +45,7 @@ def test_a_source_is_in_one_family_and_each_family_says_why() -> None:
     assert family_of("cyberseceval_pi") == family_of("cyberseceval_pi_multi")
 
 
-def test_every_family_is_tested_once_and_never_trained_on_where_it_is_tested(rows: list[dict[str, Any]]) -> None:
+def test_every_family_is_tested_once_and_not_trained_on_in_that_fold(rows: list[dict[str, Any]]) -> None:
     tested: list[int] = []
     for fold in leave_family_out(rows, folds=3):
         trained = {family_of(rows[i]["src"]) for i in fold.train}
@@ -55,7 +55,7 @@ def test_every_family_is_tested_once_and_never_trained_on_where_it_is_tested(row
     assert sorted(tested) == [i for i, row in enumerate(rows) if row["src"] not in NOT_TESTED]
 
 
-def test_what_has_kin_in_every_fold_is_never_trained_on(rows: list[dict[str, Any]]) -> None:
+def test_sources_related_to_every_fold_are_never_trained_on(rows: list[dict[str, Any]]) -> None:
     for fold in leave_family_out(rows, folds=3):
         assert not {rows[i]["src"] for i in fold.train} & set(NOT_TRAINED)
 
@@ -64,7 +64,7 @@ def test_near_duplicates_of_test_rows_are_not_trained_on(rows: list[dict[str, An
     rng = random.Random(5)
     copies = [row for row in rows if row["src"] == "deepset"][:10]
     text = [f"{row['text']} {rng.choice(WORDS)}!" for row in copies]
-    assert all(jaccard(row["text"], t) >= ALIKE for row, t in zip(copies, text, strict=True))
+    assert all(jaccard(row["text"], t) >= MIN_SIMILARITY for row, t in zip(copies, text, strict=True))
     rows += [{**row, "text": t, "src": "banking77"} for row, t in zip(copies, text, strict=True)]
     dropped = 0
     for fold in leave_family_out(rows, folds=3):
@@ -75,7 +75,7 @@ def test_near_duplicates_of_test_rows_are_not_trained_on(rows: list[dict[str, An
     assert dropped == 20  # the ten and their ten originals, each where the other is tested
 
 
-def test_pairs_are_those_of_an_exhaustive_search() -> None:
+def test_pairs_equal_an_exhaustive_search() -> None:
     rng = random.Random(11)
     texts = [sentence(rng, 40) for _ in range(30)]
     for changes in (1, 2, 3, 4, 5, 8, 20):
@@ -92,7 +92,7 @@ def test_pairs_are_those_of_an_exhaustive_search() -> None:
         (i, j)
         for i in range(len(texts))
         for j in range(i)
-        if families[i] != families[j] and jaccard(texts[i], texts[j]) >= ALIKE
+        if families[i] != families[j] and jaccard(texts[i], texts[j]) >= MIN_SIMILARITY
     }
     assert every
     assert pairs == {tuple(sorted(pair)) for pair in every}
@@ -111,7 +111,7 @@ def test_the_same_rows_give_the_same_folds(rows: list[dict[str, Any]]) -> None:
         assert np.array_equal(a.test, b.test)
 
 
-def test_a_language_left_out_is_in_no_training_row_and_its_families_neither(rows: list[dict[str, Any]]) -> None:
+def test_a_held_out_language_and_its_families_are_in_no_training_row(rows: list[dict[str, Any]]) -> None:
     folds = list(leave_language_out(rows, ("ko",), 3))
     assert folds
     for fold in folds:
@@ -120,10 +120,10 @@ def test_a_language_left_out_is_in_no_training_row_and_its_families_neither(rows
         assert not {family_of(rows[i]["src"]) for i in fold.train} & {family_of(rows[i]["src"]) for i in fold.test}
 
 
-def test_families_are_dealt_so_that_no_fold_has_it_all(rows: list[dict[str, Any]]) -> None:
-    dealt = deal([row for row in rows if row["src"] not in NOT_TESTED], 3)
-    assert set(dealt.values()) == {0, 1, 2}
-    assert dealt["cyberseceval"] != dealt["deepset_and_paraphrases"]
+def test_families_are_balanced_over_folds(rows: list[dict[str, Any]]) -> None:
+    assigned = assign_folds([row for row in rows if row["src"] not in NOT_TESTED], 3)
+    assert set(assigned.values()) == {0, 1, 2}
+    assert assigned["cyberseceval"] != assigned["deepset_and_paraphrases"]
 
 
 def test_an_answer_is_compared_with_its_context() -> None:

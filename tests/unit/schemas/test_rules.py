@@ -1,4 +1,4 @@
-"""What is said of a rule that is wrong."""
+"""Errors in alert rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from schemas.rules import Rule, load_rules
         ("rules: [", "", "malformed", ""),
     ],
 )
-def test_a_wrong_rule_is_told_by_its_name_and_field(
+def test_an_invalid_rule_is_an_error_with_rule_and_field(
     tmp_path: Path, text: str, field: str, code: str, printed: str
 ) -> None:
     path = tmp_path / "rules.yaml"
@@ -48,7 +48,7 @@ def test_a_wrong_rule_is_told_by_its_name_and_field(
     assert "\n" not in message
 
 
-def test_a_misspelt_field_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+def test_a_misspelt_field_is_an_error_that_suggests_the_field(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text("rules: [{name: attacks, type: event, metric: injection.score, threshol: 0.9}]")
     with pytest.raises(SettingsError) as error:
@@ -57,14 +57,14 @@ def test_a_misspelt_field_is_told_with_the_one_that_was_meant(tmp_path: Path) ->
     assert "threshold" in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_rules_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
         load_rules(tmp_path / "none.yaml")
     assert (error.value.code, error.value.path) == ("unreadable", tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(("old", "new"), RULE_FIELDS.items())
-def test_an_old_field_is_an_error_that_names_the_new_one(tmp_path: Path, old: str, new: str) -> None:
+def test_a_renamed_field_is_an_error_that_names_the_new_field(tmp_path: Path, old: str, new: str) -> None:
     assert new in Rule.model_fields
     assert old not in Rule.model_fields
     path = tmp_path / "rules.yaml"

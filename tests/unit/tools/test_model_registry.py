@@ -1,4 +1,4 @@
-"""What `streamgauge model` says where no broker answers."""
+"""`streamgauge model` without a reachable broker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 
-def test_a_broker_that_is_away_is_named_and_nothing_is_left_open() -> None:
+def test_an_unreachable_broker_is_named_and_no_connection_stays_open() -> None:
     environment = os.environ | {"STREAMGAUGE_KAFKA__BROKERS": "127.0.0.1:2"}
     command = [sys.executable, "-m", "tools.cli", "model", "list"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)

@@ -1,4 +1,4 @@
-"""Alerts on a terminal: one line each, whatever they quote."""
+"""`streamgauge alerts tail`: one sanitised line per alert."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from schemas.outputs import Alert
-from schemas.settings import Kafka
+from schemas.setting_sections import KafkaSettings
 from tests.waiting import until
 from tools.print_table import show
 from tools.tail_alerts import line, tail
@@ -53,31 +53,31 @@ def test_an_alert_is_one_line() -> None:
     )
 
 
-def test_a_long_quotation_is_shortened() -> None:
+def test_a_long_summary_is_shortened() -> None:
     assert (
         printed("word " * 100).removeprefix("2026-01-01 09:00:00 firing   critical prompt-campaign ")
         == ("word " * 100)[:399] + "…"
     )
 
 
-def test_quoted_markup_and_escape_codes_do_nothing() -> None:
+def test_quoted_markup_and_control_codes_are_neutralised() -> None:
     assert printed("[INST] ignore [/red] \x1b[2J\x07").endswith("prompt-campaign [INST] ignore [/red] [2J")
 
 
-def test_a_table_shows_what_looks_like_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_shows_markup_literally(capsys: pytest.CaptureFixture[str]) -> None:
     show(["text"], [("[INST] [/red]",)], Console(width=80, force_terminal=True, color_system=None))
     assert "[INST] [/red]" in capsys.readouterr().out
 
 
-async def test_what_is_on_the_topic_comes_in_the_order_in_which_it_was_written(mock_kafka: str) -> None:
+async def test_the_backlog_is_ordered_by_time(mock_kafka: str) -> None:
     producer = Producer({"bootstrap.servers": mock_kafka})
     for n in range(40):
-        said = alert(f"n{n}").model_dump_json()
-        producer.produce("llm.alerts", said, partition=n * 7 % 4, timestamp=1_767_225_600_000 + n)
+        value = alert(f"n{n}").model_dump_json()
+        producer.produce("llm.alerts", value, partition=n * 7 % 4, timestamp=1_767_225_600_000 + n)
     assert producer.flush(10) == 0
     shown = io.StringIO()
     console = Console(file=shown, width=200, color_system=None)
-    tailing = asyncio.create_task(tail(Kafka(brokers=mock_kafka), console, from_start=True, as_json=False))
+    tailing = asyncio.create_task(tail(KafkaSettings(brokers=mock_kafka), console, from_start=True, as_json=False))
     await until(lambda: shown.getvalue().count("\n") == 40)
     producer.produce("llm.alerts", alert("later").model_dump_json())
     producer.flush(10)
@@ -86,10 +86,10 @@ async def test_what_is_on_the_topic_comes_in_the_order_in_which_it_was_written(m
     assert re.findall(r"n(\d+)\n", shown.getvalue()) == [str(n) for n in range(40)]
 
 
-def test_a_reader_that_goes_away_ends_it_in_silence(mock_kafka: str) -> None:
+def test_a_closed_pipe_ends_the_command_without_an_error(mock_kafka: str) -> None:
     producer = Producer({"bootstrap.servers": mock_kafka})
-    said = alert("x").model_dump_json()
-    producer.produce("llm.alerts", said)
+    value = alert("x").model_dump_json()
+    producer.produce("llm.alerts", value)
     assert producer.flush(10) == 0
     environment = os.environ | {"STREAMGAUGE_KAFKA__BROKERS": mock_kafka}
     command = [sys.executable, "-m", "tools.cli", "alerts", "tail", "--from-start"]
@@ -99,6 +99,6 @@ def test_a_reader_that_goes_away_ends_it_in_silence(mock_kafka: str) -> None:
         assert b"prompt-campaign x" in process.stdout.readline()
         process.stdout.close()
         while process.poll() is None:
-            producer.produce("llm.alerts", said)
+            producer.produce("llm.alerts", value)
             assert producer.flush(10) == 0
         assert (process.returncode, process.stderr.read()) == (0, b"")

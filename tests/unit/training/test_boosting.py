@@ -13,17 +13,17 @@ def odds(trees: Trees, row: NDArray[np.float64]) -> float:
     return float(sum_trees(evidence, *(np.stack([part, np.zeros_like(part)]) for part in trees)))
 
 
-def test_trees_find_what_the_start_leaves_over() -> None:
+def test_trees_fit_the_residual_of_the_start() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4000, 4))
-    label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.float64)  # no linear model sees it
+    label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.float64)  # a linear model cannot fit it
     trees = boost(x, label, np.ones(4000), np.zeros(4000), np.zeros(4, np.bool_), range(4))
-    found = np.array([odds(trees, row) for row in x])
-    assert np.mean((found > 0) == (label > 0)) > 0.95
+    predicted = np.array([odds(trees, row) for row in x])
+    assert np.mean((predicted > 0) == (label > 0)) > 0.95
     assert trees.features.shape == trees.thresholds.shape == (len(trees.values), NODES)
 
 
-def test_a_rising_column_never_counts_against() -> None:
+def test_the_score_never_decreases_in_a_rising_column() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(4000, 2))
     label = (x[:, 0] < 0).astype(np.float64)

@@ -5,7 +5,7 @@ from collections import Counter
 from training.hard_cases import cases, sentences
 
 
-def test_rows_are_the_same_for_the_same_seed() -> None:
+def test_equal_seeds_give_equal_rows() -> None:
     assert cases(40, 3) == cases(40, 3)
     assert cases(40, 3) != cases(40, 4)
 
@@ -16,5 +16,5 @@ def test_every_language_has_attacks_and_harmless_rows_in_equal_number() -> None:
     assert all(count[language, 0] == count[language, 1] > 0 for language in sentences())
 
 
-def test_no_place_is_left_empty() -> None:
+def test_every_placeholder_is_filled() -> None:
     assert not [row["text"] for row in cases(500, 1) if "{w}" in row["text"] or "{q}" in row["text"]]

@@ -1,4 +1,4 @@
-"""Thresholds of the injection trainer, from levels of made-up sources."""
+"""Thresholds of the injection trainer for synthetic sources."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def thresholds(*cells: tuple[str, Role, int, float]) -> NDArray[np.float64]:
     return thresholds_of(texts, np.repeat([cell[3] for cell in cells], ROWS), np.ones(n, np.bool_))
 
 
-def test_a_script_is_told_by_what_sources_that_have_two_make_of_it() -> None:
+def test_sources_with_two_scripts_determine_the_effect_of_a_script() -> None:
     both = [(f"s{k}", Role.USER, script, level) for k in range(6) for script, level in ((LATIN, 2.0), (CYRILLIC, 1.0))]
-    found = thresholds(*both)[PROMPTS]
-    assert found[CYRILLIC] < found[LATIN] - 0.2
+    result = thresholds(*both)[PROMPTS]
+    assert result[CYRILLIC] < result[LATIN] - 0.2
 
 
-def test_a_source_that_is_all_there_is_of_a_script_says_little_of_the_script() -> None:
+def test_a_single_source_has_little_effect_on_the_threshold_of_its_script() -> None:
     others = [(f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)]
-    found = thresholds(*others, ("quiet", Role.USER, CYRILLIC, 0.0))[PROMPTS]
-    assert found[LATIN] - found[CYRILLIC] < 0.5
+    result = thresholds(*others, ("quiet", Role.USER, CYRILLIC, 0.0))[PROMPTS]
+    assert result[LATIN] - result[CYRILLIC] < 0.5
 
 
-def test_sources_that_differ_raise_the_threshold() -> None:
-    alike = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)))
-    apart = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0 + (-1.0) ** k) for k in range(6)))
-    assert apart[PROMPTS, LATIN] > alike[PROMPTS, LATIN] + 0.5
+def test_differing_sources_raise_the_threshold() -> None:
+    equal = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)))
+    different = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0 + (-1.0) ** k) for k in range(6)))
+    assert different[PROMPTS, LATIN] > equal[PROMPTS, LATIN] + 0.5
 
 
-def test_a_role_without_sources_is_judged_as_the_others() -> None:
-    found = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)))
-    assert abs(found[SYSTEM, LATIN] - found[PROMPTS, LATIN]) < 0.5
+def test_a_role_without_sources_has_a_threshold_close_to_the_others() -> None:
+    result = thresholds(*((f"s{k}", Role.USER, LATIN, 2.0) for k in range(6)))
+    assert abs(result[SYSTEM, LATIN] - result[PROMPTS, LATIN]) < 0.5

@@ -1,4 +1,4 @@
-"""What trees and thresholds of the injection trainer are fitted to is what they are given in use."""
+"""The inputs of trees and thresholds are equal in training and in use."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def odds_of(features: Features, texts: Texts, table: NDArray[np.float64]) -> NDA
 
 
 def evidence(texts: Texts, base: InjectionWeights) -> NDArray[np.float64]:
-    """Return what the trainer takes from windows, by weights that ship."""
-    words, prompts, others = np.split(base.table * base.unit, [SIZE, SIZE + CONCEPT_SIZE])
+    """Return the evidence of the trainer for the shipped weights."""
+    words, prompts, context = np.split(base.table * base.unit, [SIZE, SIZE + CONCEPT_SIZE])
     around = np.repeat(texts.role != Role.USER, np.diff(texts.rows))
-    concepts = np.where(around, odds_of(texts.concepts, texts, others), odds_of(texts.concepts, texts, prompts))
+    concepts = np.where(around, odds_of(texts.concepts, texts, context), odds_of(texts.concepts, texts, prompts))
     return evidence_of(texts, odds_of(texts.grams, texts, words), concepts)
 
 
@@ -46,11 +46,11 @@ def test_a_row_has_the_same_log_odds_in_training_as_in_use(rows: Rows) -> None:
     in_training = x[:, WORST_WORDS] + x[:, WORST_CONCEPTS] + base.bias + by_trees
     in_use = Model(base).scores(rows)[:, 1]
     assert {role.name.lower() for role in THRESHOLD_ROW} == {row["role"] for row in rows}
-    # A disguised text is judged as it stands, too.
+    # The agent also scores an encoded text without decoding it.
     plain = texts.other[:, 3] == 0
     np.testing.assert_allclose(in_training[plain], in_use[plain], atol=1e-9)
 
 
-def test_a_text_without_features_has_no_odds_from_models_that_had_not_seen_it(rows: Rows) -> None:
+def test_a_text_without_features_has_no_held_out_odds(rows: Rows) -> None:
     texts = hashed([*rows, EMPTY])
-    assert train(texts, texts.grams, 0).unseen[-1] == 0.0
+    assert train(texts, texts.grams, 0).held_out[-1] == 0.0

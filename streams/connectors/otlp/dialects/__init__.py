@@ -1,1 +1,1 @@
-"""One module per dialect: each reads what a call was asked and answered from a span's attributes and events."""
+"""Dialects, one module each: reading of prompt and response from the attributes and events of a span."""

@@ -1,4 +1,4 @@
-"""Langfuse's own spans (SDK 3 and later): one observation each, its input and output as JSON."""
+"""Langfuse's dialect (SDK 3 and later): one observation per span, with input and output as JSON."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from streams.connectors.otlp.content import (
     Content,
     bounded,
     choice,
-    decoded,
+    decode_content,
+    decode_json,
     flat,
     message,
     openai_message,
-    told,
     tool_calls,
 )
 
@@ -23,7 +23,7 @@ CONTENT: Final = frozenset({INPUT, OUTPUT})
 _PARAMETERS: Final = "langfuse.observation.model.parameters"
 _USAGE: Final = "langfuse.observation.usage_details"
 _COST: Final = "langfuse.observation.cost_details"
-_TOLD: Final = frozenset({_PARAMETERS, _USAGE, _COST})
+_JSON_FIELDS: Final = frozenset({_PARAMETERS, _USAGE, _COST})
 _COUNTS: Final = {
     "input_tokens": ("input", "prompt_tokens", "input_tokens"),
     "output_tokens": ("output", "completion_tokens", "output_tokens"),
@@ -34,39 +34,39 @@ _COUNTS: Final = {
 }
 
 
-def read(found: Fields) -> Content:
-    """Return what these attributes say; empty where they are missing."""
+def read(fields: Fields) -> Content:
+    """Return the content in the attributes of this dialect; empty if there are none."""
     out = Content()
-    asked = told(found.rest.get(INPUT), out)
-    if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
-        asked = asked["messages"]
-    if asked:
-        out.messages = [openai_message(m) if _spoken(m) else message("user", flat(m)) for m in bounded(asked)]
-    if answered := told(found.rest.get(OUTPUT), out):
-        out.choices = [_choice(said) for said in bounded(answered)]
+    prompt = decode_content(fields.rest.get(INPUT), out)
+    if isinstance(prompt, dict) and isinstance(prompt.get("messages"), list):
+        prompt = prompt["messages"]
+    if prompt:
+        out.messages = [openai_message(m) if _has_role(m) else message("user", flat(m)) for m in bounded(prompt)]
+    if response := decode_content(fields.rest.get(OUTPUT), out):
+        out.choices = [_choice(item) for item in bounded(response)]
     return out
 
 
-def complete(found: Fields) -> None:
-    """Add the parameters, the counts and the cost that stand in JSON to a span's fields."""
-    if found.rest.keys().isdisjoint(_TOLD):
+def complete(fields: Fields) -> None:
+    """Add parameters, token counts and cost from JSON attributes to the fields of a span."""
+    if fields.rest.keys().isdisjoint(_JSON_FIELDS):
         return
-    if isinstance(given := decoded(found.rest.pop(_PARAMETERS, None)), dict):
-        found.parameters = {**given, **found.parameters}
-    counts, costs = decoded(found.rest.get(_USAGE)), decoded(found.rest.get(_COST))
+    if isinstance(value := decode_json(fields.rest.pop(_PARAMETERS, None)), dict):
+        fields.parameters = {**value, **fields.parameters}
+    counts, costs = decode_json(fields.rest.get(_USAGE)), decode_json(fields.rest.get(_COST))
     if isinstance(counts, dict):
         for name, aliases in _COUNTS.items():
-            if (given := next((counts[a] for a in aliases if a in counts), None)) is not None:
-                found.plain.setdefault(name, given)
+            if (value := next((counts[a] for a in aliases if a in counts), None)) is not None:
+                fields.plain.setdefault(name, value)
     if isinstance(costs, dict) and "total" in costs:
-        found.plain.setdefault("cost_usd", costs["total"])
+        fields.plain.setdefault("cost_usd", costs["total"])
 
 
-def _spoken(said: Any) -> bool:
-    return isinstance(said, dict) and "role" in said
+def _has_role(item: Any) -> bool:
+    return isinstance(item, dict) and "role" in item
 
 
-def _choice(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict) or not ("content" in said or "tool_calls" in said):
-        return choice(flat(said), None)
-    return choice(flat(said.get("content")), said.get("finish_reason"), tool_calls(said.get("tool_calls")))
+def _choice(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict) or not ("content" in item or "tool_calls" in item):
+        return choice(flat(item), None)
+    return choice(flat(item.get("content")), item.get("finish_reason"), tool_calls(item.get("tool_calls")))

@@ -1,8 +1,8 @@
-"""Semantic conventions up to 1.36: one event per message, as span events or as log records.
+"""The dialect of the semantic conventions up to 1.36: one event per message, as span events or as log records.
 
-``gen_ai.user.message`` and its like carry one message, ``gen_ai.choice`` one answer; the fields are the body of a log
-record, the attributes of a span event, or JSON in the attribute ``gen_ai.event.content`` (Azure's SDKs). Older yet
-(1.27), and still written by some: ``gen_ai.content.prompt`` and ``gen_ai.content.completion``, all in one text.
+``gen_ai.user.message`` and similar events contain one message, ``gen_ai.choice`` one response. The fields are the body
+of a log record, the attributes of a span event, or JSON in the attribute ``gen_ai.event.content`` (Azure's SDKs). Older
+libraries (1.27) write all content as one text: ``gen_ai.content.prompt`` and ``gen_ai.content.completion``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from streams.connectors.otlp.content import (
     Content,
     bounded,
     choice,
-    decoded,
+    decode_content,
+    decode_json,
     flat,
     message,
     openai_message,
     role,
-    spoken_text,
-    told,
+    text_of,
     tool_calls,
 )
 from streams.connectors.otlp.request_limits import MAX_EVENTS
@@ -36,11 +36,11 @@ _PROMPT, _COMPLETION = "gen_ai.content.prompt", "gen_ai.content.completion"
 NAMES: Final = frozenset({*_ROLE_OF, _CHOICE, _PROMPT, _COMPLETION})
 
 
-def read(happenings: Iterable[tuple[str, Any]]) -> Content:
-    """Return what events say, given each one's name and its fields."""
+def read(events: Iterable[tuple[str, Any]]) -> Content:
+    """Return the content of events, given as pairs of name and fields."""
     out = Content()
     choices: list[tuple[int, dict[str, Any]]] = []
-    for name, body in happenings:
+    for name, body in events:
         if len(out.messages) + len(choices) >= MAX_EVENTS:
             break
         if name in _ROLE_OF:
@@ -56,40 +56,40 @@ def read(happenings: Iterable[tuple[str, Any]]) -> Content:
             ]
     if len(choices) > 1:
         choices.sort(key=lambda pair: pair[0])
-    out.choices = [said for _, said in choices]
+    out.choices = [item for _, item in choices]
     return out
 
 
 def _fields(body: Any, out: Content) -> Mapping[str, Any]:
     if not isinstance(body, dict):
-        found = told(body, out)
+        found = decode_content(body, out)
         return found if isinstance(found, dict) else {"content": body}
     if "gen_ai.event.content" not in body:
         return body
-    inner = told(body["gen_ai.event.content"], out)
+    inner = decode_content(body["gen_ai.event.content"], out)
     return inner if isinstance(inner, dict) else body
 
 
 def _message(default: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    who = role(fields.get("role"), default)
-    calls = tool_calls(decoded(fields["tool_calls"])) if "tool_calls" in fields else None
-    answers = fields.get("tool_call_id", fields.get("id")) if who == "tool" else None
-    return message(who, spoken_text(fields.get("content")), calls, answers)
+    role_name = role(fields.get("role"), default)
+    calls = tool_calls(decode_json(fields["tool_calls"])) if "tool_calls" in fields else None
+    call_id = fields.get("tool_call_id", fields.get("id")) if role_name == "tool" else None
+    return message(role_name, text_of(fields.get("content")), calls, call_id)
 
 
 def _choice(fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, Any]]:
-    said = decoded(fields.get("message"))
-    inner: Mapping[str, Any] = said if isinstance(said, dict) else {"content": fields.get("content", said)}
-    asked = inner.get("tool_calls", fields.get("tool_calls"))
-    calls = tool_calls(decoded(asked)) if asked else None
+    item = decode_json(fields.get("message"))
+    inner: Mapping[str, Any] = item if isinstance(item, dict) else {"content": fields.get("content", item)}
+    calls_value = inner.get("tool_calls", fields.get("tool_calls"))
+    calls = tool_calls(decode_json(calls_value)) if calls_value else None
     index = fields.get("index")
-    place = index if isinstance(index, int) else position
-    return place, choice(spoken_text(inner.get("content")), fields.get("finish_reason"), calls)
+    order = index if isinstance(index, int) else position
+    return order, choice(text_of(inner.get("content")), fields.get("finish_reason"), calls)
 
 
-def _texts(said: Any, out: Content) -> list[dict[str, Any]]:
+def _texts(item: Any, out: Content) -> list[dict[str, Any]]:
     return [
         openai_message(item) if isinstance(item, dict) else message("user", flat(item))
-        for item in bounded(told(said, out))
+        for item in bounded(decode_content(item, out))
         if item
     ]

@@ -1,7 +1,7 @@
-"""Semantic conventions 1.37 and later: ``gen_ai.input.messages``, ``gen_ai.output.messages``, system instructions.
+"""The dialect of the semantic conventions since 1.37: ``gen_ai.input.messages``, ``gen_ai.output.messages``.
 
-A message is ``{role, parts: [{type, ...}], finish_reason}``, in JSON text (spans) or structured (spans, events). Some
-libraries put messages of OpenAI's shape there; these are read too.
+A message is ``{role, parts: [{type, ...}], finish_reason}``, as JSON text (spans) or structured (spans, events).
+Messages in OpenAI's format, which some libraries write, are read too.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from streams.connectors.otlp.content import (
     bounded,
     choice,
     compact,
+    decode_content,
     flat,
     message,
     openai_message,
     role,
-    told,
     tool_call,
     tool_calls,
 )
@@ -33,38 +33,38 @@ _RESULTS: Final = frozenset({"tool_call_response", "server_tool_call_response", 
 
 
 def read(attributes: Mapping[str, Any]) -> Content:
-    """Return what these attributes say; empty where they are missing."""
+    """Return the content in the attributes of this dialect; empty if there are none."""
     out = Content()
     if attributes.keys().isdisjoint(_NAMES):
         return out
-    if system := told(attributes.get(SYSTEM), out):
+    if system := decode_content(attributes.get(SYSTEM), out):
         out.messages.append(message("system", flat(system)))
-    for said in bounded(told(attributes.get(INPUT), out) or []):
-        out.messages += spoken(said)
-    for said in bounded(told(attributes.get(OUTPUT), out) or []):
-        out.choices.append(_choice(said))
+    for item in bounded(decode_content(attributes.get(INPUT), out) or []):
+        out.messages += normalised_messages(item)
+    for item in bounded(decode_content(attributes.get(OUTPUT), out) or []):
+        out.choices.append(_choice(item))
     return out
 
 
-def spoken(said: Any) -> list[dict[str, Any]]:
-    """Return one message, and one more for each tool result in it."""
-    if not isinstance(said, dict):
-        return [message("user", flat(said))]
-    parts = said.get("parts")
+def normalised_messages(item: Any) -> list[dict[str, Any]]:
+    """Return a message in the event's format, preceded by one message for each tool result in it."""
+    if not isinstance(item, dict):
+        return [message("user", flat(item))]
+    parts = item.get("parts")
     if not isinstance(parts, list):
-        return [openai_message(said)]
+        return [openai_message(item)]
     if (text := _only_text(parts)) is not None:
-        return [message(role(said.get("role")), text)]
+        return [message(role(item.get("role")), text)]
     out = [_result(p) for p in parts[:MAX_PARTS] if _is(p, _RESULTS)]
     rest = [p for p in parts if not _is(p, _RESULTS)] if out else parts
     text, calls = flat(rest), _calls(rest)
     if text or calls or not out:
-        out.append(message(role(said.get("role")), text, calls))
+        out.append(message(role(item.get("role")), text, calls))
     return out
 
 
 def _only_text(parts: list[Any]) -> str | None:
-    """Return the text of parts that are one text, as most are; None for any others."""
+    """Return the text of a message with one text part, the most frequent case; None for all other messages."""
     if len(parts) == 1 and isinstance(part := parts[0], dict) and part.get("type") == "text":
         text = part.get("content")
         return text if isinstance(text, str) else None
@@ -90,12 +90,12 @@ def _calls(parts: list[Any]) -> list[dict[str, str]]:
     ]
 
 
-def _choice(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict):
-        return choice(compact(said), None)
-    parts = said.get("parts")
+def _choice(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        return choice(compact(item), None)
+    parts = item.get("parts")
     if isinstance(parts, list):
         if (text := _only_text(parts)) is not None:
-            return choice(text, said.get("finish_reason"))
-        return choice(flat(parts), said.get("finish_reason"), _calls(parts))
-    return choice(flat(said.get("content")), said.get("finish_reason"), tool_calls(said.get("tool_calls")))
+            return choice(text, item.get("finish_reason"))
+        return choice(flat(parts), item.get("finish_reason"), _calls(parts))
+    return choice(flat(item.get("content")), item.get("finish_reason"), tool_calls(item.get("tool_calls")))

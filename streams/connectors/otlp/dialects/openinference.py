@@ -1,4 +1,4 @@
-"""OpenInference (Arize): flattened lists under ``llm.*`` and ``retrieval.*``, the kind of span in an attribute."""
+"""OpenInference's dialect (Arize): flattened lists under ``llm.*`` and ``retrieval.*``, and a span kind attribute."""
 
 from __future__ import annotations
 
@@ -6,59 +6,69 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streams.connectors.otlp.attribute_fields import Fields
-from streams.connectors.otlp.content import Content, choice, compact, decoded, document, flat, message, role, tool_call
+from streams.connectors.otlp.content import (
+    Content,
+    choice,
+    compact,
+    decode_json,
+    document,
+    flat,
+    message,
+    role,
+    tool_call,
+)
 from streams.connectors.otlp.flattened_lists import rows
 
 VALUES: Final = frozenset({"input.value", "output.value"})
 
 
-def read(found: Fields) -> Content:
-    """Return what these attributes say; empty where they are missing."""
+def read(fields: Fields) -> Content:
+    """Return the content in the attributes of this dialect; empty if there are none."""
     out = Content()
-    out.messages = [_message(row) for row in found.rows("llm.input_messages.")]
+    out.messages = [_message(row) for row in fields.rows("llm.input_messages.")]
     out.choices = [
-        choice(_text(row), row.get("message.finish_reason"), _calls(row)) for row in found.rows("llm.output_messages.")
+        choice(_text(row), row.get("message.finish_reason"), _calls(row)) for row in fields.rows("llm.output_messages.")
     ]
     if not out.messages:
-        rows = found.rows("llm.prompts.")
+        rows = fields.rows("llm.prompts.")
         out.messages = [message("user", flat(row["prompt.text"])) for row in rows if "prompt.text" in row]
     if not out.choices:
-        rows = found.rows("llm.choices.")
+        rows = fields.rows("llm.choices.")
         out.choices = [choice(flat(row["completion.text"]), None) for row in rows if "completion.text" in row]
-    out.documents = documents(found.rows("retrieval.documents."))
-    return out if out.messages or out.choices else _values(found.rest, out)
+    out.documents = documents(fields.rows("retrieval.documents."))
+    return out if out.messages or out.choices else _values(fields.rest, out)
 
 
-def complete(found: Fields) -> None:
-    """Add the parameters that stand in JSON, and tell the model asked for from the one that answered.
+def complete(fields: Fields) -> None:
+    """Add parameters from JSON attributes, and separate the requested model from the responding model.
 
-    ``llm.model_name`` is first the former, then the latter once there is an answer.
+    ``llm.model_name`` is the requested model at first, and the responding model once there is a response.
     """
-    if "model" not in found.plain and "llm.invocation_parameters" not in found.rest:
+    if "model" not in fields.plain and "llm.invocation_parameters" not in fields.rest:
         return
-    given = decoded(found.rest.pop("llm.invocation_parameters", None))
-    asked = ""
-    if isinstance(given, dict):
-        found.parameters = {**given, **found.parameters}
-        asked = compact(given.get("model") or given.get("model_name"))
-    model = found.plain.get("model")
-    if asked and model:
-        found.plain.setdefault("response_model", model)
-    if asked or model:
-        found.plain.setdefault("request_model", asked or model)
+    parameters = decode_json(fields.rest.pop("llm.invocation_parameters", None))
+    request_model = ""
+    if isinstance(parameters, dict):
+        fields.parameters = {**parameters, **fields.parameters}
+        request_model = compact(parameters.get("model") or parameters.get("model_name"))
+    model = fields.plain.get("model")
+    if request_model and model:
+        fields.plain.setdefault("response_model", model)
+    if request_model or model:
+        fields.plain.setdefault("request_model", request_model or model)
 
 
 def _values(attributes: Mapping[str, Any], out: Content) -> Content:
-    """Fall back on ``input.value`` and ``output.value``, which every OpenInference span may have."""
-    if asked := attributes.get("input.value"):
-        out.messages = [message("user", flat(asked))]
-    if answered := attributes.get("output.value"):
-        out.choices = [choice(flat(answered), None)]
+    """Return the content of ``input.value`` and ``output.value``, the fallback for all OpenInference spans."""
+    if prompt := attributes.get("input.value"):
+        out.messages = [message("user", flat(prompt))]
+    if response := attributes.get("output.value"):
+        out.choices = [choice(flat(response), None)]
     return out
 
 
 def documents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the passages in the items of a flattened list."""
+    """Return the documents in the items of a flattened list."""
     return [
         document(row["document.content"], row.get("document.id"), row.get("document.score"), _source(row))
         for row in rows
@@ -67,7 +77,7 @@ def documents(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _source(row: Mapping[str, Any]) -> str | None:
-    metadata = decoded(row.get("document.metadata"))
+    metadata = decode_json(row.get("document.metadata"))
     source = metadata.get("source") if isinstance(metadata, dict) else None
     return source if isinstance(source, str) else row.get("document.url")
 

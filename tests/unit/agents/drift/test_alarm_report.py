@@ -1,4 +1,4 @@
-"""Which words and events an alarm names, from records made by hand and from streams."""
+"""Words and events that an alarm reports, for synthetic records and for streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from agents.base import Chunk
 from agents.drift import DriftAgent
-from agents.drift.alarm_report import describe, surprise, terms
+from agents.drift.alarm_report import changed_terms, describe, log_likelihood_ratio
 from agents.drift.config import DriftConfig
 from agents.drift.cusum import UP
 from agents.drift.layout import NOVELTY, SEGMENT, TEXT
@@ -24,7 +24,7 @@ RUN = 5
 
 
 def record(**words: tuple[int, str]) -> Any:
-    """Make a record: of each word the count in the reference, and whether the texts since had it, the latest last."""
+    """Return a record of words: count in the reference, and one bit for each text since, latest last."""
     row = np.zeros(1, SEGMENT)[0]
     for k, (word, (before, history)) in enumerate(words.items()):
         row["rising_word"][k], row["rising_before"][k], row["rising_history"][k] = k + 1, before, int(history, 2)
@@ -34,10 +34,10 @@ def record(**words: tuple[int, str]) -> Any:
 
 
 def gained(row: Any, run: int = RUN) -> tuple[str, ...]:
-    return terms(row, run, CONFIG_USERS)[0]
+    return changed_terms(row, run, CONFIG_USERS)[0]
 
 
-def test_a_word_is_counted_from_the_begin_on() -> None:
+def test_a_word_is_counted_from_the_start_of_the_change() -> None:
     row = record(since=(0, "11111"), before=(0, "1111100000"), usual=(250, "11111"))
     assert gained(row) == ("since",)
     assert gained(row, 10) == ("since", "before")
@@ -45,36 +45,36 @@ def test_a_word_is_counted_from_the_begin_on() -> None:
 
 
 @pytest.mark.parametrize("history", ["1", "10000", "00001"])
-def test_one_text_names_no_word(history: str) -> None:
+def test_a_word_of_a_single_text_is_not_reported(history: str) -> None:
     assert gained(record(once=(0, history))) == ()
 
 
 @pytest.mark.parametrize("users", [0, 1, 0b10101010])
-def test_nor_do_four_users(users: int) -> None:
+def test_a_word_of_fewer_than_five_users_is_not_reported(users: int) -> None:
     row = record(name=(0, "11111"))
     row["rising_users"][0] = users
     assert gained(row) == ()
 
 
-def test_a_word_that_is_only_a_little_more_frequent_is_not_named() -> None:
+def test_a_word_that_is_slightly_more_frequent_is_not_reported() -> None:
     assert gained(record(some=(60, "00110")), RUN) == ()
 
 
 @pytest.mark.parametrize(("a", "b"), [(3, 4), (0, 2), (150, 0), (0, 0), (300, 10)])
-def test_the_ratio_is_that_of_dunning(a: int, b: int) -> None:
+def test_the_log_likelihood_ratio_equals_dunning_s(a: int, b: int) -> None:
     n, m = 300, 10
 
-    def likelihood(k: int, of: int, share: float) -> float:
-        return float(sum(count * np.log(p) for count, p in ((k, share), (of - k, 1.0 - share)) if count))
+    def likelihood(k: int, total: int, share: float) -> float:
+        return float(sum(count * np.log(p) for count, p in ((k, share), (total - k, 1.0 - share)) if count))
 
     share = (a + b) / (n + m)
-    apart, alike = (likelihood(a, n, x) + likelihood(b, m, y) for x, y in ((a / n, b / m), (share, share)))
-    found = surprise(np.array([a], np.uint16), n, np.array([b], np.uint8), m)
-    assert found == pytest.approx([np.sign(b / m - a / n) * 2.0 * (apart - alike)])
+    separate, common = (likelihood(a, n, x) + likelihood(b, m, y) for x, y in ((a / n, b / m), (share, share)))
+    ratio = log_likelihood_ratio(np.array([a], np.uint16), n, np.array([b], np.uint8), m)
+    assert ratio == pytest.approx([np.sign(b / m - a / n) * 2.0 * (separate - common)])
 
 
 @pytest.mark.parametrize("feature", [NOVELTY, TEXT])
-def test_the_begin_is_that_of_the_chart_that_alarmed(feature: int) -> None:
+def test_the_start_of_a_change_is_the_start_of_the_chart_that_raised_the_alarm(feature: int) -> None:
     row = record(since=(0, "11111"), before=(0, "1111100000"))
     row["mean"][:] = 1.0
     row["text_level"] = 1.0
@@ -84,19 +84,20 @@ def test_the_begin_is_that_of_the_chart_that_alarmed(feature: int) -> None:
     examples = Examples(tuple(f"r{n}" for n in range(93, 98)), ((), (), (("before", 94), ("first", 95), ("last", 97))))
     change = describe(row, 0, (1.5, feature, UP), ("t", "a"), examples, CONFIG_USERS)
     assert (change.since_offset, change.terms_gained, change.event_ids) == (95, ("since",), ("first", "last"))
-    nothing = describe(row, 0, (1.5, feature, UP), ("t", "a"), Examples(examples.recent, ((), (), ())), CONFIG_USERS)
-    assert nothing.event_ids == examples.recent[-RUN:]
+    without_flagged = Examples(examples.recent, ((), (), ()))
+    change = describe(row, 0, (1.5, feature, UP), ("t", "a"), without_flagged, CONFIG_USERS)
+    assert change.event_ids == examples.recent[-RUN:]
 
 
-def test_of_few_events_since_the_begin_no_earlier_ones_are_named() -> None:
+def test_events_before_the_start_of_a_change_are_not_reported() -> None:
     row = record()
     row["text_run"], row["text_level"] = 2, 1.0
     change = describe(row, 0, (1.5, TEXT, UP), ("t", "a"), Examples(("r1", "r2", "r3"), ((), (), ())), CONFIG_USERS)
     assert change.event_ids == ("r2", "r3")
 
 
-def test_what_every_long_text_ends_with_is_not_named() -> None:
-    """The reference counts the first 64 words of a text: later ones had never been said, it seemed."""
+def test_a_common_footer_of_long_texts_is_not_reported() -> None:
+    """The reference counts only the first 64 words of a text, so later words once seemed new."""
     footer = "confidential signature ticket customer portal helpdesk reference regards"
     rng = np.random.default_rng(1)
     long, new = (
@@ -107,28 +108,32 @@ def test_what_every_long_text_ends_with_is_not_named() -> None:
     assert not set(change.terms_gained) & set(footer.split())
 
 
-@pytest.mark.parametrize(("users", "least", "named"), [(1, 2, False), (4, 5, False), (40, 5, False), (2, 2, True)])
-def test_what_few_users_say_is_in_no_alert(users: int, least: int, named: bool) -> None:
-    """A name and a diagnosis of one person once stood in the sentence that goes to pagers."""
+@pytest.mark.parametrize(
+    ("users", "min_users", "reported"), [(1, 2, False), (4, 5, False), (40, 5, False), (2, 2, True)]
+)
+def test_a_word_of_few_users_is_in_no_alert(users: int, min_users: int, reported: bool) -> None:
+    """The name and the diagnosis of a person were once part of an alert summary."""
     events = [call(i, user_id=f"u{i % 50}") for i in range(600)]
-    said = "Zebulon Quackenbush has a diabetes record here"
-    odd = [call(600 + i, user_id=f"v{i % users}", messages=({"role": "user", "content": said},)) for i in range(40)]
-    agent = DriftAgent(replace(CONFIG, min_users=least))
-    changes = list(agent.score(Chunk([*events, *map(type(events[0]).model_validate, odd)])).changes)
+    content = "Zebulon Quackenbush has a diabetes record here"
+    changed = [
+        call(600 + i, user_id=f"v{i % users}", messages=({"role": "user", "content": content},)) for i in range(40)
+    ]
+    agent = DriftAgent(replace(CONFIG, min_users=min_users))
+    changes = list(agent.score(Chunk([*events, *map(type(events[0]).model_validate, changed)])).changes)
     words = {word for change in changes for word in change.terms_gained}
     assert changes
-    assert ("Quackenbush" in words) is named
+    assert ("Quackenbush" in words) is reported
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"),
+    ("name", "fields"),
     [
         ("refusal", {"choices": (Choice(content="I'm sorry, but I can't help with that."),)}),
         ("error", {"error": CallError(type="timeout"), "choices": ()}),
     ],
 )
-def test_the_evidence_of_refusals_and_errors_are_those(name: str, parts: dict[str, Any]) -> None:
-    events = [call(i, **(parts if i >= 600 and i % 3 == 0 else {})) for i in range(700)]
+def test_the_example_events_of_refusals_and_errors_are_refusals_and_errors(name: str, fields: dict[str, Any]) -> None:
+    events = [call(i, **(fields if i >= 600 and i % 3 == 0 else {})) for i in range(700)]
     change = DriftAgent(CONFIG).score(Chunk(events)).changes[0]
     assert change.signal == f"drift.{name}"
     assert len(change.event_ids) > 1

@@ -1,4 +1,4 @@
-"""What an alarm is put down to: each kind of incident, and what is told apart."""
+"""Ranking of the causes of an alarm for each kind of incident."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from agents.base import ChangePoint, Chunk
 from agents.drift import DriftAgent
-from agents.drift.causes import Moved, is_provider, rank
+from agents.drift.causes import MovedFeature, is_provider, rank_causes
 from agents.drift.layout import SIGNALS
 from processing.alerting.engine import watches
 from schemas.event import CallError, Choice, LLMEvent, Message, Usage
@@ -19,12 +19,12 @@ from schemas.rules import load_rules
 BANK = ("account", "balance", "card", "transfer", "limit", "fee", "loan", "rate", "branch", "payment", "deposit")
 FOOD = ("olive", "bread", "oven", "recipe", "flour", "butter", "onion", "garlic", "pasta", "sauce", "roast", "basil")
 Edit: TypeAlias = Callable[[dict[str, Any], np.random.Generator], None]
-BEGIN, END = 1_000, 1_300
+START, END = 1_000, 1_300
 
 
 def call(i: int, edit: Edit | None) -> LLMEvent:
     rng = np.random.default_rng((3, i))
-    parts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "prompt": "how do I " + " ".join(rng.choice(BANK, 6)),
         "words": int(rng.integers(15, 40)),
         "form": rng.choice(["", "- "], p=[0.85, 0.15]),
@@ -35,66 +35,68 @@ def call(i: int, edit: Edit | None) -> LLMEvent:
         "model": "m1",
         "error": None,
     }
-    if edit is not None and i >= BEGIN:
-        edit(parts, rng)
-    said = parts["form"] + parts["opening"] + " " + " ".join(rng.choice(BANK, parts["words"]))
-    answer = "I'm sorry, but I can't help with that." if parts["refused"] else said
+    if edit is not None and i >= START:
+        edit(fields, rng)
+    content = fields["form"] + fields["opening"] + " " + " ".join(rng.choice(BANK, fields["words"]))
+    answer = "I'm sorry, but I can't help with that." if fields["refused"] else content
     return LLMEvent(
         event_id=f"e{i}", call_id=f"c{i}", time=f"2026-01-01T{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02}Z",
-        tenant="acme", app="bank", request_model=parts["model"], prompt_version=parts["version"], error=parts["error"],
-        messages=(Message(role="user", content=parts["prompt"]),),
+        tenant="acme", app="bank", request_model=fields["model"], prompt_version=fields["version"],
+        error=fields["error"],
+        messages=(Message(role="user", content=fields["prompt"]),),
         choices=(Choice(content=answer, finish_reason="stop"),),
-        usage=Usage(input_tokens=100 + len(parts["prompt"]) // 4, output_tokens=max(len(answer) // 5, 1)),
-        latency_ms=(100 + 10 * parts["words"]) * parts["slow"], ttft_ms=80 * parts["slow"], cost_usd=1e-5 * len(answer),
+        usage=Usage(input_tokens=100 + len(fields["prompt"]) // 4, output_tokens=max(len(answer) // 5, 1)),
+        latency_ms=(100 + 10 * fields["words"]) * fields["slow"], ttft_ms=80 * fields["slow"],
+        cost_usd=1e-5 * len(answer),
     )  # fmt: skip
 
 
 def first(edit: Edit) -> ChangePoint:
     changes = DriftAgent().score(Chunk([call(i, edit) for i in range(END)])).changes
-    return next(change for change in changes if change.index >= BEGIN)
+    return next(change for change in changes if change.index >= START)
 
 
-def topic(parts: dict[str, Any], rng: np.random.Generator) -> None:
-    parts["prompt"] = "how do I " + " ".join(rng.choice(FOOD, 6))
+def topic(fields: dict[str, Any], rng: np.random.Generator) -> None:
+    fields["prompt"] = "how do I " + " ".join(rng.choice(FOOD, 6))
 
 
-def language(parts: dict[str, Any], _: np.random.Generator) -> None:
-    parts["prompt"] = "계좌 이체 한도를 어떻게 바꾸나요"
+def language(fields: dict[str, Any], _: np.random.Generator) -> None:
+    fields["prompt"] = "계좌 이체 한도를 어떻게 바꾸나요"
 
 
-def prompt_version(parts: dict[str, Any], rng: np.random.Generator) -> None:
+def prompt_version(fields: dict[str, Any], rng: np.random.Generator) -> None:
     if rng.random() < 0.7:
-        parts["version"], parts["words"] = "v2", 2 * parts["words"]
+        fields["version"], fields["words"] = "v2", 2 * fields["words"]
 
 
-def model(parts: dict[str, Any], _: np.random.Generator) -> None:
-    parts["model"], parts["words"], parts["form"] = "m2", parts["words"] // 2, "- "
+def model(fields: dict[str, Any], _: np.random.Generator) -> None:
+    fields["model"], fields["words"], fields["form"] = "m2", fields["words"] // 2, "- "
 
 
-def provider(parts: dict[str, Any], rng: np.random.Generator) -> None:
-    parts["words"] = parts["words"] * 2 // 3
-    parts["slow"] *= 0.7
+def provider(fields: dict[str, Any], rng: np.random.Generator) -> None:
+    fields["words"] = fields["words"] * 2 // 3
+    fields["slow"] *= 0.7
     if rng.random() < 0.6:
-        parts["form"], parts["opening"] = "- ", "Certainly"
+        fields["form"], fields["opening"] = "- ", "Certainly"
 
 
-def latency(parts: dict[str, Any], _: np.random.Generator) -> None:
-    parts["slow"] *= 1.8
+def latency(fields: dict[str, Any], _: np.random.Generator) -> None:
+    fields["slow"] *= 1.8
 
 
-def refusal(parts: dict[str, Any], rng: np.random.Generator) -> None:
-    parts["refused"] = parts["refused"] or rng.random() < 0.3
+def refusal(fields: dict[str, Any], rng: np.random.Generator) -> None:
+    fields["refused"] = fields["refused"] or rng.random() < 0.3
 
 
-def error(parts: dict[str, Any], rng: np.random.Generator) -> None:
-    parts["error"] = CallError(type="timeout") if rng.random() < 0.3 else None
+def error(fields: dict[str, Any], rng: np.random.Generator) -> None:
+    fields["error"] = CallError(type="timeout") if rng.random() < 0.3 else None
 
 
-def length(parts: dict[str, Any], _: np.random.Generator) -> None:
-    parts["words"] *= 2
+def length(fields: dict[str, Any], _: np.random.Generator) -> None:
+    fields["words"] *= 2
 
 
-RIGHT: dict[str, tuple[Edit, str]] = {
+CAUSES: dict[str, tuple[Edit, str]] = {
     "topic": (topic, "topic"),
     "language": (language, "language"),
     "prompt version": (prompt_version, "prompt version"),
@@ -107,15 +109,15 @@ RIGHT: dict[str, tuple[Edit, str]] = {
 }
 
 
-@pytest.mark.parametrize("incident", RIGHT)
-def test_the_right_cause_comes_first(incident: str) -> None:
-    edit, right = RIGHT[incident]
+@pytest.mark.parametrize("incident", CAUSES)
+def test_the_true_cause_ranks_first(incident: str) -> None:
+    edit, cause = CAUSES[incident]
     change = first(edit)
-    assert change.causes[0].split(":")[0] == right
-    assert (change.signal == "drift.provider") == (right == "provider")
+    assert change.causes[0].split(":")[0] == cause
+    assert (change.signal == "drift.provider") == (cause == "provider")
 
 
-def test_a_provider_change_says_what_moved_and_how_much_of_it() -> None:
+def test_a_provider_change_reports_the_moved_features_and_their_number() -> None:
     change = first(provider)
     assert change.before == 0.0
     assert change.after >= 2.0
@@ -123,37 +125,37 @@ def test_a_provider_change_says_what_moved_and_how_much_of_it() -> None:
     assert "latency_ms" in change.causes[0]
 
 
-def moved(name: str, far: float = 8.0, before: float = 1.0, after: float = 2.0) -> dict[str, Moved]:
-    return {name: Moved(name, far, before, after)}
+def moved(name: str, z_score: float = 8.0, before: float = 1.0, after: float = 2.0) -> dict[str, MovedFeature]:
+    return {name: MovedFeature(name, z_score, before, after)}
 
 
 OUTPUT = moved("response_chars") | moved("format", before=0.9, after=0.4)
 
 
 @pytest.mark.parametrize("name", ["text", "novelty", "prompt_chars", "language", "unfamiliar", "input_tokens"])
-def test_where_the_input_moved_it_is_not_the_provider(name: str) -> None:
+def test_a_change_of_the_input_is_no_provider_change(name: str) -> None:
     assert is_provider(OUTPUT, {}, "format")
     assert not is_provider(OUTPUT | moved(name), {}, "format")
 
 
-def test_a_deployment_is_not_a_silent_change() -> None:
+def test_a_deployment_is_no_provider_change() -> None:
     assert not is_provider(OUTPUT, {"request_model=m2": (0.0, 0.5)}, "format")
     assert is_provider(OUTPUT, {"request_model=m1": (0.95, 1.0)}, "format")
 
 
-def test_longer_answers_that_take_longer_are_one_change_and_quicker_ones_are_two() -> None:
+def test_longer_and_slower_answers_are_one_change_and_longer_and_faster_answers_are_two() -> None:
     longer = moved("response_chars")
     assert not is_provider(longer | moved("latency_ms"), {}, "response_chars")
     assert is_provider(longer | moved("latency_ms", after=0.5), {}, "response_chars")
 
 
-def test_a_new_fingerprint_is_the_provider() -> None:
+def test_a_new_fingerprint_is_a_provider_change() -> None:
     fingerprint = moved("fingerprint", before=1.0, after=0.6)
-    assert rank(fingerprint, {}, "fingerprint")[0] == "provider: usual fingerprint 100% to 60%"
+    assert rank_causes(fingerprint, {}, "fingerprint")[0] == "provider: usual fingerprint 100% to 60%"
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_every_signal_has_one_rule_and_the_provider_its_own(signal: str) -> None:
+def test_every_signal_has_one_rule_and_the_provider_has_a_separate_rule(signal: str) -> None:
     rules = [r.name for r in load_rules().rules if r.type == "change" and watches(r, f"drift.{signal}")]
     assert len(rules) == 1
     assert (rules == ["provider-change"]) == (signal == "provider")

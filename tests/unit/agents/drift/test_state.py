@@ -1,4 +1,4 @@
-"""The drift agent's state: bounded, whole, and independent of how the stream is cut."""
+"""State of the drift agent: bounded, complete, independent of chunk boundaries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.base import ChangePoint, Chunk, State
 from agents.drift import DriftAgent, DriftConfig
-from agents.drift.layout import ROWS, SEGMENT, SLOTS, pool_of
+from agents.drift.layout import BOOTSTRAP_ROWS, BOOTSTRAP_SLOTS, SEGMENT, empty_pool
 from schemas.errors import StateError
 from schemas.event import LLMEvent, Message
 from schemas.feedback import Feedback
@@ -44,51 +44,51 @@ def flatten(state: State) -> str:
         return repr(state)
 
 
-def play(agent: DriftAgent, cuts: Iterable[int]) -> tuple[list[Any], list[ChangePoint]]:
+def play(agent: DriftAgent, boundaries: Iterable[int]) -> tuple[list[Any], list[ChangePoint]]:
     signals: list[Any] = []
     changes: list[ChangePoint] = []
-    edges = [0, *sorted(cuts), len(EVENTS)]
+    edges = [0, *sorted(boundaries), len(EVENTS)]
     for low, high in pairwise(edges):
-        found = agent.score(Chunk(EVENTS[low:high], np.arange(low, high, dtype=np.int64)))
-        signals += found.signals
-        changes += [_moved(c, low) for c in found.changes]
+        scores = agent.score(Chunk(EVENTS[low:high], np.arange(low, high, dtype=np.int64)))
+        signals += scores.signals
+        changes += [_shifted(c, low) for c in scores.changes]
     return signals, changes
 
 
-def _moved(change: ChangePoint, by: int) -> ChangePoint:
+def _shifted(change: ChangePoint, offset: int) -> ChangePoint:
     fields = {name: getattr(change, name) for name in ChangePoint.__slots__}
-    return ChangePoint(**(fields | {"index": change.index + by}))
+    return ChangePoint(**(fields | {"index": change.index + offset}))
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, len(EVENTS)), max_size=40))
-def test_signals_changes_and_state_do_not_depend_on_chunk_boundaries(cuts: list[int]) -> None:
+def test_signals_changes_and_state_do_not_depend_on_chunk_boundaries(boundaries: list[int]) -> None:
     whole, parts = DriftAgent(CONFIG), DriftAgent(CONFIG)
     expected = play(whole, [])
     assert expected[1]
-    assert play(parts, cuts) == expected
+    assert play(parts, boundaries) == expected
     assert flatten(parts.state()) == flatten(whole.state())
 
 
-def test_more_room_for_a_reference_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_capacity_for_bootstrap_rows_changes_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     config = DriftConfig(reference_events=50)
-    fitted = DriftAgent(config)
-    monkeypatch.setattr("agents.drift.agent.rows_kept", lambda _: ROWS)
-    roomy = DriftAgent(config)
-    for agent in (fitted, roomy):
+    exact = DriftAgent(config)
+    monkeypatch.setattr("agents.drift.agent.bootstrap_rows", lambda _: BOOTSTRAP_ROWS)
+    larger = DriftAgent(config)
+    for agent in (exact, larger):
         agent.score(Chunk([call(i, "a") for i in range(130)]))
-    assert fitted.segments.rows[0]["calibrated"] == 1
-    assert roomy.segments.rows.tobytes() == fitted.segments.rows.tobytes()
+    assert exact.segments.rows[0]["calibrated"] == 1
+    assert larger.segments.rows.tobytes() == exact.segments.rows.tobytes()
 
 
-@pytest.mark.parametrize("at", [0, 30, 400, 700])
-def test_restored_it_continues_equal(at: int) -> None:
-    agent, other = DriftAgent(CONFIG), DriftAgent(CONFIG)
-    agent.score(Chunk(EVENTS[:at]))
-    other.restore(agent.state())
-    assert flatten(other.state()) == flatten(agent.state())
-    assert other.score(Chunk(EVENTS[at:])) == agent.score(Chunk(EVENTS[at:]))
-    assert flatten(other.state()) == flatten(agent.state())
+@pytest.mark.parametrize("n", [0, 30, 400, 700])
+def test_a_restored_agent_continues_with_equal_results(n: int) -> None:
+    agent, restored = DriftAgent(CONFIG), DriftAgent(CONFIG)
+    agent.score(Chunk(EVENTS[:n]))
+    restored.restore(agent.state())
+    assert flatten(restored.state()) == flatten(agent.state())
+    assert restored.score(Chunk(EVENTS[n:])) == agent.score(Chunk(EVENTS[n:]))
+    assert flatten(restored.state()) == flatten(agent.state())
 
 
 def test_a_state_is_a_copy() -> None:
@@ -117,7 +117,7 @@ def test_a_state_is_a_copy() -> None:
         {"segments": {"keys": [["a", "b"]] * 5}},
     ],
 )
-def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> None:
+def test_an_invalid_state_is_rejected_and_changes_nothing(wrong: dict[str, Any]) -> None:
     agent = DriftAgent(CONFIG)
     agent.score(Chunk(EVENTS[:300]))
     state: dict[str, Any] = dict(agent.state())
@@ -131,7 +131,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(wrong: dict[st
     assert flatten(agent.state()) == before
 
 
-def test_a_column_of_another_shape_is_refused() -> None:
+def test_a_column_of_another_shape_is_rejected() -> None:
     agent = DriftAgent(CONFIG)
     agent.score(Chunk(EVENTS[:300]))
     state: dict[str, Any] = dict(agent.state())
@@ -140,7 +140,7 @@ def test_a_column_of_another_shape_is_refused() -> None:
         agent.restore({**state, "segments": state["segments"] | {"columns": columns}})
 
 
-def test_the_least_recently_seen_segment_is_forgotten_and_counted() -> None:
+def test_the_least_recently_seen_app_is_evicted_and_counted() -> None:
     agent = DriftAgent(DriftConfig(reference_events=50, max_segments=2))
     for app in "abacad":
         agent.score(Chunk([call(i, app) for i in range(60)]))
@@ -149,19 +149,19 @@ def test_the_least_recently_seen_segment_is_forgotten_and_counted() -> None:
     assert agent.score(Chunk([call(1, "b")])).signals[0].learning
 
 
-def test_a_segment_is_at_most_10_kib_and_the_pool_17_mb_however_long_and_wide_the_stream() -> None:
+def test_a_record_has_at_most_10_kib_and_the_pool_17_mb_for_any_number_of_apps() -> None:
     agent = DriftAgent(DriftConfig(max_segments=100))
     event = call(0, "a")
     for k in range(0, 100_000, 1000):
         agent.score(Chunk([event.model_copy(update={"app": f"app{i}"}) for i in range(k, k + 1000)]))
     assert SEGMENT.itemsize <= 10_240
-    assert sum(column.nbytes for column in pool_of(SLOTS)) <= 17_500_000
+    assert sum(column.nbytes for column in empty_pool(BOOTSTRAP_SLOTS)) <= 17_500_000
     assert len(agent.segments.pool.used) == 100
     assert len(agent.segments) <= len(agent.segments.rows) == 100
     assert agent.segments.evicted == 100_000 - len(agent.segments)
 
 
-def test_labels_teach_it_nothing() -> None:
+def test_labels_are_not_learned() -> None:
     agent = DriftAgent()
     label = Feedback(
         feedback_id="f",

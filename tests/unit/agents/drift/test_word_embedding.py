@@ -1,4 +1,4 @@
-"""The kernel that reads texts says what its plain Python reference says."""
+"""The kernel of words, embeddings and languages equals its plain Python reference."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.base import Chunk
-from agents.drift.columns import Columns, columns
+from agents.drift.columns import Columns, extract_columns
 from agents.drift.language_id import LANGUAGES
 from agents.drift.layout import CATEGORIES
 from evaluation.adapters.drift import as_event
@@ -36,30 +36,30 @@ LIMIT = 1024
 
 
 def read(*texts: str) -> Columns:
-    return columns(Chunk([as_event(t, i) for i, t in enumerate(texts)]), LIMIT)
+    return extract_columns(Chunk([as_event(t, i) for i, t in enumerate(texts)]), LIMIT)
 
 
-def language(found: Columns, i: int = 0) -> str:
-    return bytes(found.names[found.values[i, CATEGORIES.index("language")]].tobytes()).rstrip(b"\0").decode()
+def language(columns: Columns, i: int = 0) -> str:
+    return bytes(columns.names[columns.values[i, CATEGORIES.index("language")]].tobytes()).rstrip(b"\0").decode()
 
 
-def terms(found: Columns, i: int) -> list[str]:
-    spans = found.spans[found.first[i] : found.first[i + 1]].tolist()
-    return [found.buffer[b : b + n].tobytes().decode() for b, n in spans if n]
+def terms(columns: Columns, i: int) -> list[str]:
+    spans = columns.spans[columns.first[i] : columns.first[i + 1]].tolist()
+    return [columns.buffer[b : b + n].tobytes().decode() for b, n in spans if n]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TEXT | st.text(max_size=60), min_size=1, max_size=4))
 def test_kernel_equals_reference(texts: list[str]) -> None:
-    found = read(*texts)
+    columns = read(*texts)
     for i, text in enumerate(texts):
-        shown = text.encode("utf-8", "replace").decode()
-        assert found.vectors[i].tolist() == drift.embedding(shown)
-        assert language(found, i) == drift.language(shown)
-        assert found.first[i + 1] - found.first[i] == len(list(drift.words(shown)))
+        valid = text.encode("utf-8", "replace").decode()
+        assert columns.vectors[i].tolist() == drift.embedding(valid)
+        assert language(columns, i) == drift.language(valid)
+        assert columns.first[i + 1] - columns.first[i] == len(list(drift.words(valid)))
 
 
-def test_a_text_is_read_up_to_its_bytes_and_no_character_is_cut() -> None:
+def test_a_text_is_read_up_to_the_last_whole_character_within_the_limit() -> None:
     assert read("관" * 5000).vectors[0].tolist() == drift.embedding("관" * (LIMIT // 3))
     assert read("word " * 100_000).vectors[0].tolist() == drift.embedding(("word " * 1000)[:LIMIT])
 
@@ -88,15 +88,15 @@ def test_terms_are_content_words() -> None:
         ("12 + 30 = ?", ""),
     ],
 )
-def test_it_tells_the_language(text: str, expected: str) -> None:
+def test_the_language_of_a_text_is_identified(text: str, expected: str) -> None:
     assert language(read(text)) == expected
 
 
-def test_every_language_fits_its_code() -> None:
+def test_languages_are_unique_and_fewer_than_64() -> None:
     assert len(set(LANGUAGES)) == len(LANGUAGES) < 64
 
 
-def test_like_texts_are_near_and_unlike_ones_are_not() -> None:
+def test_similar_texts_have_similar_embeddings() -> None:
     vectors: Any = read(
         "what is the balance of my account", "what is the balance of the account", "bake olive bread"
     ).vectors

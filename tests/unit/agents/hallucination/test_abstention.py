@@ -1,4 +1,4 @@
-"""Which answers only say that they have none."""
+"""Detection of abstentions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from agents.base import Chunk
 from agents.hallucination import HallucinationAgent
-from agents.hallucination.abstention import LONGEST, abstains
+from agents.hallucination.abstention import MAX_CHARACTERS, abstains
 from schemas.event import Choice, Message
-from tests.unit.agents.hallucination.test_agent import event, judge
+from tests.unit.agents.hallucination.test_agent import event, score
 
-NONE = [
+ABSTENTIONS = [
     "I'm sorry, but I can't help with that.",
     "I don’t know.",
     "The passages do not say.",
@@ -57,7 +57,7 @@ NONE = [
     "Je ne sais pas.",
     "The context doesn't provide enough information to determine the dose.",
 ]
-SOME = [
+CLAIMS = [
     "",
     "Yes.",
     "The dose is not mentioned to harm anyone.",
@@ -103,26 +103,26 @@ SOME = [
 ]
 
 
-@pytest.mark.parametrize("text", NONE)
-def test_an_answer_without_a_claim_has_no_score(text: str) -> None:
+@pytest.mark.parametrize("text", ABSTENTIONS)
+def test_an_abstention_has_no_score(text: str) -> None:
     assert abstains(text)
-    (signal,) = judge(event(choices=(Choice(content=text),)))
+    (signal,) = score(event(choices=(Choice(content=text),)))
     assert (signal.score, signal.flag, signal.reason) == (None, False, "abstention")
 
 
-@pytest.mark.parametrize("text", SOME)
-def test_an_answer_with_one_is_judged(text: str) -> None:
+@pytest.mark.parametrize("text", CLAIMS)
+def test_an_answer_with_a_claim_is_no_abstention(text: str) -> None:
     assert not abstains(text)
 
 
-def test_an_abstention_is_no_earlier_answer_to_compare_with() -> None:
-    asked = {"messages": (Message(role="user", content="When did it open?"),)}
-    first = event(0, **asked, choices=(Choice(content="I don't know."),))
-    _, answer = judge(first, event(1, **asked))
+def test_an_abstention_is_not_stored_in_the_answer_history() -> None:
+    question = {"messages": (Message(role="user", content="When did it open?"),)}
+    first = event(0, **question, choices=(Choice(content="I don't know."),))
+    _, answer = score(first, event(1, **question))
     assert answer.disagreement is None
 
 
-def test_a_service_that_refuses_all_day_raises_no_alarm() -> None:
+def test_a_rising_rate_of_refusals_is_no_change() -> None:
     answers = ["The Harbour Bridge opened in 1932."] * 300 + ["I'm sorry, but I can't help with that."] * 100
     events = [event(i, choices=(Choice(content=text),)) for i, text in enumerate(answers)]
     assert not HallucinationAgent().score(Chunk(events)).changes
@@ -142,7 +142,7 @@ def test_a_service_that_refuses_all_day_raises_no_alarm() -> None:
         "no information ",
     ],
 )
-def test_the_time_does_not_grow_without_bound(unit: str) -> None:
-    begin = time.process_time()
-    abstains((unit * LONGEST)[:LONGEST])
-    assert time.process_time() - begin < 1.0
+def test_a_repeated_phrase_of_maximum_length_is_matched_within_a_second(unit: str) -> None:
+    start = time.process_time()
+    abstains((unit * MAX_CHARACTERS)[:MAX_CHARACTERS])
+    assert time.process_time() - start < 1.0

@@ -1,4 +1,4 @@
-"""What the hallucination agent says of events."""
+"""Signals and changes of the hallucination agent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from agents.hallucination.features import (
     QUOTES_ANY,
     SOURCES_ANY,
 )
-from agents.hallucination.grounding_spans import PIECES, sample
-from agents.hallucination.thresholds import ThresholdConfig, Thresholds
+from agents.hallucination.grounding_spans import WINDOWS, sample
+from agents.hallucination.thresholds import AdaptiveThresholds, ThresholdConfig
 from evaluation.adapters.hallucination import feature_rows, score_rows
 from schemas.event import Choice, Document, LLMEvent, Message
 
@@ -35,19 +35,19 @@ FALSE = (
 )
 
 
-def event(i: int = 0, **parts: Any) -> LLMEvent:
-    given = {"documents": (Document(text=CONTEXT),), "choices": (Choice(content=TRUE),)} | parts
+def event(i: int = 0, **fields: Any) -> LLMEvent:
+    fields = {"documents": (Document(text=CONTEXT),), "choices": (Choice(content=TRUE),)} | fields
     return LLMEvent(
-        event_id=f"e{i}", call_id=f"c{i}", time="2026-01-01T00:00:00Z", tenant="acme", app="triage", **given
+        event_id=f"e{i}", call_id=f"c{i}", time="2026-01-01T00:00:00Z", tenant="acme", app="triage", **fields
     )
 
 
-def judge(*events: LLMEvent) -> list[GroundingSignal]:
+def score(*events: LLMEvent) -> list[GroundingSignal]:
     return list(HallucinationAgent().score(Chunk(events)).signals)
 
 
 def test_a_supported_answer_is_not_flagged_and_an_invented_one_is() -> None:
-    good, bad = judge(event(), event(choices=(Choice(content=FALSE),)))
+    good, bad = score(event(), event(choices=(Choice(content=FALSE),)))
     assert good.score is not None
     assert bad.score is not None
     assert good.score < 0.4 < HallucinationAgent().threshold <= bad.score
@@ -55,24 +55,24 @@ def test_a_supported_answer_is_not_flagged_and_an_invented_one_is() -> None:
     assert good.unsupported == ()
 
 
-def test_a_flag_comes_with_the_strings_that_nothing_supports() -> None:
-    (bad,) = judge(event(choices=(Choice(content="It opened in 1932. " + FALSE),)))
+def test_a_flagged_signal_lists_the_unsupported_strings() -> None:
+    (bad,) = score(event(choices=(Choice(content="It opened in 1932. " + FALSE),)))
     assert bad.unsupported == ("https://b.example/x", "Gustave", "Eiffel", "Melbourne", "1889")
     assert bad.worst_sentence is not None
-    begin, end = bad.worst_sentence
-    assert ("It opened in 1932. " + FALSE)[begin:end].startswith("In fact Gustave")
+    start, end = bad.worst_sentence
+    assert ("It opened in 1932. " + FALSE)[start:end].startswith("In fact Gustave")
 
 
 def test_spans_count_characters_not_bytes() -> None:
     text = "“Harbour Bridge” – Sydney – 1932. " + FALSE
-    (bad,) = judge(event(choices=(Choice(content=text),)))
+    (bad,) = score(event(choices=(Choice(content=text),)))
     assert bad.worst_sentence is not None
     assert text[bad.worst_sentence[0] :].startswith("In fact")
 
 
-def test_tool_messages_are_context_and_the_question_echoed_is_supported() -> None:
+def test_tool_messages_are_context_and_words_of_the_question_are_supported() -> None:
     tool = event(documents=(), messages=(Message(role="tool", content=CONTEXT),))
-    assert judge(tool)[0].score == judge(event())[0].score
+    assert score(tool)[0].score == score(event())[0].score
     row = {"context": "The ferry sails at noon.", "response": "Ticket 4711 is for Mr Oberhuber."}
     plain, echoed = feature_rows([row, row | {"question": "What is ticket 4711 of Oberhuber for?"}])
     assert echoed.sum() != plain.sum()
@@ -80,8 +80,8 @@ def test_tool_messages_are_context_and_the_question_echoed_is_supported() -> Non
     assert (signals[1].score or 0) < (signals[0].score or 0)
 
 
-def test_without_context_or_response_it_says_why() -> None:
-    without_context, without_response, without_words = judge(
+def test_an_event_without_context_or_response_has_a_reason_and_no_score() -> None:
+    without_context, without_response, without_words = score(
         event(documents=()), event(choices=()), event(choices=(Choice(content="?! …"),))
     )
     assert without_context == GroundingSignal(None, flag=False, reason="no_context")
@@ -128,7 +128,9 @@ def test_a_year_is_not_rounded() -> None:
         (QUOTES_ANY, 'They "increased sharply in spring".', 'They "doubled every single week".'),
     ],
 )
-def test_what_contradicts_the_best_sentence_is_seen(feature: int, kept: str, changed: str) -> None:
+def test_a_contradiction_of_the_best_matching_sentence_raises_its_feature(
+    feature: int, kept: str, changed: str
+) -> None:
     context = "Sales of Acme increased sharply in spring and overtook Globex. Nobody asked why."
     if feature == DENIAL_NEW:
         context = context.replace("Nobody asked why.", "People asked why.")
@@ -137,7 +139,7 @@ def test_what_contradicts_the_best_sentence_is_seen(feature: int, kept: str, cha
     assert bad[feature] > 0.0
 
 
-def test_korean_denials_are_seen() -> None:
+def test_korean_negations_are_detected() -> None:
     context = "서울시는 새로운 도서관을 열었다."
     good, bad = feature_rows(
         [{"context": context, "response": r} for r in ("서울시가 도서관을 열었다.", "서울시가 도서관을 열지 않았다.")]
@@ -145,8 +147,8 @@ def test_korean_denials_are_seen() -> None:
     assert (good[DENIALS_ANY], bad[DENIALS_ANY]) == (0.0, 0.5)
 
 
-def test_choices_that_disagree_are_told_and_the_first_is_judged() -> None:
-    alone, agreed, torn = judge(
+def test_disagreeing_choices_are_reported_and_the_first_choice_is_scored() -> None:
+    alone, agreed, torn = score(
         event(),
         event(choices=(Choice(content=TRUE), Choice(content=TRUE))),
         event(choices=(Choice(content=TRUE), Choice(content=FALSE))),
@@ -157,44 +159,44 @@ def test_choices_that_disagree_are_told_and_the_first_is_judged() -> None:
     assert torn.score == agreed.score == alone.score
 
 
-def test_another_answer_to_the_same_question_is_told() -> None:
-    asked = {"messages": (Message(role="user", content="When did it open?"),)}
-    first, same, other, elsewhere = judge(
-        event(0, **asked),
-        event(1, **asked),
-        event(2, choices=(Choice(content="The Harbour Bridge opened in 1947 and cost nothing."),), **asked),
-        event(3, documents=(Document(text=CONTEXT + " It is grey."),), **asked),
+def test_a_different_answer_to_the_same_question_and_context_is_reported() -> None:
+    question = {"messages": (Message(role="user", content="When did it open?"),)}
+    first, same, different, other_context = score(
+        event(0, **question),
+        event(1, **question),
+        event(2, choices=(Choice(content="The Harbour Bridge opened in 1947 and cost nothing."),), **question),
+        event(3, documents=(Document(text=CONTEXT + " It is grey."),), **question),
     )
-    assert (first.disagreement, same.disagreement, elsewhere.disagreement) == (None, 0.0, None)
-    assert other.disagreement is not None
-    assert other.disagreement > 0.3
+    assert (first.disagreement, same.disagreement, other_context.disagreement) == (None, 0.0, None)
+    assert different.disagreement is not None
+    assert different.disagreement > 0.3
 
 
-def test_log_probabilities_are_told_by_their_worst_window() -> None:
+def test_the_worst_window_of_log_probabilities_is_reported() -> None:
     logprobs = (-0.1,) * 30 + (-4.1,) * 10
-    (seen,) = judge(event(choices=(Choice(content=TRUE, logprobs=logprobs),)))
-    assert (seen.mean_logprob, seen.worst_logprob) == (-1.1, -4.1)
-    assert judge(event())[0].worst_logprob is None
+    (signal,) = score(event(choices=(Choice(content=TRUE, logprobs=logprobs),)))
+    assert (signal.mean_logprob, signal.worst_logprob) == (-1.1, -4.1)
+    assert score(event())[0].worst_logprob is None
 
 
-def test_an_application_that_paraphrases_freely_gets_a_higher_threshold() -> None:
+def test_an_app_that_paraphrases_freely_gets_a_higher_threshold() -> None:
     agent = HallucinationAgent()
-    odd = [event(i, choices=(Choice(content=FALSE),)) for i in range(600)]
-    flags = [signal.flag for signal in agent.score(Chunk(odd)).signals]
-    limit = agent._thresholds.pass_on(("acme", "triage"), 0.0)
-    assert agent._thresholds.base < limit <= agent._thresholds.base + agent.config.adapt.max_rise
-    assert agent._thresholds.pass_on(("acme", "other"), 0.0) == agent._thresholds.base
+    paraphrases = [event(i, choices=(Choice(content=FALSE),)) for i in range(600)]
+    flags = [signal.flag for signal in agent.score(Chunk(paraphrases)).signals]
+    threshold = agent._thresholds.update(("acme", "triage"), 0.0)
+    assert agent._thresholds.base < threshold <= agent._thresholds.base + agent.config.adapt.max_rise
+    assert agent._thresholds.update(("acme", "other"), 0.0) == agent._thresholds.base
     assert flags[0]
 
 
-def test_thresholds_are_kept_for_so_many_applications() -> None:
-    limits = Thresholds(0.6, ThresholdConfig(max_segments=2))
+def test_the_number_of_thresholds_is_bounded() -> None:
+    thresholds = AdaptiveThresholds(0.6, ThresholdConfig(max_segments=2))
     for app in ("a", "b", "c"):
-        limits.pass_on(("acme", app), 3.0)
-    assert len(limits) == 2
+        thresholds.update(("acme", app), 3.0)
+    assert len(thresholds) == 2
 
 
-def test_korean_is_compared_by_its_characters() -> None:
+def test_korean_words_are_compared_by_their_first_characters() -> None:
     context = "서울시는 2024년에 새로운 도서관을 열었다."
     good, bad = score_rows(
         [
@@ -210,8 +212,8 @@ def test_korean_is_compared_by_its_characters() -> None:
 @pytest.mark.parametrize(
     "text", ["", "a", "\ud800".encode("utf-8", "replace").decode(), "\x00" * 9, "@://@", "😀" * 999]
 )
-def test_odd_text_does_not_raise(text: str) -> None:
-    signals = judge(event(choices=(Choice(content=text),)), event(documents=(Document(text=text),)))
+def test_any_text_has_a_score_between_0_and_1_or_none(text: str) -> None:
+    signals = score(event(choices=(Choice(content=text),)), event(documents=(Document(text=text),)))
     assert len(signals) == 2
     assert all(signal.score is None or 0 <= signal.score <= 1 for signal in signals)
 
@@ -219,20 +221,20 @@ def test_odd_text_does_not_raise(text: str) -> None:
 def test_a_megabyte_is_read_within_the_budget() -> None:
     big = "도서관 library 1234 x@y.zz " * 40_000
     config = HallucinationConfig(context_bytes=4096, response_bytes=2048)
-    found = HallucinationAgent(config).score(
+    scores = HallucinationAgent(config).score(
         Chunk([event(documents=(Document(text=big),), choices=(Choice(content=big),))])
     )
-    assert found.signals[0].score is not None
-    assert found.signals[0].score < 0.5
+    assert scores.signals[0].score is not None
+    assert scores.signals[0].score < 0.5
 
 
-def test_an_empty_chunk_gives_nothing() -> None:
-    found = HallucinationAgent().score(Chunk([]))
-    assert (list(found.signals), list(found.changes)) == ([], [])
+def test_an_empty_chunk_has_no_signals_and_no_changes() -> None:
+    scores = HallucinationAgent().score(Chunk([]))
+    assert (list(scores.signals), list(scores.changes)) == ([], [])
 
 
-def test_signals_are_json() -> None:
-    (bad,) = judge(event(choices=(Choice(content=FALSE),)))
+def test_signals_are_serialisable_as_json() -> None:
+    (bad,) = score(event(choices=(Choice(content=FALSE),)))
     assert orjson.loads(orjson.dumps(bad))["flag"] is True
 
 
@@ -245,11 +247,11 @@ def test_a_rising_share_of_unsupported_answers_is_a_change() -> None:
     assert change.event_ids[0] == "e300"
 
 
-def test_a_sampled_text_is_cut_between_words() -> None:
+def test_a_sampled_text_is_split_between_words() -> None:
     text = "도서관 library 1234 x@y.zz " * 400
     buffer = np.frombuffer(text.encode(), np.uint8)
-    begin, end = np.zeros((2, PIECES), np.int64)
-    n = sample(buffer, 0, len(buffer), 2048, begin, end, 0)
-    words = {word for b, e in zip(begin[:n], end[:n], strict=True) for word in buffer[b:e].tobytes().decode().split()}
+    start, end = np.zeros((2, WINDOWS), np.int64)
+    n = sample(buffer, 0, len(buffer), 2048, start, end, 0)
+    words = {word for s, e in zip(start[:n], end[:n], strict=True) for word in buffer[s:e].tobytes().decode().split()}
     assert words == {"도서관", "library", "1234", "x@y.zz"}
-    assert 1024 < (end - begin).sum() <= 2048
+    assert 1024 < (end - start).sum() <= 2048

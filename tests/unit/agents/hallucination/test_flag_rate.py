@@ -1,4 +1,4 @@
-"""The CUSUM on flags sees a rise soon, seldom where there is none, in bounded memory."""
+"""Change detection on flag rates: delay, false alarms, memory, state."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def graded(cusum: FlagRateMonitor, shares: list[float], events: range, seed: int
 
 
 def grade_of(u: float, shares: list[float]) -> int:
-    """Return the grade that a number between 0 and 1 falls on; 0 for none."""
+    """Return the grade of a uniform random number, 0 for no flag."""
     return (bisect_right(list(accumulate(shares)), u) + 1) % (len(shares) + 1)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
-def test_at_a_steady_rate_false_alarms_are_as_rare_as_asked_for(rate: float) -> None:
+def test_false_alarms_at_a_steady_rate_are_as_rare_as_configured(rate: float) -> None:
     config = RateConfig(events_per_false_alarm=20_000)
-    found = [alarms(FlagRateMonitor(config), rate, range(10_000), seed) for seed in range(10)]
-    assert sum(map(len, found)) <= 100_000 / 20_000
+    offsets = [alarms(FlagRateMonitor(config), rate, range(10_000), seed) for seed in range(10)]
+    assert sum(map(len, offsets)) <= 100_000 / 20_000
 
 
-def test_two_percent_of_attacks_are_seen_after_150_events_in_the_median() -> None:
+def test_an_attack_rate_of_two_percent_is_detected_after_a_median_of_150_events() -> None:
     delays = []
     for seed in range(101):
         cusum = FlagRateMonitor()
@@ -55,7 +55,7 @@ def test_two_percent_of_attacks_are_seen_after_150_events_in_the_median() -> Non
     ("rates", "flags", "threshold"),
     [([0.01], [20], 45), ([0.2], [3], 9), ([0.4], [1], 5), ([0.03, 0.01, 0.002], [9, 20, 60], 70)],
 )
-def test_the_average_run_length_is_that_of_a_simulation(rates: list[float], flags: list[int], threshold: int) -> None:
+def test_the_average_run_length_equals_a_simulation(rates: list[float], flags: list[int], threshold: int) -> None:
     draw, lengths, steps = random.Random(3), [], [-1, *flags]
     for _ in range(400):
         total = length = 0
@@ -68,39 +68,39 @@ def test_the_average_run_length_is_that_of_a_simulation(rates: list[float], flag
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
-def test_with_grades_false_alarms_are_as_rare_as_asked_for(scale: float) -> None:
+def test_false_alarms_of_graded_flags_are_as_rare_as_configured(scale: float) -> None:
     shares = [0.006 * scale, 0.003 * scale, 0.001 * scale]
-    found = [graded(FlagRateMonitor(grades=SURE), shares, range(10_000), seed) for seed in range(20)]
-    assert sum(map(len, found)) <= 200_000 / 10_000
+    offsets = [graded(FlagRateMonitor(grades=SURE), shares, range(10_000), seed) for seed in range(20)]
+    assert sum(map(len, offsets)) <= 200_000 / 10_000
 
 
-def test_sure_flags_tell_a_rise_sooner_than_as_many_unsure_ones() -> None:
-    usual, delays = [0.006, 0.003, 0.0005], []
+def test_a_rise_of_severe_flags_is_detected_sooner_than_a_rise_of_mild_flags() -> None:
+    baseline, medians = [0.006, 0.003, 0.0005], []
     for grade in (0, 2):
-        risen = [share + 0.01 * (g == grade) for g, share in enumerate(usual)]
-        late = []
+        risen = [share + 0.01 * (g == grade) for g, share in enumerate(baseline)]
+        delays = []
         for seed in range(41):
             cusum = FlagRateMonitor(grades=SURE)
-            graded(cusum, usual, range(1500), seed)
-            late.append(next(iter(graded(cusum, risen, range(1500, 6000), seed)), 6000) - 1500)
-        delays.append(median(late))
-    assert delays[1] < delays[0] / 2
+            graded(cusum, baseline, range(1500), seed)
+            delays.append(next(iter(graded(cusum, risen, range(1500, 6000), seed)), 6000) - 1500)
+        medians.append(median(delays))
+    assert medians[1] < medians[0] / 2
 
 
 @pytest.mark.parametrize("grade", [1, 2, 3])
-def test_a_grade_that_is_usual_here_is_watched_as_well(grade: int) -> None:
-    """One template that is always flagged in one way: more of it is a rise as any other."""
-    late = []
+def test_a_rise_of_the_only_grade_of_an_app_is_detected(grade: int) -> None:
+    """A template that is always flagged with one grade can rise like any other flag."""
+    delays = []
     for seed in range(21):
         cusum = FlagRateMonitor(grades=SURE)
         only = [float(g == grade) for g in (1, 2, 3)]
         graded(cusum, [0.03 * g for g in only], range(1500), seed)
-        found = graded(cusum, [0.13 * g for g in only], range(1500, 6000), seed)
-        late.append(next(iter(found), 6000) - 1500)
-    assert median(late) <= 100
+        offsets = graded(cusum, [0.13 * g for g in only], range(1500, 6000), seed)
+        delays.append(next(iter(offsets), 6000) - 1500)
+    assert median(delays) <= 100
 
 
-def test_the_reference_grows_by_stretches_that_come_to_nothing() -> None:
+def test_the_reference_grows_while_no_change_is_suspected() -> None:
     cusum = FlagRateMonitor(RateConfig(events_per_false_alarm=1_000_000))
     assert alarms(cusum, 0.004, range(20_000)) == []
     state: Any = cusum.state()
@@ -117,16 +117,16 @@ def test_a_rise_is_reported_once_and_again_after_a_fall() -> None:
         first += len(alarms(cusum, 0.3, range(1000, 4000), seed))
         assert alarms(cusum, 0.01, range(4000, 8000), seed) == []
         again += len(alarms(cusum, 0.3, range(8000, 10_000), seed))
-    # A level may be learned anew by chance just before it rises: then the risen one is the usual.
+    # By chance the baseline may be learned again just before the rise: then the risen rate becomes the baseline.
     assert 18 <= first <= 20
     assert 18 <= again <= 20
 
 
-def test_a_longer_wait_between_false_alarms_needs_a_higher_threshold() -> None:
+def test_rarer_false_alarms_need_a_higher_threshold() -> None:
     assert rise_threshold([0.01], [50], 1_000) < rise_threshold([0.01], [50], 1_000_000)
 
 
-def test_the_least_recent_segment_is_forgotten_and_counted() -> None:
+def test_the_least_recently_used_app_is_evicted_and_counted() -> None:
     cusum = FlagRateMonitor(RateConfig(max_segments=2))
     for app in ("a", "b", "a", "c"):
         cusum.update(("t", app), False, 0, 0, "e")  # noqa: FBT003, RUF100
@@ -134,12 +134,12 @@ def test_the_least_recent_segment_is_forgotten_and_counted() -> None:
     assert cusum.state()["keys"] == [["t", "a"], ["t", "c"]]
 
 
-def test_restored_it_alarms_at_the_same_event() -> None:
-    one, other = FlagRateMonitor(), FlagRateMonitor()
-    alarms(one, 0.01, range(900))
-    other.restore(one.state())
-    assert alarms(one, 0.1, range(900, 2000)) == alarms(other, 0.1, range(900, 2000)) != []
-    assert repr(one.state()) == repr(other.state())
+def test_a_restored_detector_alarms_at_the_same_event() -> None:
+    original, restored = FlagRateMonitor(), FlagRateMonitor()
+    alarms(original, 0.01, range(900))
+    restored.restore(original.state())
+    assert alarms(original, 0.1, range(900, 2000)) == alarms(restored, 0.1, range(900, 2000)) != []
+    assert repr(original.state()) == repr(restored.state())
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_restored_it_alarms_at_the_same_event() -> None:
         ("rates", 1.0), ("rates", float("nan")), ("up", -1.0), ("up", float("inf")),
     ],
 )  # fmt: skip
-def test_a_state_that_cannot_be_is_refused(column: str, value: float) -> None:
+def test_an_impossible_state_is_rejected(column: str, value: float) -> None:
     cusum = FlagRateMonitor()
     alarms(cusum, 0.01, range(900))
     state: dict[str, Any] = dict(cusum.state())
@@ -159,7 +159,7 @@ def test_a_state_that_cannot_be_is_refused(column: str, value: float) -> None:
     assert raised.value.code == "damaged"
 
 
-def test_a_state_of_other_settings_is_refused() -> None:
+def test_a_state_of_other_settings_is_rejected() -> None:
     for other in (FlagRateMonitor(RateConfig(odds_ratio=1.5)), FlagRateMonitor(grades=SURE)):
         with pytest.raises(StateError) as raised:
             other.restore(FlagRateMonitor().state())

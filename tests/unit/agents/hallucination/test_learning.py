@@ -1,4 +1,4 @@
-"""The hallucination agent learns from labels in bounded steps and can be continued from its state."""
+"""Learning and state of the hallucination agent."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ ROWS = [
 EVENTS = [as_event(row, i) for i, row in enumerate(ROWS)]
 
 
-def label(feedback_id: str, call: int, *, value: bool = True, **parts: Any) -> Feedback:
-    given = {"tenant": "eval", "app": "eval", "signal": "hallucination"} | parts
-    return Feedback(feedback_id=feedback_id, call_id=f"row-{call}", time="2026-01-01T00:00:00Z", label=value, **given)
+def label(feedback_id: str, call: int, *, value: bool = True, **fields: Any) -> Feedback:
+    fields = {"tenant": "eval", "app": "eval", "signal": "hallucination"} | fields
+    return Feedback(feedback_id=feedback_id, call_id=f"row-{call}", time="2026-01-01T00:00:00Z", label=value, **fields)
 
 
 @pytest.fixture
 def agent() -> HallucinationAgent:
-    made = HallucinationAgent()
-    made.score(Chunk(EVENTS))
-    return made
+    agent = HallucinationAgent()
+    agent.score(Chunk(EVENTS))
+    return agent
 
 
 def flatten(state: State) -> str:
@@ -39,42 +39,42 @@ def flatten(state: State) -> str:
         return repr(state)
 
 
-def test_a_label_moves_the_score_its_way(agent: HallucinationAgent) -> None:
+def test_a_negative_label_lowers_the_score(agent: HallucinationAgent) -> None:
     before = agent.score(Chunk(EVENTS)).signals[2].score
     assert agent.learn(label("f1", 2, value=False))
     assert agent.score(Chunk(EVENTS)).signals[2].score < before
 
 
-def test_the_same_feedback_counts_once(agent: HallucinationAgent) -> None:
+def test_repeated_feedback_is_learned_once(agent: HallucinationAgent) -> None:
     assert agent.learn(label("f1", 1))
     assert not agent.learn(label("f1", 1))
     assert agent.learn(label("f2", 1))
 
 
-@pytest.mark.parametrize("parts", [{"tenant": "other"}, {"app": "other"}, {"signal": "injection"}])
-def test_a_label_for_another_event_is_ignored(agent: HallucinationAgent, parts: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{"tenant": "other"}, {"app": "other"}, {"signal": "injection"}])
+def test_a_label_for_another_event_is_ignored(agent: HallucinationAgent, fields: dict[str, Any]) -> None:
     before = flatten(agent.learner.deltas.state())
-    assert not agent.learn(label("f1", 1, **parts))
+    assert not agent.learn(label("f1", 1, **fields))
     assert flatten(agent.learner.deltas.state()) == before
 
 
-def test_memory_is_bounded() -> None:
+def test_the_number_of_buffered_events_is_bounded() -> None:
     agent = HallucinationAgent(learning=LearningConfig(label_window_events=1, requests_per_hour=0.0))
     agent.score(Chunk([as_event(ROWS[0], 7), EVENTS[0]]))
     assert not agent.learn(label("f1", 7))
     assert agent.learn(label("f2", 0))
 
 
-def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
+def test_a_restored_agent_continues_with_equal_results(agent: HallucinationAgent) -> None:
     agent.learn(label("f1", 1))
-    other = HallucinationAgent()
-    other.restore(agent.state())
-    assert flatten(other.state()) == flatten(agent.state())
+    restored = HallucinationAgent()
+    restored.restore(agent.state())
+    assert flatten(restored.state()) == flatten(agent.state())
     assert not agent.learn(label("f1", 1))
-    assert not other.learn(label("f1", 1))
-    assert other.learn(label("f2", 2)) == agent.learn(label("f2", 2))
-    assert other.score(Chunk(EVENTS)).signals == agent.score(Chunk(EVENTS)).signals
-    assert flatten(other.state()) == flatten(agent.state())
+    assert not restored.learn(label("f1", 1))
+    assert restored.learn(label("f2", 2)) == agent.learn(label("f2", 2))
+    assert restored.score(Chunk(EVENTS)).signals == agent.score(Chunk(EVENTS)).signals
+    assert flatten(restored.state()) == flatten(agent.state())
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,7 @@ def test_restored_it_continues_equal(agent: HallucinationAgent) -> None:
         {"answers": {"keys": np.zeros((1, 2)), "sketches": np.zeros((2, 16))}},
     ],
 )
-def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
-    agent: HallucinationAgent, wrong: dict[str, Any]
-) -> None:
+def test_an_invalid_state_is_rejected_and_changes_nothing(agent: HallucinationAgent, wrong: dict[str, Any]) -> None:
     before = flatten(agent.state())
     with pytest.raises(StateError) as raised:
         agent.restore({**agent.state(), **wrong})

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from schemas.errors import SettingsError
 from streams.ingest import create_key
-from streams.ingest.api_keys import ANONYMOUS, KeyRing, Sender, digest, read
+from streams.ingest.api_keys import ANONYMOUS, ApiKeyIdentity, ApiKeyStore, key_digest, read_key_file
 from tools.cli import app
 
 
-def made(path: Path, name: str = "triage", tenant: str = "clinic", apps: tuple[str, ...] = ()) -> str:
-    key = create_key.make(name, tenant, list(apps), {})
-    create_key.append(path, name, key.entry)
+def add_key(path: Path, name: str = "triage", tenant: str = "clinic", apps: tuple[str, ...] = ()) -> str:
+    key = create_key.new_key(name, tenant, list(apps), {})
+    create_key.append_entry(path, name, key.entry)
     return key.key
 
 
@@ -25,76 +25,79 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.yaml"
 
 
-def test_a_key_is_known_by_its_hash_alone(path: Path) -> None:
-    key = made(path, apps=("a", "b"))
+def test_only_the_hash_of_a_key_is_stored(path: Path) -> None:
+    key = add_key(path, apps=("a", "b"))
     assert key not in path.read_text()
     assert key.removeprefix(create_key.PREFIX) not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert KeyRing(path).find(key) == Sender("triage", "clinic", frozenset({"a", "b"}))
+    assert ApiKeyStore(path).find(key) == ApiKeyIdentity("triage", "clinic", frozenset({"a", "b"}))
 
 
-@pytest.mark.parametrize("wrong", [None, "", "x", "sgk_", "\udcff"])
-def test_another_key_is_nobodys(path: Path, wrong: str | None) -> None:
-    key = made(path)
-    assert KeyRing(path).find(wrong) is None
-    assert KeyRing(path).find(key[:-1]) is None
-    assert KeyRing(path).find(f"{key} ") is None
+@pytest.mark.parametrize("unknown", [None, "", "x", "sgk_", "\udcff"])
+def test_an_unknown_key_has_no_identity(path: Path, unknown: str | None) -> None:
+    key = add_key(path)
+    assert ApiKeyStore(path).find(unknown) is None
+    assert ApiKeyStore(path).find(key[:-1]) is None
+    assert ApiKeyStore(path).find(f"{key} ") is None
 
 
-def test_the_hash_of_a_key_is_no_key(path: Path) -> None:
-    key = made(path)
-    assert KeyRing(path).find(digest(key).hex()) is None
+def test_the_hash_of_a_key_is_not_a_valid_key(path: Path) -> None:
+    key = add_key(path)
+    assert ApiKeyStore(path).find(key_digest(key).hex()) is None
 
 
-def test_keys_are_of_256_bits_and_no_two_alike() -> None:
-    keys = {create_key.make("n", "t", [], {}).key for _ in range(50)}
+def test_keys_have_256_bits_and_are_unique() -> None:
+    keys = {create_key.new_key("n", "t", [], {}).key for _ in range(50)}
     assert len(keys) == 50
     assert all(len(key) == len("sgk_") + 43 for key in keys)
 
 
-def test_without_a_file_everyone_is_anonymous() -> None:
-    assert KeyRing(None).find(None) is ANONYMOUS
-    assert KeyRing(None).find("anything") is ANONYMOUS
+def test_without_a_key_file_all_senders_are_anonymous() -> None:
+    assert ApiKeyStore(None).find(None) is ANONYMOUS
+    assert ApiKeyStore(None).find("anything") is ANONYMOUS
 
 
-def test_a_file_that_changes_is_read_again(path: Path) -> None:
-    first = made(path)
-    ring = KeyRing(path)
-    second = made(path, "advisor", "bank")
-    assert (ring.find(first), ring.find(second)) == (Sender("triage", "clinic"), Sender("advisor", "bank"))
+def test_a_changed_file_is_reloaded(path: Path) -> None:
+    first = add_key(path)
+    keys = ApiKeyStore(path)
+    second = add_key(path, "advisor", "bank")
+    assert (keys.find(first), keys.find(second)) == (
+        ApiKeyIdentity("triage", "clinic"),
+        ApiKeyIdentity("advisor", "bank"),
+    )
     path.write_text("".join(path.read_text().partition("- name: advisor")[1:]))
-    assert ring.find(first) is None
+    assert keys.find(first) is None
 
 
-def test_a_file_that_is_replaced_is_read_again(path: Path) -> None:
-    made(path)
-    ring = KeyRing(path)
+def test_a_replaced_file_is_reloaded(path: Path) -> None:
+    add_key(path)
+    keys = ApiKeyStore(path)
     other = path.with_name("other.yaml")
-    key = made(other, "new")
+    key = add_key(other, "new")
     other.replace(path)
-    assert ring.find(key) == Sender("new", "clinic")
+    assert keys.find(key) == ApiKeyIdentity("new", "clinic")
 
 
-def test_a_slip_of_the_editor_locks_nobody_out(path: Path) -> None:
-    key = made(path)
-    ring = KeyRing(path)
+def test_an_invalid_file_keeps_the_loaded_keys(path: Path) -> None:
+    key = add_key(path)
+    keys = ApiKeyStore(path)
     good = path.read_text()
     for broken in ("- name: [", "keys: 7", "\x00", good.replace("tenant", "tenent"), good + good):
         path.write_text(broken)
-        assert ring.find(key) == Sender("triage", "clinic"), broken
+        assert keys.find(key) == ApiKeyIdentity("triage", "clinic"), broken
     path.unlink()
-    assert ring.find(key) == Sender("triage", "clinic")
+    assert keys.find(key) == ApiKeyIdentity("triage", "clinic")
     path.write_text("[]\n")
-    assert ring.find(key) is None
+    assert keys.find(key) is None
 
 
-def test_an_empty_file_knows_nobody(path: Path) -> None:
+def test_an_empty_file_has_no_keys(path: Path) -> None:
     path.write_text("# none yet\n")
-    assert KeyRing(path).find("x") is None
+    assert ApiKeyStore(path).find("x") is None
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "field"),
     [
         ({"name": ""}, "name"),
         ({"tenant": None}, "tenant"),
@@ -104,24 +107,24 @@ def test_an_empty_file_knows_nobody(path: Path) -> None:
         ({"owner": "me"}, "owner"),
     ],
 )
-def test_a_wrong_entry_is_named_with_the_remedy(path: Path, entry: dict[str, object], said: str) -> None:
-    right = {"name": "n", "tenant": "t", "sha256": "0" * 64}
-    path.write_text(yaml.safe_dump([right | entry]))
+def test_an_invalid_entry_is_an_error_that_names_the_field(path: Path, entry: dict[str, object], field: str) -> None:
+    valid = {"name": "n", "tenant": "t", "sha256": "0" * 64}
+    path.write_text(yaml.safe_dump([valid | entry]))
     with pytest.raises(SettingsError) as raised:
-        KeyRing(path)
-    assert raised.value.field.split(".")[-1] == said
+        ApiKeyStore(path)
+    assert raised.value.field.split(".")[-1] == field
     assert (raised.value.code, raised.value.path) == ("invalid", path)
-    assert said in str(raised.value)
+    assert field in str(raised.value)
     assert "the-key-itself" not in str(raised.value)
 
 
 @pytest.mark.parametrize("attribute", ["name", "sha256"])
-def test_two_entries_of_one_name_or_hash_are_refused(path: Path, attribute: str) -> None:
+def test_duplicate_names_and_hashes_are_rejected(path: Path, attribute: str) -> None:
     entries = [{"name": f"n{i}", "tenant": "t", "sha256": f"{i}" * 64} for i in range(2)]
     entries[1][attribute] = entries[0][attribute]
     path.write_text(yaml.safe_dump(entries))
     with pytest.raises(SettingsError) as raised:
-        read(path)
+        read_key_file(path)
     assert (raised.value.field, raised.value.code) == (attribute, "duplicate")
 
 
@@ -138,7 +141,7 @@ def test_the_command_prints_the_key_once_and_the_entry_to_paste() -> None:
     assert entry == {
         "name": "triage",
         "tenant": "clinic",
-        "sha256": digest(key).hex(),
+        "sha256": key_digest(key).hex(),
         "apps": ["a"],
         "quota": {"events_per_s": 50.0},
     }
@@ -150,19 +153,19 @@ def test_the_command_appends_to_the_key_file(path: Path, monkeypatch: pytest.Mon
     done = CliRunner().invoke(app, ["ingest-key", "create", "new", "--tenant", "t", "--append"])
     assert done.exit_code == 0
     assert path.read_text().startswith("# ours\n- {name: old")
-    assert KeyRing(path).find(done.stdout.strip()) == Sender("new", "t")
+    assert ApiKeyStore(path).find(done.stdout.strip()) == ApiKeyIdentity("new", "t")
     again = CliRunner().invoke(app, ["ingest-key", "create", "new", "--tenant", "t", "--append"])
     assert isinstance(again.exception, SettingsError)
     assert (again.exception.field, again.exception.code) == ("name", "duplicate")
 
 
-def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_names_the_missing_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("STREAMGAUGE_")]:
         monkeypatch.delenv(name)
-    for arguments, said in (
+    for arguments, field in (
         (["n", "--tenant", "t", "--append"], "ingest.keys_file"),
         (["n", "--tenant", ""], "tenant"),
     ):
         done = CliRunner().invoke(app, ["ingest-key", "create", *arguments])
         assert isinstance(done.exception, SettingsError)
-        assert done.exception.field == said
+        assert done.exception.field == field

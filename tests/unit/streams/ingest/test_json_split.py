@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RequestError
-from streams.ingest.json_split import split
+from streams.ingest.json_split import split_items
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -21,53 +21,53 @@ OBJECTS = st.dictionaries(st.text(), VALUES, max_size=5)
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=6), st.booleans())
-def test_an_array_gives_its_objects_as_they_were_sent(objects: list[dict[str, Any]], pretty: bool) -> None:
+def test_an_array_is_split_into_its_objects(objects: list[dict[str, Any]], pretty: bool) -> None:
     body = orjson.dumps(objects, option=orjson.OPT_INDENT_2 if pretty else None)
-    assert [orjson.loads(item) for item in split(body, 10)] == objects
+    assert [orjson.loads(item) for item in split_items(body, 10)] == objects
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=6), st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
-def test_lines_give_their_objects(objects: list[dict[str, Any]], end: bytes) -> None:
-    assert split(end.join(map(orjson.dumps, objects)), 20, lines=True) == [orjson.dumps(o) for o in objects]
+def test_lines_are_split_into_their_objects(objects: list[dict[str, Any]], end: bytes) -> None:
+    assert split_items(end.join(map(orjson.dumps, objects)), 20, lines=True) == [orjson.dumps(o) for o in objects]
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=6), st.booleans(), st.sampled_from([b"", b"\n", b" "]))
-def test_objects_one_after_another_need_no_lines(objects: list[dict[str, Any]], pretty: bool, between: bytes) -> None:
+def test_consecutive_objects_need_no_line_breaks(objects: list[dict[str, Any]], pretty: bool, between: bytes) -> None:
     body = between.join(orjson.dumps(o, option=orjson.OPT_INDENT_2 if pretty else None) for o in objects)
-    assert [orjson.loads(item) for item in split(body, 10)] == objects
+    assert [orjson.loads(item) for item in split_items(body, 10)] == objects
 
 
-def test_what_is_no_object_is_an_item_of_its_own() -> None:
+def test_a_scalar_is_an_item() -> None:
     body = b'[1, {"a": 1}, "x,y", null, [2, 3], true]'
-    assert split(body, 9) == [b"1", b'{"a": 1}', b'"x,y"', b"null", b"[2, 3]", b"true"]
+    assert split_items(body, 9) == [b"1", b'{"a": 1}', b'"x,y"', b"null", b"[2, 3]", b"true"]
 
 
-def test_a_broken_line_costs_its_neighbours_nothing() -> None:
-    assert split(b'{"a": 1}\n{"b": [\n"\n{"c": 2}', 9, lines=True) == [b'{"a": 1}', b'{"b": [', b'"', b'{"c": 2}']
+def test_a_malformed_line_does_not_affect_other_lines() -> None:
+    assert split_items(b'{"a": 1}\n{"b": [\n"\n{"c": 2}', 9, lines=True) == [b'{"a": 1}', b'{"b": [', b'"', b'{"c": 2}']
 
 
-def test_a_broken_object_in_an_array_costs_its_neighbours_nothing() -> None:
-    assert split(b'[{"a": 1}, {"b": NaN}, {"c" 3}, {"d": 4}]', 9)[::3] == [b'{"a": 1}', b'{"d": 4}']
+def test_a_malformed_object_does_not_affect_other_objects() -> None:
+    assert split_items(b'[{"a": 1}, {"b": NaN}, {"c" 3}, {"d": 4}]', 9)[::3] == [b'{"a": 1}', b'{"d": 4}']
 
 
 @pytest.mark.parametrize("body", [b"", b" \n ", b"[]", b"[ ]", b"[", b'[{"a": 1}', b'[{"a": 1]', b'["a]', b"[1, 2"])
-def test_a_body_without_items_or_end_is_refused(body: bytes) -> None:
+def test_an_empty_or_unterminated_body_is_rejected(body: bytes) -> None:
     with pytest.raises(RequestError) as raised:
-        split(body, 9)
+        split_items(body, 9)
     assert raised.value.status == 400
 
 
-def test_what_is_nested_too_deep_is_refused() -> None:
+def test_deep_nesting_is_rejected() -> None:
     with pytest.raises(RequestError) as raised:
-        split(b"[" * 300 + b"]" * 300, 9)
+        split_items(b"[" * 300 + b"]" * 300, 9)
     assert (raised.value.status, raised.value.reason) == (400, "too deep")
 
 
 @pytest.mark.parametrize("body", [b"[{},{},{}]", b"{}{}{}", b"[1,2,3]", b"[[],[],[]]", b'["a","b","c"]'])
-def test_more_items_than_are_allowed_are_refused(body: bytes) -> None:
-    assert len(split(body, 3)) == 3
+def test_too_many_items_are_rejected(body: bytes) -> None:
+    assert len(split_items(body, 3)) == 3
     with pytest.raises(RequestError) as raised:
-        split(body, 2)
+        split_items(body, 2)
     assert raised.value.status == 413
 
 
@@ -87,17 +87,17 @@ def test_more_items_than_are_allowed_are_refused(body: bytes) -> None:
     ids=lambda body: repr(body[:8]),
 )
 @pytest.mark.parametrize("lines", [False, True])
-def test_a_body_made_to_be_slow_is_not(body: bytes, lines: bool) -> None:
-    begin = time.process_time()
+def test_a_crafted_body_is_split_in_linear_time(body: bytes, lines: bool) -> None:
+    start = time.process_time()
     with contextlib.suppress(RequestError):
-        split(body, 1000, lines=lines)
-    assert time.process_time() - begin < 5
+        split_items(body, 1000, lines=lines)
+    assert time.process_time() - start < 5
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_split_or_refused(body: bytes, lines: bool) -> None:
+def test_any_bytes_are_split_or_rejected(body: bytes, lines: bool) -> None:
     try:
-        found = split(body, 50, lines=lines)
+        items = split_items(body, 50, lines=lines)
     except RequestError:
         return
-    assert all(item in body for item in found)
+    assert all(item in body for item in items)

@@ -1,4 +1,4 @@
-"""What a reviewer is asked about, and what it may cost."""
+"""Selection of events for review, and the review budget."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.reviewers.review_budget import HOUR_MS, HourlyBudget, share_of
-from streams.reviewers.review_request import questions
+from streams.reviewers.review_budget import HOUR_MS, HourlyBudget, partition_share
+from streams.reviewers.review_request import review_requests
 from streams.reviewers.selection import Selection
 
 EVENT = {"event_id": "e", "call_id": "c", "time": "2026-01-01T00:00:00Z", "tenant": "t", "app": "a"}
@@ -28,7 +28,7 @@ def selection(share: float = 0.0) -> Selection:
 
 
 @pytest.mark.parametrize(
-    ("said", "chosen"),
+    ("signal", "selected"),
     [
         ({"score": 0.9, "flag": True}, True),
         ({"score": 0.35, "flag": False}, True),
@@ -38,81 +38,81 @@ def selection(share: float = 0.0) -> Selection:
         (None, False),
     ],
 )
-def test_suspicious_is_what_is_flagged_or_near_it(said: dict[str, Any] | None, chosen: bool) -> None:
-    assert list(selection().of(row(said))) == ([("injection", "suspicious", 1.0)] if chosen else [])
+def test_flagged_and_high_scoring_events_are_suspicious(signal: dict[str, Any] | None, selected: bool) -> None:
+    assert list(selection().select(row(signal))) == ([("injection", "suspicious", 1.0)] if selected else [])
 
 
-def test_the_sampled_share_is_drawn_alike_at_every_time_and_near_its_size() -> None:
-    chooses = selection(0.1)
+def test_sampling_is_deterministic_and_near_the_configured_share() -> None:
+    sampling = selection(0.1)
     rows = [row({"score": 0.0, "flag": False}, f"e{i}") for i in range(5000)]
-    drawn = [bool(list(chooses.of(r))) for r in rows]
+    drawn = [bool(list(sampling.select(r))) for r in rows]
     assert 400 < sum(drawn) < 600
-    assert drawn == [bool(list(selection(0.1).of(r))) for r in rows]
-    assert {p for r in rows for _, why, p in chooses.of(r) if why == "sampled"} == {0.1}
+    assert drawn == [bool(list(selection(0.1).select(r))) for r in rows]
+    assert {p for r in rows for _, reason, p in sampling.select(r) if reason == "sampled"} == {0.1}
 
 
-def test_what_the_agents_ask_a_label_of_is_asked_about_where_the_reviewer_may() -> None:
-    said = row({"score": 0.1, "flag": False}) | {"label_request_probability": {"injection": 0.07}}
-    may = Selection("judge", ("injection",), 0.35, 0.0, requested=True)
-    assert list(may.of(said)) == [("injection", "requested", 0.07)]
-    assert list(selection().of(said)) == []
-    assert list(may.of(row({"score": 0.9, "flag": True}) | {"label_request_probability": {"injection": 0.07}})) == [
-        ("injection", "suspicious", 1.0)
-    ]
+def test_events_with_requested_labels_are_selected_if_enabled() -> None:
+    signal = row({"score": 0.1, "flag": False}) | {"label_request_probability": {"injection": 0.07}}
+    with_requests = Selection("judge", ("injection",), 0.35, 0.0, requested=True)
+    assert list(with_requests.select(signal)) == [("injection", "requested", 0.07)]
+    assert list(selection().select(signal)) == []
+    assert list(
+        with_requests.select(row({"score": 0.9, "flag": True}) | {"label_request_probability": {"injection": 0.07}})
+    ) == [("injection", "suspicious", 1.0)]
 
 
 def test_two_reviewers_sample_different_events() -> None:
     rows = [row({"score": 0.0, "flag": False}, f"e{i}") for i in range(2000)]
     other = Selection("encoder", ("injection",), 0.35, 0.1)
-    assert [list(selection(0.1).of(r)) for r in rows] != [list(other.of(r)) for r in rows]
+    assert [list(selection(0.1).select(r)) for r in rows] != [list(other.select(r)) for r in rows]
 
 
-def test_a_question_knows_its_source() -> None:
-    (question,) = questions(orjson.dumps(row({"score": 0.5, "flag": True})), selection())
-    assert (question.event.event_id, question.signal, question.partition, question.offset) == ("e", "injection", 1, 7)
+def test_a_review_request_has_its_source_position() -> None:
+    (request,) = review_requests(orjson.dumps(row({"score": 0.5, "flag": True})), selection())
+    assert (request.event.event_id, request.signal, request.partition, request.offset) == ("e", "injection", 1, 7)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"[]", b"{", b'{"event": 1, "signals": {}}', b'{"event": {}}'])
-def test_what_is_no_scored_event_gives_no_question(value: bytes | None) -> None:
-    assert list(questions(value, selection())) == []
+def test_invalid_scored_records_give_no_review_request(value: bytes | None) -> None:
+    assert list(review_requests(value, selection())) == []
 
 
-def test_an_event_that_breaks_the_contract_gives_no_question() -> None:
+def test_an_event_that_breaks_the_contract_gives_no_review_request() -> None:
     broken = row({"score": 0.9, "flag": True}) | {"event": {"event_id": "e"}}
-    assert list(questions(orjson.dumps(broken), selection())) == []
+    assert list(review_requests(orjson.dumps(broken), selection())) == []
 
 
-def test_an_hour_costs_no_more_than_its_budget_and_the_next_begins_anew() -> None:
+def test_the_budget_limits_each_hour_separately() -> None:
     budget = HourlyBudget(3)
     late = 99 * HOUR_MS
     assert [budget.take(i, late) for i in range(5)] == [True] * 3 + [False] * 2
     assert [budget.take(HOUR_MS + i, late) for i in range(4)] == [True] * 3 + [False]
 
 
-def test_late_events_are_paid_by_the_present_hour() -> None:
+def test_late_events_are_charged_to_the_current_hour() -> None:
     budget = HourlyBudget(1)
     assert budget.take(5 * HOUR_MS, 9 * HOUR_MS)
     assert not budget.take(4 * HOUR_MS, 9 * HOUR_MS)
 
 
-def test_a_client_that_dates_its_events_ahead_opens_no_new_hours() -> None:
+def test_future_dated_events_open_no_new_hours() -> None:
     budget = HourlyBudget(1)
     written = 10 * HOUR_MS
     assert sum(budget.take(written + hour * HOUR_MS, written) for hour in range(100)) == 1
 
 
 @pytest.mark.parametrize(("budget", "partitions"), [(100, 4), (10, 3), (2, 12), (0, 4)])
-def test_the_partitions_shares_add_up_to_the_budget(budget: int, partitions: int) -> None:
-    assert sum(share_of(budget, p, partitions) for p in range(partitions)) == budget
+def test_partition_shares_add_up_to_the_budget(budget: int, partitions: int) -> None:
+    assert sum(partition_share(budget, p, partitions) for p in range(partitions)) == budget
 
 
-def test_the_budget_continues_from_what_was_committed() -> None:
+def test_the_budget_continues_from_committed_metadata() -> None:
     budget = HourlyBudget(2)
     assert budget.take(0, HOUR_MS)
-    again = HourlyBudget.from_metadata(2, budget.metadata())
-    assert [again.take(0, HOUR_MS), again.take(0, HOUR_MS)] == [True, False]
+    restored = HourlyBudget.from_metadata(2, budget.metadata())
+    assert [restored.take(0, HOUR_MS), restored.take(0, HOUR_MS)] == [True, False]
 
 
 @pytest.mark.parametrize("metadata", ["", "{", "[]", '{"hour": null}', '{"used": 1}'])
-def test_an_unreadable_note_begins_anew(metadata: str) -> None:
+def test_invalid_metadata_gives_a_new_budget(metadata: str) -> None:
     assert HourlyBudget.from_metadata(2, metadata) == HourlyBudget(2)

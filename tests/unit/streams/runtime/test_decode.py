@@ -17,27 +17,27 @@ def test_an_event_is_decoded_and_keeps_unknown_fields() -> None:
     assert event.model_extra == {"novel": {"x": 1}}
 
 
-def test_a_label_is_told_by_its_header() -> None:
+def test_a_label_is_recognised_by_its_header() -> None:
     label = {"feedback_id": "f", "call_id": "c", "time": GOOD["time"], "tenant": "t", "app": "a"}
     raw = orjson.dumps(label | {"signal": "injection", "label": True})
     assert isinstance(decode_event(raw, [FEEDBACK_HEADER]), Feedback)
 
 
 @pytest.mark.parametrize("raw", [None, b"", b"{", b"\xff\xfe", b'{"a": 1', b'{"a": "\xff"}'])
-def test_what_is_not_json_is_a_decode_error(raw: bytes | None) -> None:
+def test_invalid_json_is_a_decode_error(raw: bytes | None) -> None:
     with pytest.raises(DecodeError):
         decode_event(raw)
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
-def test_a_number_that_json_has_not_is_a_decode_error(number: bytes) -> None:
+def test_a_number_outside_json_is_a_decode_error(number: bytes) -> None:
     with pytest.raises(DecodeError) as raised:
         decode_event(orjson.dumps(GOOD)[:-1] + b',"novel":' + number + b"}")
     assert raised.value.code == "syntax"
 
 
 @pytest.mark.parametrize(
-    ("said", "where"),
+    ("member", "path"),
     [
         (b'"parameters": {"temperature": 1e999}', "parameters.temperature"),
         (b'"parameters": {"stop": [1.0, {"at": -1e999}]}', "parameters.stop.1.at"),
@@ -48,13 +48,13 @@ def test_a_number_that_json_has_not_is_a_decode_error(number: bytes) -> None:
         (b'"cost_usd": 1e999', "cost_usd"),
     ],
 )
-def test_a_number_beyond_all_floats_is_refused_with_the_name_of_its_field(said: bytes, where: str) -> None:
+def test_a_number_beyond_the_float_range_is_refused_with_its_field(member: bytes, path: str) -> None:
     with pytest.raises(ContractError) as raised:
-        decode_event(orjson.dumps(GOOD)[:-1] + b"," + said + b"}")
-    assert raised.value.field == where
+        decode_event(orjson.dumps(GOOD)[:-1] + b"," + member + b"}")
+    assert raised.value.field == path
 
 
-def test_the_words_for_such_numbers_may_stand_in_a_text() -> None:
+def test_a_text_may_contain_nan_and_infinity() -> None:
     event = decode_event(orjson.dumps(GOOD | {"messages": [{"role": "user", "content": "NaN or Infinity?"}]}))
     assert isinstance(event, LLMEvent)
 

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.errors import SettingsError
 from schemas.settings import Settings
-from streams.ingest.server import Gateway
+from streams.ingest.server import IngestServer
 from streams.runtime.health import Readiness, serve
 from streams.worker.app import Worker
 
@@ -21,7 +21,7 @@ class Clock:
         return self.now
 
 
-def test_lag_that_does_not_move_for_half_a_minute_is_not_ready() -> None:
+def test_a_lag_unchanged_for_30_seconds_is_not_ready() -> None:
     clock = Clock()
     lag = {0: 0, 1: 5}
     readiness = Readiness(lambda: lag, clock)
@@ -34,7 +34,7 @@ def test_lag_that_does_not_move_for_half_a_minute_is_not_ready() -> None:
     assert readiness.answer()[0] == 200
 
 
-async def test_a_worker_that_does_not_consume_yet_says_so() -> None:
+async def test_a_worker_without_a_consumer_is_not_ready() -> None:
     runner = await serve("127.0.0.1", 0, lambda: True, Readiness(lambda: None), settings="worker.health_")
     host, port = runner.addresses[0]
     try:
@@ -45,11 +45,11 @@ async def test_a_worker_that_does_not_consume_yet_says_so() -> None:
         await runner.cleanup()
 
 
-async def test_a_worker_before_its_start_knows_no_lag() -> None:
+async def test_a_worker_has_no_lag_before_its_start() -> None:
     assert Worker(Settings()).lag() is None
 
 
-async def test_the_pages_answer() -> None:
+async def test_the_health_endpoints_respond() -> None:
     alive = True
     runner = await serve("127.0.0.1", 0, lambda: alive, Readiness(dict), settings="worker.health_")
     host, port = runner.addresses[0]
@@ -65,30 +65,30 @@ async def test_the_pages_answer() -> None:
 
 
 @pytest.fixture
-def taken() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        yield other.getsockname()[1]
+def used_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
-async def test_a_port_that_is_taken_is_named_with_its_setting(taken: int) -> None:
+async def test_a_used_port_is_an_error_that_names_its_setting(used_port: int) -> None:
     with pytest.raises(SettingsError) as raised:
-        await serve("127.0.0.1", taken, lambda: True, Readiness(dict), settings="worker.health_")
+        await serve("127.0.0.1", used_port, lambda: True, Readiness(dict), settings="worker.health_")
     assert (raised.value.field, raised.value.code) == ("worker.health_port", "unavailable")
-    for printed in ("worker.health_host=127.0.0.1", f"worker.health_port={taken}", "STREAMGAUGE_WORKER__HEALTH_PORT"):
-        assert printed in str(raised.value)
+    for part in ("worker.health_host=127.0.0.1", f"worker.health_port={used_port}", "STREAMGAUGE_WORKER__HEALTH_PORT"):
+        assert part in str(raised.value)
 
 
-async def test_an_address_of_another_machine_is_named_with_its_setting() -> None:
+async def test_a_foreign_address_is_an_error_that_names_its_setting() -> None:
     with pytest.raises(SettingsError) as raised:
         await serve("192.0.2.1", 0, lambda: True, Readiness(dict), settings="sink.health_")
     assert (raised.value.field, raised.value.code) == ("sink.health_host", "unavailable")
     assert "192.0.2.1" in str(raised.value)
 
 
-async def test_a_gateway_whose_port_is_taken_says_so(taken: int) -> None:
-    gateway = Gateway(Settings.model_validate({"ingest": {"port": taken}}))
+async def test_an_ingest_service_with_a_used_port_fails_to_start(used_port: int) -> None:
+    gateway = IngestServer(Settings.model_validate({"ingest": {"port": used_port}}))
     with pytest.raises(SettingsError) as raised:
         await gateway.start()
     assert (raised.value.field, raised.value.code) == ("ingest.port", "unavailable")
-    assert str(taken) in str(raised.value)
+    assert str(used_port) in str(raised.value)
     assert "STREAMGAUGE_INGEST__PORT" in str(raised.value)

@@ -1,52 +1,52 @@
-"""What a library says over and over is written now and then, with how often it was."""
+"""Throttling of repeated library messages, with counts of suppressed messages."""
 
 from __future__ import annotations
 
 import logging
 
-from streams.runtime.logs import EVERY_S, Throttle
+from streams.runtime.logs import INTERVAL_S, Throttle
 
-AWAY = "Failed fetch messages from %s: %s"
+FETCH_FAILED = "Failed fetch messages from %s: %s"
 
 
 def record(name: str, message: str, *values: object) -> logging.LogRecord:
     return logging.LogRecord(name, logging.ERROR, "", 0, message, values, None)
 
 
-def test_a_flood_is_one_line_and_then_one_with_its_count() -> None:
+def test_a_flood_is_logged_once_per_interval_with_its_count() -> None:
     now = [0.0]
     throttle = Throttle(lambda: now[0])
     written = []
     for n in range(1000):
-        now[0] = n * EVERY_S / 500
-        said = record("aiokafka.consumer.fetcher", AWAY, n % 3, "NodeNotReadyError")
-        if throttle.filter(said):
-            written.append(said.getMessage())
+        now[0] = n * INTERVAL_S / 500
+        message = record("aiokafka.consumer.fetcher", FETCH_FAILED, n % 3, "NodeNotReadyError")
+        if throttle.filter(message):
+            written.append(message.getMessage())
     assert written == [
         "Failed fetch messages from 0: NodeNotReadyError",
-        "Failed fetch messages from 2: NodeNotReadyError (and 499 times more since)",
+        "Failed fetch messages from 2: NodeNotReadyError (499 equal messages suppressed)",
     ]
 
 
-def test_other_messages_and_other_loggers_are_not_held_back() -> None:
+def test_different_messages_and_other_loggers_are_not_throttled() -> None:
     throttle = Throttle(lambda: 0.0)
-    assert throttle.filter(record("aiokafka.a", AWAY, 1, 2))
+    assert throttle.filter(record("aiokafka.a", FETCH_FAILED, 1, 2))
     assert throttle.filter(record("aiokafka.a", "Group Coordinator Request failed: %s", 1))
-    assert throttle.filter(record("aiokafka.b", AWAY, 1, 2))
-    assert all(throttle.filter(record("streams.sink", "held back")) for _ in range(3))
+    assert throttle.filter(record("aiokafka.b", FETCH_FAILED, 1, 2))
+    assert all(throttle.filter(record("streams.sink", "insert failed")) for _ in range(3))
     assert all(throttle.filter(record("models", "ours")) for _ in range(3))
-    assert not throttle.filter(record("aiokafka.a", AWAY, 3, 4))
+    assert not throttle.filter(record("aiokafka.a", FETCH_FAILED, 3, 4))
 
 
-def test_another_kind_of_error_is_news_in_the_middle_of_a_flood() -> None:
+def test_a_new_error_type_is_logged_during_a_flood() -> None:
     throttle = Throttle(lambda: 0.0)
-    assert throttle.filter(record("aiokafka.a", AWAY, 1, ConnectionError("gone")))
-    assert not throttle.filter(record("aiokafka.a", AWAY, 2, ConnectionError("gone")))
-    assert throttle.filter(record("aiokafka.a", AWAY, 1, PermissionError("topic")))
+    assert throttle.filter(record("aiokafka.a", FETCH_FAILED, 1, ConnectionError("gone")))
+    assert not throttle.filter(record("aiokafka.a", FETCH_FAILED, 2, ConnectionError("gone")))
+    assert throttle.filter(record("aiokafka.a", FETCH_FAILED, 1, PermissionError("topic")))
 
 
-def test_messages_without_end_take_no_memory_without_end() -> None:
+def test_unlimited_messages_use_bounded_memory() -> None:
     throttle = Throttle(lambda: 0.0)
     for n in range(5_000):
         throttle.filter(record("faust", f"offset {n}"))
-    assert len(throttle._said) <= 1_000
+    assert len(throttle._last_written) <= 1_000

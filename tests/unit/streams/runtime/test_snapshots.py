@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import StateError
-from streams.runtime.snapshot_codec import BYTES_MAX, Snapshot, decode, encode
-from streams.runtime.snapshot_store import newest, pieces
+from streams.runtime.snapshot_codec import MAX_BYTES, Snapshot, decode, encode
+from streams.runtime.snapshot_store import latest, to_records
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -21,13 +21,13 @@ _json = st.recursive(
 
 
 @given(st.dictionaries(st.text(), _json, max_size=4))
-def test_what_is_encoded_is_decoded(part: dict[str, Any]) -> None:
+def test_decoding_inverts_encoding(part: dict[str, Any]) -> None:
     assert decode(encode(Snapshot(1, 2, {"a": 1}, {"a": part}))).parts == {"a": part}
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "u1", "U5", "S3", "?"])
 @pytest.mark.parametrize("shape", [(0,), (3,), (2, 0, 4), (2, 3)])
-def test_arrays_come_back_bit_equal_and_writable(dtype: str, shape: tuple[int, ...]) -> None:
+def test_arrays_are_restored_bit_equal_and_writable(dtype: str, shape: tuple[int, ...]) -> None:
     array = np.zeros(shape, dtype)
     back = decode(encode(Snapshot(0, 0, {}, {"a": {"x": array}}))).parts["a"]["x"]
     assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
@@ -39,13 +39,13 @@ def test_nan_survives() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", b"SGS1" + bytes(30)])
-def test_damage_is_an_error_that_says_so(damage: bytes) -> None:
+def test_damaged_bytes_are_a_state_error(damage: bytes) -> None:
     with pytest.raises(StateError) as raised:
         decode(damage)
     assert raised.value.reason == "format"
 
 
-def test_one_flipped_bit_is_noticed() -> None:
+def test_one_flipped_bit_is_detected() -> None:
     raw = bytearray(encode(Snapshot(0, 0, {}, {"a": {"x": 1}})))
     raw[-1] ^= 1
     with pytest.raises(StateError) as raised:
@@ -63,39 +63,39 @@ def _snapshot(offset: int, size: int = 10) -> Snapshot:
     return Snapshot(0, offset, {"a": 1}, {"a": {"x": noise}})
 
 
-def test_a_snapshot_of_many_pieces_is_put_together() -> None:
-    found = newest(_log(pieces(_snapshot(5, 2_000_000), 0)))
+def test_a_snapshot_of_many_pieces_is_assembled() -> None:
+    found = latest(_log(to_records(_snapshot(5, 2_000_000), 0)))
     assert found is not None
     assert found.parts["a"]["x"].tobytes() == _snapshot(5, 2_000_000).parts["a"]["x"].tobytes()
 
 
-def test_the_last_complete_one_counts() -> None:
-    half = pieces(_snapshot(9, 2_000_000), 1)[:-1]
-    found = newest(_log(pieces(_snapshot(1), 0), pieces(_snapshot(5), 1), pieces(_snapshot(7), 0), half))
+def test_the_latest_complete_snapshot_is_used() -> None:
+    half = to_records(_snapshot(9, 2_000_000), 1)[:-1]
+    found = latest(_log(to_records(_snapshot(1), 0), to_records(_snapshot(5), 1), to_records(_snapshot(7), 0), half))
     assert found is not None
     assert found.offset == 7
 
 
-def test_a_write_that_broke_off_leaves_the_one_before_whole() -> None:
-    half = pieces(_snapshot(9, 2_000_000), 0)[:2]
-    found = newest(_log(pieces(_snapshot(5, 2_000_000), 1), half))
+def test_an_interrupted_write_leaves_the_previous_snapshot_intact() -> None:
+    half = to_records(_snapshot(9, 2_000_000), 0)[:2]
+    found = latest(_log(to_records(_snapshot(5, 2_000_000), 1), half))
     assert found is not None
     assert found.offset == 5
 
 
 def test_no_snapshot_is_none() -> None:
-    assert newest([]) is None
+    assert latest([]) is None
 
 
-def test_commas_in_a_text_are_no_values() -> None:
-    """A half that waits is a text in the index: one of CSV made every snapshot unrestorable."""
+def test_commas_in_a_text_do_not_count_as_values() -> None:
+    """A pending half of a call is a text in the index; one with CSV content made every snapshot unrestorable."""
     snapshot = Snapshot(0, 7, {}, {"join": {"waiting": [["a," * 5_000_000 + '\\"[{', 1]]}})
-    assert decode(encode(snapshot, BYTES_MAX), BYTES_MAX).parts == snapshot.parts
+    assert decode(encode(snapshot, MAX_BYTES), MAX_BYTES).parts == snapshot.parts
 
 
-def test_what_would_not_be_restored_is_not_written() -> None:
+def test_a_snapshot_too_large_to_restore_is_not_written() -> None:
     snapshot = Snapshot(0, 7, {}, {"a": {"x": list(range(100_000))}})
-    for most in (1000, 1_000_000):
+    for max_bytes in (1000, 1_000_000):
         with pytest.raises(StateError) as raised:
-            encode(snapshot, most)
+            encode(snapshot, max_bytes)
         assert raised.value.reason == "size"

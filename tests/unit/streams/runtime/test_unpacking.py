@@ -1,4 +1,4 @@
-"""Every codec in every form that producers write it in, and what is none of it."""
+"""Decompression of every codec in every form that producers write, and refusal of invalid input."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ PACKED = {
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_what_producers_write_is_unpacked(name: str) -> None:
+def test_batches_of_producers_are_decompressed(name: str) -> None:
     unpack, packed = PACKED[name]
     assert unpack(packed) == TEXT
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_what_ends_too_early_is_refused(name: str) -> None:
+def test_a_truncated_batch_is_refused(name: str) -> None:
     unpack, packed = PACKED[name]
     if name == "zstd that states no size":
         packed = packed[:-2]
-    with pytest.raises(Exception):  # noqa: B017, PT011 - of the library or ours: both are refused batches
+    with pytest.raises(Exception):  # noqa: B017, PT011 - an error of the library or ours refuses the batch
         assert unpack(packed[: len(packed) * 2 // 3]) == TEXT
 
 
@@ -90,21 +90,21 @@ ZEROS = bytes(MAX_UNPACKED_BYTES // 2 + 1)
         (unlz4, lz4(ZEROS + ZEROS, linked=True, checksum=False)),
     ],
 )  # fmt: skip
-def test_what_unpacks_to_too_much_is_refused(unpack: object, packed: bytes) -> None:
+def test_a_batch_that_decompresses_to_too_many_bytes_is_refused(unpack: object, packed: bytes) -> None:
     assert callable(unpack)
     with pytest.raises(UnpackError):
         unpack(packed)
 
 
 @given(st.binary(max_size=200))
-def test_noise_is_refused_or_unpacked_and_never_more(noise: bytes) -> None:
+def test_random_bytes_are_refused_or_decompressed_within_the_limit(noise: bytes) -> None:
     for unpack in (gunzip, unzstd, unsnappy, unlz4):
         with suppress(*REFUSED):
             assert len(unpack(noise)) <= MAX_UNPACKED_BYTES
 
 
-def test_every_reader_of_aiokafka_unpacks_within_bounds() -> None:
-    """Compiled ones too; the guard is installed by whatever imports `streams.runtime.topics`."""
+def test_every_reader_of_aiokafka_decompresses_within_the_limit() -> None:
+    """Compiled readers are covered too; importing `streams.runtime.topics` installs the guard."""
     assert record_batches.GuardedRecords is fetcher.MemoryRecords
     readers = ["default_records", "legacy_records", "_crecords.default_records", "_crecords.legacy_records"]
     for reader in [codec, *(import_module(f"aiokafka.record.{name}") for name in readers)]:

@@ -12,9 +12,10 @@ from aiokafka import TopicPartition
 
 from schemas.errors import RecordError, RowError, StoreError
 from schemas.outputs import DeadLetter
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate
-from streams.sink.inserter import Bad, Inserter
+from streams.sink.inserter import Inserter, RejectedRecord
 from streams.sink.kafka_clients import dead_letter
 from streams.sink.table_rows import TABLES, Table, build_row
 
@@ -78,7 +79,7 @@ def test_a_scored_event_fills_its_columns() -> None:
         "source_offset": 3, "source_seq": 1, "received_at": NOW, "time": 1767225600000,
     }.items():  # fmt: skip
         assert field(TABLE["scored"], value, column) == wanted, column
-    assert build_row(TABLE["scored"], value, NOW).place == (3, 1)
+    assert build_row(TABLE["scored"], value, NOW).position == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -90,14 +91,14 @@ def test_a_scored_event_fills_its_columns() -> None:
         scored(signals={"injection": 3}),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_a_record_error(value: bytes | None) -> None:
+def test_a_value_that_does_not_fit_its_table_is_a_record_error(value: bytes | None) -> None:
     with pytest.raises(RecordError):
         build_row(TABLE["scored"], value, NOW)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(clickhouse=ClickHouse(path=tmp_path / "store"))
+    return Settings(clickhouse=ClickHouseSettings(path=tmp_path / "store"))
 
 
 @pytest.fixture
@@ -110,9 +111,9 @@ def store(settings: Settings) -> Iterator[Any]:
 
 @pytest.fixture
 def inserter(settings: Settings, store: Any) -> Iterator[Inserter]:
-    made = Inserter(lambda: connect(settings.clickhouse), "streamgauge")
-    yield made
-    made.close()
+    inserter = Inserter(lambda: connect(settings.clickhouse), "streamgauge")
+    yield inserter
+    inserter.close()
 
 
 @pytest.mark.parametrize(
@@ -126,12 +127,12 @@ def inserter(settings: Settings, store: Any) -> Iterator[Inserter]:
         ("scored", None),
     ],
 )
-def test_every_topic_lands_in_its_table(
+def test_every_topic_is_inserted_into_its_table(
     inserter: Inserter, store: Any, topic: str, value: dict[str, Any] | None
 ) -> None:
     raw = scored() if value is None else orjson.dumps(value)
-    outcome = inserter.insert(TABLE[topic], "t-0-0-0", [Record(0, raw)], (-1, -1))
-    assert (outcome.rows, outcome.bad) == (1, [])
+    result = inserter.insert(TABLE[topic], "t-0-0-0", [Record(0, raw)], (-1, -1))
+    assert (result.rows, result.rejected) == (1, [])
     assert store.command(f"SELECT count() FROM streamgauge.{TABLE[topic].name}") == 1
 
 
@@ -142,39 +143,39 @@ def test_the_same_range_twice_is_one_insert(inserter: Inserter, store: Any) -> N
     assert store.command("SELECT count() FROM streamgauge.events") == 100
 
 
-def test_the_same_range_twice_is_one_insert_though_it_spans_many_months(inserter: Inserter, store: Any) -> None:
+def test_the_same_range_twice_is_one_insert_even_across_many_months(inserter: Inserter, store: Any) -> None:
     records = [Record(i, scored(i, time=f"{1990 + i // 12}-{i % 12 + 1:02}-01T00:00:00Z")) for i in range(200)]
     for _ in range(2):
         inserter.insert(TABLE["scored"], "t-0-0-199", records, (-1, -1))
     assert store.command("SELECT count() FROM streamgauge.events") == 200
 
 
-def test_repeats_of_a_replaying_worker_are_dropped(inserter: Inserter, store: Any) -> None:
-    places = [(0, 0), (1, 0), (1, 1), (2, 0), (1, 0), (1, 1), (2, 0), (3, 0)]
-    records = [Record(i, scored(*place)) for i, place in enumerate(places)]
-    outcome = inserter.insert(TABLE["scored"], "t-0-0-7", records, (0, 0))
-    assert (outcome.rows, outcome.seen) == (4, (3, 0))
+def test_duplicates_of_a_replaying_worker_are_dropped(inserter: Inserter, store: Any) -> None:
+    positions = [(0, 0), (1, 0), (1, 1), (2, 0), (1, 0), (1, 1), (2, 0), (3, 0)]
+    records = [Record(i, scored(*position)) for i, position in enumerate(positions)]
+    result = inserter.insert(TABLE["scored"], "t-0-0-7", records, (0, 0))
+    assert (result.rows, result.dedup_position) == (4, (3, 0))
     assert store.command("SELECT count() FROM streamgauge.events") == 4
 
 
-def test_a_row_that_clickhouse_refuses_is_found_by_halving(inserter: Inserter, store: Any) -> None:
+def test_a_row_that_clickhouse_refuses_is_isolated_by_bisection(inserter: Inserter, store: Any) -> None:
     store.command("ALTER TABLE streamgauge.events ADD CONSTRAINT sane CHECK user_id != 'evil'")
     records = [Record(i, scored(i, user_id="evil" if i in {17, 40} else "u")) for i in range(64)]
-    for _ in range(2):  # killed before the commit: the halves are recognised too
-        outcome = inserter.insert(TABLE["scored"], "t-0-0-63", records, (-1, -1))
-        assert [bad.record.offset for bad in outcome.bad] == [17, 40]
+    for _ in range(2):  # as after a kill before the commit: the tokens of the halves deduplicate too
+        result = inserter.insert(TABLE["scored"], "t-0-0-63", records, (-1, -1))
+        assert [rejected.record.offset for rejected in result.rejected] == [17, 40]
     assert store.command("SELECT count() FROM streamgauge.events") == 62
 
 
-def test_a_missing_table_is_the_stores_fault_not_the_rows(inserter: Inserter, store: Any) -> None:
+def test_a_missing_table_is_a_store_error_and_rejects_no_row(inserter: Inserter, store: Any) -> None:
     store.command("DROP TABLE streamgauge.events")
     with pytest.raises(StoreError):
         inserter.insert(TABLE["scored"], "t-0-0-0", [Record(0, scored())], (-1, -1))
 
 
-def test_a_dead_letter_holds_the_record_whole() -> None:
+def test_a_dead_letter_contains_the_complete_record() -> None:
     letter = DeadLetter.model_validate(
-        dead_letter(TopicPartition("llm.scored", 2), Bad(Record(9, b"\xff{"), RowError("why")))
+        dead_letter(TopicPartition("llm.scored", 2), RejectedRecord(Record(9, b"\xff{"), RowError("why")))
     )
     assert base64.b64decode(letter.raw) == b"\xff{"
     assert (letter.reason, letter.source_topic) == ("sink", "llm.scored")

@@ -1,4 +1,4 @@
-"""What the worker's writer remembers of what is not written yet. Its producer is a stand-in: the moment counts."""
+"""Pending deliveries of the worker's output producer. A fake Kafka producer controls when a delivery completes."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from aiokafka.errors import KafkaError
 from processing.pipeline import Outputs
 from schemas.errors import DecodeError
 from schemas.settings import Settings
-from streams.runtime.produce import Sent
-from streams.worker.output_producer import Writer
+from streams.runtime.produce import Delivery
+from streams.worker.output_producer import OutputProducer
 
 RECORD = ConsumerRecord("events", 0, 7, 0, 0, None, b"{", None, 0, 1, ())
 WINDOW = dict.fromkeys(("window_start", "tenant", "app", "model", "prompt_version", "source_partition"), "")
 
 
-class Full:
-    """A producer without room until it is released, whose broker then refuses what was sent."""
+class FullProducer:
+    """Fake producer that blocks until it is released and whose broker then refuses every row."""
 
     def __init__(self) -> None:
-        self.free = asyncio.Event()
+        self.released = asyncio.Event()
 
     async def send(self, *_: Any, **__: Any) -> asyncio.Future[Any]:
-        await self.free.wait()
-        sent = asyncio.get_running_loop().create_future()
-        sent.set_exception(KafkaError("refused"))
-        return sent
+        await self.released.wait()
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(KafkaError("refused"))
+        return future
 
     send_batch = send
 
-    def room(self, _: str) -> int:
+    def max_record_bytes(self, _: str) -> int:
         return 1 << 20
 
     def create_batch(self) -> Mock:
@@ -43,37 +43,37 @@ class Full:
 
 
 @pytest.fixture
-def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
-    monkeypatch.setattr("streams.worker.output_producer.Producer", lambda *_: Full())
-    return Writer(Settings())
+def producer(monkeypatch: pytest.MonkeyPatch) -> OutputProducer:
+    monkeypatch.setattr("streams.worker.output_producer.Producer", lambda *_: FullProducer())
+    return OutputProducer(Settings())
 
 
 @pytest.mark.parametrize(
     "queue",
     [
-        lambda writer: writer.windows(0, [WINDOW]),
-        lambda writer: writer.write(0, Outputs(scored=[b"{}"])),
-        lambda writer: writer.dead_letter(RECORD, DecodeError("no JSON")),
+        lambda producer: producer.send_windows(0, [WINDOW]),
+        lambda producer: producer.send_outputs(0, Outputs(scored=[b"{}"])),
+        lambda producer: producer.reject(RECORD, DecodeError("no JSON")),
     ],
     ids=["windows", "scored", "dead letters"],
 )
-async def test_what_is_queued_while_a_snapshot_settles_is_waited_for_by_the_next(
-    writer: Writer, queue: Callable[[Writer], Awaitable[None]]
+async def test_the_next_flush_waits_for_outputs_queued_during_a_flush(
+    producer: OutputProducer, queue: Callable[[OutputProducer], Awaitable[None]]
 ) -> None:
-    """It was forgotten: the next snapshot, and its commit, covered outputs that the broker had refused."""
-    queued = asyncio.ensure_future(queue(writer))
+    """A bug removed such outputs from the list, so a snapshot and its commit covered outputs the broker refused."""
+    queued = asyncio.ensure_future(queue(producer))
     await asyncio.sleep(0)
-    await writer.settled(0)
-    writer._producer.free.set()
+    await producer.flush(0)
+    producer._producer.released.set()
     await queued
     for _ in range(2):
         with pytest.raises(KafkaError, match="refused"):
-            await writer.settled(0)
+            await producer.flush(0)
 
 
-async def test_what_is_written_is_forgotten(writer: Writer) -> None:
+async def test_a_flush_removes_written_deliveries(producer: OutputProducer) -> None:
     done = asyncio.get_running_loop().create_future()
     done.set_result(None)
-    writer._waiting[0].append(Sent(done, "llm.scored", ()))
-    await writer.settled(0)
-    assert writer._waiting == {0: []}
+    producer._pending[0].append(Delivery(done, "llm.scored", ()))
+    await producer.flush(0)
+    assert producer._pending == {0: []}

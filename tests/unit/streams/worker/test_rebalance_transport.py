@@ -1,4 +1,4 @@
-"""A fetch through a rebalance, without a broker: what it took is given back, unless nothing changed hands."""
+"""Fetches during a rebalance, without a broker: fetched records are sought back over if the assignment changed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.worker.rebalance_transport import _Thread
 
-TAKEN = {TopicPartition("events", 0): [SimpleNamespace(offset=7), SimpleNamespace(offset=8)]}
+FETCHED = {TopicPartition("events", 0): [SimpleNamespace(offset=7), SimpleNamespace(offset=8)]}
 
 
 @pytest.mark.parametrize(("changes", "rebalancing"), [(True, False), (False, True), (True, True), (False, False)])
-async def test_what_is_taken_while_partitions_change_hands_is_given_back(
+async def test_records_fetched_during_a_rebalance_are_sought_back_over(
     changes: bool, rebalancing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sought: dict[TopicPartition, int] = {}
@@ -27,13 +27,13 @@ async def test_what_is_taken_while_partitions_change_hands_is_given_back(
     async def fetch(*_: Any, **__: Any) -> Any:
         if changes:
             subscription.assignment = object()
-        return TAKEN
+        return FETCHED
 
     monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
     thread: Any = object.__new__(_Thread)
     thread.app = SimpleNamespace(rebalancing=rebalancing)
-    found = await thread._fetch_records(consumer, set(), timeout=1.0)
+    records = await thread._fetch_records(consumer, set(), timeout=1.0)
     if changes or rebalancing:
-        assert (found, sought) == ({}, {TopicPartition("events", 0): 7})
+        assert (records, sought) == ({}, {TopicPartition("events", 0): 7})
     else:
-        assert (found, sought) == (TAKEN, {})
+        assert (records, sought) == (FETCHED, {})

@@ -1,4 +1,4 @@
-"""Which alerts count as a catch."""
+"""Classification of alerts by the demo's scorecard."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pytest
 
 from schemas.outputs import Alert
 from tools.demo.exactness_checks import Check
-from tools.demo.scorecard import Verdict, judge
-from tools.simulator import AppTruth, Incident, Truth
+from tools.demo.scorecard import Scorecard, build_scorecard
+from tools.simulator import AppTotals, GroundTruth, Incident
 
-BEGIN = datetime(2026, 1, 1, 9, tzinfo=UTC)
-BEGIN_MS = round(BEGIN.timestamp() * 1000)
+START = datetime(2026, 1, 1, 9, tzinfo=UTC)
+START_MS = round(START.timestamp() * 1000)
 
 
-def truth() -> Truth:
-    """One call a second; an injection campaign from second 100 to second 200."""
-    app = AppTruth(calls=1_000, times_ms=[BEGIN_MS + 1000 * i for i in range(1_000)])
+def truth() -> GroundTruth:
+    """Return one call per second with an injection campaign from second 100 to second 200."""
+    app = AppTotals(calls=1_000, times_ms=[START_MS + 1000 * i for i in range(1_000)])
     affected = frozenset(f"e{i}" for i in range(100, 201, 2))
     incident = Incident(
-        "injection", "campaign", "sentinel", "soc", BEGIN_MS + 100_000, BEGIN_MS + 200_000, 100, affected
+        "injection", "campaign", "sentinel", "soc", START_MS + 100_000, START_MS + 200_000, 100, affected
     )
-    return Truth(apps={"soc": app}, incidents=(incident,))
+    return GroundTruth(apps={"soc": app}, incidents=(incident,))
 
 
 def alert(second: float, **fields: Any) -> Alert:
-    at = BEGIN + timedelta(seconds=second)
+    at = START + timedelta(seconds=second)
     values: dict[str, Any] = {
         "alert_id": f"a{second}{sorted(fields.items())}",
         "fingerprint": "f",
@@ -48,20 +48,20 @@ def alert(second: float, **fields: Any) -> Alert:
     return Alert.model_validate(values | fields)
 
 
-def verdict(*alerts: Alert) -> Verdict:
-    return judge(truth(), alerts)
+def scorecard(*alerts: Alert) -> Scorecard:
+    return build_scorecard(truth(), alerts)
 
 
-def test_the_right_alert_catches_and_its_delay_is_counted_in_calls_and_time() -> None:
-    [catch] = verdict(alert(130)).catches
-    assert catch.alert is not None
-    assert (catch.events, catch.delay_ms) == (31, 30_000)
+def test_a_matching_alert_detects_the_incident_with_a_delay_in_calls_and_time() -> None:
+    [detection] = scorecard(alert(130)).detections
+    assert detection.alert is not None
+    assert (detection.events, detection.delay_ms) == (31, 30_000)
 
 
-def test_the_first_of_two_counts() -> None:
-    found = verdict(alert(150), alert(130))
-    assert found.catches[0].delay_ms == 30_000
-    assert (found.caught, len(found.other), len(found.false)) == (1, 1, 0)
+def test_the_first_of_two_matching_alerts_counts() -> None:
+    result = scorecard(alert(150), alert(130))
+    assert result.detections[0].delay_ms == 30_000
+    assert (result.detected, len(result.related), len(result.false_alarms)) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -77,22 +77,22 @@ def test_the_first_of_two_counts() -> None:
     ],
     ids=["before", "after", "other rule", "other app", "other tenant", "evidence of others", "resolved"],
 )
-def test_any_other_alert_does_not(wrong: Alert) -> None:
-    assert verdict(wrong).caught == 0
+def test_an_alert_that_does_not_match_detects_nothing(wrong: Alert) -> None:
+    assert scorecard(wrong).detected == 0
 
 
-def test_alerts_are_sorted_into_related_recovering_and_false() -> None:
-    found = verdict(
+def test_other_alerts_are_related_recovery_or_false_alarms() -> None:
+    result = scorecard(
         alert(150, rule="drift", signal="drift.text"),
         alert(300, rule="drift", signal="drift.text"),
         alert(50, rule="drift", signal="drift.text"),
         alert(130, rule="injection-attempt", signal="injection.score", evidence=("e102",)),
         alert(131, rule="injection-attempt", signal="injection.score", evidence=("e103",)),
     )
-    assert [len(part) for part in (found.other, found.after, found.false)] == [2, 1, 2]
+    assert [len(part) for part in (result.related, result.recovery, result.false_alarms)] == [2, 1, 2]
 
 
-def test_a_check_holds_only_for_the_very_number() -> None:
+def test_a_check_is_ok_only_for_the_exact_figure() -> None:
     assert Check("events", "calls", "soc", 5, 5).ok
     assert not Check("events", "calls", "soc", 4, 5).ok
     assert not Check("events", "calls", "soc", None, 0).ok

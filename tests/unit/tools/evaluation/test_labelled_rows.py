@@ -49,16 +49,18 @@ def read(path: Path, signal: str) -> list[Any]:
         ({"change_at": 0.5}, "0.5"),
     ],
 )
-def test_a_bad_row_is_named_by_line_and_field(tmp_path: Path, signal: str, change: dict[str, Any], value: str) -> None:
+def test_a_malformed_row_is_reported_with_line_and_field(
+    tmp_path: Path, signal: str, change: dict[str, Any], value: str
+) -> None:
     field = next(iter(change))
-    concerned = field in GOOD[signal] or (field, signal) in {
+    applies = field in GOOD[signal] or (field, signal) in {
         *(("src", other) for other in ("injection", "hallucination")),
         ("role", "injection"),
         ("change_at", "drift"),
     }
     second = {"i": 2} if signal == "drift" else {}
     path = write(tmp_path / "rows.jsonl", GOOD[signal], b"", GOOD[signal] | second | change)
-    if not concerned:
+    if not applies:
         assert len(read(path, signal)) == 2
         return
     with pytest.raises(RecordError) as error:
@@ -69,7 +71,7 @@ def test_a_bad_row_is_named_by_line_and_field(tmp_path: Path, signal: str, chang
 
 
 @pytest.mark.parametrize("raw", [b"{", b"\xff", b"[1]", b"7"])
-def test_what_is_not_an_object_is_named_by_its_line(tmp_path: Path, raw: bytes) -> None:
+def test_a_line_that_is_not_an_object_is_reported_with_its_number(tmp_path: Path, raw: bytes) -> None:
     path = write(tmp_path / "rows.jsonl", GOOD["injection"], raw)
     with pytest.raises(RecordError) as error:
         read_labelled(path, "injection")
@@ -86,7 +88,7 @@ def test_a_file_without_rows_is_an_error(tmp_path: Path, content: bytes) -> None
     assert (error.value.code, error.value.path) == ("malformed", path)
 
 
-def test_gzip_is_known_by_content_whatever_the_name(tmp_path: Path) -> None:
+def test_gzip_is_detected_by_content(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     path.write_bytes(gzip.compress(orjson.dumps(GOOD["injection"])))
     assert len(read_labelled(path, "injection")) == 1
@@ -105,22 +107,22 @@ def test_a_damaged_gzip_is_an_error(tmp_path: Path, damaged: bytes) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_text_stands_in_the_event_where_its_role_says(tmp_path: Path, role: str) -> None:
+def test_a_text_is_in_the_event_field_of_its_role(tmp_path: Path, role: str) -> None:
     (row,) = read_labelled(write(tmp_path / "rows", GOOD["injection"] | {"role": role}), "injection")
     assert row.event.text(role) == "hello"
     assert len(row.event.messages) + len(row.event.documents) == 1
 
 
-def test_a_context_may_be_one_several_or_missing(tmp_path: Path) -> None:
+def test_a_context_may_be_a_string_a_list_or_missing(tmp_path: Path) -> None:
     rows = [GOOD["hallucination"] | {"context": value} for value in ("a", ["a", "b"], None, "", [])]
     found = read_labelled(write(tmp_path / "rows", *rows), "hallucination")
     assert [len(row.event.documents) for row in found] == [1, 2, 0, 0, 0]
 
 
-def test_a_change_unknown_is_not_a_change_that_is_not(tmp_path: Path) -> None:
+def test_an_unknown_change_differs_from_no_change(tmp_path: Path) -> None:
     rows = [{"stream": 1, "i": 0, "text": ""}, {"stream": 2, "i": 0, "text": "", "change_at": None}]
     unknown, none = read_streams(write(tmp_path / "rows", *rows))
-    assert (unknown.change_at, unknown.truth, none.change_at, none.truth) == (None, False, None, True)
+    assert (unknown.change_at, unknown.change_known, none.change_at, none.change_known) == (None, False, None, True)
 
 
 def test_a_stream_has_one_change(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tools.evaluation.ranking_metrics import auc, average_precision, measure, rank, tpr_at_fpr
 
-# Few distinct scores, so that ties are the rule.
+# Few distinct scores, so that most scores are tied.
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=60).filter(
     lambda rows: {label for label, _ in rows} == {True, False}
 )
@@ -19,7 +19,7 @@ def ranking_of(rows: Rows):  # type: ignore[no-untyped-def]
 
 
 @given(ROWS)
-def test_auc_is_the_share_of_pairs_in_order_ties_counting_half(rows: Rows) -> None:
+def test_auc_is_the_fraction_of_ordered_pairs_with_ties_counting_half(rows: Rows) -> None:
     high, low = [s for label, s in rows if label], [s for label, s in rows if not label]
     pairs = [1.0 if a > b else 0.5 if a == b else 0.0 for a in high for b in low]
     assert auc(ranking_of(rows)) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
@@ -37,7 +37,7 @@ def test_average_precision_adds_a_step_at_each_distinct_score(rows: Rows) -> Non
 
 
 @given(ROWS, st.sampled_from([0.0, 0.01, 0.2, 1.0]))
-def test_tpr_is_that_of_the_lowest_threshold_within_the_limit(rows: Rows, limit: float) -> None:
+def test_tpr_is_measured_at_the_lowest_threshold_within_the_limit(rows: Rows, limit: float) -> None:
     high, low = [s for label, s in rows if label], [s for label, s in rows if not label]
     within = [t for t in range(8) if sum(s >= t for s in low) <= limit * len(low)]
     expected = sum(s >= min(within) for s in high) / len(high)
@@ -52,7 +52,7 @@ def test_the_order_of_rows_does_not_matter(rows: Rows, shuffler) -> None:  # typ
     assert average_precision(ranking_of(rows)) == average_precision(ranking_of(other))
 
 
-def test_one_percent_of_false_positives_is_allowed_and_not_one_more() -> None:
+def test_at_most_one_percent_of_false_positives_is_allowed() -> None:
     label = np.array([False] * 200 + [True] * 3)
     score = np.concatenate([[0.9, 0.8, 0.7], np.zeros(197), [0.95, 0.75, 0.6]])
     assert tpr_at_fpr(rank(label, score)) == pytest.approx(2 / 3)
@@ -67,7 +67,9 @@ def test_flags_give_precision_recall_f1_and_false_positives() -> None:
 
 
 @pytest.mark.parametrize(("label", "recall", "fpr"), [(True, 0.5, None), (False, None, 0.5)])
-def test_one_class_has_recall_or_false_positives_only(label: bool, recall: float | None, fpr: float | None) -> None:
+def test_a_single_class_has_recall_or_false_positives_only(
+    label: bool, recall: float | None, fpr: float | None
+) -> None:
     found = measure(np.array([label] * 2), np.array([0.9, 0.1]), np.array([True, False]))
     assert (found.recall, found.fpr) == (recall, fpr)
     assert {found.auc, found.average_precision, found.tpr_at_1_fpr, found.f1, found.precision} == {None}
@@ -78,6 +80,6 @@ def test_no_rows_have_no_figures() -> None:
     assert (found.auc, found.recall, found.fpr) == (None, None, None)
 
 
-def test_without_a_flag_there_is_no_precision_but_an_f1_of_zero() -> None:
+def test_without_flags_precision_is_none_and_f1_is_zero() -> None:
     found = measure(np.array([True, False]), np.array([0.4, 0.1]), np.zeros(2, np.bool_))
     assert (found.precision, found.recall, found.f1) == (None, 0.0, 0.0)

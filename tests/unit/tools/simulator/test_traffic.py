@@ -1,4 +1,4 @@
-"""The simulated traffic: the same every time, valid, and what its truth says of it."""
+"""Simulated traffic: deterministic, valid, and equal to its ground truth."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from streams.runtime.partitioning import partition_of
 from tools.demo.mock_broker import PARTITIONS
 from tools.simulator import Record, Traffic, simulate
 from tools.simulator.apps import APPS
-from tools.simulator.malformed import KINDS, spoil
+from tools.simulator.malformed import KINDS, corrupt
 from tools.simulator.sample_texts import INJECTION_MARKER, attacks, rows, whois
 
-BEGIN = datetime(2026, 1, 1, 9, tzinfo=UTC)
+START = datetime(2026, 1, 1, 9, tzinfo=UTC)
 SAMPLES = Path("tools/simulator/samples")
 
 
 @cache
 def traffic() -> Traffic:
-    return simulate(BEGIN, calls=6_000)
+    return simulate(START, calls=6_000)
 
 
 def decoded(record: Record) -> LLMEvent | Feedback | None:
@@ -50,16 +50,16 @@ def calls() -> list[LLMEvent]:
     return [call for item in items() if isinstance(item, LLMEvent) for call in joiner.add(item)]
 
 
-def test_the_same_seed_and_begin_give_the_same_bytes() -> None:
-    assert simulate(BEGIN, seed=3, calls=500).records == simulate(BEGIN, seed=3, calls=500).records
-    assert simulate(BEGIN, seed=3, calls=500).records != simulate(BEGIN, seed=4, calls=500).records
+def test_equal_seeds_and_start_times_give_identical_bytes() -> None:
+    assert simulate(START, seed=3, calls=500).records == simulate(START, seed=3, calls=500).records
+    assert simulate(START, seed=3, calls=500).records != simulate(START, seed=4, calls=500).records
 
 
-def test_records_come_in_the_order_of_their_times_and_within_the_hour_and_what_follows_it() -> None:
+def test_records_are_ordered_by_time_and_end_within_90_s_after_the_hour() -> None:
     times = [record.at_ms for record in traffic().records]
     assert times == sorted(times)
-    assert times[0] - BEGIN.timestamp() * 1000 >= 0
-    assert times[-1] - BEGIN.timestamp() * 1000 < 3_600_000 + 90_000
+    assert times[0] - START.timestamp() * 1000 >= 0
+    assert times[-1] - START.timestamp() * 1000 < 3_600_000 + 90_000
 
 
 def test_all_but_the_malformed_records_are_valid() -> None:
@@ -67,14 +67,14 @@ def test_all_but_the_malformed_records_are_valid() -> None:
 
 
 @pytest.mark.parametrize("kind", range(KINDS))
-def test_each_kind_of_malformed_record_is_refused(kind: int) -> None:
+def test_each_kind_of_malformed_record_is_rejected(kind: int) -> None:
     raw = next(r.value for r in traffic().records if isinstance(decoded(r), LLMEvent))
     assert raw is not None
     with pytest.raises(RecordError):
-        decode_event(spoil(orjson.loads(raw), kind))
+        decode_event(corrupt(orjson.loads(raw), kind))
 
 
-def test_the_truth_counts_what_was_generated() -> None:
+def test_the_ground_truth_equals_the_generated_traffic() -> None:
     truth = traffic().truth
     kinds = Counter("malformed" if item is None else item.kind for item in items())
     assert kinds == truth.kinds
@@ -82,16 +82,16 @@ def test_the_truth_counts_what_was_generated() -> None:
     assert {call.event_id for call in calls()} == truth.ids
     assert len(calls()) == truth.calls == 6_000
     for name, app in truth.apps.items():
-        own = [call for call in calls() if call.app == name]
-        usages = [call.usage for call in own if call.usage is not None]
-        assert len(own) == app.calls
-        assert sum(call.error is not None for call in own) == app.errors
+        calls_of_app = [call for call in calls() if call.app == name]
+        usages = [call.usage for call in calls_of_app if call.usage is not None]
+        assert len(calls_of_app) == app.calls
+        assert sum(call.error is not None for call in calls_of_app) == app.errors
         assert sum(u.input_tokens for u in usages) == app.input_tokens
         assert sum(u.output_tokens for u in usages) == app.output_tokens
-        assert sum(round((call.cost_usd or 0) * 1e9) for call in own) == app.cost_nanousd
+        assert sum(round((call.cost_usd or 0) * 1e9) for call in calls_of_app) == app.cost_nanousd
 
 
-def test_incidents_touch_calls_of_their_app_between_their_begin_and_end() -> None:
+def test_incidents_affect_calls_of_their_app_between_start_and_end() -> None:
     by_id = {call.event_id: call for call in calls()}
     truth = traffic().truth
     assert [i.kind for i in truth.incidents] == ["injection", "hallucination", "regression", "topic"]
@@ -99,18 +99,18 @@ def test_incidents_touch_calls_of_their_app_between_their_begin_and_end() -> Non
         touched = [by_id[name] for name in incident.affected]
         assert {(call.tenant, call.app) for call in touched} == {(incident.tenant, incident.app)}
         times = [round(call.time.timestamp() * 1000) for call in touched]
-        assert (min(times), max(times)) == (incident.begin_ms, incident.end_ms)
-        assert truth.apps[incident.app].between(0, incident.begin_ms - 1) == incident.begin_index
+        assert (min(times), max(times)) == (incident.start_ms, incident.end_ms)
+        assert truth.apps[incident.app].between(0, incident.start_ms - 1) == incident.start_index
 
 
-def test_agents_have_seen_enough_of_an_app_before_its_first_incident() -> None:
+def test_agents_have_enough_calls_of_an_app_before_its_first_incident() -> None:
     first: dict[str, int] = {}
-    for incident in simulate(BEGIN).truth.incidents:
-        first.setdefault(incident.app, incident.begin_index)
-    assert min(first.values()) > 400  # what the rate of flags needs; drift needs 300
+    for incident in simulate(START).truth.incidents:
+        first.setdefault(incident.app, incident.start_index)
+    assert min(first.values()) > 400  # the flag rate baseline needs 400 calls, drift needs 300
 
 
-def test_attacks_are_in_the_campaign_only_and_from_sources_that_no_weights_were_trained_on() -> None:
+def test_attacks_are_in_the_campaign_only_and_from_held_out_sources() -> None:
     held_out = set(orjson.loads((SAMPLES / "held_out.json").read_bytes())["injection"])
     assert {row["src"] for name in ("attacks.jsonl", "whois.jsonl") for row in rows(name)} <= held_out
     campaign = traffic().truth.incidents[0].affected
@@ -122,7 +122,7 @@ def test_attacks_are_in_the_campaign_only_and_from_sources_that_no_weights_were_
         assert (attacked or hidden) == (call.event_id in campaign)
 
 
-def test_whois_answers_have_room_for_an_attack() -> None:
+def test_whois_records_have_a_placeholder_for_an_attack() -> None:
     assert all(INJECTION_MARKER in text for text in whois())
 
 
@@ -132,7 +132,7 @@ def test_every_row_names_a_source_that_the_readme_attributes() -> None:
         assert all(f"`{row['src']}`" in readme for row in rows(file.name))
 
 
-def test_each_app_has_a_partition_of_its_own() -> None:
+def test_each_app_has_its_own_partition() -> None:
     partitions = {partition_of(app.key.encode(), PARTITIONS) for app in APPS}
     assert len(partitions) == len(APPS)
     keys = {record.key for record in traffic().records}

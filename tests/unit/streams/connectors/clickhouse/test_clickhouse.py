@@ -14,7 +14,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from schemas.errors import StoreError
-from schemas.settings import ClickHouse, Settings
+from schemas.setting_sections import ClickHouseSettings
+from schemas.settings import Settings
 from streams.connectors.clickhouse import connect, migrate, migrations
 from streams.connectors.clickhouse.http_interface import OWNER, StoreServer
 from streams.connectors.clickhouse.migrations import migration_files, statements, template_values
@@ -23,8 +24,8 @@ from streams.connectors.clickhouse.table_reference import PAGE, PERSONAL, tables
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ClickHouse:
-    return ClickHouse(path=tmp_path / "store")
+def store(tmp_path: Path) -> ClickHouseSettings:
+    return ClickHouseSettings(path=tmp_path / "store")
 
 
 ACCOUNTS = {READER: "r3ader", OWNER: "0wner"}
@@ -35,7 +36,7 @@ def as_reader() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def serving(store: ClickHouse) -> AsyncIterator[StoreServer]:
+async def serving(store: ClickHouseSettings) -> AsyncIterator[StoreServer]:
     server = StoreServer(store, port=0, accounts=ACCOUNTS)
     await server.start()
     try:
@@ -54,7 +55,7 @@ async def get(server: StoreServer, sql: str = "", body: bytes | None = None, **p
         return answer.status, await answer.text(), answer.headers
 
 
-def test_migrating_twice_does_nothing_the_second_time(store: ClickHouse) -> None:
+def test_migrations_are_idempotent(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         first = migrate(client, Settings(clickhouse=store))
@@ -64,7 +65,7 @@ def test_migrating_twice_does_nothing_the_second_time(store: ClickHouse) -> None
         client.close()
 
 
-def test_retention_follows_the_settings(store: ClickHouse) -> None:
+def test_retention_follows_the_settings(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -74,7 +75,7 @@ def test_retention_follows_the_settings(store: ClickHouse) -> None:
         client.close()
 
 
-def test_a_file_changed_after_it_was_applied_is_an_error(store: ClickHouse) -> None:
+def test_a_changed_migration_is_an_error(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -88,7 +89,7 @@ def test_a_file_changed_after_it_was_applied_is_an_error(store: ClickHouse) -> N
         client.close()
 
 
-def test_every_column_has_a_comment(store: ClickHouse) -> None:
+def test_every_column_has_a_comment(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -100,16 +101,16 @@ def test_every_column_has_a_comment(store: ClickHouse) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
-def test_a_server_that_does_not_answer_is_named_by_its_settings(host: str) -> None:
+def test_the_error_of_an_unreachable_server_names_its_settings(host: str) -> None:
     with pytest.raises(StoreError) as raised:
-        connect(ClickHouse(host=host, port=1))
+        connect(ClickHouseSettings(host=host, port=1))
     assert raised.value.reason == "unreachable"
     for printed in (f"clickhouse.host={host}", "clickhouse.port=1", "[Errno "):
         assert printed in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_the_page_of_tables_is_what_the_engine_says(store: ClickHouse) -> None:
+def test_the_table_reference_matches_the_engine(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -121,7 +122,7 @@ def test_the_page_of_tables_is_what_the_engine_says(store: ClickHouse) -> None:
 
 
 def test_a_cluster_gives_replicated_engines() -> None:
-    values = template_values(ClickHouse(cluster="main"))
+    values = template_values(ClickHouseSettings(cluster="main"))
     sql = "\n".join(s for _, _, text in migration_files() for s in statements(text, values))
     assert "ON CLUSTER 'main'" in sql
     assert "ENGINE = ReplicatedReplacingMergeTree(version)" in sql
@@ -143,8 +144,8 @@ OLD_ROWS = (
 )
 
 
-def in_old_layout(client: Client, store: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a database as it was before the fields were renamed, with rows in it."""
+def in_old_layout(client: Client, store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create a database with the schema and rows from before the renames."""
     old = [file for file in migration_files() if file[0] < 10]
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "migration_files", lambda: old)
@@ -171,8 +172,8 @@ def check_new_layout(client: Client, database: str) -> None:
     assert rows(tables) == [("quality",)]
 
 
-def test_rows_of_the_old_layout_are_kept_under_the_new_names(
-    store: ClickHouse, monkeypatch: pytest.MonkeyPatch
+def test_rows_of_the_old_layout_keep_their_values_under_the_new_names(
+    store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connect(store)
     try:
@@ -189,7 +190,7 @@ def test_rows_of_the_old_layout_are_kept_under_the_new_names(
         client.close()
 
 
-def test_a_migration_that_was_interrupted_anywhere_goes_on(store: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_migration_continues(store: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     client = connect(store)
     (text,) = [text for number, _, text in migration_files() if number == 10]
     steps = len(statements(text, template_values(store)))
@@ -205,14 +206,14 @@ def test_a_migration_that_was_interrupted_anywhere_goes_on(store: ClickHouse, mo
         client.close()
 
 
-def test_every_change_of_a_table_goes_to_the_whole_cluster() -> None:
-    values = template_values(ClickHouse(cluster="main"))
+def test_every_statement_runs_on_the_whole_cluster() -> None:
+    values = template_values(ClickHouseSettings(cluster="main"))
     for _, name, text in migration_files():
         for sql in statements(text, values):
             assert sql.startswith("INSERT") or " ON CLUSTER 'main'" in sql, (name, sql)
 
 
-def test_the_hourly_columns_have_the_names_of_the_minutes(store: ClickHouse) -> None:
+def test_hourly_and_minute_columns_have_the_same_names(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -224,7 +225,7 @@ def test_the_hourly_columns_have_the_names_of_the_minutes(store: ClickHouse) -> 
         client.close()
 
 
-def test_the_hourly_quantiles_come_from_merged_buckets_within_two_percent(store: ClickHouse) -> None:
+def test_hourly_quantiles_of_merged_buckets_are_within_two_percent(store: ClickHouseSettings) -> None:
     client = connect(store)
     try:
         migrate(client, Settings(clickhouse=store))
@@ -249,7 +250,7 @@ def test_the_hourly_quantiles_come_from_merged_buckets_within_two_percent(store:
         client.close()
 
 
-async def test_curl_reads_with_get_post_formats_and_parameters(store: ClickHouse) -> None:
+async def test_curl_reads_with_get_post_formats_and_parameters(store: ClickHouseSettings) -> None:
     async with serving(store.model_copy(update={"database": "system"})) as server:
         assert (await get(server))[:2] == (200, "Ok.\n")
         assert (await get(server, "SELECT 1"))[:2] == (200, "1\n")
@@ -262,7 +263,7 @@ async def test_curl_reads_with_get_post_formats_and_parameters(store: ClickHouse
         assert "UNKNOWN_TABLE" in text
 
 
-async def test_clickhouse_connect_queries_and_inserts_as_the_owner(store: ClickHouse) -> None:
+async def test_clickhouse_connect_queries_and_inserts_as_the_owner(store: ClickHouseSettings) -> None:
     def work(port: int) -> None:
         client = clickhouse_connect.get_client(host="127.0.0.1", port=port, password=ACCOUNTS[OWNER])
         client.command("CREATE TABLE t (a Int64, b String) ENGINE = MergeTree ORDER BY a")
@@ -281,7 +282,7 @@ async def test_clickhouse_connect_queries_and_inserts_as_the_owner(store: ClickH
     client.close()
 
 
-async def test_clickhouse_connect_as_a_reader(store: ClickHouse) -> None:
+async def test_clickhouse_connect_as_a_reader(store: ClickHouseSettings) -> None:
     def work(port: int) -> None:
         client = clickhouse_connect.get_client(
             host="127.0.0.1", port=port, username=READER, password=ACCOUNTS[READER], database="streamgauge"

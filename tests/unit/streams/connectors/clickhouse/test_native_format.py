@@ -53,20 +53,20 @@ def test_each_block_has_a_header_and_each_column_a_flag(engine: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["sumState(number)", "any('{}'::JSON)", "any(1::Dynamic)"])
-def test_a_type_whose_end_is_unknown_is_named(engine: Any, value: str) -> None:
+def test_an_unsupported_type_is_named(engine: Any, value: str) -> None:
     data = native(engine, f"SELECT {value} FROM numbers(3)")
     with pytest.raises(NativeError):
         at_revision(data, 54460)
 
 
-def test_cut_data_is_an_error(engine: Any) -> None:
+def test_truncated_data_is_an_error(engine: Any) -> None:
     data = native(engine, "SELECT toString(number) FROM numbers(100)")
     with pytest.raises(NativeError):
         at_revision(data[:-150], 54460)
 
 
 @pytest.mark.parametrize("size", [1, 9, 1000, BLOCK_BYTES, BLOCK_BYTES + 1])
-def test_blocks_hold_what_was_put_in(size: int) -> None:
+def test_blocks_decompress_to_the_original_data(size: int) -> None:
     data, left = bytes(k * k % 251 for k in range(1000)) * (size // 1000 + 1), b""
     packed = compress(data[:size])
     while packed:
@@ -107,5 +107,5 @@ def test_blocks_hold_what_was_put_in(size: int) -> None:
         (399, "b3f0fbf387ab7f462d6371c8e503d74d"),
     ],
 )
-def test_the_checksum_is_that_of_clickhouse(size: int, digest: str) -> None:
+def test_the_checksum_matches_clickhouse(size: int, digest: str) -> None:
     assert city_hash_128(bytes((k * k + 7 * k + size) % 251 for k in range(size))).hex() == digest

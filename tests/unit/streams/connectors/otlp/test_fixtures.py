@@ -1,4 +1,4 @@
-"""What real instrumentation libraries export becomes the same calls, whatever the dialect."""
+"""Exports of real instrumentation libraries give the same calls in all dialects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BODIES = sorted(FIXTURES.glob("*.bin"))
 
 
 @pytest.mark.parametrize("path", BODIES, ids=lambda path: path.stem)
-def test_every_event_is_valid_and_the_same_from_protobuf_and_from_the_collectors_json(path: Path) -> None:
+def test_events_are_valid_and_equal_from_protobuf_and_json(path: Path) -> None:
     read = normalise_spans if ".spans" in path.name else normalise_logs
     found = read(path.read_bytes(), "auto")
     assert found.events
@@ -34,7 +34,7 @@ def test_every_event_is_valid_and_the_same_from_protobuf_and_from_the_collectors
 
 
 @pytest.mark.parametrize("name", OPENAI)
-def test_a_call_of_openai_that_asks_for_a_tool(name: str) -> None:
+def test_an_openai_call_with_a_tool_call(name: str) -> None:
     first = fixture(name)[0]
     assert (first["provider"], first["request_model"], first["response_model"]) == (
         "openai",
@@ -52,7 +52,7 @@ def test_a_call_of_openai_that_asks_for_a_tool(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OPENAI, "azure_inference"])
-def test_a_streamed_call_of_openai_that_answers_with_a_tools_result(name: str) -> None:
+def test_a_streamed_openai_call_with_a_tool_result(name: str) -> None:
     second = fixture(name)[1]
     assert [m["role"] for m in second["messages"]] == ["system", "user", "assistant", "tool"]
     assert second["messages"][2]["tool_calls"] == [CALL]
@@ -66,7 +66,7 @@ def test_a_streamed_call_of_openai_that_answers_with_a_tools_result(name: str) -
 
 
 @pytest.mark.parametrize("name", OPENAI)
-def test_a_call_of_openai_that_failed(name: str) -> None:
+def test_a_failed_openai_call(name: str) -> None:
     third = fixture(name)[2]
     assert third["request_model"] == "broken"
     assert third["error"]["type"].endswith("RateLimitError")
@@ -76,7 +76,7 @@ def test_a_call_of_openai_that_failed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ANTHROPIC)
-def test_calls_of_anthropic_count_cached_tokens_as_input(name: str) -> None:
+def test_anthropic_calls_count_cached_tokens_as_input(name: str) -> None:
     first, second, failed = fixture(name)
     assert first["choices"][0]["tool_calls"][0]["name"] == CALL["name"]
     assert second["messages"][-1]["role"] == "tool"
@@ -90,7 +90,7 @@ def test_calls_of_anthropic_count_cached_tokens_as_input(name: str) -> None:
     assert failed["error"]["status"] == 429
 
 
-def test_what_anthropics_sdk_tells_of_itself_is_added_to_what_the_instrumentation_tells() -> None:
+def test_spans_of_anthropics_sdk_are_merged_with_those_of_the_instrumentation() -> None:
     for name in ANTHROPIC:
         found = normalise_spans((FIXTURES / f"{name}.spans.bin").read_bytes(), "proto")
         assert (len(found.events), found.skipped) == (3, 3)
@@ -100,7 +100,7 @@ def test_what_anthropics_sdk_tells_of_itself_is_added_to_what_the_instrumentatio
 
 
 @pytest.mark.parametrize("name", LANGCHAIN)
-def test_a_retrieval_before_a_call_gives_it_its_passages(name: str) -> None:
+def test_a_call_gets_the_passages_of_the_previous_retrieval(name: str) -> None:
     (only,) = fixture(name)
     assert only["choices"][0]["content"] == ANSWER
     assert only["response_model"] == "gpt-4o-2024-11-20"
@@ -111,7 +111,7 @@ def test_a_retrieval_before_a_call_gives_it_its_passages(name: str) -> None:
         assert only["documents"] == [{"text": "In Paris it is 18 degrees.", "source": "paris.md"}]
 
 
-def test_openinference_tells_session_user_and_prompt_version() -> None:
+def test_openinference_has_session_user_and_prompt_version() -> None:
     for each in fixture("openinference_openai"):
         assert (each["conversation_id"], each["user_id"], each["prompt_version"]) == ("s-1", "u-9", "v3")
 
@@ -122,7 +122,7 @@ def test_azures_sdk_writes_messages_as_span_events() -> None:
     assert first["choices"][0]["tool_calls"] == [CALL]
 
 
-def test_langfuses_sdk_tells_cost_and_counts_in_json() -> None:
+def test_langfuses_sdk_has_cost_and_token_counts_in_json() -> None:
     (only,) = fixture("langfuse_sdk")
     assert (only["conversation_id"], only["user_id"], only["cost_usd"]) == ("s-1", "u-9", 0.0012)
     assert only["usage"] == {"input_tokens": 120, "output_tokens": 40, "cached_tokens": 64, "reasoning_tokens": 0}
@@ -130,7 +130,7 @@ def test_langfuses_sdk_tells_cost_and_counts_in_json() -> None:
 
 
 @pytest.mark.parametrize("name", ["openai_v2", "genai_openai_event"])
-def test_messages_in_log_records_are_parts_of_the_calls_of_the_spans(name: str) -> None:
+def test_messages_in_log_records_are_fragments_of_the_calls(name: str) -> None:
     spans, logs = fixture(name), fixture(name, "logs")
     assert {each["call_id"] for each in logs} == {each["call_id"] for each in spans}
     by_call: dict[str, Any] = {each["call_id"]: each for each in logs}
@@ -142,7 +142,7 @@ def test_messages_in_log_records_are_parts_of_the_calls_of_the_spans(name: str) 
     assert not any(each.get("messages") for each in spans)
 
 
-def test_traceloops_guards_are_verdicts_of_the_calls_they_stand_beside() -> None:
+def test_traceloops_guardrail_spans_are_verdicts_on_adjacent_calls() -> None:
     first, second, third = fixture("traceloop_guardrail")
     assert [(g["name"], g["verdict"], g["mode"]) for g in first["guardrails"]] == [("no_secrets", "pass", "pre")]
     assert [(g["name"], g["verdict"], g["mode"]) for g in third["guardrails"]] == [("no_numbers", "flag", "post")]

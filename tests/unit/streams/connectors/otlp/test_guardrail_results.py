@@ -1,4 +1,4 @@
-"""Verdicts of guardrails, in the words that are proposed or in use."""
+"""Verdicts of guardrails, in proposed and used formats."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ from tests.otlp import BEGIN, CALL, SPAN, call, span, told
         ),
     ],
 )  # fmt: skip
-def test_a_verdict_is_read_from_the_providers_words(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_verdict_is_read_from_each_providers_attributes(given: dict[str, Any], expected: dict[str, Any]) -> None:
     assert verdict(given) == expected
 
 
 @pytest.mark.parametrize("given", [{}, {"gen_ai.guardrail.name": "g"}, {"gen_ai.guardrail.result.value": "6"}])
-def test_words_that_are_not_known_are_no_verdict(given: dict[str, Any]) -> None:
+def test_unknown_values_give_no_verdict(given: dict[str, Any]) -> None:
     assert verdict(given) is None
 
 
@@ -63,16 +63,16 @@ GUARD = {"gen_ai.operation.name": "apply_guardrail", "gen_ai.guardrail.component
 ROOT = "f" * 16
 
 
-def at(begin_s: float, end_s: float) -> dict[str, str]:
-    return {"startTimeUnixNano": str(BEGIN + int(begin_s * 1e9)), "endTimeUnixNano": str(BEGIN + int(end_s * 1e9))}
+def at(start_s: float, end_s: float) -> dict[str, str]:
+    return {"startTimeUnixNano": str(BEGIN + int(start_s * 1e9)), "endTimeUnixNano": str(BEGIN + int(end_s * 1e9))}
 
 
-def test_a_guardrail_within_a_call_is_on_that_call() -> None:
+def test_a_guardrail_inside_a_call_belongs_to_that_call() -> None:
     guard = span(GUARD, spanId="1" * 16, parentSpanId=SPAN, **at(0.1, 0.2))
     assert call(span(CALL), guard)["guardrails"] == [{"name": "shield", "verdict": "pass", "latency_ms": 100.0}]
 
 
-def test_a_guardrail_beside_calls_is_on_the_one_before_it_or_else_after_it() -> None:
+def test_a_guardrail_between_calls_belongs_to_the_previous_or_else_the_next_call() -> None:
     sibling = {"parentSpanId": ROOT}
     found = told(
         span(GUARD, spanId="1" * 16, **sibling, **at(0, 0.1)),
@@ -85,14 +85,14 @@ def test_a_guardrail_beside_calls_is_on_the_one_before_it_or_else_after_it() -> 
     assert modes == [["pre"], ["post"]]
 
 
-def test_a_verdict_on_the_calls_own_span_or_its_event_counts() -> None:
+def test_verdicts_on_the_span_and_the_events_of_a_call_are_read() -> None:
     own = {"gen_ai.guardrail.name": "a", "gen_ai.guardrail.action": "block"}
     event = ("gen_ai.guardrail.result", {"gen_ai.guardrail.name": "b", "gen_ai.guardrail.verdict.type": "allow"})
     only = call(span(CALL | own, events=[event]))
     assert [(v["name"], v["verdict"]) for v in only["guardrails"]] == [("b", "pass"), ("a", "block")]
 
 
-def test_a_verdict_on_the_other_span_of_a_call_counts() -> None:
+def test_a_verdict_on_a_duplicate_span_of_a_call_is_read() -> None:
     inner = span(CALL | {"gen_ai.guardrail.name": "a", "gen_ai.guardrail.action": "block"}, spanId="1" * 16,
                  parentSpanId=SPAN)  # fmt: skip
     assert call(span(CALL), inner)["guardrails"] == [{"name": "a", "verdict": "block"}]

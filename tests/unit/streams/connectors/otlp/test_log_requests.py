@@ -20,7 +20,7 @@ def labels(found: Normalised) -> list[Feedback]:
     return [Feedback.model_validate_json(raw) for _, raw in found.feedback]
 
 
-def test_records_of_one_call_are_one_part() -> None:
+def test_log_records_of_a_call_are_one_fragment() -> None:
     found = noted(
         log("gen_ai.system.message", {"content": "be brief"}, {"gen_ai.system": "openai"}),
         log("gen_ai.user.message", {"content": "why?"}),
@@ -37,7 +37,7 @@ def test_records_of_one_call_are_one_part() -> None:
     assert part["provider"] == "openai"
 
 
-def test_records_of_calls_that_alternate_are_kept_apart() -> None:
+def test_alternating_records_of_two_calls_are_separated() -> None:
     other: dict[str, Any] = {"spanId": "1" * 16}
     found = noted(
         log("gen_ai.user.message", {"content": "a"}),
@@ -50,13 +50,13 @@ def test_records_of_calls_that_alternate_are_kept_apart() -> None:
     ]
 
 
-def test_the_event_of_1_37_has_model_and_tokens_too() -> None:
-    said = {"gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "why?"}]}]}
-    (part,) = calls(noted(log(DETAILS, None, CALL | said | {"gen_ai.usage.input_tokens": 3})))
+def test_the_details_event_has_model_and_tokens() -> None:
+    result = {"gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "why?"}]}]}
+    (part,) = calls(noted(log(DETAILS, None, CALL | result | {"gen_ai.usage.input_tokens": 3})))
     assert (part["request_model"], part["usage"]["input_tokens"], part["fragments"]) == ("gpt-4o", 3, ["messages"])
 
 
-def test_a_verdict_in_the_logs_stands_beside_the_content_of_its_call() -> None:
+def test_a_verdict_in_the_logs_belongs_to_its_call() -> None:
     guarded = {"gen_ai.guardrail.component.name": "shield", "gen_ai.guardrail.verdict.type": "deny"}
     (part,) = calls(noted(log("gen_ai.user.message", {"content": "x"}), log("gen_ai.guardrail.result", None, guarded)))
     assert part["guardrails"] == [{"name": "shield", "verdict": "block"}]
@@ -69,7 +69,7 @@ def test_records_without_ids_are_problems_and_other_records_are_skipped() -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "signal", "label"),
+    ("name", "result", "signal", "label"),
     [
         ("Prompt Injection", {"score.label": "fail"}, "injection", True),
         ("jailbreak", {"score.label": "safe"}, "injection", False),
@@ -82,9 +82,9 @@ def test_records_without_ids_are_problems_and_other_records_are_skipped() -> Non
     ],
 )
 def test_an_evaluation_of_injection_or_grounding_is_a_label(
-    name: str, said: dict[str, Any], signal: str, label: bool
+    name: str, result: dict[str, Any], signal: str, label: bool
 ) -> None:
-    given = {"gen_ai.evaluation.name": name} | {f"gen_ai.evaluation.{key}": value for key, value in said.items()}
+    given = {"gen_ai.evaluation.name": name} | {f"gen_ai.evaluation.{key}": value for key, value in result.items()}
     given["gen_ai.evaluation.explanation"] = "since"
     (found,) = labels(noted(log("gen_ai.evaluation.result", None, given)))
     assert (found.signal, found.label, found.source, found.comment) == (signal, label, "judge", "since")
@@ -92,17 +92,17 @@ def test_an_evaluation_of_injection_or_grounding_is_a_label(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "result"),
     [("Relevance", {"score.label": "fail"}), ("Groundedness", {"score.value": 4.0}), ("Jailbreak", {})],
 )
-def test_an_evaluation_of_something_else_or_on_a_scale_of_its_own_is_counted(name: str, said: dict[str, Any]) -> None:
-    given = {"gen_ai.evaluation.name": name} | {f"gen_ai.evaluation.{key}": value for key, value in said.items()}
+def test_other_evaluations_and_other_scales_are_counted(name: str, result: dict[str, Any]) -> None:
+    given = {"gen_ai.evaluation.name": name} | {f"gen_ai.evaluation.{key}": value for key, value in result.items()}
     found = noted(log("gen_ai.evaluation.result", None, given))
     assert found.feedback == []
     assert found.unmapped == {f"gen_ai.evaluation.result {name}": 1}
 
 
-def test_all_that_is_said_of_a_call_meets_though_only_its_span_tells_the_conversation() -> None:
+def test_all_records_of_a_call_have_the_same_key() -> None:
     judged = log(
         "gen_ai.evaluation.result",
         None,
@@ -119,7 +119,7 @@ def test_all_that_is_said_of_a_call_meets_though_only_its_span_tells_the_convers
     assert {event_key(item) for item in (*(event for _, event in events), thumbs)} == {label_key}
 
 
-def test_an_evaluation_on_the_span_goes_under_the_calls_key() -> None:
+def test_an_evaluation_on_the_span_has_the_key_of_the_call() -> None:
     judged = (
         "gen_ai.evaluation.result",
         {"gen_ai.evaluation.name": "jailbreak", "gen_ai.evaluation.score.label": "fail"},
@@ -128,6 +128,6 @@ def test_an_evaluation_on_the_span_goes_under_the_calls_key() -> None:
     ((key_of_event, event),) = found.events
     ((key, raw),) = found.feedback
     assert key == key_of_event == b"clinic/triage"
-    said = Feedback.model_validate_json(raw)
-    assert said.call_id == orjson.loads(event)["call_id"]
-    assert said.time.timestamp() * 1e9 == BEGIN + 10**8
+    result = Feedback.model_validate_json(raw)
+    assert result.call_id == orjson.loads(event)["call_id"]
+    assert result.time.timestamp() * 1e9 == BEGIN + 10**8

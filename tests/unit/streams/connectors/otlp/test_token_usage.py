@@ -1,4 +1,4 @@
-"""Cached tokens are part of the input, reasoning tokens of the output, whatever the source says."""
+"""Input includes cached tokens and output includes reasoning tokens, for all sources."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def test_openai_includes_cached_and_reasoning_tokens() -> None:
     assert counted(SEMCONV | given | {"gen_ai.usage.total_tokens": 140}) == (100, 40, 64, 16)
 
 
-def test_instrumentations_of_anthropic_that_add_cached_tokens_are_believed() -> None:
+def test_anthropic_counts_that_include_cached_tokens_are_unchanged() -> None:
     assert counted(SEMCONV | CACHED | {"gen_ai.usage.total_tokens": 140}, "anthropic") == (100, 40, 64, 0)
 
 
-def test_openlit_hands_on_what_anthropic_counts() -> None:
+def test_openlit_reports_anthropics_counts_without_cached_tokens() -> None:
     openlit = {"resource": SERVICE | {"telemetry.sdk.name": "openlit"}}
     assert counted(SEMCONV | CACHED, "anthropic", **openlit) == (180, 40, 64, 0)
     assert counted(SEMCONV | CACHED, "openai", **openlit) == (100, 40, 64, 0)
 
 
-def test_traceloops_bedrock_instrumentation_hands_on_what_bedrock_counts() -> None:
+def test_traceloops_bedrock_counts_exclude_cached_tokens() -> None:
     scope = "opentelemetry.instrumentation.bedrock"
     assert counted(SEMCONV | CACHED, "aws.bedrock", scope=scope) == (180, 40, 64, 0)
 
 
-def test_a_total_that_holds_cached_tokens_says_that_the_input_does_not() -> None:
+def test_a_total_with_cached_tokens_shows_that_the_input_excludes_them() -> None:
     assert counted(SEMCONV | CACHED | {"gen_ai.usage.total_tokens": 220}) == (180, 40, 64, 0)
 
 
-def test_an_input_below_the_cached_tokens_does_not_hold_them() -> None:
+def test_an_input_below_the_cached_tokens_excludes_them() -> None:
     assert counted({"gen_ai.usage.input_tokens": 20} | CACHED) == (100, 0, 64, 0)
 
 
-def test_openinference_names_them_otherwise() -> None:
+def test_openinferences_names_are_read() -> None:
     given = {
         "openinference.span.kind": "LLM",
         "llm.model_name": "gpt-4o",
@@ -60,26 +60,26 @@ def test_openinference_names_them_otherwise() -> None:
     assert list(usage.values()) == [100, 40, 64, 16]
 
 
-def test_geminis_thoughts_are_the_rest_of_its_total() -> None:
+def test_geminis_thoughts_are_the_remainder_of_its_total() -> None:
     assert counted(SEMCONV | {"gen_ai.usage.total_tokens": 160}, "gcp.gen_ai") == (100, 60, 0, 20)
     assert counted(SEMCONV | {"gen_ai.usage.total_tokens": 160}, "openai") == (100, 40, 0, 0)
 
 
-def test_reasoning_above_the_output_is_not_part_of_it() -> None:
+def test_reasoning_above_the_output_is_added_to_it() -> None:
     assert counted(SEMCONV | {"gen_ai.usage.reasoning_tokens": 50}) == (100, 90, 0, 50)
 
 
 @pytest.mark.parametrize("names", [("gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens")])
-def test_older_names_count(names: tuple[str, str]) -> None:
+def test_older_names_are_read(names: tuple[str, str]) -> None:
     assert counted({names[0]: 7, names[1]: 3}) == (7, 3, 0, 0)
 
 
 @pytest.mark.parametrize("value", [-1, 2**31, 2**62, "many", 1e300, True])
-def test_what_is_no_count_is_left_out(value: Any) -> None:
+def test_an_invalid_count_is_ignored(value: Any) -> None:
     assert "usage" not in call(span(CALL | {"gen_ai.usage.input_tokens": value}))
 
 
-def test_counts_that_add_up_beyond_the_contract_are_held_at_its_limit() -> None:
+def test_sums_above_the_contracts_limit_are_capped() -> None:
     most = 2**31 - 1
     given = {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.cache_read.input_tokens": most}
     assert counted(given)[0] == most

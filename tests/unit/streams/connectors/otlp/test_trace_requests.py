@@ -23,7 +23,7 @@ ASKED = [{"role": "user", "parts": [{"type": "text", "content": "why?"}]}]
 ANSWERED = [{"role": "assistant", "parts": [{"type": "text", "content": "so."}], "finish_reason": "stop"}]
 
 
-def test_a_call_is_named_by_trace_and_span_and_begins_with_the_span() -> None:
+def test_a_call_has_the_ids_and_the_start_time_of_its_span() -> None:
     only = call(span(CALL))
     assert only["event_id"] == only["call_id"] == f"{TRACE}-{SPAN}"
     assert (only["time"], only["latency_ms"]) == ("2026-01-01T00:00:00.000000Z", 1000.0)
@@ -46,7 +46,7 @@ def test_a_call_is_named_by_trace_and_span_and_begins_with_the_span() -> None:
     ],
     ids=["structured", "JSON", "indexed", "OpenInference", "Langfuse"],
 )  # fmt: skip
-def test_all_dialects_tell_the_same(content: dict[str, Any]) -> None:
+def test_all_dialects_give_the_same_content(content: dict[str, Any]) -> None:
     only = call(span(CALL | content))
     assert only["messages"] == [{"role": "user", "content": "why?"}]
     assert only["choices"] == [{"content": "so.", "finish_reason": "stop"}]
@@ -66,28 +66,28 @@ def test_all_dialects_tell_the_same(content: dict[str, Any]) -> None:
     ],
     ids=["1.36", "Azure", "1.27", "details"],
 )  # fmt: skip
-def test_span_events_tell_the_same(events: list[Any]) -> None:
+def test_span_events_give_the_same_content(events: list[Any]) -> None:
     only = call(span(CALL | {"gen_ai.response.finish_reasons": ["stop"]}, events=events))
     assert only["messages"] == [{"role": "user", "content": "why?"}]
     assert only["choices"] == [{"content": "so.", "finish_reason": "stop"}]
 
 
-def test_json_that_is_none_is_still_the_users_message() -> None:
+def test_invalid_json_is_kept_as_the_user_message() -> None:
     only = call(span(CALL | {"gen_ai.input.messages": "[draft] why?]"}))
     assert only["messages"] == [{"role": "user", "content": "[draft] why?]"}]
 
 
-def test_system_instructions_come_first_and_parts_that_are_no_text_are_marked() -> None:
+def test_system_instructions_come_first_and_other_parts_are_markers() -> None:
     parts = [{"type": "text", "content": "what is this?"}, {"type": "uri", "modality": "image", "uri": "x"}]
-    said = {"gen_ai.system_instructions": [{"type": "text", "content": "be brief"}]}
-    only = call(span(CALL | said | {"gen_ai.input.messages": [{"role": "user", "parts": parts}]}))
+    instructions = {"gen_ai.system_instructions": [{"type": "text", "content": "be brief"}]}
+    only = call(span(CALL | instructions | {"gen_ai.input.messages": [{"role": "user", "parts": parts}]}))
     assert only["messages"] == [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "what is this?\n[image]"},
     ]
 
 
-def test_choices_stand_in_the_order_of_their_index() -> None:
+def test_choices_are_ordered_by_index() -> None:
     events = [("gen_ai.choice", {"index": n, "message": {"content": str(n)}}) for n in (2, 0, 1)]
     assert [c["content"] for c in call(span(CALL, events=events))["choices"]] == ["0", "1", "2"]
 
@@ -148,12 +148,12 @@ def test_a_failed_span_is_an_error_with_type_message_and_status() -> None:
         {"gen_ai.agent.name": "a"},
     ],
 )
-def test_what_is_no_call_of_a_model_is_skipped(attributes: dict[str, Any]) -> None:
+def test_spans_without_an_llm_call_are_skipped(attributes: dict[str, Any]) -> None:
     found = told(span(attributes), span(attributes, spanId="1" * 16))
     assert (found.events, found.skipped, found.problems) == ([], 2, [])
 
 
-def test_a_call_within_a_call_is_the_same_one_seen_by_another_library() -> None:
+def test_nested_call_spans_are_one_call() -> None:
     outer = span(CALL | {"gen_ai.input.messages": ASKED})
     inner = span(
         CALL | {"gen_ai.response.model": "gpt-4o-1", "gen_ai.usage.input_tokens": 3}, spanId="1" * 16, parentSpanId=SPAN
@@ -167,7 +167,7 @@ def test_a_call_within_a_call_is_the_same_one_seen_by_another_library() -> None:
         assert only["messages"]
 
 
-def test_tenant_app_and_environment_may_be_overridden_and_the_senders_tenant_goes_before_all() -> None:
+def test_attributes_override_the_resource_and_the_authenticated_tenant_overrides_both() -> None:
     resource = {"service.namespace": "n", "service.name": "s", "streamgauge.tenant": "t", "deployment.environment": "e"}
     only = call(span(CALL), resource=resource)
     assert (only["tenant"], only["app"], only["environment"]) == ("t", "s", "e")
@@ -178,7 +178,7 @@ def test_tenant_app_and_environment_may_be_overridden_and_the_senders_tenant_goe
     assert (nameless["tenant"], nameless["app"]) == ("default", "unknown")
 
 
-def test_documents_come_from_the_retrievals_that_ended_before_the_call() -> None:
+def test_documents_come_from_retrievals_before_the_call() -> None:
     retriever = {"openinference.span.kind": "RETRIEVER", "retrieval.documents.0.document.content": "p",
                  "retrieval.documents.0.document.id": "d", "retrieval.documents.0.document.score": 0.5}  # fmt: skip
     before = {"startTimeUnixNano": str(BEGIN - 10**9), "endTimeUnixNano": str(BEGIN)}
@@ -208,7 +208,7 @@ def test_each_dialects_retrievals_are_read(attributes: dict[str, Any], events: l
     assert [passage["text"] for passage in only["documents"]] == ["p"]
 
 
-def test_with_logs_to_follow_calls_are_parts() -> None:
+def test_calls_are_fragments_if_logs_may_follow() -> None:
     assert call(span(CALL), wait_for_logs=True)["fragments"] == ["span"]
     whole = {"gen_ai.input.messages": ASKED, "gen_ai.output.messages": ANSWERED}
     assert call(span(CALL | whole), wait_for_logs=True)["fragments"] == ["span", "messages", "choices"]
@@ -226,16 +226,14 @@ def test_with_logs_to_follow_calls_are_parts() -> None:
         ({"startTimeUnixNano": str(2**63)}, "start_time_unix_nano"),
     ],
 )
-def test_a_bad_span_is_a_problem_that_names_the_field_and_its_neighbours_are_told(
-    change: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_span_is_a_problem_and_other_spans_are_read(change: dict[str, Any], field: str) -> None:
     found = told(span(CALL), span(CALL, **{"spanId": "1" * 16} | change), span(CALL, spanId="2" * 16))
     assert len(found.events) == 2
     assert found.rejected == 1
     assert field in found.problems[0].reason
 
 
-def test_a_span_whose_bytes_are_broken_leaves_its_neighbours_whole() -> None:
+def test_a_malformed_span_does_not_affect_other_spans() -> None:
     good = as_proto(traces(span(CALL)))
     marker = b"gen_ai.request.model"
     bad = as_proto(traces(span(CALL, spanId="1" * 16))).replace(b"\x14" + marker, b"\x7f" + marker, 1)
@@ -244,7 +242,7 @@ def test_a_span_whose_bytes_are_broken_leaves_its_neighbours_whole() -> None:
     assert found.rejected == 1
 
 
-def test_names_without_a_place_are_counted_by_name_within_bounds() -> None:
+def test_unmapped_names_are_counted_up_to_a_limit() -> None:
     given = {f"gen_ai.novel.{n}.x": 1 for n in range(3)} | {"gen_ai.tool.definitions": "[]", "http.route": "/"}
     found = told(span(CALL | given))
     assert found.unmapped == {"gen_ai.novel.N.x": 3, "gen_ai.tool.definitions": 1}
@@ -255,7 +253,7 @@ def test_names_without_a_place_are_counted_by_name_within_bounds() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_are_left_out(value: float) -> None:
+def test_non_finite_numbers_are_ignored(value: float) -> None:
     given = {
         "gen_ai.usage.cost": value,
         "gen_ai.request.temperature": value,
@@ -266,7 +264,7 @@ def test_numbers_that_are_none_are_left_out(value: float) -> None:
 
 
 @pytest.mark.parametrize("end", [0, BEGIN - 1, BEGIN + 100 * 86_400 * 10**9])
-def test_a_duration_that_cannot_be_is_left_out(end: int) -> None:
+def test_an_impossible_duration_is_ignored(end: int) -> None:
     assert "latency_ms" not in call(span(CALL, endTimeUnixNano=str(end)))
 
 
@@ -274,24 +272,24 @@ def test_a_duration_that_cannot_be_is_left_out(end: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["proto", "json", "auto"])
-def test_an_empty_request_is_nothing(encoding: Any) -> None:
+def test_an_empty_request_gives_nothing(encoding: Any) -> None:
     found = normalise_spans(b"{}" if encoding == "json" else b"", encoding)
     assert (found.events, found.problems, found.skipped) == ([], [], 0)
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'{"resourceLogs": []}', b"\xff", b'{"a": "\\ud800"}', b"[" * 5000])
-def test_json_that_is_no_request_is_a_record_error(raw: bytes) -> None:
+def test_invalid_json_is_a_record_error(raw: bytes) -> None:
     with pytest.raises((DecodeError, ContractError)):
         normalise_spans(raw, "json")
 
 
 @pytest.mark.parametrize("raw", [b"\x0a", b"\x0a\x05ab", b"\xff" * 30, b"\x0b\x0c", b"GET / HTTP/1.1"])
-def test_protobuf_that_is_no_request_is_a_record_error(raw: bytes) -> None:
+def test_invalid_protobuf_is_a_record_error(raw: bytes) -> None:
     with pytest.raises(DecodeError):
         normalise_spans(raw, "proto")
 
 
-def test_a_body_beyond_the_bound_is_refused_unread() -> None:
+def test_a_body_above_the_limit_is_rejected_unread() -> None:
     with pytest.raises(ContractError) as large:
         normalise_spans(b"\x0a" * (MAX_BODY_BYTES + 1), "proto")
     assert large.value.code == "too_large"
@@ -303,7 +301,7 @@ def test_a_body_beyond_the_bound_is_refused_unread() -> None:
     assert null.value.code == "null"
 
 
-def test_spans_and_attributes_beyond_the_bounds_are_told_not_read() -> None:
+def test_spans_and_attributes_above_the_limits_are_problems() -> None:
     one = as_proto(traces(span(CALL)))
     found = normalise_spans(one * (MAX_SPANS + 500), "proto")
     assert (len(found.events), found.rejected, len(found.problems)) == (MAX_SPANS, 500, MAX_PROBLEMS)

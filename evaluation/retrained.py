@@ -1,4 +1,4 @@
-"""The models of the agents, trained anew on the rows of a fold by the trainers of what ships."""
+"""Models of the agents, retrained on the rows of a fold by the trainers of the shipped weights."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ SEED = 7
 
 
 class Model(Protocol):
-    """What a trainer's ``fit(rows, seed)`` returns."""
+    """Result of a trainer's ``fit(rows, seed)``."""
 
     def scores(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        """Score each row; higher is worse."""
+        """Return the score of each row; higher is worse."""
         ...
 
 
 def fit_injection(rows: Sequence[Row], seed: int = SEED) -> Model:
-    """Train the injection agent's model, thresholds too."""
+    """Train the injection agent's model, including thresholds."""
     model: Model = train_injection.fit(rows, seed)
     return model
 
 
-def judge(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the margin of each row over the thresholds of an injection model, and whether it is flagged.
+def score_and_flag(model: Model, rows: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the margin of each row over the thresholds of an injection model, and its flag.
 
     The model's scores are float64[n, 2], the margin in the first column.
     """

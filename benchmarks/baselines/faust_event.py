@@ -1,4 +1,4 @@
-"""Faust as it is: an agent that is handed event by event."""
+"""Faust: a plain agent that receives single events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import uuid
 
 import faust
 import orjson
-from meter import arguments
+from throughput_probe import arguments
 
-broker, topic, meter = arguments()
+broker, topic, probe = arguments()
 app = faust.App(
     uuid.uuid4().hex,
     broker=f"kafka://{broker}",
@@ -23,17 +23,17 @@ app = faust.App(
 
 
 @app.agent(app.topic(topic, value_serializer="raw"))
-async def judge(values: faust.StreamT[bytes]) -> None:
+async def decode(values: faust.StreamT[bytes]) -> None:
     async for value in values:
-        meter.begin()
+        probe.start()
         orjson.loads(value)
-        meter.add(1)
+        probe.add(1)
 
 
 async def main() -> None:
     app.finalize()
     await app.start()
-    while not meter.done:  # noqa: ASYNC110 - an event would cost the agent time
+    while not probe.done:  # noqa: ASYNC110 - an asyncio.Event would slow down the agent
         await asyncio.sleep(0.05)
     await app.stop()
 

@@ -1,6 +1,6 @@
-"""The pipeline of one partition, without Kafka, over a stated number of apps: what an app costs in time and memory.
+"""Pipeline of one partition without Kafka over a given number of apps: time per event and memory per app.
 
-Every app is past its drift reference when the clock starts, so each of its charts is at work.
+Every app is past its drift reference when the measurement starts, so all of its charts are active.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from itertools import islice
 
 import orjson
-from meter import arguments, resident_mb
+from throughput_probe import arguments, resident_mb
 
 from benchmarks.harness.events import lines
 from processing.pipeline import Record
@@ -23,17 +23,17 @@ from streams.worker.warmup import warm
 REFERENCE = 50
 CHUNK = 256
 SLICE = 8 * CHUNK
-REMEMBERED = 60_000
-"""By then what is remembered of single events (repeats, rows that labels may come for) is full, however many apps."""
+WARM_UP_EVENTS = 60_000
+"""Minimum number of warm-up events; fills the event buffers (deduplication, labels) for any number of apps."""
 STEP_MS = 4
-"""One partition's quarter of 1,000 events/s."""
+"""Time between events for 250 events/s, a quarter of 1,000 events/s."""
 
 FLUSH = 2_000 // STEP_MS
-"""Events between two publications of the open windows."""
+"""Number of events between two publications of the open windows."""
 
 
 def main() -> None:
-    _, _, meter = arguments()
+    _, _, probe = arguments()
     apps = int(sys.argv[4])
     settings = Settings(drift={"reference_events": REFERENCE})
     warm(settings)
@@ -41,30 +41,30 @@ def main() -> None:
     offset = 0
     before = resident_mb()
 
-    def judge(raws: list[bytes]) -> float:
+    def process(raws: list[bytes]) -> float:
         nonlocal offset
-        spent = 0.0
+        seconds = 0.0
         for k in range(0, len(raws), CHUNK):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             pipeline.process([Record(offset + i, decode_event(r), r) for i, r in enumerate(raws[k : k + CHUNK])])
             offset += len(raws[k : k + CHUNK])
             if offset % FLUSH < CHUNK:
                 for row in pipeline.open_aggregates():
                     orjson.dumps(row, option=orjson.OPT_NON_STR_KEYS)
-            spent += time.perf_counter() - begin
-        return spent
+            seconds += time.perf_counter() - start
+        return seconds
 
-    first = max(apps * (REFERENCE + 5), REMEMBERED)
-    stream = lines(first + meter.total, apps=apps, step_ms=STEP_MS)
-    while warming := list(islice(stream, min(SLICE, first - offset))):
-        judge(warming)
+    warm_up = max(apps * (REFERENCE + 5), WARM_UP_EVENTS)
+    stream = lines(warm_up + probe.total, apps=apps, step_ms=STEP_MS)
+    while batch := list(islice(stream, min(SLICE, warm_up - offset))):
+        process(batch)
     gc.collect()
-    grown = resident_mb() - before
-    meter.events = meter.total
+    growth_mb = resident_mb() - before
+    probe.events = probe.total
     seconds = 0.0
     while raws := list(islice(stream, SLICE)):
-        seconds += judge(raws)
-    meter.report(seconds, kb_each=grown * 1024 / apps)
+        seconds += process(raws)
+    probe.report(seconds, kb_each=growth_mb * 1024 / apps)
 
 
 main()

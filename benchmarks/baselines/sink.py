@@ -1,4 +1,4 @@
-"""Our sink as it runs, over a topic of scored events that is already full; ClickHouse is another process."""
+"""Streamgauge's sink on a filled topic of scored events, with ClickHouse in another process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import sys
 import uuid
 
-from meter import arguments
+from throughput_probe import arguments
 
 from schemas.settings import Settings
 from streams.connectors.clickhouse.connection import connect
@@ -16,7 +16,7 @@ from streams.sink.sink import Sink
 
 
 async def main() -> None:
-    broker, topic, meter = arguments()
+    broker, topic, probe = arguments()
     settings = Settings(
         kafka={"brokers": broker, "topic_prefix": topic.removesuffix(".scored")},
         sink={"group": uuid.uuid4().hex},
@@ -26,11 +26,11 @@ async def main() -> None:
     sink = Sink(settings, lambda: connect(settings.clickhouse))
     running = asyncio.create_task(sink.run())
     await sink.ready.wait()
-    meter.begin()
+    probe.start()
     stored = SINK_ROWS.labels("events")
-    while not meter.done:
+    while not probe.done:
         await asyncio.sleep(0.02)
-        meter.add(int(stored._value.get()) - meter.events)  # noqa: SLF001 - the client offers no other way to read it
+        probe.add(int(stored._value.get()) - probe.events)  # noqa: SLF001 - prometheus_client has no public way to read a counter
     await sink.stop()
     await running
 

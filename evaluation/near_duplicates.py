@@ -1,8 +1,8 @@
-"""Rows of different families that are nearly the same text.
+"""Near-duplicate rows of different families.
 
-Texts are normalised (case, width, white space, punctuation and digits' values go) and read as sets of character
-5-grams. MinHash finds candidates, their exact Jaccard similarity decides. Nothing is drawn: the hash functions are
-constants, so the same rows give the same pairs.
+Texts are normalised (case, width, white space, punctuation and the values of digits are removed) and represented as
+sets of character 5-grams. MinHash finds candidates, and the exact Jaccard similarity decides. The hash functions are
+constant, so the same rows give the same pairs.
 
 References
 ----------
@@ -21,12 +21,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-ALIKE = 0.8
-"""Jaccard similarity from which two texts are near-duplicates."""
+MIN_SIMILARITY = 0.8
+"""Minimum Jaccard similarity of near-duplicates."""
 SHINGLE, BANDS, PER_BAND = 5, 20, 5
-"""Twenty bands of five: a pair of similarity .8 is a candidate with a probability of .9996, one of .3 with .05."""
-CLEARLY_LESS = 0.15
-"""How far below `ALIKE` the estimate may be before a candidate is let go without the exact figure (four sigma)."""
+"""Twenty bands of five: a pair of similarity 0.8 is a candidate with probability 0.9996, a pair of 0.3 with 0.05."""
+ESTIMATE_MARGIN = 0.15
+"""Candidates with an estimate further below `MIN_SIMILARITY` are dropped without the exact similarity (four sigma)."""
 BLOCK = 1 << 20
 
 _NOT_A_WORD = re.compile(r"[\W_]+")
@@ -36,14 +36,14 @@ _SEEDS = np.random.default_rng(20261125).integers(1, 2**32, (2, BANDS * PER_BAND
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Pairs of nodes that are alike; a node is a text of a family.
+    """Pairs of near-duplicate nodes; a node is a text of a family.
 
     Attributes
     ----------
     node
-        int64[n], the node of each row: rows of one family that normalise to the same text share one.
+        int64[n], node of each row; rows of one family with the same normalised text share a node.
     pairs
-        int64[m, 2], nodes of different families that are alike.
+        int64[m, 2], pairs of near-duplicate nodes of different families.
     """
 
     node: NDArray[np.int64]
@@ -54,7 +54,7 @@ class NearDuplicates:
         return int(self.node.max(initial=-1)) + 1
 
     def of(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say of each of ``rows`` whether it is nearly the same as one of ``others`` of another family.
+        """Return for each of ``rows`` whether one of ``others`` of another family is a near-duplicate.
 
         Parameters
         ----------
@@ -65,16 +65,16 @@ class NearDuplicates:
         -------
         bool[len(rows)]
         """
-        theirs, hit = np.zeros(self._size, np.bool_), np.zeros(self._size, np.bool_)
-        theirs[self.node[others]] = True
-        one, other = self.pairs[:, 0], self.pairs[:, 1]
-        hit[one[theirs[other]]] = True
-        hit[other[theirs[one]]] = True
+        is_other, hit = np.zeros(self._size, np.bool_), np.zeros(self._size, np.bool_)
+        is_other[self.node[others]] = True
+        first, second = self.pairs[:, 0], self.pairs[:, 1]
+        hit[first[is_other[second]]] = True
+        hit[second[is_other[first]]] = True
         return hit[self.node[rows]]
 
 
 def normalised(text: str) -> str:
-    """Return what two texts are compared by.
+    """Return the form of a text that is compared.
 
     Examples
     --------
@@ -85,15 +85,15 @@ def normalised(text: str) -> str:
     return _DIGIT.sub("0", _NOT_A_WORD.sub("", folded))
 
 
-def jaccard(one: str, other: str) -> float:
-    """Jaccard similarity of the 5-grams of two texts, as they are compared.
+def jaccard(first: str, second: str) -> float:
+    """Return the Jaccard similarity of the 5-grams of two normalised texts.
 
     Examples
     --------
     >>> jaccard("the cat sat on the mat", "The cat sat on the mat.")
     1.0
     """
-    return _overlap(_shingle_set(normalised(one)), _shingle_set(normalised(other)))
+    return _overlap(_shingle_set(normalised(first)), _shingle_set(normalised(second)))
 
 
 def near_duplicates(texts: Sequence[str], families: Sequence[str]) -> NearDuplicates:
@@ -102,7 +102,7 @@ def near_duplicates(texts: Sequence[str], families: Sequence[str]) -> NearDuplic
     Parameters
     ----------
     texts, families
-        Of each row.
+        Text and family of each row.
     """
     nodes: dict[tuple[str, str], int] = {}
     node = np.array(
@@ -112,16 +112,16 @@ def near_duplicates(texts: Sequence[str], families: Sequence[str]) -> NearDuplic
     family = np.array([names.setdefault(f, len(names)) for f, _ in nodes], np.int64)
     plain = [text for _, text in nodes]
     sketch = _sketch(plain)
-    found = _candidates(sketch, family)
-    agree = np.array([np.mean(sketch[i] == sketch[j]) for i, j in found.tolist()], np.float64)
-    likely = found[agree >= ALIKE - CLEARLY_LESS]
+    candidates = _candidates(sketch, family)
+    estimate = np.array([np.mean(sketch[i] == sketch[j]) for i, j in candidates.tolist()], np.float64)
+    likely = candidates[estimate >= MIN_SIMILARITY - ESTIMATE_MARGIN]
     sets = {i: _shingle_set(plain[i]) for i in np.unique(likely).tolist()}
-    alike = [pair for pair in likely.tolist() if _overlap(sets[pair[0]], sets[pair[1]]) >= ALIKE]
-    return NearDuplicates(node, np.array(alike, np.int64).reshape(-1, 2))
+    similar = [pair for pair in likely.tolist() if _overlap(sets[pair[0]], sets[pair[1]]) >= MIN_SIMILARITY]
+    return NearDuplicates(node, np.array(similar, np.int64).reshape(-1, 2))
 
 
 def _shingles(text: str) -> NDArray[np.uint32]:
-    """Hash each 5-gram of a text, or all of a shorter one; with repeats."""
+    """Return the hash of each 5-gram of a text, with repeats; a shorter text has one hash."""
     code = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     size = min(SHINGLE, len(code))
     out = np.zeros(max(0, len(code) - size + 1) if size else 0, np.uint32)
@@ -132,19 +132,19 @@ def _shingles(text: str) -> NDArray[np.uint32]:
 
 
 def _shingle_set(text: str) -> NDArray[np.uint32]:
-    found: NDArray[np.uint32] = np.unique(_shingles(text))
-    return found
+    hashes: NDArray[np.uint32] = np.unique(_shingles(text))
+    return hashes
 
 
-def _overlap(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
-    if not len(one) or not len(other):
+def _overlap(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> float:
+    if not len(first) or not len(second):
         return 0.0
-    common = len(np.intersect1d(one, other, assume_unique=True))
-    return common / (len(one) + len(other) - common)
+    common = len(np.intersect1d(first, second, assume_unique=True))
+    return common / (len(first) + len(second) - common)
 
 
 def _sketch(texts: Sequence[str]) -> NDArray[np.uint32]:
-    """Smallest hash of each text by each of the functions; uint32[n, BANDS * PER_BAND]."""
+    """Return the minimum hash of each text for each function; uint32[n, BANDS * PER_BAND]."""
     out = np.full((len(texts), BANDS * PER_BAND), 0xFFFFFFFF, np.uint32)
     for rows, hashes, starts in _blocks(texts):
         for k, (mask, factor) in enumerate(_SEEDS.T):
@@ -155,7 +155,7 @@ def _sketch(texts: Sequence[str]) -> NDArray[np.uint32]:
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]]:
-    """Yield texts in runs of about `BLOCK` shingles: their rows, all hashes, where each text's begin."""
+    """Yield texts in blocks of about `BLOCK` shingles: rows, hashes, and the start of each text's hashes."""
     rows: list[int] = []
     parts: list[NDArray[np.uint32]] = []
     size = 0
@@ -174,7 +174,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[n
 
 
 def _candidates(sketch: NDArray[np.uint32], family: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of different families that agree in a whole band; int64[m, 2], sorted, each once."""
+    """Return the unique pairs of different families that agree in a whole band; int64[m, 2], sorted."""
     n = len(sketch)
     codes = [np.zeros(0, np.int64)]
     for band in range(BANDS):
@@ -186,10 +186,10 @@ def _candidates(sketch: NDArray[np.uint32], family: NDArray[np.int64]) -> NDArra
         cuts = np.flatnonzero(key[order][1:] != key[order][:-1]) + 1
         first, last = np.append(0, cuts), np.append(cuts, n)
         several = last - first > 1
-        for begin, end in zip(first[several].tolist(), last[several].tolist(), strict=True):
-            run = np.sort(order[begin:end])
+        for start, end in zip(first[several].tolist(), last[several].tolist(), strict=True):
+            run = np.sort(order[start:end])
             if (family[run] != family[run[0]]).any():
-                one, other = np.nonzero(np.triu(family[run][:, None] != family[run][None, :]))
-                codes.append(run[one] * n + run[other])
-    found = np.unique(np.concatenate(codes))
-    return np.column_stack([found // n, found % n]) if n else np.zeros((0, 2), np.int64)
+                a, b = np.nonzero(np.triu(family[run][:, None] != family[run][None, :]))
+                codes.append(run[a] * n + run[b])
+    unique = np.unique(np.concatenate(codes))
+    return np.column_stack([unique // n, unique % n]) if n else np.zeros((0, 2), np.int64)

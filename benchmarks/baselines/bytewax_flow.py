@@ -1,4 +1,4 @@
-"""Bytewax: its Kafka source (1,000 records a batch, its default) and a batch operator, as its docs advise."""
+"""Bytewax: its Kafka source (default batches of 1,000 records) and a batch operator, as its docs recommend."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from bytewax.connectors.kafka import KafkaSource, KafkaSourceMessage
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
-from meter import arguments
+from throughput_probe import arguments
 
-broker, topic, meter = arguments()
+broker, topic, probe = arguments()
 
 
-class Drop(StatelessSinkPartition):
+class DiscardingPartition(StatelessSinkPartition):
     def write_batch(self, items: list[object]) -> None:
         pass
 
 
-class Nowhere(DynamicSink):
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> Drop:  # noqa: ARG002 - Bytewax's signature
-        return Drop()
+class DiscardingSink(DynamicSink):
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> DiscardingPartition:  # noqa: ARG002 - the signature is Bytewax's
+        return DiscardingPartition()
 
 
 def decode(batch: list[KafkaSourceMessage]) -> list[object]:
-    meter.begin()
+    probe.start()
     out = [orjson.loads(message.value) for message in batch]
-    meter.add(len(batch))
+    probe.add(len(batch))
     return out
 
 
 flow = Dataflow("bench")
 records = op.input("in", flow, KafkaSource([broker], [topic], tail=False))
-op.output("out", op.flat_map_batch("decode", records, decode), Nowhere())
+op.output("out", op.flat_map_batch("decode", records, decode), DiscardingSink())
 run_main(flow)
