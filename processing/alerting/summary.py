@@ -55,7 +55,6 @@ _NAMES = {
     "drift.format": "share of the most frequent answer format",
     "drift.opening": "share of the most frequent opening word",
     "drift.fingerprint": "share of the most frequent model fingerprint",
-    "drift.provider": "number of output features that moved together",
     "latency_ms": "latency",
     "ttft_ms": "time to first token",
     "cost_usd": "cost",
@@ -93,7 +92,7 @@ _NEXT_STEPS = {
 
 def summarise_value(rule: Rule, segment: Mapping[str, str], value: float, n: int) -> str:
     """Return the summary of a value in one event, or in a window of ``n`` events."""
-    scope, name, unit = _scope(segment), _NAMES.get(rule.metric, rule.metric), _unit(rule.metric)
+    scope, name, unit = _scope(segment), _name(rule.metric), _unit(rule.metric)
     threshold = f"{rule.threshold:g}{unit}"
     if rule.type == "event":
         return f"{scope}: {name} {value:.3g}{unit} in one event (threshold {threshold})"
@@ -103,7 +102,7 @@ def summarise_value(rule: Rule, segment: Mapping[str, str], value: float, n: int
     if rule.type == "quantile":
         quantile = f"p{100 * (rule.q or 0):g}"
         return f"{scope}: {quantile} {name} {value:.4g}{unit} over {n} events in {window} (threshold {threshold})"
-    return f"{scope}: {value:g} events with {name} among {n} in {window} (threshold {rule.threshold:g})"
+    return f"{scope}: {name} in {value:g} of {n} events in {window} (threshold {rule.threshold:g})"
 
 
 def summarise_change(change: ChangePoint) -> str:
@@ -111,10 +110,12 @@ def summarise_change(change: ChangePoint) -> str:
     scope = _scope(change.segment)
     if change.summary:
         return f"{scope}: {change.summary}"
-    name = _NAMES.get(change.signal, change.signal)
     verb = "rose" if change.after > change.before else "fell" if change.after < change.before else "moved"
     before, after = (_level(change.signal, level) for level in (change.before, change.after))
-    text = f"{scope}: {name} {verb} from {before} to {after}, since about {_utc(change.since_time_ms)}"
+    finding = f"{_name(change.signal)} {verb} from {before} to {after}"
+    if change.signal == "drift.provider":
+        finding = f"properties of the answers that changed while the prompts did not: {after}"
+    text = f"{scope}: {finding}, since about {_utc(change.since_time_ms)}"
     if change.causes:
         text += f"; probable cause: {change.causes[0]}"
     if change.terms_gained:
@@ -174,6 +175,10 @@ def change_details(change: ChangePoint) -> dict[str, object]:
 
 def _scope(segment: Mapping[str, str]) -> str:
     return "/".join(segment.values())
+
+
+def _name(signal: str) -> str:
+    return _NAMES.get(signal) or _NAMES.get(signal.removeprefix("drift."), signal)
 
 
 def _unit(signal: str) -> str:
