@@ -26,9 +26,14 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 CHECKED = [
     ".ci/",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "Makefile",
     "README.md",
+    "agents/",
     "benchmarks/",
+    "client/benchmarks/",
+    "client/src/",
     "docker/",
     "docs/README.md",
     "docs/adr/",
@@ -36,6 +41,7 @@ CHECKED = [
     "docs/budget.md",
     "docs/concepts.md",
     "docs/extend/",
+    "docs/integrations/",
     "docs/learning.md",
     "docs/models/",
     "docs/operations.md",
@@ -46,20 +52,22 @@ CHECKED = [
     "docs/shadow.md",
     "docs/sql.md",
     "evaluation/",
-    "streams/runtime/",
-    "streams/shadow/",
-    "streams/sink/",
-    "streams/worker/",
+    "examples/",
+    "processing/",
+    "schemas/",
+    "streams/",
+    "tests/contract/",
     "tests/docs/",
-    "tests/unit/evaluation/",
-    "tests/unit/streams/runtime/",
-    "tests/unit/streams/sink/",
-    "tests/unit/streams/worker/",
-    "tests/unit/tools/",
-    "tests/unit/training/",
+    "tests/unit/",
     "tools/",
     "training/",
 ]
+LEXICONS = [
+    "agents/hallucination/abstention.py",
+    "agents/injection/use_mention.py",
+    "client/src/streamgauge/redaction/keys.py",
+]
+"""Files whose strings are matched against the text of users."""
 """Finished paths. Add a folder when its count is zero."""
 DATA = [
     ".ci/language.py",
@@ -144,7 +152,7 @@ def report(problems: Iterable[str]) -> int:
 
 def is_checked(path: str) -> bool:
     """Return True if findings in a path fail."""
-    return path.startswith(tuple(CHECKED))
+    return path.startswith(tuple(CHECKED)) and path not in LEXICONS
 
 
 def folder(path: str) -> str:

@@ -283,8 +283,8 @@ class Agent(Protocol):
     ignored and counted. ``state`` returns copies of arrays, and an agent restored from it continues bit-equal. Memory
     is bounded for any stream.
 
-    An agent that reads the signals of other agents (``Chunk.said``) names them in a class attribute ``requires``. The
-    pipeline rejects an order in which a required agent runs later.
+    An agent that reads the signals of other agents (``Chunk.signals``) names these agents in a class attribute
+    ``requires``. The pipeline rejects an order in which a required agent runs later.
     """
 
     name: ClassVar[str]

@@ -21,11 +21,11 @@ from rich.console import Console
 from benchmarks.harness.budget import budget
 from benchmarks.harness.report import Bound, Row, as_json, show
 from benchmarks.harness.testbed import Testbed
-from benchmarks.suites import agents, gateway, latency, otlp, transport
+from benchmarks.suites import agents, ingest, latency, otlp, transport
 
 LATEST = Path(__file__).with_name("results") / "latest.json"
 BUDGET = Path(__file__).parents[1] / "docs" / "budget.md"
-PARTS = ("transport", "agents", "segments", "latency", "otlp", "gateway")
+PARTS = ("transport", "agents", "segments", "latency", "otlp", "ingest")
 console = Console()
 
 
@@ -62,8 +62,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> list[Row]:
                 rows += agents.segments(testbed, 30_000, 1 if options.quick else 2, console.print)
             elif part == "otlp":
                 rows += otlp.measure(testbed, 30_000 if options.quick else 90_000, rounds, console.print)
-            elif part == "gateway":
-                rows += gateway.measure(testbed, 20_000 if options.quick else 60_000, rounds, console.print)
+            elif part == "ingest":
+                rows += ingest.measure(testbed, 20_000 if options.quick else 60_000, rounds, console.print)
             else:
                 rows += latency.measure(testbed, 30 if options.quick else 600, console.print)
     rows.append(

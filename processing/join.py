@@ -268,7 +268,7 @@ class Joiner:
             join_counts = JoinCounts(*values["counts"])
             watermarks.restore(values["times"])
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"join: {error}; the join starts cold", part="join") from error
+            raise StateError(f"join: the state does not fit ({error!r}); it starts cold", part="join") from error
         self._pending, self.counts, self._watermarks = pending, join_counts, watermarks
         self._queues, self._idle_deadlines = {}, []
         for key in pending:
@@ -312,7 +312,7 @@ def merge_fragment(earlier: LLMEvent, fragment: LLMEvent) -> LLMEvent:
 
 
 def _merged_fields(first: LLMEvent, second: LLMEvent) -> dict[str, Any]:
-    """Return the fields of both events, including unknown ones; for shared fields the first's value, or both merged."""
+    """Merge the fields of two events, including unknown fields; ``first`` wins, but issues and maps are merged."""
     fields: dict[str, Any] = {name: getattr(second, name) for name in second.model_fields_set}
     fields |= {name: getattr(first, name) for name in first.model_fields_set}
     fields |= {**(second.model_extra or {}), **(first.model_extra or {})}

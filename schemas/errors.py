@@ -94,7 +94,7 @@ class RecordError(StreamgaugeError):
     code
         ``invalid``: a value is not allowed. ``syntax``: cannot be parsed. ``null``: the record has no value.
         ``too_large``: too many bytes. ``too_many_values``: too many values, objects or items.
-        ``too_many_problems``: more problems than are listed. ``not_permitted``: the API key does not allow the value.
+        ``too_many_problems``: more problems than the maximum. ``not_permitted``: the API key does not allow the value.
     line
         Line of the source file; 0 if the record does not come from a file.
     """

@@ -37,7 +37,7 @@ class CampaignAgent:
 
     A prompt is suspicious if the injection agent flagged it or nearly flagged it. Only suspicious prompts are signed,
     so all other prompts cost nothing. A prompt joins the cluster whose first prompt is most similar to it, or starts a
-    cluster. A cluster with enough users within the window is a campaign and is reported (`Change`
+    cluster. A cluster with enough users within the window is a campaign and is reported (`ChangePoint`
     ``campaign.prompts``). Each later prompt of the campaign is reported too, so that the alert keeps firing and its end
     carries the final counts.
 
@@ -264,7 +264,7 @@ def to_finding(cluster: Cluster, index: int, score: float) -> ChangePoint:
         summary=f"{cluster.members} near-identical suspicious prompts from {cluster.users} sources"
         f" in {len(shares)} {'app' if len(shares) == 1 else 'apps'} within {minutes:.0f} min"
         + (f"; attack family: {cluster.family}" if cluster.family else "")
-        + "; read the prompts by the event ids of the evidence",
+        + "; look up the prompts by the evidence event ids",
         facts={
             "members": cluster.members,
             "flagged": cluster.flagged,

@@ -280,7 +280,7 @@ class FlagRateMonitor:
         try:
             self._segments = self._rows(state)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise StateError(f"flag rate: {error!r}; it starts cold", part="rate") from error
+            raise StateError(f"flag rate: the state does not fit ({error!r}); it starts cold", part="rate") from error
 
     def _rows(self, state: Mapping[str, Any]) -> TenantLru[Scope, _ScopeRate]:
         if (state["config"], state["grades"]) != (asdict(self.config), [list(shares) for shares in self._grades]):

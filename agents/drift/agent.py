@@ -77,7 +77,7 @@ class DriftAgent:
         return SegmentStore(self.config.max_segments, bootstrap_rows(self.config.reference_events))
 
     def score(self, chunk: Chunk) -> AgentOutput:
-        """Compare each event with the reference of its app and update the state with it."""
+        """Compare each event with the reference of its app, then update the state."""
         distances = np.full(len(chunk), np.nan)
         changes: list[ChangePoint] = []
         if len(chunk):

@@ -61,7 +61,7 @@ def _least_frequent(row, c):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _slot_of_value(row, c, code, name, learning):  # type: ignore[no-untyped-def]
-    """Return the slot of a value; a new value takes the slot of the least frequent value."""
+    """Return the slot of a value; a new value takes the slot of the rarest value."""
     for k in range(VALUES):
         if row.value[c, k] == code:
             return k

@@ -51,7 +51,7 @@ def learn(row, f, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def wald_limit(per_alarm, overshoot):  # type: ignore[no-untyped-def]
-    """Return the limit of a sum for ``per_alarm`` events per false alarm, minus the mean overshoot at an alarm."""
+    """Return the limit of a CUSUM: Wald's threshold for ``per_alarm``, minus the mean overshoot at an alarm."""
     return max(wald_threshold(per_alarm) - overshoot, 1.0)
 
 

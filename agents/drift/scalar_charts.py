@@ -89,7 +89,7 @@ def update(row, f, value, offset, time, limits):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def update_category(row, c, slot, offset, time, limits):  # type: ignore[no-untyped-def]
-    """Add to the charts whether a category has the most frequent value of the reference, or learn that value."""
+    """Update the chart of a categorical feature; set its most frequent value when the reference is complete."""
     f = FIRST_CATEGORICAL + c
     if row.n[f] >= limits.reference:
         return update(row, f, 1.0 if slot == row.usual[c] else 0.0, offset, time, limits)

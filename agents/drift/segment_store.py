@@ -1,4 +1,4 @@
-"""Store of the records of all apps: an array, and the row of each app."""
+"""Store of the drift records of all scopes, each with its reference window: an array, and the row of each scope."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _collect_tags(texts: TextsByField, tags: Mapping[str, str]) -> None:
 
 
 def is_long(text: str) -> bool:
-    """Return True for a text long enough to hold an order. Six Chinese characters hold as much as 16 English ones."""
+    """Return True for a text long enough for an instruction: 6 Chinese characters equal 16 English letters."""
     return len(text) >= MIN_CHARS or (len(text) >= _MIN_CHARS_NON_ASCII and not text.isascii())
 
 

@@ -88,7 +88,7 @@ def unpack(state: Mapping[str, Any], config: ConversationConfig) -> list[Convers
     expect_at_most(turn_counts, config.max_conversations, "conversations")  # type: ignore[arg-type] # has a length
     turns = _unpack_turns(state, config)
     if int(turn_counts.sum()) != len(turns):
-        raise ValueError(f"conversations: {len(turns)} turns in all, expected {turn_counts.sum()}")
+        raise ValueError(f"conversations: {len(turns)} turns in total, expected {turn_counts.sum()}")
     if len(turn_counts) and not 0 <= turn_counts.min() <= turn_counts.max() <= config.max_turns:
         raise ValueError(
             f"conversations: {turn_counts.max()} turns in one of them, expected at most {config.max_turns}"

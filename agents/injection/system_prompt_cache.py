@@ -16,7 +16,7 @@ MAX_CHARS = 4 << 20
 
 
 class SystemPromptCache:
-    """Scan results by text, in columns. The cache is no part of the state: a second scan gives the same result.
+    """Scan results by text, in columns. The cache is not part of the state: a second scan gives the same result.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ class LabelTrack:
     def learn_consensus(
         self, key: CallKey, event: BufferedEvent | None, total: float, shared_fraction: Callable[[], float]
     ) -> LearnOutcome:
-        """Replace the learned label of an event by the one that follows from its votes.
+        """Replace the learned label of an event with the consensus of its votes.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class LabelTracks:
                     reliability.observe_peer(annotator, peer_label, self.verified.annotators.trust(peer), label=label)
 
     def learn_consensus(self, track: LabelTrack, key: CallKey, event: BufferedEvent | None) -> LearnOutcome:
-        """Replace the learned label of an event by the one that follows from its votes, the verified ones if any.
+        """Replace the learned label of an event with the consensus of its votes; trusted verified votes win.
 
         Returns
         -------

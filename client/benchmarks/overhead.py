@@ -76,7 +76,7 @@ def publish(publisher: EventPublisher) -> None:
 
 
 def whole_call(publisher: EventPublisher) -> None:
-    """Begin and finish a call."""
+    """Start and finish a call."""
     call = Call.start(
         publisher, provider="openai", request_model="gpt", messages=MESSAGES, parameters={"temperature": 0}
     )
@@ -84,7 +84,7 @@ def whole_call(publisher: EventPublisher) -> None:
 
 
 def nothing(_: EventPublisher) -> None:
-    """Do nothing."""
+    """Return at once: the empty reference."""
 
 
 def plain(_: EventPublisher) -> None:

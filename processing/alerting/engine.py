@@ -329,7 +329,7 @@ def _key(alert: FiringAlert) -> Key:
 
 
 def _remove(index: dict[Scope, dict[str, Any]], scope: Scope, fingerprint: str) -> None:
-    """Remove a fingerprint from an index, and its scope if nothing else is left in it."""
+    """Remove a fingerprint from an index, and remove its scope if the scope is then empty."""
     in_scope = index.get(scope, {})
     in_scope.pop(fingerprint, None)
     if not in_scope:

@@ -104,7 +104,7 @@ class SlidingWindow:
         """Load a state; raise ValueError if it does not fit."""
         newest, counts, histogram = state
         if len(counts) != _STEPS * _COUNTS or (histogram is None) != (self._histogram is None):
-            raise ValueError("the window has another number of steps, or a histogram is missing or unexpected")
+            raise ValueError("the window has the wrong number of steps, or a histogram is missing or unexpected")
         expect_counts(newest)
         if histogram is not None:
             expect_counts(*histogram, *histogram.values())

@@ -142,7 +142,7 @@ def summarise_resolved(rule: Rule, summary: str) -> str:
     elif rule.type == "event":
         reason = f"resolved after {rule.window_s} s without another such event"
     else:
-        reason = f"resolved: the level has returned, or no event has arrived for {rule.window_s} s"
+        reason = f"resolved: the level no longer exceeds the threshold, or no event has arrived for {rule.window_s} s"
     return f"{summary}; {reason}."
 
 

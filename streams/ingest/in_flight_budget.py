@@ -90,7 +90,7 @@ class Reservation:
         limit = f"limit of {self._budget.limit:,} bytes in flight (ingest.in_flight_bytes)"
         if self._budget.is_held_by(self._holder):
             raise RequestError(f"{limit}: this key uses its share; send less at once", 503, "key share", _RETRY_S)
-        raise RequestError(f"{limit}: no bytes free; try again later", 503, "no room", _RETRY_S)
+        raise RequestError(f"{limit}: {size:,} more bytes do not fit; try again later", 503, "no room", _RETRY_S)
 
     def grow(self, size: int) -> None:
         """Reserve ``size`` more bytes; raise `RequestError` (503) if they do not fit."""

@@ -23,7 +23,7 @@ def list_problems(error: ValidationError) -> list[ErrorDetails]:
         If the record has more than `MAX_PROBLEMS` problems.
     """
     if (count := error.error_count()) > MAX_PROBLEMS:
-        remedy = f"at most {MAX_PROBLEMS} are listed; see the JSON Schema of {error.title} in docs/contracts"
+        remedy = f"the maximum is {MAX_PROBLEMS}; see the JSON Schema of {error.title} in docs/contracts"
         raise ContractError(f"value: {count} validation problems as {error.title}; {remedy}", code="too_many_problems")
     return error.errors(include_url=False, include_input=False)
 

@@ -1,4 +1,4 @@
-"""Batch producing: send many rows to their partitions, in order, at the cost of a batch."""
+"""Batch producing: send many rows to their partitions, in order; large groups as explicit batches."""
 
 from __future__ import annotations
 

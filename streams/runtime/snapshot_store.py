@@ -168,7 +168,7 @@ class SnapshotAssembler:
         if manifest.offset >= self._log_end:
             raise StateError(
                 f"snapshot of offset {manifest.offset}: the event log ends at {self._log_end}; the snapshot is forged, "
-                "or the events topic was created again; it is not used",
+                "or the events topic was created again; the snapshot is not used",
                 "offset",
             )
         try:

@@ -29,7 +29,7 @@ class Topic:
     purpose: str
     config: tuple[tuple[str, str], ...] = ()
     required: bool = True
-    """Whether every worker requires the topic."""
+    """True if every worker requires the topic."""
 
 
 _COMPACT = (("cleanup.policy", "compact"), ("segment.ms", "600000"), ("min.cleanable.dirty.ratio", "0.1"))

@@ -96,7 +96,7 @@ def _xerial_blocks(raw: bytes) -> list[bytes]:
     blocks, i = [], _XERIAL_START
     while i < len(raw):
         if i + 4 > len(raw) or not 0 < (size := int.from_bytes(raw[i : i + 4], "big")) <= len(raw) - i - 4:
-            raise UnpackError("snappy: block of xerial's framing is empty or exceeds the batch")
+            raise UnpackError("snappy: a xerial block is empty or exceeds the batch; publish complete batches")
         blocks.append(raw[i + 4 : i + 4 + size])
         i += 4 + size
     return blocks
@@ -113,7 +113,7 @@ def _lz4_bound(raw: bytes) -> int:
             i, frame_bound = _lz4_frame(raw, i + 4)
             bound += frame_bound
         else:
-            raise UnpackError("lz4: unknown frame type")
+            raise UnpackError("lz4: unknown frame type; publish standard LZ4 frames")
     return bound
 
 

@@ -212,7 +212,7 @@ class OutputProducer:
 
 
 def _origin(topic: str, partition: int, payload: bytes) -> Origin:
-    """Return an output's origin, named by its content, so that a replay produces the same dead letter."""
+    """Return an origin with the hash of the output as its name, so that a replay produces the same dead letter."""
     return Origin(f"{topic}-{hashlib.sha256(payload).hexdigest()}", topic, partition, 0)
 
 

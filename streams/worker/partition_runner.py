@@ -102,7 +102,7 @@ class PartitionRunner:
         """Return a new pipeline that continues from a snapshot."""
         if snapshot.partition != self.partition:
             raise StateError(
-                f"snapshot: of partition {snapshot.partition}, found in partition {self.partition}; it is not used",
+                f"snapshot: written by partition {snapshot.partition}, found in partition {self.partition}; not used",
                 "partition",
             )
         pipeline = build_pipeline(self.partition, self._settings, timed)

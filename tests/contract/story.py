@@ -230,7 +230,7 @@ def as_bytes(state: Mapping[str, Any]) -> bytes:
 
 
 def fingerprint(name: str) -> str:
-    """Digest of all that a fresh agent says of the story, and of its state after it."""
+    """Digest of everything that a fresh agent reports about the story, and of its state afterwards."""
     agent = fresh(name)
     said = drive(agent, story(1200, change_at=600))
     parts = [*said.signals, *(text for _, text in said.changes), as_bytes(agent.state())]

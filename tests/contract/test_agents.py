@@ -1,4 +1,4 @@
-"""What every agent keeps to (`agents.base.Agent`), on hostile, long and much traffic."""
+"""Contract of every agent (`agents.base.Agent`) on hostile, long and heavy traffic."""
 
 from __future__ import annotations
 
@@ -312,7 +312,7 @@ def test_a_state_that_does_not_fit_is_refused_and_leaves_the_agent_as_it_was(mak
             agent.restore(state)
         except StateError:
             assert as_bytes(agent.state()) == before, what
-        except Exception as error:  # noqa: BLE001 - any other is a finding, to be told with the others
+        except Exception as error:  # noqa: BLE001 - any other error is a finding, reported with the other findings
             taken.append(f"{what}: {error!r}")
         else:
             taken.append(f"{what}: accepted")

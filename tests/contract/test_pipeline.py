@@ -1,4 +1,4 @@
-"""What the state of a whole partition keeps to: join, aggregates and alerts as well as the agents."""
+"""Contract of a partition's whole state: join, aggregates, alerts and agents."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def said(out: Outputs, pipeline: PartitionPipeline) -> list[object]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_state_is_not_altered_by_what_comes_later(settings: Settings, traffic: Sequence[Record], part: str) -> None:
-    """The worker packs it in a thread, while the next events are judged."""
+    """The worker packs it in a thread, while the next events are scored."""
     pipeline = build_pipeline(0, settings)
     # A cut in the middle of a window and of an alert; most windows have been counted into more than once.
     pipeline.process(traffic[:1500])

@@ -19,7 +19,7 @@ LINGER_MS = 20
 
 
 class EmbeddedBroker:
-    """Mock cluster with the lifetime of this object."""
+    """Mock Kafka cluster that runs until `close`."""
 
     def __init__(self) -> None:
         self._cluster = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})

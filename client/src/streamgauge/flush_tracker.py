@@ -1,4 +1,4 @@
-"""Completion of flushes."""
+"""`FlushTracker`: completes a flush once every record registered before it is settled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FlushTracker:
 
     @property
     def has_waiters(self) -> bool:
-        """Whether a flush is pending."""
+        """True if a flush is pending."""
         return bool(self._requests)
 
     def register(self) -> Batch:

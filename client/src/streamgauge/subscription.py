@@ -98,8 +98,8 @@ def subscribe_alerts(  # noqa: PLR0913 - keyword parameters, all optional
         Consumer group. Its members share the alerts and continue at the committed offset: delivery is at least once.
         Without a group, every subscriber gets every alert.
     start
-        ``latest``: alerts from now on. ``earliest``: first the alerts that the compacted topic keeps, which are at
-        least the latest state of every alert. With a group, it applies only if the group has no committed offset.
+        ``latest``: alerts from now on. ``earliest``: first the alerts that the compacted topic keeps, including
+        the latest state of every alert. With a group, it applies only if the group has no committed offset.
     idle_s
         Stop after this time without an alert; default: never.
 

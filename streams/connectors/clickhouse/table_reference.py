@@ -67,7 +67,7 @@ def tables_reference(client: Client, database: str) -> str:
 
 
 def main() -> None:
-    """Write the page, from an empty store."""
+    """Write ``docs/contracts/tables.md`` from a new, empty store."""
     with TemporaryDirectory() as folder:
         store = ClickHouseSettings(path=Path(folder) / "store")
         client = connect(store)

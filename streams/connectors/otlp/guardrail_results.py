@@ -1,4 +1,4 @@
-"""Verdicts of guardrails, from the attributes that conventions propose and libraries use.
+"""Verdicts of guardrails, read from the attributes of semantic conventions and of libraries.
 
 - ``gen_ai.guardrail.component.name``, ``.result.type``, ``.result.value``, ``.source``, ``.risk.*`` and the operation
   ``apply_guardrail`` (open-telemetry/semantic-conventions-genai, pull request 427, latest version); earlier versions

@@ -1,4 +1,4 @@
-"""What can be checked of the Compose file without an engine: that its parts fit each other and our code."""
+"""Checks of the Compose file that need no engine: its parts fit each other and the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is pinned, hashed, and the same in every lock."""
+"""Installed packages are pinned, hashed, and equal in every lock."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class ContentPolicy:
         if self._custom_redact is not None:
             text = self._custom_redact(text)
             if not isinstance(text, str):
-                raise TypeError(f"redact returned {type(text).__name__}, not str")
+                raise TypeError(f"redact returned {type(text).__name__}, not str; return a string")
         return text
 
     def truncate(self, text: str, whole: str, max_chars: int) -> str:

@@ -14,7 +14,7 @@ class StreamAccumulator(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether the model has reported the end of its response."""
+        """True if the model has reported the end of its response."""
 
     def add(self, item: Any) -> bool:
         """Add an item, an object of the SDK or a dict; return whether it has output of the model."""

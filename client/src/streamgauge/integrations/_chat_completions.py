@@ -155,7 +155,7 @@ class ChatAccumulator:
 
     @property
     def complete(self) -> bool:
-        """Whether every choice has a finish reason."""
+        """True if every choice has a finish reason."""
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
 
     def add(self, item: Any) -> bool:

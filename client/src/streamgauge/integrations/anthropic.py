@@ -129,7 +129,7 @@ class MessageAccumulator:
 
     @property
     def complete(self) -> bool:
-        """Whether the message has a stop reason."""
+        """True if the message has a stop reason."""
         return self._stopped
 
     def add(self, item: Any) -> bool:

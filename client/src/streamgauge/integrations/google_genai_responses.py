@@ -43,7 +43,7 @@ class ResponseAccumulator:
 
     @property
     def complete(self) -> bool:
-        """Whether every candidate has a finish reason, or the prompt was blocked."""
+        """True if every candidate has a finish reason, or the prompt was blocked."""
         return bool(self._verdicts) or (bool(self.choices) and all(c.finish_reason for c in self.choices.values()))
 
     def add(self, response: Any) -> bool:

@@ -75,7 +75,7 @@ def _prompt(metadata: Mapping[str, Any], name: str, version: str) -> tuple[str, 
 
 
 def template(metadata: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return name and version of a prompt template, from its metadata or from the hub that it was pulled from."""
+    """Return name and version of a prompt template, from the metadata of the prompt or of the LangChain Hub."""
     return _prompt(metadata, "prompt_name", "prompt_version") or _prompt(metadata, "lc_hub_repo", "lc_hub_commit_hash")
 
 

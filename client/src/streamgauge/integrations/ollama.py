@@ -190,7 +190,7 @@ class ResponseAccumulator:
 
     @property
     def complete(self) -> bool:
-        """Whether the last line has arrived."""
+        """True if the last line has arrived."""
         return bool(get(self._last, "done"))
 
     def add(self, item: Any) -> bool:

@@ -152,7 +152,7 @@ class ResponseAccumulator:
 
     @property
     def complete(self) -> bool:
-        """Whether the last event has arrived."""
+        """True if the last event has arrived."""
         return self._complete is not None or bool(self._error)
 
     def add(self, item: Any) -> bool:

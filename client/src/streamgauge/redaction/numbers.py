@@ -57,7 +57,7 @@ _LETTER_DIGITS = {code: str(code - ord("A") + 10) for code in range(ord("A"), or
 
 @cache
 def _body(country: str) -> re.Pattern[str]:
-    """Return the pattern after the check digits of a country's IBANs, with or without blanks."""
+    """Return the pattern of a country's IBAN after the check digits; blanks between characters are allowed."""
     signs = "0-9" if re.fullmatch(_DIGIT_ONLY, country) else "0-9A-Za-z"
     return re.compile(rf" {{0,3}}[{signs}]" * (_IBAN_LENGTHS[country] - 4) + r"(?![^\W_])")
 

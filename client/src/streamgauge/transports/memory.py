@@ -24,10 +24,10 @@ class MemoryTransport:
         self._settle(record.batch, len(record.value), None)
 
     def poll(self) -> None:
-        """Do nothing: no record waits."""
+        """Return at once: no record waits."""
 
     def close(self) -> None:
-        """Do nothing: there are no resources."""
+        """Return at once: there are no resources."""
 
 
 def make(settings: Settings, settle: Settle) -> MemoryTransport:

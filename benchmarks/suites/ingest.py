@@ -22,7 +22,7 @@ PACKED = "POST /v1/events, 100 a batch, gzip"
 ALONE = "POST /v1/events, one each"
 _CONNECTIONS = 8
 _POOL = 5_000
-PREFIX = "gateway"
+PREFIX = "ingest"
 
 
 def measure(testbed: Testbed, total: int, rounds: int, log: Callable[[str], None]) -> list[Row]:
@@ -49,7 +49,7 @@ def _requests(batch: int, *, packed: bool) -> Iterator[bytes]:
     """Yield prepared requests forever."""
     pool = list(lines(_POOL))
     bodies = [b"\n".join(pool[at : at + batch]) for at in range(0, _POOL, batch)]
-    head = "POST /v1/events HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/x-ndjson\r\n"
+    head = "POST /v1/events HTTP/1.1\r\nHost: ingest\r\nContent-Type: application/x-ndjson\r\n"
     if packed:
         bodies, head = [gzip.compress(body, 1) for body in bodies], head + "Content-Encoding: gzip\r\n"
     return itertools.cycle([f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies])
