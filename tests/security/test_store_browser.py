@@ -152,6 +152,6 @@ def test_a_page_of_another_origin_reads_nothing_and_runs_nothing(
 def test_without_the_check_the_same_page_runs_queries(
     store: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(origin_check, "refusal", lambda *_: "")
+    monkeypatch.setattr(origin_check, "origin_problem", lambda *_: "")
     visit(store, "evil.example", f"http://127.0.0.1:{store.server.port}/", tmp_path)
     assert forged(store) >= {"cors", "no-cors", "beacon", "plain"}
