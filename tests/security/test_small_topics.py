@@ -139,7 +139,8 @@ async def test_a_request_is_no_larger_than_the_broker_reads(kafka: KafkaBroker, 
     topic = tree.kafka.topic("events")
     sent = [await made.send(topic, bytes(15 << 20), partition=partition) for partition in range(8)]
     async with asyncio.timeout(60):
-        await asyncio.gather(*sent)
+        delivered = await asyncio.gather(*sent)
+    assert [record.partition for record in delivered] == list(range(8))
     await made.stop()
 
 

@@ -17,3 +17,9 @@ def recorder() -> Iterator[Recorder]:
     publisher = Recorder(tenant="clinic", app="triage")
     yield publisher
     publisher.close()
+
+
+@pytest.fixture
+def published(recorder: Recorder) -> Recorder:
+    """Return the publisher of the instrumented client."""
+    return recorder

@@ -28,11 +28,6 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def published(recorder: Recorder) -> Recorder:
-    return recorder
-
-
-@pytest.fixture
 def plain(server: Server) -> Iterator[Client]:
     with Client(server.url) as client:
         yield client

@@ -19,11 +19,6 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def published(recorder: Recorder) -> Recorder:
-    return recorder
-
-
-@pytest.fixture
 def plain(server: Server) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="key", max_retries=0) as client:
         yield client
